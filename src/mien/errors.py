@@ -1,0 +1,66 @@
+"""Every exception that Mien raises on purpose.
+
+    MienError
+    ├── ImageError          a picture that cannot be read
+    │   └── ImageTooLarge   ... because it has more pixels than the limit
+    ├── VideoError          a clip or camera that cannot be read
+    ├── DataError           a corpus that is missing, partial or mislabelled
+    ├── ModelError          a model file, its card or its checksum
+    ├── OutputError         a result that cannot be written
+    ├── ConfigError         a setting that makes no sense
+    ├── TrainingError       a run that cannot go on (a loss that is not finite)
+    └── MissingExtra        an optional dependency that is not installed
+
+A message says what was expected, what came, and what to do. `except MienError`
+catches all of them and nothing else: a bug in Mien is never a `MienError`.
+"""
+
+from __future__ import annotations
+
+
+class MienError(Exception):
+    """The root of the tree above."""
+
+
+class ImageError(MienError):
+    """A picture that cannot be read."""
+
+
+class ImageTooLarge(ImageError):
+    """A picture with more pixels than the limit, refused before it is decoded."""
+
+
+class VideoError(MienError):
+    """A clip or a camera that cannot be read."""
+
+
+class DataError(MienError):
+    """A corpus that is missing, partial or mislabelled."""
+
+
+class ModelError(MienError):
+    """A model file, its card or its checksum."""
+
+
+class OutputError(MienError):
+    """A result that cannot be written."""
+
+
+class ConfigError(MienError):
+    """A setting that makes no sense."""
+
+
+class TrainingError(MienError):
+    """A training run that cannot go on."""
+
+
+class MissingExtra(MienError):
+    """An optional dependency that is not installed; names the command that installs it."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed; "
+            f"install it with: pip install 'mien[{extra}]'"
+        )
+        self.package = package
+        self.extra = extra
