@@ -1,0 +1,103 @@
+"""Settings to and from TOML, and the provenance of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mien._version import __version__
+from mien.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def to_toml(config: Any) -> str:
+    """A dataclass of numbers, strings, booleans, tuples and dataclasses of such, as TOML."""
+    plain, tables = [], []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            tables.append(f"\n[{field.name}]\n{to_toml(value)}")
+        else:
+            plain.append(f"{field.name} = {_value(value)}\n")
+    return "".join(plain + tables)
+
+
+def from_toml(kind: type[T], text: str) -> T:
+    """Read a dataclass back; what is absent keeps its default.
+
+    Raises:
+        ConfigError: the text is not TOML, or names a setting that `kind` does not have.
+    """
+    try:
+        return _build(kind, tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"expected settings as TOML, could not read them: {error}") from error
+
+
+def provenance(**more: Any) -> dict[str, Any]:
+    """What made a result: versions, machine, git commit and whether it was clean, and `more`."""
+    return {
+        "mien": __version__,
+        "commit": git_commit(),
+        "python": platform.python_version(),
+        "packages": {name: v for name in ("numpy", "onnxruntime", "torch") if (v := _version(name))},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        **more,
+    }
+
+
+def git_commit(root: Path | None = None) -> str:
+    """The commit that this package stands at, with `+dirty` if files differ; empty outside git."""
+    folder = root or Path(__file__).parent
+    try:
+        run = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+dirty", "--abbrev=12", "--exclude=*"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return run.stdout.strip()
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool | int | float | str):
+        return json.dumps(value)  # the same in TOML for these
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_value(v) for v in value) + "]"
+    raise ConfigError(f"expected a number, a string, a boolean or a list of them, got {type(value).__name__}")
+
+
+def _build(kind: type[T], raw: Mapping[str, Any]) -> T:
+    known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(raw) - set(known))
+    if unknown:
+        raise ConfigError(f"settings: expected some of {', '.join(known)}, got {', '.join(unknown)}")
+    default = kind()
+    values = {}
+    for name, value in raw.items():
+        was = getattr(default, name)
+        if isinstance(value, dict):
+            value = _build(type(was), value)
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,91 @@
+"""A corpus: its samples, and how to read the pixels of one."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from mien.errors import DataError
+from mien.types import Image, Sample
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Corpus:
+    """Samples in a fixed order, with a function that reads the pixels of one."""
+
+    name: str  # e.g. "ferplus/train"
+    samples: tuple[Sample, ...]
+    read: Callable[[Sample], Image]  # (H, W) gray or (H, W, 3) RGB uint8
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+class Store(Protocol):
+    """Named files, wherever they lie."""
+
+    root: Path
+
+    def names(self) -> list[str]:
+        """Every file below the root, with forward slashes, sorted."""
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file; KeyError if there is none of that name."""
+
+
+class FolderStore:
+    """Files below a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def names(self) -> list[str]:
+        """Every file below the root, with forward slashes, sorted."""
+        return sorted(p.relative_to(self.root).as_posix() for p in self.root.rglob("*") if p.is_file())
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file; KeyError if there is none of that name."""
+        try:
+            return (self.root / name).read_bytes()
+        except FileNotFoundError as error:
+            raise KeyError(name) from error
+
+
+class ZipStore:
+    """Files inside a zip archive, read in place."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        try:
+            self._zip = zipfile.ZipFile(root)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise DataError(
+                f"{root}: expected a zip archive, could not open it ({error}); is the download whole?"
+            ) from error
+
+    def names(self) -> list[str]:
+        """Every file in the archive, with forward slashes, sorted."""
+        return sorted(n for n in self._zip.namelist() if not n.endswith("/"))
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file; KeyError if there is none of that name."""
+        try:
+            return self._zip.read(name)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise DataError(f"{self.root}: {name} is damaged ({error}); fetch the archive again") from error
+
+
+def open_store(root: Path) -> Store:
+    """The folder or zip archive at `root`.
+
+    Raises:
+        DataError: nothing is there, or it is neither a folder nor a zip archive.
+    """
+    if root.is_dir():
+        return FolderStore(root)
+    if root.is_file():
+        return ZipStore(root)
+    raise DataError(f"{root}: expected a folder or a zip archive, found nothing; check --root")

@@ -1,0 +1,248 @@
+"""Named whole runs: which network, on what, for how long, with the command and what to expect.
+
+A run is a folder: `config.toml` (the recipe), `provenance.json`, `log.jsonl` (a line an epoch),
+`checkpoint.pt`. Starting it again goes on from the checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.config import from_toml, provenance, to_toml
+from mien.data.arrays import data_hash, load_images
+from mien.data.audit import in_other
+from mien.data.corpus import Corpus
+from mien.data.ferplus import ferplus
+from mien.errors import ConfigError, MissingExtra, TrainingError
+from mien.evaluate.protocol import PROTOCOLS
+from mien.types import Floats, Image, Sample
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mien.train.augment import AugmentOptions
+    from mien.train.loop import LoopOptions, Task
+
+CONFIG: Final = "config.toml"
+PROVENANCE: Final = "provenance.json"
+Report = Callable[[Mapping[str, Any]], None]
+
+
+def _loop() -> LoopOptions:
+    from mien.train.loop import LoopOptions
+
+    return LoopOptions()
+
+
+def _augment() -> AugmentOptions:
+    from mien.train.augment import AugmentOptions
+
+    return AugmentOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides a training run, written into the run's folder."""
+
+    name: str = "compact"
+    net: str = "compact"
+    data: str = "ferplus"
+    loop: LoopOptions = field(default_factory=_loop)
+    augment: AugmentOptions = field(default_factory=_augment)
+
+
+def compact() -> Recipe:
+    """The first compact network, on FER+'s vote distributions.
+
+    `mien train compact --data ferplus --root ferplus.zip --out runs/compact`
+    """
+    return Recipe()
+
+
+RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
+    "compact": compact,
+}
+
+
+def make_recipe(name: str) -> Recipe:
+    """A recipe by name.
+
+    Raises:
+        ConfigError: there is no such recipe; the message lists those there are.
+        MissingExtra: the learning half is not installed.
+    """
+    if name not in RECIPES:
+        raise ConfigError(f"recipe: expected one of {', '.join(RECIPES)}, got {name!r}")
+    require_torch()
+    return RECIPES[name]()
+
+
+def require_torch() -> None:
+    """Say how to install the learning half where it is absent.
+
+    Raises:
+        MissingExtra: torch or a package that exports from it is not installed.
+    """
+    from importlib.util import find_spec
+
+    for package in ("torch", "onnx", "onnxscript"):
+        if find_spec(package) is None:
+            raise MissingExtra(package, "train", "training and exporting a network")
+
+
+def run_training(recipe: Recipe, root: Path, run: Path, *, device: str = "cpu", report: Report) -> None:
+    """Train a recipe on the corpus at `root` into the folder `run`, going on where it stopped.
+
+    Raises:
+        ConfigError: the folder holds a run of another recipe.
+        DataError: the corpus is not at `root`.
+        TrainingError: the run cannot go on.
+    """
+    import torch
+
+    from mien.nets import make_net
+    from mien.train.loop import train
+
+    _claim(recipe, run)
+    torch.manual_seed(recipe.loop.seed)
+    net = make_net(recipe.net)
+    task, facts = _task(recipe, root, run, device)
+    (run / PROVENANCE).write_text(json.dumps(provenance(seed=recipe.loop.seed, **facts), indent=1) + "\n")
+    train(net, task, recipe.loop, run, report)
+
+
+def run_export(run: Path, path: Path) -> None:
+    """Write the averaged network of a finished run as ONNX, its card filled from the run.
+
+    Raises:
+        TrainingError: `run` holds no checkpoint or no epoch was finished.
+        OutputError: the file cannot be written.
+    """
+    from mien.align import TEMPLATE
+    from mien.card import ModelCard
+    from mien.nets import count, make_net
+    from mien.train.checkpoint import load_checkpoint
+    from mien.train.export import export_onnx
+    from mien.train.loop import CHECKPOINT
+
+    recipe, facts, last = _read_run(run)
+    net = make_net(recipe.net)
+    net.load_state_dict(load_checkpoint(run / CHECKPOINT)["averaged"])
+    card = ModelCard(
+        name=recipe.name,
+        template=TEMPLATE,
+        parameters=count.parameters(net),
+        multiply_adds=count.multiply_adds(net),
+        data=_DATA[recipe.data],
+        licence="Apache-2.0",
+        recipe=facts["command"],
+        scores={"ferplus/valid": {k: v for k, v in last.items() if k not in ("epoch", "loss", "seconds")}},
+        provenance=facts,
+        limits=_LIMITS,
+    )
+    export_onnx(net, card, path)
+
+
+_DATA: Final = {
+    "ferplus": (
+        "FER+ votes, Microsoft, MIT licence (arXiv:1608.01041)",
+        "FER2013 pictures, ICML 2013 Challenges in Representation Learning (arXiv:1307.0414)",
+    ),
+}
+_LIMITS: Final = (
+    "It reads the expression shown on a face, not what a person feels.",
+    "Contempt, disgust and fear are rare in its data: their recall is far below the others'.",
+    "Not for decisions about people at work, in school, at borders or by the police, nor as a lie detector.",
+)
+
+
+def _claim(recipe: Recipe, run: Path) -> None:
+    """Write the recipe into a fresh folder, or check that the folder's run is of this recipe."""
+    path = run / CONFIG
+    if path.is_file():
+        if from_toml(Recipe, path.read_text()) != recipe:
+            raise ConfigError(
+                f"{run}: holds a run with other settings (see its {CONFIG}); give another --out or remove it"
+            )
+        return
+    run.mkdir(parents=True, exist_ok=True)
+    path.write_text(to_toml(recipe))
+
+
+def _read_run(run: Path) -> tuple[Recipe, dict[str, Any], dict[str, Any]]:
+    try:
+        recipe = from_toml(Recipe, (run / CONFIG).read_text())
+        facts = json.loads((run / PROVENANCE).read_text())
+        last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+    except (OSError, ValueError, IndexError) as error:
+        raise TrainingError(
+            f"{run}: expected the folder of a run with at least one finished epoch ({error}); "
+            "make one with `mien train`"
+        ) from error
+    return recipe, facts, last
+
+
+def _task(recipe: Recipe, root: Path, run: Path, device: str) -> tuple[Task, dict[str, Any]]:
+    """Pictures and targets on the device; pictures that also stand in valid are left out."""
+    import torch
+
+    from mien.train.augment import augment
+    from mien.train.loop import Task
+    from mien.train.optim import soft_cross_entropy
+
+    corpus, held = ferplus(root, "train"), ferplus(root, "valid")
+    images = load_images(corpus, cache=run / "cache")
+    valid = load_images(held, cache=run / "cache")
+    keep = (PROTOCOLS["argmax"](corpus.samples) >= 0) & ~in_other(images, valid)
+    task = Task(
+        images=torch.from_numpy(images[keep])[:, None].to(device),  # (N, 1, H, W)
+        targets=torch.from_numpy(vote_shares(corpus.samples)[keep]).to(device),  # (N, 8)
+        loss=soft_cross_entropy,
+        augment=lambda batch, generator: augment(batch, generator, recipe.augment),
+        judge=lambda net: _judge(net, held, valid, device),
+    )
+    return task, {"data": data_hash(images[keep]), "pictures": int(keep.sum())}
+
+
+def vote_shares(samples: tuple[Sample, ...]) -> Floats:
+    """(N, 8) label distributions: single votes dropped as noise (arXiv:1608.01041), then shares.
+
+    Where only single votes stand they are all kept; no votes at all give zeros.
+    """
+    votes = np.array([s.votes for s in samples], np.float32)  # (N, 8)
+    kept = np.where(votes > 1, votes, 0)
+    kept = np.where(kept.sum(1, keepdims=True) > 0, kept, votes)
+    shares: Floats = kept / np.maximum(kept.sum(1, keepdims=True), 1)
+    return shares
+
+
+def _judge(net: nn.Module, held: Corpus, images: Image, device: str) -> dict[str, float]:
+    """Accuracy on the validation split under both protocols."""
+    guess = _predict(net, images, device)
+    figures: dict[str, float] = {}
+    for name, protocol in PROTOCOLS.items():
+        truth = protocol(held.samples)
+        used = truth >= 0
+        figures[name] = round(float((guess[used] == truth[used]).mean()), 5)
+        figures[f"n_{name}"] = int(used.sum())
+    return figures
+
+
+def _predict(net: nn.Module, images: Image, device: str) -> NDArray[np.int64]:
+    import torch
+
+    net.eval()
+    with torch.no_grad():
+        batches = [
+            net(torch.from_numpy(images[i : i + 256])[:, None].float().to(device)).argmax(1).cpu()
+            for i in range(0, len(images), 256)
+        ]
+    guess: NDArray[np.int64] = torch.cat(batches).numpy()
+    return guess
