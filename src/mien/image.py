@@ -1,0 +1,335 @@
+"""Files and bytes to RGB pixels and back: the one place that knows how pictures are stored.
+
+EXIF orientation, alpha, palettes, CMYK, 16-bit, BGR, animations, truncation and the size limit
+end here; every other room sees uint8 (H, W, 3) RGB, upright.
+
+Legend: H rows, W columns, C channels.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import secrets
+import struct
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import ImageError, ImageTooLarge, OutputError
+from mien.types import Image
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
+#: Pictures with more pixels are refused before they are decoded: 150 million take 450 MB as RGB,
+#: and the largest phone cameras (108 Mpx) stay under it.
+MAX_PIXELS: Final = 150_000_000
+
+#: What transparent parts are shown on: white, as a browser or a document does, so that the
+#: network sees what the person who made the cut-out saw.
+BACKGROUND: Final = "white"
+
+#: How files begin, whatever their names say: kind -> pattern of the first bytes.
+SIGNATURES: Final = {
+    "JPEG": rb"\xff\xd8\xff",
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "WEBP": rb"RIFF.{4}WEBP",
+    "GIF": rb"GIF8[79]a",
+    "TIFF": rb"II\*\0|MM\0\*|II\+\0|MM\0\+",
+    "AVIF": rb".{4}ftyp.*avi[fs]",
+    "BMP": rb"BM",
+    "PPM": rb"P[1-6]\s",
+}
+
+#: Pillow's reader of each kind. They are called by name because `PIL.Image.open` would import
+#: some 45 plug-ins and apply its own, process-wide pixel limit.
+READERS: Final = {
+    "JPEG": "JpegImagePlugin.JpegImageFile",
+    "PNG": "PngImagePlugin.PngImageFile",
+    "WEBP": "WebPImagePlugin.WebPImageFile",
+    "GIF": "GifImagePlugin.GifImageFile",
+    "TIFF": "TiffImagePlugin.TiffImageFile",
+    "AVIF": "AvifImagePlugin.AvifImageFile",
+    "BMP": "BmpImagePlugin.BmpImageFile",
+    "PPM": "PpmImagePlugin.PpmImageFile",
+}
+
+#: The kind that each file ending stands for.
+SUFFIX_KINDS: Final = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".apng": "PNG",
+    ".webp": "WEBP",
+    ".gif": "GIF",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".avif": "AVIF",
+    ".bmp": "BMP",
+    ".dib": "BMP",
+    ".ppm": "PPM",
+    ".pgm": "PPM",
+}
+IMAGE_SUFFIXES: Final = frozenset(SUFFIX_KINDS)
+
+# What Pillow raises on damaged files; its own bomb errors are plain Exceptions, named in `_refuse`.
+_DAMAGE: Final = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError,
+    AttributeError, RuntimeError, MemoryError, struct.error, zlib.error, Warning,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A picture as it is meant to be seen, and what had to be done to get there."""
+
+    pixels: Image  # (H, W, 3) RGB uint8, upright; may be read-only
+    notes: tuple[str, ...] = ()  # what the reader should know, e.g. "animated GIF: first frame used"
+
+
+def is_image(path: str | os.PathLike[str]) -> bool:
+    """Whether the ending of `path` is that of a picture; the file itself is not looked at."""
+    return Path(path).suffix.lower() in IMAGE_SUFFIXES
+
+
+def read_image(
+    source: str | os.PathLike[str] | bytes | NDArray[Any], *, max_pixels: int = MAX_PIXELS
+) -> Picture:
+    """Read a picture from a path, the bytes of a file, or an array.
+
+    The content says what it is, not the name: a PNG called `.jpg` is read. Arrays are uint8, (H, W) or
+    (H, W, 1) gray, (H, W, 3) RGB or (H, W, 4) RGBA; an RGB array is passed on, not copied. Colour
+    profiles are not applied.
+
+    Raises:
+        ImageTooLarge: more than `max_pixels` pixels; nothing was decoded.
+        ImageError: missing, unreadable, empty, truncated or not a picture, or an array of another kind.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _from_stream(io.BytesIO(source), f"the {len(source)} bytes given", max_pixels)
+    if not isinstance(source, str | os.PathLike):
+        raise ImageError(
+            f"expected a path, the bytes of a file or a uint8 array, got {type(source).__name__}; "
+            "turn other picture objects into arrays with numpy.asarray"
+        )
+    path = Path(source)
+    with _open(path) as stream:
+        return _from_stream(stream, repr(str(path)), max_pixels)
+
+
+def swap_bgr(pixels: Image) -> Image:
+    """BGR (H, W, 3), as OpenCV has it, to RGB, and back."""
+    return np.ascontiguousarray(pixels[:, :, ::-1])  # (H, W, 3)
+
+
+def write_image(path: str | os.PathLike[str], pixels: NDArray[np.uint8], *, quality: int = 92) -> None:
+    """Write RGB (H, W, 3) or gray (H, W) uint8 as the ending of `path` says; it appears whole or not at all.
+
+    Raises:
+        OutputError: an unknown ending, an array of another kind, or a place that cannot be written to.
+    """
+    path = Path(path)
+    data = encode_image(pixels, path.suffix, quality=quality)
+    part = path.with_name(f".mien-{secrets.token_hex(6)}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {str(path)!r}: {error.strerror}; choose another place") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def encode_image(pixels: NDArray[np.uint8], suffix: str = ".jpg", *, quality: int = 92) -> bytes:
+    """The bytes of a file with this ending; `quality` (1..100) counts for JPEG, WebP and AVIF.
+
+    Raises:
+        OutputError: an unknown ending or an array of another kind.
+    """
+    from PIL import Image as pil  # noqa: N813 - the name `Image` is ours
+
+    kind = SUFFIX_KINDS.get(suffix.lower())
+    if kind is None:
+        raise OutputError(f"expected a picture ending ({' '.join(SUFFIX_KINDS)}), got {suffix!r}")
+    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
+        raise OutputError(f"expected uint8 (H, W) or (H, W, 3) pixels, got {pixels.dtype} {pixels.shape}")
+    import_module(f"PIL.{READERS[kind].split('.')[0]}")  # else Pillow looks through all plug-ins
+    data = io.BytesIO()
+    try:
+        pil.fromarray(np.ascontiguousarray(pixels)).save(data, format=kind, quality=quality)
+    except _DAMAGE as error:
+        raise OutputError(f"cannot write a {kind} of shape {pixels.shape}: {error}") from error
+    return data.getvalue()
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open a regular file for reading; a pipe or a device would block or never end."""
+    name = repr(str(path))
+    try:
+        if path.is_dir():
+            raise ImageError(f"expected a picture file, {name} is a folder; give the files in it")
+        if path.exists() and not path.is_file():
+            raise ImageError(
+                f"expected a picture file, {name} is a device or pipe; read it and pass the bytes"
+            )
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise ImageError(f"expected a picture file, {name} does not exist; check the path") from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"expected a readable picture file, {name} cannot be opened: {reason}") from error
+
+
+def _from_stream(stream: BinaryIO, name: str, max_pixels: int) -> Picture:
+    """Decode a seekable stream; `name` is how messages call it."""
+    kind = _kind(stream, name)
+    try:
+        picture = _header(stream, kind)
+        _refuse_large(picture.size, name, max_pixels)
+        picture.load()
+        pixels, notes = _to_rgb(picture)
+        pixels = _upright(pixels, _orientation(picture))
+        return Picture(pixels, _first_of_many(picture, kind) + notes)
+    except ImageError:
+        raise
+    except _DAMAGE as error:
+        if isinstance(error, MemoryError):
+            raise ImageError(f"{name} needs more memory than there is; shrink it first") from error
+        raise ImageError(
+            f"expected a whole {kind} picture, {name} is damaged or cut short ({error}); "
+            "get it again or save it anew from its source"
+        ) from error
+
+
+def _kind(stream: BinaryIO, name: str) -> str:
+    """The kind of picture that the first bytes announce."""
+    head = stream.read(64)
+    stream.seek(0)
+    for kind, pattern in SIGNATURES.items():
+        if re.match(pattern, head, re.DOTALL):
+            return kind
+    if not head:
+        raise ImageError(f"expected a picture, {name} is empty (0 bytes); get it again")
+    what = f"begins with {head[:16]!r}"
+    if re.match(rb".{4}ftyp(hei|hev|mif1|msf1)", head, re.DOTALL):
+        what = "is HEIC"
+    elif all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
+        what = f"is text ({head[:24]!r}...)"
+    raise ImageError(
+        f"expected a picture ({', '.join(SIGNATURES)}), {name} {what}; convert it to one of these"
+    )
+
+
+def _header(stream: BinaryIO, kind: str) -> ImageFile:
+    """Read the header alone: size and layout, no pixels."""
+    module, reader = READERS[kind].split(".")
+    picture: ImageFile = getattr(import_module(f"PIL.{module}"), reader)(stream)
+    return picture
+
+
+def _refuse_large(size: tuple[int, int], name: str, max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise ImageTooLarge(
+            f"expected at most {max_pixels:,} pixels, {name} has {width} x {height} = {width * height:,}; "
+            "shrink it, or raise the limit (max_pixels) if the memory is there"
+        )
+
+
+def _to_rgb(picture: ImageFile) -> tuple[Image, tuple[str, ...]]:
+    """The loaded picture, of any mode, as (H, W, 3), with what was done to it."""
+    from PIL import Image as pil  # noqa: N813 - the name `Image` is ours
+
+    if picture.mode.startswith("I") or picture.mode == "F":
+        gray, notes = _to_8_bit(picture)
+        return np.repeat(gray[:, :, None], 3, axis=2), notes  # (H, W) -> (H, W, 3)
+    if picture.has_transparency_data:
+        seen = picture.convert("RGBA")
+        flat = pil.new("RGB", seen.size, BACKGROUND)
+        flat.paste(seen, mask=seen.getchannel("A"))
+        opaque = seen.getchannel("A").getextrema() == (255, 255)
+        return np.asarray(flat), () if opaque else (f"transparent parts shown on {BACKGROUND}",)
+    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB")), ()
+
+
+def _to_8_bit(picture: ImageFile) -> tuple[Image, tuple[str, ...]]:
+    """Gray of 12, 16 or 32 bits, or floats, scaled (never clipped) to uint8 (H, W).
+
+    16 bits span 0..65535 by definition. 32 bits and floats carry no white level: the smallest of 1 (floats),
+    255 and 65535 that holds every value is taken, else their own range, and a note says so.
+    """
+    values = np.asarray(picture)  # (H, W)
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
+        tags = getattr(picture, "tag_v2", {})
+        white = 4095 if tags.get(258) == (12,) else 65535  # TIFF BitsPerSample
+        gray = ((values.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+        return (255 - gray if tags.get(262) == 0 else gray), ()  # TIFF PhotometricInterpretation: white is 0
+    floats = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(floats.min()), float(floats.max())
+    whites = (1, 255, 65535) if picture.mode == "F" else (255, 65535)
+    fitting = [w for w in whites if high <= w] if low >= 0 else []
+    bottom, top = (0.0, float(fitting[0])) if fitting else (low, high)
+    gray = np.rint((floats - bottom) * (255 / max(top - bottom, 1e-12))).astype(np.uint8)
+    return gray, (f"{values.dtype} gray: {bottom:g}..{top:g} taken as black..white",)
+
+
+def _orientation(picture: ImageFile) -> int:
+    """The EXIF orientation, 1 to 8; damaged or missing EXIF counts as upright, as viewers do."""
+    try:
+        value = picture.getexif().get(0x0112, 1)
+    except _DAMAGE:
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _upright(pixels: Image, orientation: int) -> Image:
+    """Turn and mirror as EXIF 2.32, 4.6.4.A, tag 0x0112 says the picture was held."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)  # (H, W, 3) -> (W, H, 3)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]  # left to right
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]  # top to bottom
+    return np.ascontiguousarray(pixels)
+
+
+def _first_of_many(picture: ImageFile, kind: str) -> tuple[str, ...]:
+    if not getattr(picture, "is_animated", False):
+        return ()
+    what = "TIFF of several pages: first page" if kind == "TIFF" else f"animated {kind}: first frame"
+    return (f"{what} used",)
+
+
+def _from_array(array: NDArray[Any]) -> Picture:
+    """Check an array and give it three channels."""
+    if array.dtype != np.uint8:
+        hint = "multiply by 255 if it spans 0..1, round, and " if array.dtype.kind == "f" else ""
+        raise ImageError(
+            f"expected a uint8 array of 0..255, got {array.dtype}; {hint}convert with .astype('uint8')"
+        )
+    if array.size == 0 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        raise ImageError(
+            f"expected an array of shape (H, W), (H, W, 3) RGB or (H, W, 4) RGBA, got {array.shape}; "
+            "channels come last, and a batch is given picture by picture"
+        )
+    if array.ndim == 2 or array.shape[2] == 1:
+        return Picture(np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2))  # (H, W) -> (H, W, 3)
+    if array.shape[2] == 3:
+        return Picture(array)
+    alpha = array[:, :, 3:].astype(np.uint32)  # (H, W, 1)
+    flat = (array[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255  # (H, W, 3) on white
+    notes = () if alpha.min() == 255 else (f"transparent parts shown on {BACKGROUND}",)
+    return Picture(flat.astype(np.uint8), notes)
