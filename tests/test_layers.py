@@ -58,7 +58,8 @@ def imports(path):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: write imports in full"
-            names = [f"{node.module}.{a.name}" for a in node.names] if node.module == "mien" else [node.module]
+            bare = node.module == "mien"
+            names = [f"mien.{a.name}" for a in node.names] if bare else [node.module]
         for name in names:
             yield name, id(node) not in inside and id(node) not in typing_only
 
@@ -78,7 +79,7 @@ def faults(path):
         if not name.startswith("mien."):
             continue
         other = name.split(".")[1]
-        if other == room or other == "__version__":
+        if other in (room, "__version__"):
             continue
         allowed = rank(other) < rank(room) or other in WITHIN.get(room, set())
         if not allowed:

@@ -45,7 +45,8 @@ class ModelCard:
     def __post_init__(self) -> None:
         if tuple(self.labels) != EMOTIONS:
             raise ModelError(
-                f"model card: expected the labels {' '.join(EMOTIONS)} in this order, got {' '.join(self.labels)}"
+                f"model card: expected the labels {' '.join(EMOTIONS)} in this order, "
+                f"got {' '.join(self.labels)}"
             )
         if self.colour not in ("gray", "rgb"):
             raise ModelError(f'model card: expected colour "gray" or "rgb", got {self.colour!r}')

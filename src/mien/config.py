@@ -87,12 +87,13 @@ def _build(kind: type[T], raw: Mapping[str, Any]) -> T:
     if unknown:
         raise ConfigError(f"settings: expected some of {', '.join(known)}, got {', '.join(unknown)}")
     default = kind()
-    values = {}
+    values: dict[str, Any] = {}
     for name, value in raw.items():
         was = getattr(default, name)
         if isinstance(value, dict):
-            value = _build(type(was), value)
-        values[name] = tuple(value) if isinstance(value, list) else value
+            values[name] = _build(type(was), value)
+        else:
+            values[name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
 
 

@@ -20,8 +20,8 @@ def train(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [default: all cores].")] = None,
 ) -> None:
     """Train a network; run the same command again to go on from where it stopped."""
-    from mien.recipes import make_recipe, run_training
     from mien.errors import ConfigError
+    from mien.recipes import make_recipe, run_training
 
     chosen = make_recipe(recipe)
     if data != chosen.data:

@@ -1,0 +1,1 @@
+"""Corpora: one file each, giving a `Corpus` of `Sample`s."""

@@ -42,7 +42,7 @@ def load_images(corpus: Corpus, *, cache: Path | None = None) -> Image:
 
 def data_hash(images: Image) -> str:
     """A short sha256 of pixels, for provenance."""
-    return hashlib.sha256(np.ascontiguousarray(images)).hexdigest()[:16]
+    return hashlib.sha256(images.tobytes()).hexdigest()[:16]
 
 
 def _decode(corpus: Corpus) -> Image:

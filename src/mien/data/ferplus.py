@@ -64,10 +64,12 @@ def _sample(row: list[str], where: str) -> Sample:
     """One row: file name, crop box, ten votes."""
     try:
         votes = [int(float(cell)) for cell in row[2:]]
-        if len(votes) != _VOTES:
-            raise ValueError(f"{len(votes)} vote columns")
-    except ValueError as error:
-        raise DataError(f"{where}: expected a file name, a box and {_VOTES} vote counts, got {error}") from error
+    except ValueError:
+        votes = []
+    if len(votes) != _VOTES:
+        raise DataError(
+            f"{where}: expected a file name, a box and {_VOTES} vote counts, got {','.join(row)!r}"
+        )
     return Sample(name=row[0], votes=tuple(votes[:8]), unknown=votes[8], not_face=votes[9])
 
 

@@ -36,6 +36,7 @@ class SqueezeExcite(nn.Module):
         self.expand = nn.Conv2d(channels // 4, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
         s = x.mean((2, 3), keepdim=True)  # (B, C, 1, 1)
         return x * torch.sigmoid(self.expand(torch.relu(self.reduce(s))))
 
@@ -59,6 +60,7 @@ class Block(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', H/stride, W/stride)."""
         y = torch.relu(self.first_norm(self.first(x)))  # (B, C', H/stride, W/stride)
         y = self.excite(self.second_norm(self.second(y)))
         return torch.relu(y + self.shortcut(x))
@@ -87,6 +89,7 @@ class Compact(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, 1, 48, 48) gray levels to (B, 8) logits."""
         x = (x / 255.0 - self.mean) / self.deviation
         x = self.stem(x)  # (B, 16, 48, 48)
         x = self.body(x)  # (B, 128, 6, 6)

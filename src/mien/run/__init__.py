@@ -1,0 +1,1 @@
+"""Reading faces: detect, align, classify, follow; NumPy and ONNX Runtime, never torch."""

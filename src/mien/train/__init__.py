@@ -1,0 +1,1 @@
+"""Learning: the one loop and the functions handed to it. Needs torch."""

@@ -56,6 +56,7 @@ def fold(net: nn.Module) -> nn.Module:
             continue
         if isinstance(before, torch.fx.Node) and isinstance(modules.get(str(before.target)), nn.Conv2d):
             _fuse(traced, modules, before, node)
+    traced.delete_all_unused_submodules()
     traced.recompile()
     return traced
 
@@ -64,7 +65,7 @@ def _fuse(
     traced: torch.fx.GraphModule, modules: dict[str, nn.Module], conv: torch.fx.Node, norm: torch.fx.Node
 ) -> None:
     name = str(conv.target)
-    modules[name] = fuse_conv_bn_eval(modules[name], modules[str(norm.target)])  # type: ignore[type-var]
+    modules[name] = fuse_conv_bn_eval(modules[name], modules[str(norm.target)])  # type: ignore[type-var, arg-type]
     traced.set_submodule(name, modules[name])
     norm.replace_all_uses_with(conv)
     traced.graph.erase_node(norm)
@@ -78,7 +79,7 @@ def _trace(net: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
             (example,),
             input_names=["input"],
             output_names=["logits"],
-            dynamic_shapes={"x": {0: torch.export.Dim("batch")}},
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
             dynamo=True,
             external_data=False,
             verbose=False,

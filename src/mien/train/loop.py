@@ -139,7 +139,9 @@ def _epoch(state: State, task: Task, options: LoopOptions) -> float:
     torch.manual_seed(options.seed * 1_000_003 + state.epoch)  # dropout
     count = len(task.images) // options.batch
     if count == 0:
-        raise TrainingError(f"expected at least one batch of {options.batch}, got {len(task.images)} pictures")
+        raise TrainingError(
+            f"expected at least one batch of {options.batch} pictures, got {len(task.images)} in all"
+        )
     order = torch.randperm(len(task.images), generator=generator)[: count * options.batch]
     state.net.train()
     total = 0.0
@@ -175,4 +177,4 @@ def _step(state: State, task: Task, draw: tuple[Tensor, torch.Generator], rate: 
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
-    return float(loss)
+    return loss.item()
