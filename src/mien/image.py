@@ -82,10 +82,10 @@ SUFFIX_KINDS: Final = {
 }
 IMAGE_SUFFIXES: Final = frozenset(SUFFIX_KINDS)
 
-# What Pillow raises on damaged files; its own bomb errors are plain Exceptions, named in `_refuse`.
+# What Pillow raises on damaged files.
 _DAMAGE: Final = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError,
-    AttributeError, RuntimeError, MemoryError, struct.error, zlib.error, Warning,
+    AttributeError, RuntimeError, struct.error, zlib.error, Warning,
 )  # fmt: skip
 
 
@@ -170,7 +170,7 @@ def encode_image(pixels: NDArray[np.uint8], suffix: str = ".jpg", *, quality: in
     data = io.BytesIO()
     try:
         pil.fromarray(np.ascontiguousarray(pixels)).save(data, format=kind, quality=quality)
-    except _DAMAGE as error:
+    except (*_DAMAGE, MemoryError) as error:
         raise OutputError(f"cannot write a {kind} of shape {pixels.shape}: {error}") from error
     return data.getvalue()
 
@@ -195,23 +195,38 @@ def _open(path: Path) -> BinaryIO:
 
 def _from_stream(stream: BinaryIO, name: str, max_pixels: int) -> Picture:
     """Decode a seekable stream; `name` is how messages call it."""
+    from PIL.Image import DecompressionBombError
+
     kind = _kind(stream, name)
     try:
         picture = _header(stream, kind)
         _refuse_large(picture.size, name, max_pixels)
+        if kind == "JPEG":
+            _check_jpeg_end(stream)
         picture.load()
         pixels, notes = _to_rgb(picture)
         pixels = _upright(pixels, _orientation(picture))
         return Picture(pixels, _first_of_many(picture, kind) + notes)
-    except ImageError:
+    except ImageTooLarge:
         raise
+    except DecompressionBombError as error:  # Pillow looks at a WebP's canvas by itself
+        raise ImageTooLarge(f"{name} is too large for Pillow's {kind} reader: {error}; shrink it") from error
+    except MemoryError as error:
+        raise ImageError(f"{name} needs more memory than there is; shrink it first") from error
     except _DAMAGE as error:
-        if isinstance(error, MemoryError):
-            raise ImageError(f"{name} needs more memory than there is; shrink it first") from error
         raise ImageError(
             f"expected a whole {kind} picture, {name} is damaged or cut short ({error}); "
             "get it again or save it anew from its source"
         ) from error
+
+
+def _check_jpeg_end(stream: BinaryIO) -> None:
+    """Find the end marker; libjpeg fills a file that was cut and padded with zeros with gray, silently."""
+    start = stream.tell()  # Pillow stops at the first scan, so thumbnails and their ends lie behind
+    found = stream.read().rfind(b"\xff\xd9")  # cannot occur within a scan (ITU T.81, B.1.1.5)
+    stream.seek(start)
+    if found < 0:
+        raise OSError("no end marker")
 
 
 def _kind(stream: BinaryIO, name: str) -> str:
@@ -290,7 +305,7 @@ def _orientation(picture: ImageFile) -> int:
     """The EXIF orientation, 1 to 8; damaged or missing EXIF counts as upright, as viewers do."""
     try:
         value = picture.getexif().get(0x0112, 1)
-    except _DAMAGE:
+    except _DAMAGE:  # nothing of the picture is lost
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 

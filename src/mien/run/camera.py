@@ -1,0 +1,68 @@
+"""A camera to its frames and their times, by OpenCV; PyAV's wheels have no camera input.
+
+Legend: H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mien.errors import VideoError
+from mien.image import swap_bgr
+from mien.types import Image
+
+
+class Camera:
+    """Camera `number`, open until it is closed."""
+
+    def __init__(self, number: int) -> None:
+        self._capture = _open_camera(number)
+        self._number = number
+        self._ended = False
+        self.skipped = 0
+        self.frames_total: int | None = None
+        self.duration: float | None = None
+        rate = float(self._capture.get(5))  # CAP_PROP_FPS; 0 where the driver does not know
+        self.fps: float | None = rate if rate > 0 else None
+
+    def pictures(self) -> Iterator[tuple[float, Callable[[], Image]]]:
+        """Frames until the camera stops giving them."""
+        start = time.monotonic()
+        while self._capture.grab():
+            yield time.monotonic() - start, self._pixels
+        self._ended = True
+
+    def _pixels(self) -> Image:
+        good, pixels = self._capture.retrieve()
+        if not good:
+            raise VideoError(f"camera {self._number} gave a frame that cannot be decoded; plug it in again")
+        return swap_bgr(pixels)
+
+    def notes(self) -> tuple[str, ...]:
+        """That the camera stopped, if it did."""
+        return (f"camera {self._number} stopped giving frames",) if self._ended else ()
+
+    def close(self) -> None:
+        """Let go of the camera."""
+        self._capture.release()
+
+
+def _open_camera(number: int) -> Any:
+    """Open camera `number`; OpenCV's own log is silent meanwhile."""
+    import cv2
+
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(0)
+    try:
+        capture = cv2.VideoCapture(number)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    if not capture.isOpened():
+        capture.release()
+        raise VideoError(
+            f"expected a camera, number {number} cannot be opened; check that it is plugged in and that no "
+            "other program uses it (the first camera is 0; on Linux /dev/video0)"
+        )
+    return capture
