@@ -209,8 +209,10 @@ def _from_stream(stream: BinaryIO, name: str, max_pixels: int) -> Picture:
         return Picture(pixels, _first_of_many(picture, kind) + notes)
     except ImageTooLarge:
         raise
-    except DecompressionBombError as error:  # Pillow looks at a WebP's canvas by itself
-        raise ImageTooLarge(f"{name} is too large for Pillow's {kind} reader: {error}; shrink it") from error
+    except DecompressionBombError as error:  # its WebP and TIFF readers look at its own limit
+        raise ImageTooLarge(
+            f"{name} is too large for Pillow ({error}); shrink it, or raise PIL.Image.MAX_IMAGE_PIXELS"
+        ) from error
     except MemoryError as error:
         raise ImageError(f"{name} needs more memory than there is; shrink it first") from error
     except _DAMAGE as error:
@@ -242,7 +244,7 @@ def _kind(stream: BinaryIO, name: str) -> str:
     if re.match(rb".{4}ftyp(hei|hev|mif1|msf1)", head, re.DOTALL):
         what = "is HEIC"
     elif all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
-        what = f"is text ({head[:24]!r}...)"
+        what = f"is text ({head[:24].decode()!r}...)"
     raise ImageError(
         f"expected a picture ({', '.join(SIGNATURES)}), {name} {what}; convert it to one of these"
     )

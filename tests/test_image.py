@@ -1,0 +1,441 @@
+"""Pictures of every kind, whole and broken; drawn here, so nothing outside the repository is needed."""
+
+import io
+import os
+import subprocess
+import sys
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pil
+from PIL import ImageOps
+
+from mien.errors import ImageError, ImageTooLarge, OutputError
+from mien.image import (
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    encode_image,
+    is_image,
+    read_image,
+    swap_bgr,
+    write_image,
+)
+
+MEDIA = Path(__file__).parents[2] / "shared/data/media"
+needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason=f"real pictures are not at {MEDIA}")
+
+KINDS = {
+    "JPEG": {"quality": 95},
+    "JPEG progressive": {"quality": 95, "progressive": True},
+    "PNG": {},
+    "WEBP": {"lossless": True},
+    "GIF": {},
+    "TIFF": {},
+    "TIFF lzw": {"compression": "tiff_lzw"},
+    "AVIF": {"quality": 95},
+    "BMP": {},
+    "PPM": {},
+}
+
+
+def drawn(height: int = 60, width: int = 80) -> np.ndarray:
+    """Smooth colours, every corner different, so that a turn, a flip or a swapped channel shows."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x * 255 // width, y * 255 // height, 255 - x * 200 // width], axis=2).astype(np.uint8)
+
+
+def encoded(picture: np.ndarray | Pil.Image, kind: str, **options: object) -> bytes:
+    if isinstance(picture, np.ndarray):
+        picture = Pil.fromarray(picture)
+    data = io.BytesIO()
+    picture.save(data, kind.split(maxsplit=1)[0], **options)
+    return data.getvalue()
+
+
+def animated(kind: str) -> bytes:
+    red, blue = (Pil.new("RGB", (20, 10), colour) for colour in ("red", "blue"))
+    return encoded(red, kind, save_all=True, append_images=[blue])
+
+
+def off(got: np.ndarray, want: np.ndarray) -> int:
+    assert got.shape == want.shape
+    return int(np.abs(got.astype(int) - want).max())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_gives_the_same_pixels(kind, tmp_path):
+    data = encoded(drawn(), kind, **KINDS[kind])
+    path = tmp_path / "content counts, not the name.jpg"
+    path.write_bytes(data)
+    for source in (data, bytearray(data), path, str(path)):
+        picture = read_image(source)
+        assert picture.pixels.dtype == np.uint8
+        assert picture.notes == ()
+        assert off(picture.pixels, drawn()) <= (40 if kind == "GIF" else 12)  # GIF has 256 colours
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cut_file_is_refused_and_never_half_read(kind):
+    data = encoded(drawn(), kind, **KINDS[kind])
+    whole = read_image(data).pixels
+    cuts = [*range(1, len(data), max(1, len(data) // 40)), *range(len(data) - 12, len(data))]
+    refused = 0
+    for cut in cuts:
+        try:
+            assert np.array_equal(read_image(data[:cut]).pixels, whole), f"silently damaged at {cut}"
+        except ImageError:
+            refused += 1
+    assert refused > 30
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_a_jpeg_cut_and_padded_with_zeros_is_refused(options):
+    data = encoded(drawn(), "JPEG", **options)
+    half = len(data) - (len(data) - 600) // 2
+    with pytest.raises(ImageError, match="cut short"):
+        read_image(data[:half] + bytes(len(data) - half))
+
+
+def test_garbage_inside_gives_image_errors_only():
+    rng = np.random.default_rng(0)
+    for kind, options in KINDS.items():
+        if kind == "TIFF lzw":
+            continue  # libtiff complains on standard error
+        data = encoded(drawn(), kind, **options)
+        for _ in range(40):
+            broken = bytearray(data)
+            for place in rng.integers(0, min(len(data), 400), 4):
+                broken[place] = rng.integers(256)
+            try:
+                pixels = read_image(bytes(broken), max_pixels=10**6).pixels
+                assert pixels.ndim == 3
+            except ImageError:
+                pass
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_exif_orientation_is_applied_as_pillow_does(orientation, kind):
+    exif = Pil.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = encoded(drawn(), kind, exif=exif, **options)
+    want = np.asarray(ImageOps.exif_transpose(Pil.open(io.BytesIO(data))).convert("RGB"))
+    assert np.array_equal(read_image(data).pixels, want)
+    assert want.shape == ((60, 80, 3) if orientation < 5 else (80, 60, 3))
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow's own, and true
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff"]
+)
+def test_damaged_exif_does_not_cost_the_picture(exif):
+    data = encoded(drawn(), "JPEG", quality=95, exif=exif)
+    assert off(read_image(data).pixels, drawn()) < 12
+
+
+def test_gray_and_palette_and_one_bit():
+    gray = drawn()[:, :, 0]
+    for picture in (Pil.fromarray(gray), Pil.fromarray(gray).convert("P")):
+        assert np.array_equal(read_image(encoded(picture, "PNG")).pixels, np.dstack([gray] * 3))
+    bits = Pil.fromarray(gray).point(lambda v: 255 * (v > 100), mode="1")
+    assert set(np.unique(read_image(encoded(bits, "PNG")).pixels)) == {0, 255}
+
+
+def test_alpha_is_shown_on_white_and_said_so():
+    rgba = np.dstack([drawn(), np.full((60, 80), 255, np.uint8)])
+    assert read_image(encoded(rgba, "PNG")).notes == ()
+    rgba[:30, :, 3] = 0
+    rgba[30:40, :, 3] = 128
+    want = np.where(rgba[:, :, 3:] == 0, 255, drawn())
+    want[30:40] = np.rint(drawn()[30:40] * (128 / 255) + 255 * (127 / 255))
+    for source in (encoded(rgba, "PNG"), encoded(rgba, "WEBP", lossless=True, exact=True), rgba):
+        picture = read_image(source)
+        assert off(picture.pixels, want) <= 1
+        assert picture.notes == ("transparent parts shown on white",)
+
+
+def test_a_transparent_colour_of_a_palette_and_of_gray():
+    gray = np.full((4, 6), 90, np.uint8)
+    gray[0] = 10
+    for mode in ("L", "P"):
+        data = encoded(Pil.fromarray(gray).convert(mode), "PNG", transparency=10)
+        pixels = read_image(data).pixels
+        assert (pixels[0] == 255).all()
+        assert (pixels[1:] == 90).all()
+
+
+def test_sixteen_bits_are_scaled_not_clipped():
+    deep = np.linspace(0, 65535, 60 * 80).astype(np.uint16).reshape(60, 80)
+    want = np.rint(deep / 257).astype(np.uint8)
+    for kind in ("PNG", "TIFF"):
+        picture = read_image(encoded(Pil.fromarray(deep), kind))
+        assert np.array_equal(picture.pixels, np.dstack([want] * 3))
+    big_endian = Pil.frombytes("I;16B", (80, 60), deep.astype(">u2").tobytes())
+    assert np.array_equal(read_image(encoded(big_endian, "TIFF")).pixels[:, :, 0], want)
+
+
+def test_sixteen_bit_tiff_whose_white_is_zero():
+    deep = np.linspace(0, 65535, 48).astype(np.uint16).reshape(6, 8)
+    data = bytearray(encoded(Pil.fromarray(deep), "TIFF"))
+    tag = data.index(b"\x06\x01\x03\x00\x01\x00\x00\x00")  # 262, PhotometricInterpretation, one SHORT
+    assert data[tag + 8] == 1
+    data[tag + 8] = 0
+    assert np.array_equal(read_image(bytes(data)).pixels[:, :, 0], 255 - np.rint(deep / 257).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("values", "want", "said"),
+    [
+        (np.array([[0, 0.5, 1]], np.float32), [0, 128, 255], "0..1 "),
+        (np.array([[0, 100, 255]], np.float32), [0, 100, 255], "0..255 "),
+        (np.array([[0, 100, 255]], np.int32), [0, 100, 255], "0..255 "),
+        (np.array([[0, 32896, 65535]], np.int32), [0, 128, 255], "0..65535 "),
+        (np.array([[-5, 0, 5]], np.float32), [0, 128, 255], "-5..5 "),
+        (np.array([[0, 50_000, 100_000]], np.int32), [0, 128, 255], "0..100000 "),
+        (np.array([[0, np.nan, 1]], np.float32), [0, 0, 255], "0..1 "),
+    ],
+)
+def test_thirty_two_bits_are_scaled_and_the_range_is_said(values, want, said):
+    picture = read_image(encoded(Pil.fromarray(values), "TIFF"))
+    assert picture.pixels[0, :, 0].tolist() == want
+    assert said in picture.notes[0]
+
+
+def test_cmyk_jpeg_is_not_a_negative():
+    plain = Pil.new("RGB", (16, 16), (250, 240, 20)).convert("CMYK")
+    for kind in ("JPEG", "TIFF"):
+        data = encoded(plain, kind)
+        assert off(read_image(data).pixels, np.full((16, 16, 3), (250, 240, 20))) < 8
+        assert kind != "JPEG" or b"Adobe" in data  # the inverted kind
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_of_an_animation_the_first_frame_is_used_and_said_so(kind):
+    picture = read_image(animated(kind))
+    assert picture.notes == (f"animated {kind}: first frame used",)
+    red, _, blue = picture.pixels.mean((0, 1))
+    assert red > 240
+    assert blue < 15
+
+
+def test_of_a_tiff_the_first_page_is_used_and_said_so():
+    picture = read_image(animated("TIFF"))
+    assert picture.notes == ("TIFF of several pages: first page used",)
+    assert picture.pixels[0, 0].tolist() == [255, 0, 0]
+
+
+def test_one_by_one():
+    assert read_image(encoded(np.full((1, 1, 3), 7, np.uint8), "PNG")).pixels.tolist() == [[[7, 7, 7]]]
+
+
+# -- size limit --------------------------------------------------------------------------------------
+
+
+def huge_png(side: int) -> bytes:
+    """A PNG that announces side x side pixels and holds nearly none; decoding it would fail, later."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
+
+    header = side.to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0"
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"x" * 9) + chunk(b"IEND", b"")
+
+
+def test_twenty_thousand_squared_is_refused_before_decoding(tmp_path):
+    path = tmp_path / "huge.png"
+    path.write_bytes(huge_png(20_000))
+    with pytest.raises(ImageTooLarge, match=r"at most 150,000,000 .*huge\.png.* 20000 x 20000 .*max_pixels"):
+        read_image(path)
+    with pytest.raises(ImageError, match="damaged") as caught:  # a raised limit goes on to decode
+        read_image(path, max_pixels=10**9)
+    assert not isinstance(caught.value, ImageTooLarge)
+
+
+def test_pillows_own_limit_does_not_interfere(monkeypatch):
+    monkeypatch.setattr(Pil, "MAX_IMAGE_PIXELS", 100)  # above twice that, Pillow refuses by itself
+    for kind in ("JPEG", "PNG", "BMP", "GIF", "AVIF"):
+        assert read_image(encoded(drawn(), kind)).pixels.shape == (60, 80, 3)
+    for kind in ("WEBP", "TIFF"):  # their readers in Pillow look at the limit again
+        with pytest.raises(ImageTooLarge, match="MAX_IMAGE_PIXELS"):
+            read_image(encoded(drawn(), kind))
+
+
+def test_the_limit_can_be_set():
+    data = encoded(drawn(), "PNG")
+    assert read_image(data, max_pixels=60 * 80).pixels.shape == (60, 80, 3)
+    with pytest.raises(ImageTooLarge, match="4,799"):
+        read_image(data, max_pixels=60 * 80 - 1)
+
+
+def test_import_changes_nothing_and_loads_no_pillow():
+    code = (
+        "import sys, warnings, numpy; before = list(warnings.filters); import mien.image;"
+        "assert 'PIL' not in sys.modules and 'cv2' not in sys.modules;"
+        "import PIL.Image as p; limit = p.MAX_IMAGE_PIXELS;"
+        "mien.image.read_image(mien.image.encode_image(numpy.zeros((9, 9, 3), 'uint8')));"
+        "assert p.MAX_IMAGE_PIXELS == limit and p._initialized < 2;"  # 2: every plug-in was imported
+        "assert warnings.filters == before"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# -- what is not a picture ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"is empty \(0 bytes\)"),
+        (b"Dear sir,\nthis is a letter and no picture.\n", "is text .'Dear sir"),
+        (bytes(range(128, 160)) * 9, "begins with b'"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is HEIC"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is text"),  # never given to Ghostscript
+    ],
+)
+def test_a_file_that_is_no_picture_says_what_it_is(content, message, tmp_path):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=message) as caught:
+        read_image(path)
+    assert "photo.jpg" in str(caught.value)
+    assert "expected a picture" in str(caught.value)
+
+
+def test_missing_folder_pipe_and_odd_names(tmp_path):
+    with pytest.raises(ImageError, match=r"nowhere\.jpg.* does not exist; check the path"):
+        read_image(tmp_path / "nowhere.jpg")
+    with pytest.raises(ImageError, match="is a folder"):
+        read_image(tmp_path)
+    with pytest.raises(ImageError, match="cannot be opened"):
+        read_image("a\0b.jpg")
+    with pytest.raises(ImageError):
+        read_image("x" * 5000 + ".jpg")
+    with pytest.raises(ImageError, match="got list"):
+        read_image(["photo.jpg"])  # type: ignore[arg-type]
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(ImageError, match="device or pipe"):
+            read_image(tmp_path / "pipe")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(tmp_path):
+    path = tmp_path / "secret.png"
+    path.write_bytes(encoded(drawn(), "PNG"))
+    path.chmod(0)
+    with pytest.raises(ImageError, match=r"secret\.png.* Permission denied"):
+        read_image(path)
+
+
+def test_a_read_error_of_the_disk_is_an_image_error(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ImageError, match="cannot be opened: Permission denied"):
+        read_image(tmp_path / "x.png")
+
+
+def test_a_file_name_that_is_not_utf8_works_and_prints(tmp_path):
+    name = os.fsdecode(b"caf\xe9 \xff.png")
+    path = tmp_path / name
+    try:
+        write_image(path, drawn())
+    except OutputError:
+        pytest.skip("this file system takes UTF-8 names only")
+    assert np.array_equal(read_image(path).pixels, drawn())
+    path.write_bytes(b"")
+    with pytest.raises(ImageError) as caught:
+        read_image(path)
+    assert "caf\\udce9" in str(caught.value).encode("utf-8").decode()  # encoding does not fail
+
+
+# -- arrays ------------------------------------------------------------------------------------------
+
+
+def test_arrays():
+    colour = drawn()
+    assert read_image(colour).pixels is colour
+    for gray in (colour[:, :, 0], colour[:, :, :1]):
+        assert np.array_equal(read_image(gray).pixels, np.dstack([colour[:, :, 0]] * 3))
+    assert np.array_equal(swap_bgr(colour), colour[:, :, [2, 1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((4, 4, 3), np.float32), "expected a uint8 .* got float32; multiply by 255"),
+        (np.zeros((4, 4), np.uint16), "got uint16"),
+        (np.zeros((4, 4, 2), np.uint8), r"got \(4, 4, 2\)"),
+        (np.zeros((3, 4, 4, 3), np.uint8), r"got \(3, 4, 4, 3\).*picture by picture"),
+        (np.zeros((0, 4, 3), np.uint8), r"got \(0, 4, 3\)"),
+        (np.zeros(4, np.uint8), r"got \(4,\)"),
+    ],
+)
+def test_other_arrays_are_refused(array, message):
+    with pytest.raises(ImageError, match=message):
+        read_image(array)
+
+
+# -- writing -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
+def test_what_is_written_can_be_read(suffix, tmp_path):
+    path = tmp_path / f"out{suffix.upper()}"
+    pixels = drawn()[:, :, :1].repeat(3, axis=2)  # gray, so that .pgm and .gif hold it too
+    write_image(path, pixels)
+    assert off(read_image(path).pixels, pixels) < 12
+    write_image(path, pixels[:, :, 0])
+    assert off(read_image(path).pixels, pixels) < 12
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    assert is_image(path)
+    assert not is_image(tmp_path / "clip.mp4")
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
+    path = tmp_path / "out.png"
+    path.write_bytes(b"old")
+
+    def fail(self, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OutputError, match=r"out\.png.*No space left"):
+        write_image(path, drawn())
+    assert [p.name for p in tmp_path.iterdir()] == ["out.png"]
+    assert path.read_bytes() == b"old"
+
+
+def test_what_cannot_be_written(tmp_path):
+    with pytest.raises(OutputError, match="No such file"):
+        write_image(tmp_path / "no folder/out.png", drawn())
+    with pytest.raises(OutputError, match=r"expected a picture ending .* got '\.mp4'"):
+        write_image(tmp_path / "out.mp4", drawn())
+    with pytest.raises(OutputError, match="got float32"):
+        encode_image(drawn().astype(np.float32))
+    with pytest.raises(OutputError, match="cannot write a WEBP"):
+        encode_image(np.zeros((2, 20_000, 3), np.uint8), ".webp")
+
+
+# -- real pictures -----------------------------------------------------------------------------------
+
+
+@needs_media
+def test_real_pictures_match_pillow():
+    paths = sorted(path for path in MEDIA.iterdir() if is_image(path))
+    assert len(paths) == 9
+    for path in paths:
+        picture = read_image(path)
+        with Pil.open(path) as plain, warnings.catch_warnings():
+            upright = ImageOps.exif_transpose(plain)
+            if upright.mode == "RGBA":
+                white = Pil.new("RGBA", upright.size, "white")
+                upright = Pil.alpha_composite(white, upright)
+            assert off(picture.pixels, np.asarray(upright.convert("RGB"))) <= 1
+    assert read_image(MEDIA / "Image_with_alpha.png").notes == ()  # RGBA, but opaque all over
+    assert MAX_PIXELS > 12_000 * 9_000  # the largest phone cameras
