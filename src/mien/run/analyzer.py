@@ -1,0 +1,222 @@
+"""Pictures and clips to faces with the expression that each shows: detector, crop and classifier composed.
+
+Legend: N faces, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.align import TEMPLATE
+from mien.card import ModelCard
+from mien.errors import ConfigError, ImageError
+from mien.image import read_image
+from mien.labels import EMOTIONS
+from mien.preprocess import SMALLEST, crop, fit
+from mien.run.classify import Classifier
+from mien.run.detect import Detector, DetectorOptions, YuNet
+from mien.run.track import Tracker
+from mien.run.video import Video
+from mien.types import Face, Floats, Frame, Image
+
+#: Takes a face out of its picture: (H, W, 3) RGB, the face and the card, to the card's crop.
+Cut = Callable[[Image, Face, ModelCard], Image]
+#: Numbers the faces of one frame at a time in seconds: `Tracker().update`.
+Track = Callable[[Sequence[Face], float], list[Face]]
+
+
+def cut_aligned(pixels: Image, face: Face, card: ModelCard) -> Image:
+    """The face upright, by its landmarks."""
+    return crop(pixels, face.landmarks, card)
+
+
+def cut_whole(pixels: Image, face: Face, card: ModelCard) -> Image:  # noqa: ARG001 - a `Cut` gets the face
+    """The whole picture, which already is a face."""
+    return fit(pixels, card)
+
+
+class WholePicture:
+    """The detector for pictures that already are faces: one face, as large as the picture."""
+
+    def detect(self, image: Image) -> list[Face]:
+        """One face over the whole (H, W, 3) picture, its landmarks where the template has them.
+
+        Raises:
+            ImageError: the picture is smaller than 48 x 48.
+        """
+        rows, columns = image.shape[:2]
+        side = min(rows, columns)
+        if side < SMALLEST:
+            raise ImageError(
+                f"expected a face of at least {SMALLEST} x {SMALLEST} pixels, got {columns} x {rows}; "
+                "use a larger picture (enlarging this one adds nothing)"
+            )
+        corner = np.array([columns - side, rows - side]) / 2
+        landmarks = (np.array(TEMPLATE) * side + corner).astype(np.float32)  # (5, 2)
+        return [Face((0.0, 0.0, float(columns), float(rows)), landmarks, 1.0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Analyzer:
+    """Finds the faces of a picture and reads the expression that each shows; `load` makes one.
+
+    Its parts are objects that can be exchanged: any `Detector`, any `Classifier`.
+    """
+
+    detector: Detector
+    classifier: Classifier
+    video_detector: Detector | None = None  # a quicker one for clips; None: the same
+    cut: Cut = cut_aligned
+    max_faces: int | None = None  # the largest so many of a picture; None: all
+
+    def image(self, source: str | os.PathLike[str] | bytes | NDArray[Any]) -> Frame:
+        """The faces of one picture.
+
+        >>> analyzer = load()
+        >>> frame = analyzer.image(np.zeros((64, 64, 3), np.uint8))
+        >>> frame.faces
+        ()
+
+        Args:
+            source: a path, the bytes of a file, or a uint8 array: (H, W, 3) RGB, (H, W) gray.
+
+        Raises:
+            ImageError: the picture cannot be read; the message says why.
+        """
+        picture = read_image(source)
+        name = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
+        return self.frame(picture.pixels, source=name, notes=picture.notes)
+
+    def video(
+        self, source: str | os.PathLike[str] | int, *, every: int = 1, fps: float | None = None
+    ) -> Iterator[Frame]:
+        """The frames of a clip or camera, one after the other, in constant memory; faces carry tracks.
+
+        Args:
+            source: a path, or the number of a camera.
+            every: take each so-manieth frame.
+            fps: or take so many frames a second, by the clip's own time stamps.
+
+        Raises:
+            ConfigError: `every` or `fps` makes no sense.
+            VideoError: the clip cannot be read. What could be read of a cut clip comes as frames;
+                `Video.notes` tells what is missing (open the `Video` and use `follow`).
+        """
+        video = Video(source, every=every, fps=fps)  # here, not in the generator: errors come at the call
+
+        def stream() -> Iterator[Frame]:
+            with video:
+                for frame, _ in self.follow(video, source=str(source)):
+                    yield frame
+
+        return stream()
+
+    def follow(self, video: Video, *, source: str) -> Iterator[tuple[Frame, Image]]:
+        """The frames of an opened video, each with its (H, W, 3) RGB pixels, to draw on a copy of them."""
+        moving = replace(self, detector=self.video_detector or self.detector)
+        track = Tracker().update
+        for shot in video:
+            frame = moving.frame(shot.pixels, source=source, index=shot.index, time=shot.time, track=track)
+            yield frame, shot.pixels
+
+    def frame(
+        self,
+        pixels: Image,
+        *,
+        source: str = "",
+        index: int = 0,
+        time: float | None = None,
+        notes: tuple[str, ...] = (),
+        track: Track | None = None,
+    ) -> Frame:
+        """The faces of (H, W, 3) RGB uint8 pixels; those of one picture are classified in one batch.
+
+        >>> analyzer = load()
+        >>> analyzer.frame(np.zeros((64, 64, 3), np.uint8), source="camera", index=7, time=0.28).index
+        7
+        """
+        faces = self.detector.detect(pixels)[: self.max_faces]
+        if track is not None and time is not None:
+            faces = track(faces, time)
+        return Frame(source, index, time, tuple(self._classified(pixels, faces)), notes)
+
+    def classify(self, crops: NDArray[np.uint8] | Sequence[Image]) -> Floats:
+        """The probabilities of pictures that already are faces.
+
+        >>> analyzer = load()
+        >>> probabilities = analyzer.classify(np.zeros((2, 64, 64), np.uint8))
+        >>> probabilities.shape, probabilities.sum(axis=1).round(3).tolist()
+        ((2, 8), [1.0, 1.0])
+
+        Args:
+            crops: (N, H, W) gray or (N, H, W, 3) RGB uint8, H and W at least 48; or a list of N
+                pictures of differing sizes. The middle square of each is used.
+
+        Returns:
+            (N, 8) float32 in the order of `mien.EMOTIONS`; each row sums to 1.
+
+        Raises:
+            ImageError: another type or shape, or too small.
+        """
+        card = self.classifier.card
+        ready = [fit(_checked(picture), card) for picture in crops]
+        return self.classifier(np.stack(ready)) if ready else np.empty((0, len(EMOTIONS)), np.float32)
+
+    def _classified(self, pixels: Image, faces: Sequence[Face]) -> list[Face]:
+        if not faces:
+            return []
+        card = self.classifier.card
+        crops = np.stack([self.cut(pixels, face, card) for face in faces])  # (N, S, S) or (N, S, S, 3)
+        return [
+            replace(face, probabilities=row)
+            for face, row in zip(faces, self.classifier(crops), strict=True)  # (N, 8)
+        ]
+
+
+def load(
+    model: str | os.PathLike[str] | None = None,
+    *,
+    crops: bool = False,
+    min_face: int | None = None,
+    max_faces: int | None = None,
+    threads: int = 1,
+) -> Analyzer:
+    """An analyzer with the detector and the network that come with Mien: no download, no torch.
+
+    Args:
+        model: an ONNX file that `mien export` wrote; None: the shipped network.
+        crops: pictures already are faces, so that nothing is to be detected.
+        min_face: pixels; smaller faces are left out. None: the detector's own limit.
+        max_faces: only the largest so many of each picture. None: all.
+        threads: threads inside the networks; with several worker processes keep it at 1.
+
+    Raises:
+        ConfigError: `min_face` or `max_faces` below 1.
+        ModelError: no such file, not an ONNX network with its card, or a shipped file was altered.
+    """
+    if max_faces is not None and max_faces < 1:
+        raise ConfigError(f"max_faces: expected at least 1 or None for all, got {max_faces}")
+    classifier = Classifier.load(None if model is None else Path(model), threads=threads)
+    if crops:
+        return Analyzer(WholePicture(), classifier, cut=cut_whole, max_faces=max_faces)
+    limit = {} if min_face is None else {"min_face": min_face}
+    photo, clip = DetectorOptions(**limit), DetectorOptions.video(**limit)
+    return Analyzer(YuNet(photo, threads), classifier, YuNet(clip, threads), max_faces=max_faces)
+
+
+def _checked(picture: NDArray[Any]) -> Image:
+    """One crop, (H, W) or (H, W, 3) uint8, or an error that says what came."""
+    array = np.asarray(picture)
+    if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
+        raise ImageError(
+            f"expected crops (N, H, W) or (N, H, W, 3) of uint8, got {array.dtype} of shape {array.shape} "
+            "for one of them; a single crop is given as crop[None]"
+        )
+    return array
