@@ -223,7 +223,7 @@ def _from_stream(stream: BinaryIO, name: str, max_pixels: int) -> Picture:
 
 
 def _check_jpeg_end(stream: BinaryIO) -> None:
-    """Find the end marker; libjpeg fills a file that was cut and padded with zeros with gray, silently."""
+    """Find the end marker: what fills a file up after a cut, libjpeg takes for pixels if it can."""
     start = stream.tell()  # Pillow stops at the first scan, so thumbnails and their ends lie behind
     found = stream.read().rfind(b"\xff\xd9")  # cannot occur within a scan (ITU T.81, B.1.1.5)
     stream.seek(start)
