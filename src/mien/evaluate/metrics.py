@@ -1,0 +1,149 @@
+"""Scores: counts once, then functions of them in a line or two.
+
+A value that the data do not define (the recall of an emotion of which there is no picture) is nan,
+never 0; means over emotions take those that have pictures, and nothing else.
+
+Legend: N samples, K = 8 emotions; `counts` is the (K, K) confusion matrix, rows true, columns read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import sqrt
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.labels import EMOTIONS
+from mien.types import Floats
+
+Counts = NDArray[np.int64]  # (K, K)
+Values = NDArray[np.float64]  # (K,) one an emotion, nan where undefined
+
+K: Final = len(EMOTIONS)
+Z95: Final = 1.959963984540054  # the 97.5 % point of the normal distribution
+BINS: Final = 15  # Guo et al., arXiv:1706.04599, section 5
+
+
+def confusion(truth: NDArray[np.int64], guess: NDArray[np.int64]) -> Counts:
+    """(K, K) counts from (N,) true and (N,) read labels, each in 0..7."""
+    counts: Counts = np.bincount(truth * K + guess, minlength=K * K).astype(np.int64)
+    return counts.reshape(K, K)
+
+
+def accuracy(counts: Counts) -> float:
+    """The share that is read right."""
+    return _ratio(counts.trace(), counts.sum())
+
+
+def recall(counts: Counts) -> Values:
+    """(K,) of the pictures of an emotion, the share read as it (sensitivity)."""
+    return _ratios(counts.diagonal(), counts.sum(axis=1))
+
+
+def precision(counts: Counts) -> Values:
+    """(K,) of the pictures read as an emotion, the share that is of it."""
+    return _ratios(counts.diagonal(), counts.sum(axis=0))
+
+
+def f1(counts: Counts) -> Values:
+    """(K,) harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN); nan without pictures."""
+    scores = _ratios(2 * counts.diagonal(), counts.sum(axis=1) + counts.sum(axis=0))
+    return np.where(counts.sum(axis=1) > 0, scores, np.nan)
+
+
+def balanced_accuracy(counts: Counts) -> float:
+    """The mean recall of the emotions that have pictures: chance is one over their number."""
+    return _mean(recall(counts))
+
+
+def macro_f1(counts: Counts) -> float:
+    """The mean F1 of the emotions that have pictures."""
+    return _mean(f1(counts))
+
+
+def specificity(counts: Counts) -> Values:
+    """(K,) share of the others' pictures not read as the emotion, the other emotions weighing the same."""
+    rates = _ratios(counts, np.broadcast_to(counts.sum(axis=1, keepdims=True), counts.shape))  # (K, K)
+    np.fill_diagonal(rates, np.nan)
+    return np.array([1 - _mean(column) for column in rates.T])  # (K,)
+
+
+def one_vs_rest(counts: Counts) -> Values:
+    """(K,) accuracy of one emotion against the rest at 50:50, half of each test its own pictures.
+
+    The paper's test (Beltran Prieto and Kominkova Oplatkova 2018, section 3: one emotion against the
+    other seven, balanced over the seven), in expectation over its draws. Chance is 1/2, not 1/8.
+    """
+    return (recall(counts) + specificity(counts)) / 2
+
+
+def ece(probabilities: Floats, truth: NDArray[np.int64], bins: int = BINS) -> float:
+    """Expected calibration error: |accuracy - confidence| over equal bins of confidence (arXiv:1706.04599).
+
+    Args:
+        probabilities: (N, K).
+        truth: (N,) labels.
+        bins: number of bins ((m - 1) / bins, m / bins].
+    """
+    if not len(truth):
+        return float("nan")
+    confidence = probabilities.max(axis=1).astype(np.float64)  # (N,)
+    right = probabilities.argmax(axis=1) == truth  # (N,)
+    where = np.clip(np.ceil(confidence * bins) - 1, 0, bins - 1).astype(np.int64)  # (N,)
+    gaps = np.bincount(where, weights=right - confidence, minlength=bins)  # (bins,) sums of differences
+    return float(np.abs(gaps).sum() / len(truth))
+
+
+def brier(probabilities: Floats, truth: NDArray[np.int64]) -> float:
+    """Mean squared distance of (N, K) probabilities from the truth, summed over emotions: 0 to 2 (Brier 1950)."""
+    wrong = probabilities.astype(np.float64) - np.eye(K)[truth]  # (N, K)
+    return _ratio((wrong**2).sum(), len(truth))
+
+
+def nll(probabilities: Floats, truth: NDArray[np.int64]) -> float:
+    """Mean negative log-likelihood in nats; a probability of 0 counts as float32's smallest normal number."""
+    given = probabilities[np.arange(len(truth)), truth].astype(np.float64)  # (N,)
+    return _ratio(-np.log(np.maximum(given, np.finfo(np.float32).tiny)).sum(), len(truth))
+
+
+def wilson(right: int, total: int, z: float = Z95) -> tuple[float, float]:
+    """The score interval of a share, 95 % by default (E. B. Wilson, JASA 22, 1927)."""
+    if total == 0:
+        return float("nan"), float("nan")
+    share, weight = right / total, z * z / total
+    centre = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * sqrt(share * (1 - share) / total + weight / (4 * total))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def bootstrap(
+    counts: Counts, score: Callable[[Counts], float], *, draws: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """A 95 % percentile interval of a score of the counts, the pictures drawn anew with replacement.
+
+    Drawing N pictures is drawing their cells of the matrix from a multinomial.
+    """
+    total = int(counts.sum())
+    if total == 0:
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(total, counts.ravel() / total, size=draws).reshape(draws, K, K)
+    low, high = np.percentile([score(one) for one in drawn], [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _ratio(part: Any, whole: Any) -> float:
+    return float(part) / float(whole) if whole else float("nan")
+
+
+def _ratios(part: NDArray[np.int64], whole: NDArray[np.int64]) -> Values:
+    """Part by whole, nan where the whole is 0."""
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def _mean(values: Values) -> float:
+    """The mean of what is defined."""
+    defined = values[~np.isnan(values)]
+    return _ratio(defined.sum(), len(defined))
