@@ -52,7 +52,8 @@ class Clip:
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps: float | None = float(rate) if rate else None
         self.duration: float | None = _duration(self._container, self._stream)
-        self._announced = int(self._stream.frames)  # 0: the container does not say
+        exact = self._container.format.name != "avi"  # AVI counts ticks, also those without a frame
+        self._announced = int(self._stream.frames) if exact else 0  # 0: the container does not say
         estimate = round(self.duration * self.fps) if self.duration and self.fps else None
         self.frames_total: int | None = self._announced or estimate
 
