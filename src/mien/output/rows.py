@@ -1,0 +1,44 @@
+"""A frame as rows of the results table: one a face, one with `success` 0 where there is none."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mien.labels import EMOTIONS
+from mien.types import Face, Frame
+
+#: A value of a cell: None is empty. Probabilities and boxes are the float32 values, held exactly.
+Cell = str | int | float | None
+Row = dict[str, Cell]
+
+COLUMNS: Final = (
+    "source", "frame", "time", "face", "track", "success",
+    "x", "y", "width", "height", "score", "emotion", "confidence",
+    *EMOTIONS,
+)  # fmt: skip
+
+
+def rows(frame: Frame) -> list[Row]:
+    """The rows of a frame, faces in its order."""
+    return [_face_row(frame, i, face) for i, face in enumerate(frame.faces)] or [_empty_row(frame)]
+
+
+def failure_row(source: str) -> Row:
+    """The row of an input that could not be read."""
+    return _empty_row(Frame(source, 0, None, ()))
+
+
+def _empty_row(frame: Frame) -> Row:
+    row: Row = dict.fromkeys(COLUMNS)
+    row.update(source=frame.source, frame=frame.index, time=frame.time, success=0)
+    return row
+
+
+def _face_row(frame: Frame, number: int, face: Face) -> Row:
+    row = _empty_row(frame)
+    row.update(zip(("x", "y", "width", "height"), face.box, strict=True))
+    row.update(face=number, track=face.track, success=1, score=face.score)
+    if face.probabilities is not None:
+        row.update(emotion=face.emotion, confidence=face.confidence)
+        row.update(zip(EMOTIONS, face.probabilities.tolist(), strict=True))
+    return row

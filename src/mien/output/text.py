@@ -1,0 +1,63 @@
+"""CSV and JSON Lines: one row a line, numbers in the shortest form that reads back as the same float32."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from typing import Final, TextIO
+
+import numpy as np
+
+from mien.labels import EMOTIONS
+from mien.output.rows import COLUMNS, Cell, Row
+
+#: Columns that hold float32 values; `time` is a float64.
+SINGLE: Final = frozenset(("x", "y", "width", "height", "score", "confidence", *EMOTIONS))
+
+
+def write_csv(stream: TextIO, rows: Iterable[Row], *, header: bool) -> None:
+    """Rows as CSV (RFC 4180 with plain line ends); empty cells for what is not there."""
+    writer = csv.writer(stream, lineterminator="\n")
+    if header:
+        writer.writerow(COLUMNS)
+    writer.writerows([_csv_cell(name, row[name]) for name in COLUMNS] for row in rows)
+
+
+def write_jsonl(stream: TextIO, rows: Iterable[Row]) -> None:
+    """Rows as JSON Lines; null for what is not there."""
+    for row in rows:
+        line = json.dumps({name: _json_cell(name, row[name]) for name in COLUMNS}, ensure_ascii=False)
+        stream.write(line + "\n")
+
+
+def printable(text: str) -> str:
+    r"""Text that can be written as UTF-8; bytes of a file name that are no UTF-8 become `\xNN`.
+
+    A backslash of such a name is doubled, so that the name can be got back; other names stay as they are.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raw = text.replace("\\", "\\\\").encode("utf-8", "surrogateescape")
+        return raw.decode("utf-8", "backslashreplace")
+    return text
+
+
+def _csv_cell(name: str, value: Cell) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return printable(value)
+    return _shortest(value) if name in SINGLE else repr(value)
+
+
+def _json_cell(name: str, value: Cell) -> Cell:
+    if isinstance(value, str):
+        return printable(value)
+    return float(_shortest(value)) if name in SINGLE and value is not None else value
+
+
+def _shortest(value: float) -> str:
+    """The fewest digits that give the same float32 again."""
+    return np.format_float_positional(np.float32(value), unique=True, trim="0")
