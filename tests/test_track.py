@@ -67,6 +67,15 @@ def test_a_moving_face_is_found_again_where_it_was_going():
     assert numbers(tracker, [(200, 100)], 0.8) == [1]  # 50 pixels on: more than its own side
 
 
+def test_a_moving_face_that_stopped_while_hidden_is_found_where_it_was():
+    tracker = Tracker()
+    for i in range(11):
+        numbers(tracker, [(100 + 5 * i, 100)], i * 0.04)
+    for i in range(11, 20):
+        numbers(tracker, [], i * 0.04)
+    assert numbers(tracker, [(152, 100)], 0.8) == [1]
+
+
 def test_numbers_are_never_used_again():
     tracker = Tracker()
     visits = []
