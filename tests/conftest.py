@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, ImageDraw, ImageFilter
 
 from mien.card import CARD_KEY, ModelCard
+from mien.cli import main
 
 Pixels = NDArray[np.uint8]
 
@@ -149,3 +153,28 @@ def shared_data() -> Path:
 def media(shared_data: Path) -> Path:
     """../shared/data/media, or skip: photos and clips of real faces."""
     return shared_data / "media"
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a command went."""
+
+    code: int
+    out: bytes
+    err: str
+
+
+@pytest.fixture
+def mien(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., Ran]:
+    """Run the command line in this process: `mien("analyze", path)`; `stdin` are bytes it can read."""
+
+    def run(*arguments: str | Path, stdin: bytes = b"") -> Ran:
+        monkeypatch.setattr(sys, "argv", ["mien", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capfdbinary.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capfdbinary.readouterr()
+        return Ran(int(end.value.code or 0), out, err.decode())
+
+    return run

@@ -1,0 +1,55 @@
+"""The command line: `mien COMMAND`, each a thin skin over a function.
+
+Nothing heavy is imported here, so that `mien --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from mien._version import __version__
+from mien.cli.analyze import analyze
+from mien.cli.console import say
+from mien.cli.export import export
+from mien.cli.train import train
+from mien.errors import MienError
+
+app = typer.Typer(
+    name="mien",
+    help="Read the expression on faces in photos and video; train and judge the networks that do it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(analyze)
+app.command()(train)
+app.command()(export)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"mien {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What stands before a command."""
+
+
+def main() -> None:
+    """Run the command line; exits 0 when all went well, 1 after an error, 2 on misuse, 130 on Ctrl-C.
+
+    Typer itself ends quietly on Ctrl-C and when the reader of a pipe has had enough (`| head`).
+    """
+    try:
+        app()
+    except MienError as error:
+        say(f"mien: error: {error}")
+        sys.exit(1)

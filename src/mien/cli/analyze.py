@@ -1,0 +1,132 @@
+"""`mien analyze`: photos, folders, globs, clips and cameras to rows and annotated copies."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mien.batch.run import Summary
+    from mien.batch.work import Task, Worker
+
+
+def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE",
+            help="Photos, clips, folders (searched to the bottom), quoted globs, the number of a camera, "
+            "or - for paths on standard input, one a line.",
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="Table to write: .csv, .jsonl or .parquet. (default: CSV to standard output)",
+        ),
+    ] = None,
+    annotate: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write copies with the faces drawn on, here.")
+    ] = None,
+    crops: Annotated[
+        bool, typer.Option("--crops", help="Each picture already is a face, 48 x 48 or more: detect nothing.")
+    ] = False,
+    every: Annotated[int, typer.Option(min=1, metavar="N", help="Of clips, take each Nth frame.")] = 1,
+    fps: Annotated[
+        float | None, typer.Option(metavar="F", help="Of clips, take F frames a second instead.")
+    ] = None,
+    min_face: Annotated[
+        int | None, typer.Option(min=1, metavar="PX", help="Leave out faces smaller than PX pixels.")
+    ] = None,
+    max_faces: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Only the N largest faces of each picture.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Processes (default: by the number of files and cores)."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An ONNX file made by `mien export` (default: ours).")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+) -> None:
+    """Read the expression on every face: one row a face, in CSV, JSON Lines or Parquet.
+
+    Exits 0 when all inputs were read, 1 when one failed (its row has success 0), 2 on misuse and
+    130 on Ctrl-C (what was done is kept).
+    """
+    from mien.batch.work import Job, Worker
+
+    if every > 1 and fps is not None:
+        raise typer.BadParameter("expected --every or --fps, got both; leave one out")
+    if fps is not None and not 0 < fps < float("inf"):
+        raise typer.BadParameter(f"--fps: expected frames a second above 0, got {fps:g}")
+    tasks = _plan(sources, annotate, overwrite=overwrite)
+    job = Job(model, crops, min_face, max_faces, every, fps)
+    worker = Worker(job)
+    worker.load()  # before the output is opened: without networks there is none
+    summary = _run(tasks, worker, output, workers=workers, overwrite=overwrite, quiet=quiet)
+    if summary.interrupted:
+        raise typer.Exit(130)
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def _plan(arguments: list[str], annotate: Path | None, *, overwrite: bool) -> list[Task]:
+    """The inputs and where their copies go; refuses before any work is done."""
+    from mien.batch.copies import check_copies, name_copies
+    from mien.batch.sources import find_sources
+    from mien.batch.work import Task
+
+    sources = find_sources(arguments, stdin=sys.stdin.buffer, leave=annotate)
+    if annotate is None:
+        return [Task(source) for source in sources]
+    copies = name_copies(sources, annotate)
+    check_copies(copies, sources, overwrite=overwrite)
+    return [Task(source, copy) for source, copy in zip(sources, copies, strict=True)]
+
+
+def _run(
+    tasks: list[Task],
+    worker: Worker,
+    output: Path | None,
+    *,
+    workers: int | None,
+    overwrite: bool,
+    quiet: bool,
+) -> Summary:
+    from mien.batch.run import analyze_files, count_workers
+    from mien.cli.console import say
+    from mien.cli.progress import choose_progress, end_lines
+    from mien.output import open_writer, stream_writer
+
+    if output is None:
+        _prepare_stdout(line_buffering=any(task.source.kind == "camera" for task in tasks))
+    writer = stream_writer(sys.stdout) if output is None else open_writer(output, overwrite=overwrite)
+    on_terminal = output is None and sys.stdout.isatty()
+    progress = choose_progress(len(tasks), quiet=quiet, rows_on_terminal=on_terminal)
+    try:
+        with writer:
+            summary = analyze_files(
+                tasks, worker, writer.write, workers=workers or count_workers(tasks), watch=progress.watch
+            )
+    finally:
+        progress.close()
+    if not quiet:
+        for line in end_lines(summary, "standard output" if output is None else str(output)):
+            say(line)
+    return summary
+
+
+def _prepare_stdout(*, line_buffering: bool) -> None:
+    """Rows are UTF-8 with plain line ends wherever they go; those of a camera are seen at once."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", newline="", line_buffering=line_buffering)

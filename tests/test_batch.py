@@ -1,0 +1,316 @@
+"""Batches: what is found, what the copies are called, and three workers against one."""
+
+import os
+import pickle
+import signal
+import time
+from contextlib import closing
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.batch.copies import check_copies, name_copies
+from mien.batch.pool import WINDOW, _Waiting
+from mien.batch.run import Summary, analyze_files, count_workers, hold_interrupts
+from mien.batch.sources import Source, find_sources
+from mien.batch.work import Job, Part, Task, Worker
+from mien.errors import MienError, OutputError
+from mien.image import write_image
+from mien.types import Face
+
+
+def touch(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def names(sources, folder):
+    return [(str(Path(s.name).relative_to(folder)), s.kind) for s in sources]
+
+
+# --- sources
+
+
+def test_a_folder_is_searched_to_the_bottom_in_order(tmp_path):
+    touch(
+        tmp_path, "b.JPG", "a/z.png", "a/c.mp4", "c.webp", "notes.txt", ".hidden.jpg", ".git/x.jpg", "d.MOV"
+    )
+    assert names(find_sources([str(tmp_path)]), tmp_path) == [
+        ("a/c.mp4", "clip"),
+        ("a/z.png", "photo"),
+        ("b.JPG", "photo"),
+        ("c.webp", "photo"),
+        ("d.MOV", "clip"),
+    ]
+
+
+def test_links_to_files_count_and_links_to_folders_do_not(tmp_path):
+    touch(tmp_path, "in/a.jpg", "other/b.jpg")
+    (tmp_path / "in" / "link.jpg").symlink_to(tmp_path / "other" / "b.jpg")
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
+    found = find_sources([str(tmp_path / "in")])
+    assert names(found, tmp_path / "in") == [("a.jpg", "photo"), ("link.jpg", "photo")]
+
+
+def test_a_file_named_itself_is_tried_whatever_its_ending(tmp_path):
+    touch(tmp_path, "photo.dat", "noending")
+    found = find_sources([str(tmp_path / "photo.dat"), str(tmp_path / "noending")])
+    assert [s.kind for s in found] == ["photo", "photo"]
+
+
+def test_globs_are_expanded_sorted_and_brackets_in_names_are_names(tmp_path):
+    touch(tmp_path, "b.jpg", "a.jpg", "x/c.jpg", "x/d.txt", "face[1].jpg")
+    assert names(find_sources([str(tmp_path / "?.jpg")]), tmp_path) == [
+        ("a.jpg", "photo"),
+        ("b.jpg", "photo"),
+    ]
+    deep = find_sources([str(tmp_path / "**" / "*")])
+    assert [name for name, _ in names(deep, tmp_path)] == ["a.jpg", "b.jpg", "face[1].jpg", "x/c.jpg"]
+    assert [s.kind for s in find_sources([str(tmp_path / "face[1].jpg")])] == ["photo"]
+    assert names(find_sources([str(tmp_path / "[x]")]), tmp_path) == [("x/c.jpg", "photo")]
+
+
+def test_a_number_is_a_camera_unless_a_file_has_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path, "1")
+    assert [(s.name, s.kind) for s in find_sources(["0", "1"])] == [("0", "camera"), ("1", "photo")]
+
+
+def test_stdin_gives_paths_literally_whatever_their_bytes(tmp_path):
+    touch(tmp_path, "a.jpg", "sub/b.jpg")
+    odd = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
+    lines = b"\n".join(
+        [os.fsencode(tmp_path) + b"/a.jpg\r", b"", odd, os.fsencode(tmp_path) + b"/sub", b"*.jpg", b"0"]
+    )
+    found = find_sources(["-"], stdin=BytesIO(lines))
+    assert [os.fsencode(s.name) for s in found[1:2]] == [odd]
+    assert [s.kind for s in found] == ["photo"] * 5
+    assert [Path(s.name).name for s in found[2:]] == ["b.jpg", "*.jpg", "0"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "text"),
+    [
+        ("nowhere.jpg", "does not exist"),
+        ("empty", "found none"),
+        ("*.jpg", "there are none"),
+        ("t[x]t", "none"),
+    ],
+)
+def test_what_is_not_there_is_an_input_that_failed(tmp_path, monkeypatch, argument, text):
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path, "empty/readme.txt")
+    (source,) = find_sources([argument])
+    assert source.kind == "missing"
+    assert text in source.error
+    assert source.error.startswith("expected")
+
+
+def test_no_paths_on_stdin_is_said():
+    (source,) = find_sources(["-"], stdin=BytesIO(b"\n\n"))
+    assert (source.name, source.kind) == ("-", "missing")
+
+
+def test_the_folder_of_the_copies_is_left_out(tmp_path):
+    touch(tmp_path, "a.jpg", "seen/a.jpg")
+    assert names(find_sources([str(tmp_path)], leave=tmp_path / "seen"), tmp_path) == [("a.jpg", "photo")]
+
+
+# --- copies
+
+
+def test_copies_of_one_name_do_not_meet(tmp_path):
+    inside = ["a.jpg", "x/a.jpg", "a.jpg", "A.JPG", "a.webp", "a.webp.png", "c.mov", "c.mp4", "noending"]
+    sources = [Source(f"in{i}/{n}", "clip" if n[0] == "c" else "photo", n) for i, n in enumerate(inside)]
+    copies = name_copies([*sources, Source("gone", "missing"), Source("0", "camera", "camera-0")], tmp_path)
+    assert [c and str(c.relative_to(tmp_path)) for c in copies] == [
+        "a.jpg",
+        "x/a.jpg",
+        "a-2.jpg",
+        "A-3.JPG",
+        "a.webp.png",
+        "a.webp-2.png",
+        "c.mov.mp4",
+        "c.mp4",
+        "noending.png",
+        None,
+        "camera-0.mp4",
+    ]
+
+
+def test_copies_never_replace_an_input_and_others_only_when_told(tmp_path):
+    touch(tmp_path, "a.jpg", "out/b.jpg")
+    sources = [Source(str(tmp_path / "a.jpg"), "photo", "a.jpg")]
+    with pytest.raises(OutputError, match="one of them"):
+        check_copies([tmp_path / "a.jpg"], sources, overwrite=True)
+    with pytest.raises(OutputError, match="--overwrite"):
+        check_copies([tmp_path / "out" / "b.jpg"], sources, overwrite=False)
+    check_copies([tmp_path / "out" / "b.jpg", tmp_path / "new.jpg", None], sources, overwrite=True)
+
+
+# --- runs
+
+KILLS, RAISES, SLOW = 1, 2, 3  # the top left pixel of a picture tells the detector below what to do
+
+
+class Odd:
+    """A detector that dies, fails or dawdles when the picture says so."""
+
+    def detect(self, image):
+        if image[0, 0, 0] == KILLS:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if image[0, 0, 0] == RAISES:
+            raise RuntimeError("a bug")
+        if image[0, 0, 0] == SLOW:
+            time.sleep(0.3)
+        return [Face((0, 0, 48, 48), np.float32([[15, 19], [33, 19], [24, 28], [17, 37], [31, 37]]), 0.5)]
+
+
+class OddJob(Job):
+    """A job with that detector; workers find it here by name."""
+
+    def open(self):
+        odd = Odd()
+        return replace(Job.open(self), detector=odd, video_detector=odd)
+
+
+class DeadJob(Job):
+    """A job whose workers die before they are ready."""
+
+    def open(self):
+        os._exit(7)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory, drawn_clip):
+    """Tasks: photos, of which the first is slow, a clip among them, one that is missing."""
+    folder = tmp_path_factory.mktemp("inputs")
+    rng = np.random.default_rng(5)
+    tasks = []
+    for i in range(8):
+        pixels = rng.integers(10, 256, (64, 64, 3), np.uint8)
+        pixels[0, 0, 0] = SLOW if i == 0 else 9
+        write_image(folder / f"{i}.png", pixels)
+        tasks.append(Task(Source(str(folder / f"{i}.png"), "photo", f"{i}.png")))
+    tasks.insert(3, Task(Source(str(drawn_clip), "clip", "drawn.mp4")))
+    tasks.insert(5, Task(Source("gone.jpg", "missing", error="expected gone.jpg, it is gone")))
+    return tasks
+
+
+def special(tmp_path, what):
+    pixels = np.full((64, 64, 3), 100, np.uint8)
+    pixels[0, 0, 0] = what
+    path = tmp_path / f"special{what}.png"
+    write_image(path, pixels)
+    return Task(Source(str(path), "photo", path.name))
+
+
+def run(tasks, job, workers=1, **options):
+    written = []
+    summary = analyze_files(tasks, Worker(job), written.extend, workers=workers, **options)
+    return written, summary
+
+
+def test_three_workers_give_what_one_gives_in_the_same_order(inputs, tiny_model):
+    alone, one = run(inputs, OddJob(tiny_model))
+    together, three = run(inputs, OddJob(tiny_model), workers=3)
+    assert together == alone
+    assert (one.frames, one.faces, one.done) == (three.frames, three.faces, three.done) == (20, 20, 10)
+    assert one.failed == three.failed == [("gone.jpg", "expected gone.jpg, it is gone")]
+
+
+def test_a_dead_worker_costs_its_input_and_nothing_else(inputs, tiny_model, tmp_path):
+    deadly = special(tmp_path, KILLS)
+    tasks = [*inputs[:2], deadly, *inputs[2:], deadly]
+    good, _ = run(inputs, OddJob(tiny_model))
+    rows, summary = run(tasks, OddJob(tiny_model), workers=2)
+    assert [name for name, _ in summary.failed] == [deadly.source.name, "gone.jpg", deadly.source.name]
+    assert "signal 9, SIGKILL" in summary.failed[0][1]
+    assert summary.done == len(tasks)
+    assert len(rows) == len(good) + 2
+    assert [row for row in rows if row in good] == good
+
+
+def test_a_bug_costs_its_input_and_nothing_else(inputs, tiny_model, tmp_path):
+    wrong = special(tmp_path, RAISES)
+    _, summary = run([wrong, *inputs], OddJob(tiny_model))
+    assert summary.failed[0][0] == wrong.source.name
+    assert "RuntimeError: a bug" in summary.failed[0][1]
+    assert summary.done == len(inputs) + 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_model_that_cannot_be_loaded_ends_the_run(inputs, tmp_path, workers):
+    with pytest.raises(MienError, match=r"none\.onnx"):
+        run(inputs, Job(tmp_path / "none.onnx"), workers)
+
+
+def test_workers_that_never_start_end_the_run(inputs, tiny_model):
+    with pytest.raises(MienError, match="exit status 7"):
+        run(inputs, DeadJob(tiny_model), workers=2)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupt_comes_between_parts_and_what_was_done_is_whole(inputs, tiny_model, workers):
+    def stop(summary, part):
+        if summary.done == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    everything, _ = run(inputs, OddJob(tiny_model))
+    rows, summary = run(inputs, OddJob(tiny_model), workers, watch=stop)
+    assert summary.interrupted
+    assert summary.done == 2
+    assert rows == everything[:2]
+
+
+def test_an_interrupt_waits_for_the_end_of_what_it_would_tear():
+    steps = []
+    with pytest.raises(KeyboardInterrupt), hold_interrupts():  # noqa: PT012 - the raise is at its end
+        os.kill(os.getpid(), signal.SIGINT)
+        steps.append("after the signal")
+    assert steps == ["after the signal"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_clip_comes_frame_by_frame(inputs, tiny_model):
+    parts = list(Worker(OddJob(tiny_model)).read(inputs[3]))
+    assert [part.frames for part in parts] == [1] * 12 + [0]
+    assert [part.last for part in parts] == [False] * 12 + [True]
+    shares = [part.share for part in parts]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+def test_what_waits_for_its_turn_goes_to_disk_and_comes_back():
+    parts = [Part(f"{i}" * 1000, frames=i) for i in range(200)]
+    with closing(_Waiting()) as waiting:
+        for part in parts:
+            waiting.put(3, pickle.dumps(part))
+        waiting.put(4, pickle.dumps(parts[0]))
+        assert waiting._files[3]._rolled  # past the limit it is a real file
+        assert list(waiting.take(3)) == parts
+        assert list(waiting.take(3)) == []
+
+
+def test_the_number_of_workers_fits_the_work(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    photo, clip = Task(Source("a.jpg", "photo")), Task(Source("a.mp4", "clip"))
+    assert count_workers([photo]) == 1
+    assert count_workers([photo] * 59 + [clip]) == 1
+    assert count_workers([clip] * 3) == 3
+    assert count_workers([photo] * 10_000) == 8
+    assert count_workers([]) == 1
+    assert WINDOW >= 2 * 8
+
+
+def test_a_summary_counts():
+    summary = Summary(3)
+    summary.add(Part("a", frames=1, faces=2, share=0.5))
+    assert (summary.done, summary.share) == (0, 0.5)
+    summary.add(Part("a", notes=("cut",), last=True))
+    assert (summary.done, summary.share, summary.noted) == (1, 0.0, [("a", "cut")])
