@@ -1,0 +1,1 @@
+"""Judging: votes to labels, counts to scores, scores to tables."""

@@ -97,7 +97,7 @@ def ece(probabilities: Floats, truth: NDArray[np.int64], bins: int = BINS) -> fl
 
 
 def brier(probabilities: Floats, truth: NDArray[np.int64]) -> float:
-    """Mean squared distance of (N, K) probabilities from the truth, summed over emotions: 0 to 2 (Brier 1950)."""
+    """Mean squared distance of (N, K) probabilities from the truth, 0 (right and sure) to 2 (Brier 1950)."""
     wrong = probabilities.astype(np.float64) - np.eye(K)[truth]  # (N, K)
     return _ratio((wrong**2).sum(), len(truth))
 
@@ -115,7 +115,7 @@ def wilson(right: int, total: int, z: float = Z95) -> tuple[float, float]:
     share, weight = right / total, z * z / total
     centre = (share + weight / 2) / (1 + weight)
     half = z / (1 + weight) * sqrt(share * (1 - share) / total + weight / (4 * total))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return 0.0 if right == 0 else centre - half, 1.0 if right == total else centre + half
 
 
 def bootstrap(
@@ -140,7 +140,8 @@ def _ratio(part: Any, whole: Any) -> float:
 
 def _ratios(part: NDArray[np.int64], whole: NDArray[np.int64]) -> Values:
     """Part by whole, nan where the whole is 0."""
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    shares: Values = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    return shares
 
 
 def _mean(values: Values) -> float:

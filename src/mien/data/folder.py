@@ -1,0 +1,101 @@
+"""A folder (or a zip of it) that holds one folder an emotion."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from pathlib import Path, PurePosixPath
+
+from mien.data.corpus import Corpus, Store, open_store
+from mien.errors import DataError, ImageError
+from mien.image import IMAGE_SUFFIXES, read_image
+from mien.labels import EMOTIONS, parse_emotion
+from mien.types import Image, Sample
+
+
+def folder(root: Path) -> Corpus:
+    """The pictures below folders that are named after emotions.
+
+    Spellings such as `Happy` or `angry` count (`labels.SPELLINGS`); below an emotion's folder,
+    folders may nest. A single folder around all of them is stepped into, as zips often have one.
+    Files that are not pictures by their ending, and hidden ones, are passed over.
+
+    Each sample has one vote, that of its folder. A picture that cannot be read raises `ImageError`
+    when it is read, not here.
+
+    Raises:
+        DataError: nothing there, no picture in it, or pictures in folders that name no emotion.
+    """
+    store = open_store(root)
+    names = [name for name in store.names() if _is_picture(PurePosixPath(name))]
+    if not names:
+        raise DataError(
+            f"{root}: expected one folder an emotion with pictures ({' '.join(sorted(IMAGE_SUFFIXES))}), "
+            "found no picture; check --root"
+        )
+    depth = _depth(names)
+    strange = Counter(word for name in names if _emotion(word := _folder_of(name, depth)) is None)
+    if strange:
+        raise DataError(_complaint(root, strange))
+    samples = tuple(Sample(name, votes=_one_vote(_folder_of(name, depth))) for name in names)
+    return Corpus(f"folder/{root.resolve().name}", samples, lambda sample: _read(store, sample.name))
+
+
+def _is_picture(path: PurePosixPath) -> bool:
+    """By its ending; macOS leaves `__MACOSX/` and `._name.jpg` in zips."""
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not hidden
+
+
+def _depth(names: list[str]) -> int:
+    """How many folders stand around those of the emotions: steps in while there is one, of another name."""
+    depth = 0
+    words = {_folder_of(name, depth) for name in names}
+    while len(words) == 1 and _emotion(*words) is None:
+        words = {_folder_of(name, depth + 1) for name in names}
+        if "" in words:
+            break
+        depth += 1
+    return depth
+
+
+def _folder_of(name: str, depth: int) -> str:
+    """The folder of a picture at a depth; empty where the picture itself stands there."""
+    folders = PurePosixPath(name).parts[:-1]
+    return folders[depth] if depth < len(folders) else ""
+
+
+def _emotion(word: str) -> str | None:
+    try:
+        return parse_emotion(word)
+    except DataError:
+        return None
+
+
+def _one_vote(word: str) -> tuple[int, ...]:
+    emotion = parse_emotion(word)
+    return tuple(int(emotion == other) for other in EMOTIONS)
+
+
+def _complaint(root: Path, strange: Counter[str]) -> str:
+    listed = ", ".join(
+        f"{word!r} ({n})" if word else f"none at all ({n})" for word, n in sorted(strange.items())[:12]
+    )
+    more = f" and {len(strange) - 12} more" if len(strange) > 12 else ""
+    return (
+        f"{root}: expected every picture in a folder named after one of {', '.join(EMOTIONS)} "
+        f"(or a common spelling), found pictures (so many) in the folders {listed}{more}; "
+        "rename these folders or take them out"
+    )
+
+
+def _read(store: Store, name: str) -> Image:
+    """The (H, W, 3) RGB picture; any damage is an `ImageError` that names the file."""
+    try:
+        data = store.read(name)
+    except (KeyError, OSError, RuntimeError, zlib.error) as error:  # zipfile: RuntimeError where encrypted
+        raise ImageError(f"{name}: expected a readable file, got {error!r}; get it again") from error
+    try:
+        return read_image(data).pixels
+    except ImageError as error:
+        raise type(error)(f"{name}: {error}") from error
