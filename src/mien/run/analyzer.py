@@ -206,8 +206,9 @@ def load(
     classifier = Classifier.load(None if model is None else Path(model), threads=threads)
     if crops:
         return Analyzer(WholePicture(), classifier, cut=cut_whole, max_faces=max_faces)
-    limit = {} if min_face is None else {"min_face": min_face}
-    photo, clip = DetectorOptions(**limit), DetectorOptions.video(**limit)
+    photo, clip = DetectorOptions(), DetectorOptions.video()
+    if min_face is not None:
+        photo, clip = replace(photo, min_face=min_face), replace(clip, min_face=min_face)
     return Analyzer(YuNet(photo, threads), classifier, YuNet(clip, threads), max_faces=max_faces)
 
 
