@@ -312,5 +312,5 @@ def test_a_summary_counts():
     summary = Summary(3)
     summary.add(Part("a", frames=1, faces=2, share=0.5))
     assert (summary.done, summary.share) == (0, 0.5)
-    summary.add(Part("a", notes=("cut",), last=True))
-    assert (summary.done, summary.share, summary.noted) == (1, 0.0, [("a", "cut")])
+    summary.add(Part("a", error="gone", last=True))
+    assert (summary.done, summary.share, summary.failed) == (1, 0.0, [("a", "gone")])

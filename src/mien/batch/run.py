@@ -29,7 +29,6 @@ class Summary:
     share: float = 0.0  # of the input that is being read
     seconds: float = 0.0
     failed: list[tuple[str, str]] = field(default_factory=list)  # name, error
-    noted: list[tuple[str, str]] = field(default_factory=list)  # name, note
     interrupted: bool = False  # by Ctrl-C; what was done until then is in the rows
 
     def add(self, part: Part) -> None:
@@ -37,7 +36,6 @@ class Summary:
         self.frames += part.frames
         self.faces += part.faces
         self.share = part.share
-        self.noted += [(part.name, note) for note in part.notes]
         if part.error:
             self.failed.append((part.name, part.error))
         if part.last:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mien.batch.sources import Source
 from mien.errors import MienError, OutputError
@@ -15,6 +16,10 @@ from mien.output.rows import Row, failure_row, rows
 if TYPE_CHECKING:
     from mien.run.analyzer import Analyzer
     from mien.types import Frame
+
+
+#: Notes of `Video` that tell of frames that are not there.
+_MISSING: Final = re.compile(r"frames read$|packets skipped$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +134,23 @@ def _clip(analyzer: Analyzer, task: Task, job: Job) -> Iterator[Part]:
             if copy is not None:
                 copy.write(pixels, frame)
             total = video.frames_total
-            yield _part(frame, share=min(1.0, video.decoded / total) if total else 0.0)
-    yield Part(name, share=1.0, notes=video.notes, last=True)
+            try:
+                yield _part(frame, share=min(1.0, video.decoded / total) if total else 0.0)
+            except GeneratorExit:  # Ctrl-C: the copy so far is finished, as the rows are
+                return
+    yield _end_of_clip(name, video.notes)
+
+
+def _end_of_clip(name: str, notes: tuple[str, ...]) -> Part:
+    """The last part: a clip of which something is missing has failed, though its rows are kept."""
+    missing = [note for note in notes if _MISSING.search(note)]
+    if not missing:
+        return Part(name, share=1.0, notes=notes, last=True)
+    error = (
+        f"expected a whole clip, {name} was read in part: {'; '.join(missing)}; its rows until there are "
+        "kept: get it again or save it anew for the rest"
+    )
+    return Part(name, share=1.0, notes=tuple(n for n in notes if n not in missing), error=error, last=True)
 
 
 def _part(frame: Frame, *, share: float, notes: tuple[str, ...] = (), last: bool = False) -> Part:

@@ -13,6 +13,7 @@ import typer
 from mien._version import __version__
 from mien.cli.analyze import analyze
 from mien.cli.console import say
+from mien.cli.evaluate import evaluate
 from mien.cli.export import export
 from mien.cli.train import train
 from mien.errors import MienError
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command()(analyze)
 app.command()(train)
+app.command()(evaluate)
 app.command()(export)
 
 

@@ -131,9 +131,8 @@ def end_lines(summary: Summary, output: str) -> list[str]:
     """The summary at the end: what was done, where it is, and what failed or was not whole."""
     lines = []
     if summary.interrupted:
-        lines.append(
-            f"mien: stopped by Ctrl-C; {summary.done} of {count(summary.inputs, 'input')} done, kept whole"
-        )
+        of = f"{summary.done} of {count(summary.inputs, 'input')}"
+        lines.append(f"mien: stopped by Ctrl-C with {of} done; what was done is whole and kept")
     done = f"{count(summary.done, 'input')}, {count(summary.frames, 'frame')}, {count(summary.faces, 'face')}"
     lines.append(f"mien: {done} in {duration(summary.seconds)}; rows in {output}")
     if summary.failed:
