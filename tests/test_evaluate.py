@@ -175,6 +175,12 @@ def test_ece_of_the_sure():
     assert metrics.ece(sure, np.array([0, 1, 2, 4])) == pytest.approx(0.25)
 
 
+def test_ece_bins_hold_their_upper_end():
+    shares = np.array([[0.5, 0.25], [0.375, 0.25]], np.float32)  # both in (0.25, 0.5] of four bins
+    shares = np.pad(shares, ((0, 0), (0, 6)))
+    assert metrics.ece(shares, np.array([0, 1]), bins=4) == pytest.approx(abs(0.5 - 0.4375))
+
+
 def test_brier_and_nll_against_naive(drawn):
     shares, truth = drawn
     squares = [sum((shares[i, k] - (k == truth[i])) ** 2 for k in CLASSES) for i in range(400)]
@@ -255,6 +261,15 @@ def test_judge_without_copies_of_training():
     )
 
 
+def test_judge_leaves_out_what_the_protocol_leaves_out():
+    corpus = memory_corpus(4)
+    unsure = Sample("3.png", votes=(2, 2, 2, 2, 0, 0, 0, 0))
+    corpus = Corpus("drawn", (*corpus.samples[:3], unsure), corpus.read)
+    readings = read_all(corpus, by_level, lambda image: image)
+    verdicts = judge(readings, ["majority", "argmax"], training=frozenset(readings.digests[:1]))
+    assert [(v.left_out, v.scores.n, v.without_copies.n) for v in verdicts] == [(1, 3, 2), (0, 4, 3)]
+
+
 def test_judge_of_nothing_says_so():
     with pytest.raises(DataError, match=r"2 could not be read.*0\.png: expected a picture"):
         read_all(memory_corpus(2, broken=(0, 1)), by_level, lambda image: image)
@@ -310,6 +325,7 @@ def test_json_says_the_same_whole(judged, tmp_path):
     heading, verdict, readings = judged
     path = tmp_path / "scores.json"
     path.write_text("old")
+    old = path.stat().st_ino
     tables.write_json(path, tables.to_record(heading, [verdict], readings, {"mien": "1"}))
     record = json.loads(path.read_text(), parse_constant=pytest.fail)  # no NaN, no Infinity
     got = record["protocols"]["argmax"]
@@ -321,6 +337,7 @@ def test_json_says_the_same_whole(judged, tmp_path):
     assert record["unreadable"][0]["name"] == "3.png"
     assert record["sha256"] == "ab" * 32
     assert list(tmp_path.iterdir()) == [path]
+    assert path.stat().st_ino != old  # written beside and renamed, never half there
 
 
 def test_json_undefined_is_null():
