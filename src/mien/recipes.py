@@ -142,9 +142,9 @@ def run_export(run: Path, path: Path) -> None:
         multiply_adds=count.multiply_adds(net),
         data=_DATA[recipe.data],
         licence="Apache-2.0",
-        recipe=facts["command"],
+        recipe=f"mien train {recipe.name} --data {recipe.data} --seed {recipe.loop.seed}",
         scores={"ferplus/valid": {k: v for k, v in last.items() if k not in ("epoch", "loss", "seconds")}},
-        provenance=facts,
+        provenance={key: value for key, value in facts.items() if key != "command"},  # it names local paths
         limits=_LIMITS,
     )
     export_onnx(net, card, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +29,7 @@ class ParquetFile:
         self._file: Any = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._held: list[Row] = []
 
-    def write(self, rows: list[Row]) -> None:
+    def write(self, rows: Sequence[Row]) -> None:
         """Take rows; every `GROUP` of them go to the file."""
         self._held.extend({**row, "source": printable(str(row["source"]))} for row in rows)
         if len(self._held) >= GROUP:

@@ -6,7 +6,7 @@ or Mien's own closes it too, so that what was done is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,7 @@ from mien.output.whole import WholeFile
 class Format(Protocol):
     """An open file of one format."""
 
-    def write(self, rows: list[Row]) -> None:
+    def write(self, rows: Sequence[Row]) -> None:
         """Append rows."""
 
     def close(self) -> None:
@@ -37,7 +37,7 @@ class CsvFile:
         self._owned = isinstance(stream, Path)
         write_csv(self._stream, [], header=True)
 
-    def write(self, rows: list[Row]) -> None:
+    def write(self, rows: Sequence[Row]) -> None:
         """Append rows."""
         write_csv(self._stream, rows, header=False)
 
@@ -54,7 +54,7 @@ class JsonLinesFile:
     def __init__(self, path: Path) -> None:
         self._stream = path.open("w", encoding="utf-8", newline="")
 
-    def write(self, rows: list[Row]) -> None:
+    def write(self, rows: Sequence[Row]) -> None:
         """Append rows."""
         write_jsonl(self._stream, rows)
 
@@ -77,7 +77,7 @@ class Writer:
         self._out = out
         self._file = file
 
-    def write(self, rows: list[Row]) -> None:
+    def write(self, rows: Sequence[Row]) -> None:
         """Append rows.
 
         Raises:

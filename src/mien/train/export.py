@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +75,7 @@ def _fuse(
 
 
 def _trace(net: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quiet("torch.onnx"):
         warnings.simplefilter("ignore")  # the exporter warns of its own internals
         program = torch.onnx.export(
             net,
@@ -87,6 +90,18 @@ def _trace(net: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
     if program is None:
         raise ModelError("expected torch to give an ONNX program, got none; is onnxscript installed?")
     return program.model_proto
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Nothing below an error from one logger: the exporter reports packages that Mien does not use."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _check(data: bytes, net: nn.Module, example: torch.Tensor) -> None:

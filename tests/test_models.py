@@ -1,0 +1,80 @@
+"""The network that ships: the file that was pinned, its card, and the scores that its card claims."""
+
+from importlib import resources
+
+import numpy as np
+import pytest
+
+import mien.models
+from mien.data.ferplus import ferplus
+from mien.errors import ModelError
+from mien.evaluate.protocol import PROTOCOLS
+from mien.labels import EMOTIONS
+from mien.models import MODELS, load_model
+from mien.run.classify import Classifier
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return Classifier.load()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_shipped_file_is_small_and_the_pinned_one(name):
+    assert len(load_model(name)) < 5_000_000
+
+
+def test_a_shipped_file_that_was_altered_is_refused(monkeypatch):
+    monkeypatch.setitem(MODELS, "compact", "0" * 64)
+    with pytest.raises(ModelError, match="install mien again"):
+        load_model()
+
+
+def test_an_unknown_name_lists_the_known():
+    with pytest.raises(ModelError, match="expected one of compact"):
+        load_model("large")
+
+
+def test_every_shipped_network_has_its_recipe_log_and_settings_beside_it():
+    names = {entry.name for entry in resources.files(mien.models).iterdir()}
+    for name in MODELS:
+        assert {f"{name}.onnx", f"{name}.config.toml", f"{name}.log.jsonl"} <= names
+
+
+def test_the_card_says_what_a_user_must_know(shipped):
+    card = shipped.card
+    assert card.labels == EMOTIONS
+    assert (card.size, card.colour, len(card.template)) == (48, "gray", 5)
+    assert card.parameters < 1_500_000
+    assert card.data
+    assert card.licence
+    assert card.limits
+    assert card.scores
+
+
+def test_probabilities_sum_to_one_and_do_not_depend_on_company(shipped):
+    crops = np.random.default_rng(0).integers(0, 256, (70, 48, 48), np.uint8)
+    together = shipped(crops)
+    assert together.dtype == np.float32
+    assert np.allclose(together.sum(1), 1, atol=1e-6)
+    assert np.allclose(together[66:67], shipped(crops[66:67]), atol=1e-5)
+    assert shipped(crops[:0]).shape == (0, 8)
+
+
+def test_crops_of_another_shape_are_refused(shipped):
+    with pytest.raises(ValueError, match=r"expected an array of shape \(any, 48, 48\), got \(1, 64, 64\)"):
+        shipped(np.zeros((1, 64, 64), np.uint8))
+
+
+def test_the_scores_on_the_card_are_what_the_file_gives(shipped, shared_data):
+    """FER+ valid, at least 82 % (majority) and 78 % (argmax): issue 2."""
+    corpus = ferplus(shared_data / "ferplus.zip", "valid")
+    guess = shipped(np.stack([corpus.read(s) for s in corpus.samples])).argmax(1)
+    scores = shipped.card.scores["ferplus/valid"]
+    for protocol, least in (("majority", 0.82), ("argmax", 0.78)):
+        truth = PROTOCOLS[protocol](corpus.samples)
+        used = truth >= 0
+        accuracy = (guess[used] == truth[used]).mean()
+        assert accuracy >= least
+        assert used.sum() == scores[f"n_{protocol}"]
+        assert accuracy == pytest.approx(scores[protocol], abs=1.1e-3)  # torch against ONNX: a face or three
