@@ -18,12 +18,12 @@ def evaluate(
     data: Annotated[
         str, typer.Option(help="Corpus: ferplus, or folder (one folder an emotion).")
     ] = "ferplus",
-    model: Annotated[Path | None, typer.Option(help="ONNX file [default: the shipped model].")] = None,
+    model: Annotated[Path | None, typer.Option(help="ONNX file, instead of the shipped model.")] = None,
     split: Annotated[
-        str | None, typer.Option(help="train, valid or test; for --data ferplus only [default: valid].")
+        str | None, typer.Option(help="train, valid or test; for --data ferplus only; valid if not given.")
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="argmax or majority, how votes become labels [default: both].")
+        str | None, typer.Option(help="argmax or majority, how votes become labels; both if not given.")
     ] = None,
     detect: Annotated[
         bool,
