@@ -8,6 +8,7 @@ import pty
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from PIL import Image
 from mien import EMOTIONS, __version__
 from mien.batch.run import Summary
 from mien.batch.work import Part
+from mien.cli.analyze import _finishing
 from mien.cli.progress import (
     Lines,
     Live,
@@ -317,3 +319,16 @@ def test_a_reader_who_has_had_enough_ends_it_quietly(folder, tiny_model):
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert ran.stdout.startswith("source,")
     assert ran.stderr == ""
+
+
+def test_a_second_ctrl_c_waits_until_the_table_is_finished():
+    steps = []
+
+    class Closing:
+        def __exit__(self, *error):
+            os.kill(os.getpid(), signal.SIGINT)
+            steps.append("finished")
+
+    with pytest.raises(KeyboardInterrupt), _finishing(Closing()):
+        steps.append("written")
+    assert steps == ["written", "finished"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -92,10 +93,10 @@ class Worker:
         except MienError as error:
             yield failure(source.name, str(error))
         except Exception as error:  # noqa: BLE001 - one bad file never ends a batch
-            kind = type(error).__name__
-            yield failure(
-                source.name, f"stopped by {kind}: {error}; please report this file: it is a bug in Mien"
-            )
+            text = f"stopped by {type(error).__name__}: {error}; a bug in Mien: please report the file"
+            yield failure(source.name, text)
+        if source.kind != "photo":
+            gc.collect()  # PyAV's decoders sit in cycles with their frames: some 20 MB a clip would wait
 
 
 def failure(name: str, error: str) -> Part:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +15,7 @@ import typer
 if TYPE_CHECKING:
     from mien.batch.run import Summary
     from mien.batch.work import Task, Worker
+    from mien.output.writers import Writer
 
 
 def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
@@ -114,7 +118,7 @@ def _run(
     on_terminal = output is None and sys.stdout.isatty()
     progress = choose_progress(len(tasks), quiet=quiet, rows_on_terminal=on_terminal)
     try:
-        with writer:
+        with _finishing(writer):
             summary = analyze_files(
                 tasks, worker, writer.write, workers=workers or count_workers(tasks), watch=progress.watch
             )
@@ -124,6 +128,22 @@ def _run(
         for line in end_lines(summary, "standard output" if output is None else str(output)):
             say(line)
     return summary
+
+
+@contextmanager
+def _finishing(writer: Writer) -> Iterator[None]:
+    """Leave the writer so that a second Ctrl-C cannot tear the table while it is being finished."""
+    from mien.batch.run import hold_interrupts
+
+    def finish(
+        kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with hold_interrupts():
+            writer.__exit__(kind, error, trace)
+
+    with ExitStack() as stack:
+        stack.push(finish)
+        yield
 
 
 def _prepare_stdout(*, line_buffering: bool) -> None:
