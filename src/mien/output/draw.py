@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -146,21 +147,31 @@ def _meet(a: Rect, b: Rect) -> bool:
 
 def _panel(canvas: Pillow.Image, face: Face, box: Rect, taken: Sequence[Rect], *, alone: bool) -> list[Rect]:
     """Eight bars beside the box, smaller if need be; nothing where they would hide a face."""
-    largest = round(_text_size(canvas, box) * 0.9)
-    for size in sorted({max(SMALLEST_TEXT, round(largest * part)) for part in (1, 0.8, 0.65)}, reverse=True):
-        width, height = round(size * 11.4), round(size * 1.3 * len(EMOTIONS) + size * 0.6)
-        if height > 1.3 * (box[3] - box[1]) or width > canvas.width or height > canvas.height:
-            continue
-        gap = max(2, size // 3)
-        corners = [(box[2] + gap, box[1]), (box[0] - gap - width, box[1])]
-        corners += [(box[0], box[3] + gap), (box[2] - width, box[1] - gap - height)]
-        spot = _first_free(corners, (width, height), canvas.size, taken) or (
-            _corner(canvas, box, (width, height)) if alone else None
-        )
+    rooms = [
+        (size, room)
+        for size, room in _panel_sizes(_text_size(canvas, box))
+        if room[1] <= 1.3 * (box[3] - box[1]) and room[0] <= canvas.width and room[1] <= canvas.height
+    ]
+    beside = ((size, _first_free(_beside(box, room), room, canvas.size, taken)) for size, room in rooms)
+    corner = ((size, _corner(canvas, box, room)) for size, room in rooms if alone)
+    for size, spot in chain(beside, corner):
         if spot is not None:
             _bars(canvas, face, spot, size)
             return [spot]
     return []
+
+
+def _panel_sizes(text: int) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Letters and the room that the panel takes with them, (width, height), largest first."""
+    for size in sorted({max(SMALLEST_TEXT, round(text * part)) for part in (0.9, 0.7, 0.6)}, reverse=True):
+        yield size, (round(size * 11.4), round(size * 1.3 * len(EMOTIONS) + size * 0.6))
+
+
+def _beside(box: Rect, room: tuple[int, int]) -> list[tuple[int, int]]:
+    """The places of a panel in the order of liking: right, left, under, over."""
+    gap = 4
+    left, under = box[0] - gap - room[0], box[3] + gap
+    return [(box[2] + gap, box[1]), (left, box[1]), (box[0], under), (box[0], box[1] - gap - room[1])]
 
 
 def _corner(canvas: Pillow.Image, box: Rect, size: tuple[int, int]) -> Rect | None:
