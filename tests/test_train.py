@@ -22,7 +22,11 @@ TINY = CompactOptions(stem=4, widths=(4, 8, 8), blocks=(1, 1, 1))
 STILL = AugmentOptions(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
-def tiny_task(loss=soft_cross_entropy):
+def learn(net, images, targets, generator):
+    return soft_cross_entropy(net(augment(images, generator, AugmentOptions())), targets)
+
+
+def tiny_task(loss=learn):
     draw = torch.Generator().manual_seed(7)
     images = torch.randint(0, 256, (64, 1, 48, 48), generator=draw).to(torch.uint8)
     kinds = torch.randint(0, 8, (64,), generator=draw)
@@ -31,7 +35,6 @@ def tiny_task(loss=soft_cross_entropy):
         images=images,
         targets=torch.nn.functional.one_hot(kinds, 8).float(),
         loss=loss,
-        augment=lambda batch, generator: augment(batch, generator, AugmentOptions()),
         judge=lambda net: {"weights": sum(float(p.sum()) for p in net.parameters())},
     )
 
@@ -78,7 +81,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_pa
     with pytest.raises(TrainingError, match="nan in epoch 2"):
         train(
             tiny_net(),
-            tiny_task(lambda logits, _: logits.sum() * float("nan")),
+            tiny_task(lambda net, images, *_: net(images).sum() * float("nan")),
             LoopOptions(epochs=2, batch=16),
             tmp_path,
         )

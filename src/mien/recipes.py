@@ -204,8 +204,9 @@ def _task(recipe: Recipe, root: Path, run: Path, device: str) -> tuple[Task, dic
     task = Task(
         images=torch.from_numpy(images[keep])[:, None].to(device),  # (N, 1, H, W)
         targets=torch.from_numpy(vote_shares(corpus.samples)[keep]).to(device),  # (N, 8)
-        loss=soft_cross_entropy,
-        augment=lambda batch, generator: augment(batch, generator, recipe.augment),
+        loss=lambda net, pictures, target, generator: soft_cross_entropy(
+            net(augment(pictures, generator, recipe.augment)), target
+        ),
         judge=lambda net: _judge(net, held, valid, device),
     )
     return task, {"data": data_hash(images[keep]), "pictures": int(keep.sum())}

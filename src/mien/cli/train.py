@@ -13,11 +13,11 @@ def train(
     recipe: Annotated[str, typer.Argument(help="Name of the recipe, e.g. compact.")],
     root: Annotated[Path, typer.Option(help="Folder or zip of the corpus.")],
     data: Annotated[str, typer.Option(help="Corpus: ferplus.")] = "ferplus",
-    out: Annotated[Path | None, typer.Option(help="Folder of the run [default: runs/RECIPE].")] = None,
+    out: Annotated[Path | None, typer.Option(help=r"Folder of the run \[default: runs/RECIPE].")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs, instead of the recipe's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, ...")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [default: all cores].")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help=r"CPU threads \[default: all cores].")] = None,
 ) -> None:
     """Train a network; run the same command again to go on from where it stopped."""
     from mien.errors import ConfigError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,8 @@ class FolderStore:
             return (self.root / name).read_bytes()
         except FileNotFoundError as error:
             raise KeyError(name) from error
+        except OSError as error:
+            raise DataError(f"{self.root / name}: cannot be read ({error.strerror})") from error
 
 
 class ZipStore:
@@ -74,8 +77,10 @@ class ZipStore:
         """The bytes of one file; KeyError if there is none of that name."""
         try:
             return self._zip.read(name)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise DataError(f"{self.root}: {name} is damaged ({error}); fetch the archive again") from error
+        except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError) as error:  # RuntimeError: encrypted
+            raise DataError(
+                f"{self.root}: {name} cannot be read ({error}); fetch the archive again"
+            ) from error
 
 
 def open_store(root: Path) -> Store:

@@ -61,14 +61,15 @@ def _samples(store: Store, name: str) -> list[Sample]:
 
 
 def _sample(row: list[str], where: str) -> Sample:
-    """One row: file name, crop box, ten votes."""
+    """One row: file name, crop box (absent in what Microsoft's own script writes), ten votes."""
+    cells = row[2:] if len(row) == _VOTES + 2 else row[1:]
     try:
-        votes = [int(float(cell)) for cell in row[2:]]
+        votes = [int(float(cell)) for cell in cells]
     except ValueError:
         votes = []
     if len(votes) != _VOTES:
         raise DataError(
-            f"{where}: expected a file name, a box and {_VOTES} vote counts, got {','.join(row)!r}"
+            f"{where}: expected a file name, a box (or none) and {_VOTES} vote counts, got {','.join(row)!r}"
         )
     return Sample(name=row[0], votes=tuple(votes[:8]), unknown=votes[8], not_face=votes[9])
 

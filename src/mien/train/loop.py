@@ -1,4 +1,4 @@
-"""The one training loop. Loss, schedule, augmentation and metric are functions handed to it.
+"""The one training loop. Loss (with its augmentation), schedule and metric are functions handed to it.
 
 Legend: N samples, B batch, H and W rows and columns.
 """
@@ -39,14 +39,18 @@ class LoopOptions:
     channels_last: bool = True  # memory layout; which is faster depends on the network
 
 
+#: (net, pictures (B, 1, H, W) float32 0..255, targets of the batch, generator) -> scalar loss. What is
+#: drawn at random (augmentation, noise, masks) comes from the generator, so that a run can be repeated.
+Loss = Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """What to learn: pictures and targets on the device, and the functions of the loop."""
 
     images: Tensor  # (N, 1, H, W) uint8
     targets: Tensor  # (N, 8) float32 label distributions
-    loss: Callable[[Tensor, Tensor], Tensor]
-    augment: Callable[[Tensor, torch.Generator], Tensor]
+    loss: Loss
     judge: Callable[[nn.Module], Mapping[str, float]]  # figures on the validation split
 
 
@@ -165,8 +169,8 @@ def _decay(decay: float, step: int) -> float:
 def _step(state: State, task: Task, draw: tuple[Tensor, torch.Generator], rate: float) -> float:
     batch, generator = draw
     batch = batch.to(task.images.device)
-    images = task.augment(task.images[batch].float(), generator)  # (B, 1, H, W)
-    loss = task.loss(state.net(images), task.targets[batch])
+    images = task.images[batch].float()  # (B, 1, H, W)
+    loss = task.loss(state.net, images, task.targets[batch], generator)
     if not torch.isfinite(loss):
         raise TrainingError(
             f"the loss became {loss.item()} in epoch {state.epoch + 1}; the last whole epoch is in the run's "
