@@ -260,6 +260,24 @@ def test_output_where_nothing_can_be_written(analyze, photo, tmp_path):
     assert nothing_was_done(analyze(photo, "-o", tmp_path / "o.xyz")[0], ".parquet")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which is Linux's")
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_standard_output_on_a_full_disk(photo, tiny_model, buffered):
+    command = [sys.executable, "-m", "mien", "analyze", str(photo), "--model", str(tiny_model)]
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": buffered},
+        )
+    assert ran.returncode == 1
+    assert "No space left on device" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
 def test_copies_where_nothing_can_be_written(analyze, photo, tmp_path):
     (tmp_path / "file").touch()
     assert refused(*analyze(photo, "--annotate", tmp_path / "file"), "folder")

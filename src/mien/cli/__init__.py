@@ -5,6 +5,7 @@ Nothing heavy is imported here, so that `mien --help` answers at once.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -54,4 +55,13 @@ def main() -> None:
         app()
     except MienError as error:
         say(f"mien: error: {error}")
+        _let_go_of_stdout()
         sys.exit(1)
+
+
+def _let_go_of_stdout() -> None:
+    """Where standard output takes no more (a full disk), the exit must not try it again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

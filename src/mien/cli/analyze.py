@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.errors import OutputError
+
 if TYPE_CHECKING:
     from mien.batch.run import Summary
     from mien.batch.work import Task, Worker
@@ -110,11 +112,8 @@ def _run(
     from mien.batch.run import analyze_files, count_workers
     from mien.cli.console import say
     from mien.cli.progress import choose_progress, end_lines
-    from mien.output import open_writer, stream_writer
 
-    if output is None:
-        _prepare_stdout(line_buffering=any(task.source.kind == "camera" for task in tasks))
-    writer = stream_writer(sys.stdout) if output is None else open_writer(output, overwrite=overwrite)
+    writer = _open(output, overwrite=overwrite, live=any(task.source.kind == "camera" for task in tasks))
     on_terminal = output is None and sys.stdout.isatty()
     progress = choose_progress(len(tasks), quiet=quiet, rows_on_terminal=on_terminal)
     try:
@@ -146,7 +145,19 @@ def _finishing(writer: Writer) -> Iterator[None]:
         yield
 
 
-def _prepare_stdout(*, line_buffering: bool) -> None:
-    """Rows are UTF-8 with plain line ends wherever they go; those of a camera are seen at once."""
+def _open(output: Path | None, *, overwrite: bool, live: bool) -> Writer:
+    """Where the rows go; on standard output UTF-8 with plain line ends, those of a camera seen at once."""
+    from mien.output import open_writer, stream_writer
+
+    if output is not None:
+        return open_writer(output, overwrite=overwrite)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", newline="", line_buffering=line_buffering)
+        sys.stdout.reconfigure(encoding="utf-8", newline="", line_buffering=live)
+    try:
+        return stream_writer(sys.stdout)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"expected standard output to take rows, got: {error.strerror}; name a file with -o"
+        ) from error
