@@ -268,6 +268,17 @@ def test_an_interrupt_comes_between_parts_and_what_was_done_is_whole(inputs, tin
     assert rows == everything[:2]
 
 
+def test_an_interrupt_while_rows_are_written_lets_them_be_written(inputs, tiny_model):
+    written = []
+
+    def write(rows):
+        os.kill(os.getpid(), signal.SIGINT)
+        written.extend(rows)
+
+    summary = analyze_files(inputs, Worker(OddJob(tiny_model)), write)
+    assert (summary.interrupted, summary.done, len(written)) == (True, 1, 1)
+
+
 def test_an_interrupt_waits_for_the_end_of_what_it_would_tear():
     steps = []
     with pytest.raises(KeyboardInterrupt), hold_interrupts():  # noqa: PT012 - the raise is at its end
