@@ -83,7 +83,7 @@ def read_photo(analyzer: mien.Analyzer, path: Path, annotated: Path) -> PageEntr
 
 def read_clip(analyzer: mien.Analyzer, path: Path, annotated: Path) -> PageEntry:
     """One clip's faces, its annotated copy, and six of its frames for the page."""
-    frames, shown = [], []
+    frames, shown, times = [], [], []
     step = CLIP_FRAMES * len(PORTRAITS) // 6
     with Video(path) as video, ClipWriter(annotated / path.name) as clip:
         for frame, pixels in analyzer.follow(video, source=path.name):
@@ -91,7 +91,8 @@ def read_clip(analyzer: mien.Analyzer, path: Path, annotated: Path) -> PageEntry
             frames.append(frame)
             if frame.index % step == step // 2:
                 shown.append(annotate(pixels, frame.faces))
-    return PageEntry(path.name, "clip", tuple(frames), tuple(shown))
+                times.append(frame.time or 0.0)
+    return PageEntry(path.name, "clip", tuple(frames), tuple(shown), tuple(times))
 
 
 def say(entry: PageEntry) -> None:
@@ -102,6 +103,12 @@ def say(entry: PageEntry) -> None:
         print(f"  {entry.title}: {len(entry.frames)} frames, {len(faces)} faces, shown: {', '.join(kinds)}")
     for face in faces if entry.kind == "photo" else ():
         print(f"  {entry.title}: {face.emotion} ({face.confidence:.0%})")
+
+
+def _model(analyzer: mien.Analyzer) -> str:
+    """The network in a line, from its card."""
+    card = analyzer.classifier.card
+    return f"{card.name}, {card.parameters / 1e6:.1f} M weights, trained on {card.data[0]}"
 
 
 def main(folder: Path) -> None:
@@ -116,7 +123,7 @@ def main(folder: Path) -> None:
     entries.append(read_clip(analyzer, clip, annotated))
     with open_writer(folder / "faces.csv", overwrite=True) as writer:
         writer.write([row for entry in entries for frame in entry.frames for row in rows(frame)])
-    write_page(entries, folder / "index.html", title="Mien demo")
+    write_page(entries, folder / "index.html", title="Mien demo", model=_model(analyzer), overwrite=True)
     print("The expression shown on each face:")
     for entry in entries:
         say(entry)
