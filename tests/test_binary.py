@@ -170,3 +170,14 @@ def test_folds_without_a_value_are_passed_over() -> None:
     nothing = summarize([Binary(0, 5, 0, 5)])["precision"]
     assert isnan(nothing.mean)
     assert all(isnan(v) for v in nothing.wilson_95)
+
+
+def test_winners_read_the_8_way_answer() -> None:
+    scores = make_scores()
+    folds = draw(LABELS, FoldSettings("kfold", folds=2))["sadness"]
+    k = EMOTIONS.index("sadness")
+    for fold, counts in zip(folds.folds, score_folds(folds, binary.winners(scores)).counts, strict=True):
+        read = [int(scores[i].argmax()) == k for i in fold.test]
+        assert counts == count(fold.positive, np.array(read))
+    scores[3] = nan
+    assert np.isnan(binary.winners(scores)).all(axis=1).tolist() == [i == 3 for i in range(len(LABELS))]

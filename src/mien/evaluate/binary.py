@@ -28,8 +28,8 @@ DRAWS: Final = 1000  # of the bootstrap over folds
 INTERVALS: Final = (
     "95 % interval: Wilson on the counts of all folds together, at the number of different pictures in "
     "them, so that a picture that stands in several folds counts once; none for F1, which is no share. "
-    "Beside it a bootstrap over folds, and the standard deviation of folds (ddof 1): where folds overlap, "
-    "both understate, since the folds share pictures."
+    "'folds from' and 'to' are a bootstrap over folds; they and the standard deviation of folds (ddof 1) "
+    "understate where folds overlap, since such folds share pictures."
 )
 
 Reals = NDArray[np.floating[Any]]
@@ -150,6 +150,18 @@ def choose_threshold(scores: Reals, positive: NDArray[np.bool_], *, on: str = "t
     halfway = np.maximum((ranked[best - 1] + ranked[best]) / 2, np.nextafter(ranked[best - 1], np.inf))
     value = float(halfway[np.abs(halfway - 0.5).argmin()])
     return Threshold(value, f"best balanced accuracy on {on}")
+
+
+def winners(probabilities: Reals) -> NDArray[np.float64]:
+    """(N, K) scores of 1 for the emotion with the highest probability, 0 for the others; nan rows stay.
+
+    For `score_folds` at a half: the 8-way answer itself read one against the rest, where a
+    probability need not reach a half to win.
+    """
+    known = np.isfinite(probabilities).all(axis=1)  # (N,)
+    scores = np.full(probabilities.shape, np.nan)
+    scores[known] = np.eye(probabilities.shape[1])[probabilities[known].argmax(axis=1)]
+    return scores
 
 
 @dataclass(frozen=True, slots=True)
