@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mien.errors import ConfigError, DataError
-from mien.evaluate.folds import DESIGNS, EmotionFolds, FoldSettings, describe, draw
+from mien.evaluate.folds import DESIGNS, EmotionFolds, FoldSettings, describe, distinct_samples, draw
 from mien.labels import EMOTIONS
 
 LARGE = np.repeat(np.arange(8), 1450)
@@ -175,3 +175,9 @@ def test_errors_say_expected_came_and_what_to_do() -> None:
         draw(RAFD, FoldSettings("person"), persons=[f"{i % 5}" for i in range(len(RAFD))])
     with pytest.raises(DataError, match=r"part \d+ of 10 has none of contempt; take fewer folds"):
         draw(np.repeat(np.arange(8), [50] * 7 + [6]), FoldSettings("kfold"))
+
+
+def test_distinct_samples_hold_each_test_sample_once() -> None:
+    drawn = draw(SCARCE, FoldSettings())
+    want = {int(i) for folds in drawn.values() for fold in folds.folds for i in fold.test}
+    assert distinct_samples(drawn).tolist() == sorted(want)

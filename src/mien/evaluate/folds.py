@@ -16,7 +16,7 @@ Legend: N samples; T of a test; F folds; K = 8 emotions. `labels` is (N,) positi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -153,6 +153,11 @@ def draw(
         _require(kept[part], settings, f"part {number} of {len(parts)}")
     trains = [_outside(kept, part) for part in parts]
     return {e: _draw_emotion(e, kept, parts, trains=trains, settings=settings) for e in settings.emotions}
+
+
+def distinct_samples(drawn: Mapping[str, EmotionFolds]) -> Indices:
+    """Every sample that stands in some test, once: for the 8-way matrix, and to compare two models."""
+    return np.unique(np.concatenate([fold.test for folds in drawn.values() for fold in folds.folds]))
 
 
 def describe(folds: EmotionFolds) -> dict[str, Any]:
