@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import gc
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from mien.batch.sources import Source
 from mien.errors import MienError, OutputError
@@ -16,11 +15,8 @@ from mien.output.rows import Row, failure_row, rows
 
 if TYPE_CHECKING:
     from mien.run.analyzer import Analyzer
+    from mien.run.video import Video
     from mien.types import Frame
-
-
-#: Notes of `Video` that tell of frames that are not there.
-_MISSING: Final = re.compile(r"frames read$|packets skipped$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,19 +135,20 @@ def _clip(analyzer: Analyzer, task: Task, job: Job) -> Iterator[Part]:
                 yield _part(frame, share=min(1.0, video.decoded / total) if total else 0.0)
             except GeneratorExit:  # Ctrl-C: the copy so far is finished, as the rows are
                 return
-    yield _end_of_clip(name, video.notes)
+    yield _end_of_clip(video, name)
 
 
-def _end_of_clip(name: str, notes: tuple[str, ...]) -> Part:
+def _end_of_clip(video: Video, name: str) -> Part:
     """The last part: a clip of which something is missing has failed, though its rows are kept."""
-    missing = [note for note in notes if _MISSING.search(note)]
+    missing = video.missing
+    notes = tuple(note for note in video.notes if note not in missing)
     if not missing:
         return Part(name, share=1.0, notes=notes, last=True)
     error = (
         f"expected a whole clip, {name} was read in part: {'; '.join(missing)}; its rows until there are "
         "kept: get it again or save it anew for the rest"
     )
-    return Part(name, share=1.0, notes=tuple(n for n in notes if n not in missing), error=error, last=True)
+    return Part(name, share=1.0, notes=notes, error=error, last=True)
 
 
 def _part(frame: Frame, *, share: float, notes: tuple[str, ...] = (), last: bool = False) -> Part:

@@ -44,6 +44,10 @@ class Camera:
         """That the camera stopped, if it did."""
         return (f"camera {self._number} stopped giving frames",) if self._ended else ()
 
+    def missing(self) -> tuple[str, ...]:
+        """Nothing: a camera announces no end."""
+        return ()
+
     def close(self) -> None:
         """Let go of the camera."""
         self._capture.release()

@@ -115,7 +115,7 @@ class Clip:
 
     def notes(self) -> tuple[str, ...]:
         """What went wrong on the way."""
-        notes = self._shortfall()
+        notes = list(self.missing())
         if self._end:
             notes.append(f"reading stopped early: {self._end}")
         if self.skipped:
@@ -127,18 +127,18 @@ class Clip:
             notes.append(f"frames without a time stamp, counted on at {rate} a second: {self._untimed}")
         return tuple(notes)
 
-    def _shortfall(self) -> list[str]:
+    def missing(self) -> tuple[str, ...]:
         """That fewer frames came than the container announced: by number, else by time."""
         if not self._ended:
-            return []
+            return ()
         announced = self._announced - self._hidden
         if self._announced:
             short = announced - self._decoded > 2  # a muxer may count one that it dropped
-            return [f"damaged or cut short: {self._decoded} of {announced} frames read"] if short else []
+            return (f"damaged or cut short: {self._decoded} of {announced} frames read",) if short else ()
         covered = self._covered()
         if self.duration and self.duration - covered > max(0.5, 0.05 * self.duration):
-            return [f"pictures end early, perhaps cut short: {covered:.2f} of {self.duration:.2f} s read"]
-        return []
+            return (f"pictures end early, perhaps cut short: {covered:.2f} of {self.duration:.2f} s read",)
+        return ()
 
     def _covered(self) -> float:
         """Seconds from the first frame to the end of the last."""

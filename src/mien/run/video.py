@@ -45,6 +45,7 @@ class _Reader(Protocol):
 
     def pictures(self) -> Iterator[tuple[float, Callable[[], Image]]]: ...
     def notes(self) -> tuple[str, ...]: ...
+    def missing(self) -> tuple[str, ...]: ...
     def close(self) -> None: ...
 
 
@@ -146,6 +147,11 @@ class Video:
     def skipped(self) -> int:
         """Damaged packets that could not be decoded, so far."""
         return self._reader.skipped
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What of the clip did not come, once the last frame was read; empty: all of it. Part of `notes`."""
+        return self._reader.missing()
 
     @property
     def notes(self) -> tuple[str, ...]:
