@@ -157,10 +157,21 @@ def test_summary_is_that_of_the_folds() -> None:
 
 def test_pictures_that_stand_in_several_folds_count_once_in_the_interval() -> None:
     counts = [Binary(90, 10, 20, 80)] * 10  # the same test ten times
-    once = summarize(counts[:1])["accuracy"].wilson_95
-    assert summarize(counts, distinct=200)["accuracy"].wilson_95 == pytest.approx(once)
+    once, tenfold = summarize(counts[:1]), summarize(counts, effective=(100.0, 100.0))
+    for name in ("accuracy", "sensitivity", "specificity", "precision", "npv"):
+        assert tenfold[name].wilson_95 == pytest.approx(once[name].wilson_95)
     low, high = summarize(counts)["accuracy"].wilson_95
-    assert high - low < (once[1] - once[0]) / 3
+    assert high - low < (once["accuracy"].wilson_95[1] - once["accuracy"].wilson_95[0]) / 3
+
+
+def test_few_different_positives_widen_what_rests_on_them() -> None:
+    counts = [Binary(8, 8, 2, 14)] * 10  # FER+ contempt: the same 16 in every fold, the others all different
+    got = summarize(counts, effective=(16.0, 160.0))
+    assert got["sensitivity"].wilson_95 == wilson(8, 16)
+    assert got["specificity"].wilson_95 == wilson(140, 160)
+    low, high = got["accuracy"].wilson_95
+    spread = sqrt(0.5 * 0.5 / 16 + 0.875 * 0.125 / 160) / 2  # of the mean of two independent shares
+    assert (high - low) / (2 * 1.96) == pytest.approx(spread, rel=0.2)
 
 
 def test_folds_without_a_value_are_passed_over() -> None:

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from mien.errors import ConfigError, DataError
-from mien.evaluate.folds import DESIGNS, EmotionFolds, FoldSettings, describe, distinct_samples, draw
+from mien.evaluate.folds import (
+    DESIGNS,
+    EmotionFolds,
+    FoldSettings,
+    describe,
+    distinct_samples,
+    draw,
+    effective_size,
+)
 from mien.labels import EMOTIONS
 
 LARGE = np.repeat(np.arange(8), 1450)
@@ -44,7 +52,7 @@ def test_the_papers_sizes_where_the_corpus_is_large(design: str) -> None:
         for fold in folds.folds:  # 20 of each other, to the picture
             assert sorted(Counter(LARGE[fold.test].tolist()).values()) == [20] * 7 + [140]
         if design != "repeated":
-            assert (folds.note, folds.distinct) == ("", 2800)
+            assert (folds.note, folds.distinct, folds.effective) == ("", 2800, (1400, 1400))
 
 
 def test_repeated_folds_overlap_and_say_so_and_train_on_nothing() -> None:
@@ -90,8 +98,11 @@ def test_too_few_pictures_take_the_largest_balanced_size_and_say_so() -> None:
     contempt = result["contempt"]
     assert (contempt.taken.positives, contempt.taken.negatives) == (16, 16)  # 16 = 5 x 2 + 2 x 3
     assert contempt.note.startswith(
-        "140:140 pictures a fold requested, 16:16 taken: the largest balanced size"
+        "140:140 pictures a fold requested, 16:16 taken, the largest balanced size: "
+        "a fold has 16 of it to draw from, and of the others 30 of disgust; folds overlap: 320 pictures"
     )
+    assert contempt.effective[0] == 16  # the same sixteen in every fold
+    assert "of the others 16 of contempt" in result["neutral"].note
     # sixteen of contempt hold the others down: 118 = 16 + 6 x 17 is the largest even spread
     assert result["neutral"].taken.positives == 118
     assert result["disgust"].taken.positives == 30
@@ -175,6 +186,14 @@ def test_errors_say_expected_came_and_what_to_do() -> None:
         draw(RAFD, FoldSettings("person"), persons=[f"{i % 5}" for i in range(len(RAFD))])
     with pytest.raises(DataError, match=r"part \d+ of 10 has none of contempt; take fewer folds"):
         draw(np.repeat(np.arange(8), [50] * 7 + [6]), FoldSettings("kfold"))
+
+
+def test_effective_size_is_the_variance_of_a_share_over_repeats() -> None:
+    rng = np.random.default_rng(0)
+    samples = np.concatenate([rng.choice(201, 140, replace=False) for _ in range(10)])
+    right = rng.random((8000, 201)) < 0.8  # as many corpora
+    variance = right[:, samples].mean(axis=1).var()
+    assert effective_size(samples) == pytest.approx(0.8 * 0.2 / variance, rel=0.06)
 
 
 def test_distinct_samples_hold_each_test_sample_once() -> None:

@@ -26,12 +26,13 @@ from mien.labels import emotion_index
 DRAWS: Final = 1000  # of the bootstrap over folds
 #: How the intervals below are made, for the reader of a table.
 INTERVALS: Final = (
-    "95 % interval: Wilson on the counts of all folds together, at the number of different pictures in "
-    "them, so that a picture that stands in several folds counts once; none for F1, which is no share. "
+    "95 % interval: Wilson on the counts of all folds together, at their effective size (Kish), so that "
+    "a picture that stands in several folds does not count as several; none for F1, which is no share. "
     "'folds from' and 'to' are a bootstrap over folds; they and the standard deviation of folds (ddof 1) "
     "understate where folds overlap, since such folds share pictures."
 )
 
+_NOTHING: Final = (float("nan"), float("nan"))
 Reals = NDArray[np.floating[Any]]
 
 
@@ -89,14 +90,14 @@ def f1(c: Binary) -> float:
     return _ratio(*SHARES["f1"](c))
 
 
-#: Score to its numerator and denominator.
-SHARES: Final[dict[str, Callable[[Binary], tuple[int, int]]]] = {
-    "accuracy": lambda c: (c.tp + c.tn, c.tp + c.fn + c.fp + c.tn),
-    "sensitivity": lambda c: (c.tp, c.tp + c.fn),
-    "specificity": lambda c: (c.tn, c.tn + c.fp),
-    "precision": lambda c: (c.tp, c.tp + c.fp),
-    "npv": lambda c: (c.tn, c.tn + c.fn),
-    "f1": lambda c: (2 * c.tp, 2 * c.tp + c.fp + c.fn),
+#: Score to its numerator, and the pictures of the emotion and of others in its denominator.
+SHARES: Final[dict[str, Callable[[Binary], tuple[int, int, int]]]] = {
+    "accuracy": lambda c: (c.tp + c.tn, c.tp + c.fn, c.fp + c.tn),
+    "sensitivity": lambda c: (c.tp, c.tp + c.fn, 0),
+    "specificity": lambda c: (c.tn, 0, c.tn + c.fp),
+    "precision": lambda c: (c.tp, c.tp, c.fp),
+    "npv": lambda c: (c.tn, c.fn, c.tn),
+    "f1": lambda c: (2 * c.tp, 2 * c.tp + c.fn, c.fp),
 }
 #: The six in the order of the paper's columns.
 SCORES: Final[dict[str, Callable[[Binary], float]]] = {
@@ -211,27 +212,28 @@ def score_folds(
     return EmotionResult(folds, tuple(counts), each)
 
 
-def summarize(counts: Sequence[Binary], *, distinct: int | None = None, seed: int = 0) -> dict[str, Summary]:
+def summarize(
+    counts: Sequence[Binary], *, effective: tuple[float, float] | None = None, seed: int = 0
+) -> dict[str, Summary]:
     """Each of the six scores over folds.
 
     Args:
         counts: (F,).
-        distinct: different pictures in all folds together; None: taken as all different.
+        effective: sizes of all folds' positives and negatives (`EmotionFolds.effective`); None: as many
+            as were drawn, all different.
         seed: of the bootstrap.
     """
     pooled = sum(counts, Binary(0, 0, 0, 0))
-    total = SHARES["accuracy"](pooled)[1]
-    weight = 1.0 if distinct is None or not total else distinct / total
-    return {name: _summary(name, counts, pooled, weight=weight, seed=seed) for name in SCORES}
+    drawn = float(pooled.tp + pooled.fn), float(pooled.fp + pooled.tn)
+    weights = [e / d if d else 1.0 for e, d in zip(effective or drawn, drawn, strict=True)]
+    return {name: _summary(name, counts, _wilson(name, pooled, weights), seed) for name in SCORES}
 
 
-def _summary(name: str, counts: Sequence[Binary], pooled: Binary, *, weight: float, seed: int) -> Summary:
+def _summary(name: str, counts: Sequence[Binary], interval: tuple[float, float], seed: int) -> Summary:
     values = np.array([SCORES[name](c) for c in counts])  # (F,)
     values = values[~np.isnan(values)]
-    nothing = (float("nan"), float("nan"))
     if not len(values):
-        return Summary(*(float("nan"),) * 4, nothing, nothing)
-    part, whole = SHARES[name](pooled)
+        return Summary(*(float("nan"),) * 4, _NOTHING, _NOTHING)
     picked = np.random.default_rng(seed).integers(0, len(values), (DRAWS, len(values)))
     low, high = np.percentile(values[picked].mean(axis=1), [2.5, 97.5])
     return Summary(
@@ -239,14 +241,18 @@ def _summary(name: str, counts: Sequence[Binary], pooled: Binary, *, weight: flo
         deviation=float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
         low=float(values.min()),
         high=float(values.max()),
-        wilson_95=nothing if name == "f1" else _wilson(part, whole, weight),
+        wilson_95=interval,
         bootstrap_95=(float(low), float(high)),
     )
 
 
-def _wilson(part: int, whole: int, weight: float) -> tuple[float, float]:
-    """Wilson's interval of a share, its counts taken at a weight below 1 where pictures repeat."""
-    size = max(1, round(whole * weight))
+def _wilson(name: str, pooled: Binary, weights: Sequence[float]) -> tuple[float, float]:
+    """Wilson's interval of a share at its effective size; `weights` are effective by drawn, of each kind."""
+    part, *kinds = SHARES[name](pooled)
+    whole = sum(kinds)
+    if name == "f1" or not whole:
+        return _NOTHING
+    size = max(1, round(whole**2 / sum(kind / weight for kind, weight in zip(kinds, weights, strict=True))))
     return wilson(round(part * size / whole), size)
 
 
@@ -262,5 +268,6 @@ def _finite(scores: Reals, what: str) -> NDArray[np.float64]:
     return given
 
 
-def _ratio(part: int, whole: int) -> float:
+def _ratio(part: int, positives: int, negatives: int) -> float:
+    whole = positives + negatives
     return part / whole if whole else float("nan")

@@ -82,6 +82,7 @@ class EmotionFolds:
     requested: Size
     taken: Size  # smaller where the corpus has too few
     distinct: int  # different samples among all the folds' tests; less than their sum: folds overlap
+    effective: tuple[float, float]  # positives, negatives of all folds by `effective_size`
     note: str  # what a table must say; empty where the folds are as requested and disjoint
 
     @property
@@ -155,6 +156,19 @@ def draw(
     return {e: _draw_emotion(e, kept, parts, trains=trains, settings=settings) for e in settings.emotions}
 
 
+def effective_size(samples: Indices) -> float:
+    """How many different samples say as much as these, in which some stand several times.
+
+    The sum of multiplicities squared over the sum of their squares (Kish, Survey Sampling, 1965): the
+    variance of a share over all of them is that of a share of so many.
+
+    >>> effective_size(np.array([1, 1, 2, 2])), effective_size(np.array([1, 2, 3]))
+    (2.0, 3.0)
+    """
+    times = np.bincount(samples)
+    return float(times.sum() ** 2 / (times**2).sum()) if len(samples) else 0.0
+
+
 def distinct_samples(drawn: Mapping[str, EmotionFolds]) -> Indices:
     """Every sample that stands in some test, once: for the 8-way matrix, and to compare two models."""
     return np.unique(np.concatenate([fold.test for folds in drawn.values() for fold in folds.folds]))
@@ -168,6 +182,7 @@ def describe(folds: EmotionFolds) -> dict[str, Any]:
         "requested": {"positives": folds.requested.positives, "negatives": folds.requested.negatives},
         "taken": {"positives": folds.taken.positives, "negatives": folds.taken.negatives},
         "distinct": folds.distinct,
+        "effective": list(folds.effective),
         "drawn": folds.drawn,
         "note": folds.note,
     }
@@ -210,11 +225,34 @@ def _draw_emotion(
         ]
         test = np.sort(np.concatenate(picked))  # (T,)
         folds.append(Fold(number, test, labels[test] == own, trains[number - 1]))
-    distinct = len(np.unique(np.concatenate([fold.test for fold in folds])))
-    note = _note(emotion, (requested, taken), distinct, len(folds))
+    return _gather(emotion, folds, (requested, taken), _scarce(have.min(axis=0), rest), settings)
+
+
+def _gather(
+    emotion: str, folds: Sequence[Fold], sizes: tuple[Size, Size], scarce: str, settings: FoldSettings
+) -> EmotionFolds:
+    """The folds with what is to be said of them together."""
+    samples = np.concatenate([fold.test for fold in folds])  # (F x T,)
+    positive = np.concatenate([fold.positive for fold in folds])  # (F x T,)
+    distinct = len(np.unique(samples))
     return EmotionFolds(
-        emotion, settings.design, settings.seed, tuple(folds), requested, taken, distinct, note
+        emotion=emotion,
+        design=settings.design,
+        seed=settings.seed,
+        folds=tuple(folds),
+        requested=sizes[0],
+        taken=sizes[1],
+        distinct=distinct,
+        effective=(effective_size(samples[positive]), effective_size(samples[~positive])),
+        note=_note(sizes, scarce, distinct, len(samples)),
     )
+
+
+def _scarce(have: NDArray[np.int64], rest: Sequence[int]) -> str:
+    """What holds the size down; `have` (1 + others,) are the least that a part holds."""
+    least = int(have[1:].argmin())
+    other = f"{have[1 + least]} of {EMOTIONS[rest[least]]}"
+    return f"a fold has {have[0]} of it to draw from, and of the others {other}"
 
 
 def _largest(requested: Size, have: NDArray[np.int64]) -> Size:
@@ -241,15 +279,13 @@ def _spread(negatives: int, have: NDArray[np.int64], rng: np.random.Generator) -
     return quota
 
 
-def _note(emotion: str, sizes: tuple[Size, Size], distinct: int, folds: int) -> str:
+def _note(sizes: tuple[Size, Size], scarce: str, distinct: int, drawn: int) -> str:
     requested, taken = sizes
-    drawn = folds * (taken.positives + taken.negatives)
     said = []
     if taken != requested:
         said.append(
             f"{requested.positives}:{requested.negatives} pictures a fold requested, "
-            f"{taken.positives}:{taken.negatives} taken: "
-            f"the largest balanced size that the data allow for {emotion}"
+            f"{taken.positives}:{taken.negatives} taken, the largest balanced size: {scarce}"
         )
     if distinct < drawn:
         said.append(f"folds overlap: {drawn} pictures drawn, {distinct} different")

@@ -131,13 +131,13 @@ def _measures(table: int, emotion: str, result: EmotionResult | None) -> dict[st
         "thresholds": None if result is None else [asdict(t) for t in result.thresholds],
         "paper": _folds(paper, None),
         "turned": _folds([counts.transposed() for counts in paper], None),
-        "ours": None if result is None else _folds(result.counts, result.folds.distinct),
+        "ours": None if result is None else _folds(result.counts, result.folds.effective),
     }
 
 
-def _folds(counts: Sequence[Binary], distinct: int | None) -> dict[str, Any]:
+def _folds(counts: Sequence[Binary], effective: tuple[float, float] | None) -> dict[str, Any]:
     rows = [{"counts": asdict(c), **{n: _plain(score(c)) for n, score in SCORES.items()}} for c in counts]
-    summary = {name: _plain(asdict(s)) for name, s in summarize(counts, distinct=distinct).items()}
+    summary = {name: _plain(asdict(s)) for name, s in summarize(counts, effective=effective).items()}
     return {"folds": rows, "summary": summary}
 
 
