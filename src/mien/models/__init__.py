@@ -10,7 +10,7 @@ from mien.errors import ModelError
 
 #: Name to sha256 of `<name>.onnx` beside this file.
 MODELS: Final = {
-    "compact": "",
+    "compact": "f5097ce7bfefe3ed61557117292bb8c285605502859e8cffc161f77f13435c85",
 }
 DEFAULT: Final = "compact"
 
