@@ -10,7 +10,7 @@ from mien.errors import ModelError
 
 #: Name to sha256 of `<name>.onnx` beside this file.
 MODELS: Final = {
-    "compact": "f5097ce7bfefe3ed61557117292bb8c285605502859e8cffc161f77f13435c85",
+    "compact": "50b63c86f09c7f60ed28efaa616ff671f14755a8f098db42fc9a778e7a5f1e88",
 }
 DEFAULT: Final = "compact"
 
