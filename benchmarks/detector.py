@@ -124,7 +124,9 @@ def empty(rng: np.random.Generator) -> Iterator[Image]:
     for i in range(13):
         width, height = (640, 480) if i % 2 else (960, 720)
         yield (128 + rng.normal(0, 10 + 6 * i, (height, width, 3))).clip(0, 255).astype(np.uint8)
-        across = np.linspace(0, 255, width) * rng.random() + np.linspace(0, 255, height)[:, None] * rng.random()
+        across = (
+            np.linspace(0, 255, width) * rng.random() + np.linspace(0, 255, height)[:, None] * rng.random()
+        )
         yield np.repeat((across % 256).astype(np.uint8)[:, :, None], 3, axis=2)
         yield texture((width, height), rng)
         yield drawn_scene((width, height), rng)
@@ -235,7 +237,9 @@ def measure(detector: Detector, heads: list[Image]) -> dict[str, str]:
 
 def main() -> None:
     """Print the rows."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=DATA, help="folder that holds photos.zip")
     parser.add_argument("--n", type=int, default=300, help="photos")
     parser.add_argument("--video", action="store_true", help="measure the options for clips too")

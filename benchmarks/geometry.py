@@ -66,7 +66,9 @@ def fit(corpus: Corpus, number: int) -> NDArray[np.float64]:
     points = (np.array(straight) - BORDER) / (48 * ENLARGE)  # (N, 5, 2)
     medians = np.median(points, axis=0)  # (5, 2)
     spread = np.percentile(points, 75, axis=0) - np.percentile(points, 25, axis=0)
-    print(f"fit: {number} faces, {sum(p is not None for p in found)} found, {len(straight)} upright and frontal")
+    print(
+        f"fit: {number} faces, {sum(p is not None for p in found)} found, {len(straight)} upright and frontal"
+    )
     print("medians\n", medians.round(4), "\nquartile range\n", spread.round(4))
     mirrored = medians[[1, 0, 2, 4, 3]] * [-1, 1] + [1, 0]
     return (medians + mirrored) / 2
@@ -79,14 +81,18 @@ def through_pipeline(faces: list[Image], card: ModelCard) -> list[Image | None]:
     return [None if points is None else crop(picture, points, card) for picture, points in pictures]
 
 
-def compare(faces: list[Image], again: list[Image | None], truth: NDArray[np.int64], classify: Classify) -> None:
+def compare(
+    faces: list[Image], again: list[Image | None], truth: NDArray[np.int64], classify: Classify
+) -> None:
     """Print the accuracy on straight crops and on those that came through the pipeline."""
     found = np.array([face is not None for face in again])
     straight = classify(np.array(faces)).argmax(axis=1) == truth
     through = np.zeros(len(faces), bool)
     through[found] = classify(np.array([f for f in again if f is not None])).argmax(axis=1) == truth[found]
     print(f"accuracy, FER+ valid, majority: n {len(faces)}, found {found.mean():.4f}")
-    print(f"  straight {straight.mean():.4f}  through {through.mean():.4f}  loss {(straight.mean() - through.mean()) * 100:.2f} points")
+    print(
+        f"  straight {straight.mean():.4f}  through {through.mean():.4f}  loss {(straight.mean() - through.mean()) * 100:.2f} points"
+    )
     print(f"  of those found: straight {straight[found].mean():.4f}  through {through[found].mean():.4f}")
 
 
@@ -105,7 +111,9 @@ def side_by_side(faces: list[Image], again: list[Image | None], path: Path) -> N
 
 def main() -> None:
     """Fit, picture, accuracy."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=DATA, help="folder that holds ferplus.zip")
     parser.add_argument("--n", type=int, default=1500, help="faces to fit on; at most so many to judge on")
     parser.add_argument("--picture", type=Path, help="write the side-by-side picture here")

@@ -14,26 +14,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, hypot, log
+from math import ceil, cos, hypot, log, radians, sin
 from typing import Final, Protocol
 
 import numpy as np
-from PIL import Image as Pil
+from numpy.typing import NDArray
 
-from mien.align import TEMPLATE, Matrix, invert, move, similarity
+from mien.align import TEMPLATE, Matrix, invert, move, roll, similarity
 from mien.errors import ConfigError
-from mien.preprocess import warp
+from mien.run.pyramid import Pyramid
 from mien.run.yunet import Network, Proposals, join, suppress
 from mien.types import Face, Image, check_shape
 
-_SMALLEST: Final = 16  # pixels: the smallest face that YuNet makes a candidate of
+_SMALLEST: Final = 24  # pixels: the smallest face that YuNet seldom misses as a candidate
 _STEP: Final = 4.0  # the most by which one size is larger than the next
 _ALWAYS: Final = 640  # a picture up to this long side is looked at in full whatever `min_face` says
 _TILE: Final = 1280  # the most pixels a side in one pass, which bounds the memory
 _TILE_OVERLAP: Final = 128
-_NEAR: Final = 160  # side of the look from nearby
-_NEAR_FACE: Final = 96  # side of the template's square in it
-_NEAR_TEMPLATE: Final = np.array(TEMPLATE) * _NEAR_FACE + (_NEAR - _NEAR_FACE) / 2  # (5, 2)
+_SETTLED: Final = 1.0  # degrees of roll left in a look from nearby after which none follows
+_ALIKE: Final = 1.8  # the most by which a face may be larger or smaller from nearby than was thought
+_ANGLES: Final = (45, 90, 135, 180, 225, 270, 315)  # degrees, clockwise
+_NOTHING: Final = Proposals(
+    np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32)
+)
 
 
 class Detector(Protocol):
@@ -48,15 +51,18 @@ class Detector(Protocol):
 class DetectorOptions:
     """How hard to look; the defaults are for photos."""
 
-    min_face: int = 16  # pixels; faces whose longer side is less are left out, and not looked for
+    min_face: int = 20  # pixels; faces whose longer side is less are left out, and not looked for
     threshold: float = 0.6  # score in [0, 1] from which a find is a face
-    candidate: float = 0.25  # score from which a find is looked at again from nearby; >= threshold: never
-    coarse: int = 320  # long side in pixels of the smallest size looked at
-    finest: int | None = None  # long side in pixels of the largest size looked at; None: as min_face asks
+    candidate: float = 0.1  # score from which a find is looked at again from nearby; >= threshold: never
+    certain: float = 0.7  # score from which a find needs no second look to be a face
+    coarse: int = 224  # long side in pixels of the smallest size looked at
+    finest: int | None = (
+        None  # long side of the largest size looked at, never enlarged; None: as min_face asks
+    )
     levels: int | None = None  # how many sizes to look at, the largest first; None: as many as it takes
     turned: bool = True  # look at the picture turned when nothing was found
     refinements: int = 2  # looks at each face from nearby
-    most_candidates: int = 48  # candidates looked at again in one picture, best first
+    most_candidates: int = 200  # candidates looked at again in one picture, best first
 
     def __post_init__(self) -> None:
         if self.min_face < 1 or not 0 < self.threshold <= 1 or not 0 < self.candidate <= 1:
@@ -66,9 +72,30 @@ class DetectorOptions:
             )
 
     @classmethod
-    def video(cls, min_face: int = 16) -> DetectorOptions:
+    def video(cls, min_face: int = 20) -> DetectorOptions:
         """For clips: one look at no more than 640 pixels, no second chances, one refinement."""
         return cls(min_face=min_face, candidate=1.0, finest=640, levels=1, turned=False, refinements=1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Near:
+    """A look at one face from nearby."""
+
+    side: int  # pixels of the square looked at
+    face: int  # pixels of the template's square, in the middle of it
+    threshold: float  # score from which something is seen
+
+    @property
+    def template(self) -> NDArray[np.float64]:
+        """(5, 2) where the landmarks should be."""
+        return np.array(TEMPLATE) * self.face + (self.side - self.face) / 2
+
+
+#: Small: cheap, and sees nearly all that is there. Large: YuNet's landmarks follow only .2 of a turn when
+#: the template's square is 104 pixels, .6 at 160, .84 at 180 and .94 at 240 (roll against a known turn of
+#: 10 degrees, 60 photos), so what refines must look closely.
+_VERIFY: Final = _Near(160, 104, 0.3)
+_REFINE: Final = _Near(288, 240, 0.3)
 
 
 class YuNet:
@@ -95,27 +122,28 @@ class YuNet:
         if 0 in image.shape:
             return []
         options = self.options
-        found = self._confirm(image, self._look(image, self._sizes(image)))
+        picture = Pyramid(image)
+        found = self._confirm(picture, self._look(picture))
         if not len(found) and options.turned:
-            found = self._confirm(image, self._look_turned(image))
+            found = self._confirm(picture, self._look_turned(picture))
         return _faces(found, options.min_face)
 
-    def _sizes(self, image: Image) -> list[float]:
+    def _sizes(self, long: int) -> list[float]:
         """The long sides of the sizes to look at, in pixels, largest first; even ratios up to `_STEP`."""
         options = self.options
-        long = max(image.shape[:2])
-        finest = max(options.coarse, min(long, _ALWAYS), long * min(1.0, _SMALLEST / options.min_face))
-        finest = min(finest, long, options.finest or long) if options.levels == 1 else finest
+        wanted = long * _SMALLEST / options.min_face
+        finest = max(options.coarse, min(wanted, max(long, _TILE)), min(long, _ALWAYS))
+        finest = min(finest, long, options.finest) if options.finest else finest
         steps = max(1, ceil(log(finest / options.coarse) / log(_STEP) - 1e-9))
         ratio = (options.coarse / finest) ** (1 / steps)
         return [finest * ratio**i for i in range(steps + 1)][: options.levels]
 
-    def _look(self, image: Image, sizes: list[float]) -> Proposals:
+    def _look(self, picture: Pyramid) -> Proposals:
         """Candidates from the whole picture at each size, in pixels of the picture."""
         threshold = min(self.options.candidate, self.options.threshold)
         parts = []
-        for size in sizes:
-            small, scale = _resized(image, size)
+        for size in self._sizes(picture.long):
+            small, scale = picture.resized(size)
             for left, top, tile in _tiles(small):
                 seen = self._network(tile, threshold)
                 if tile is not small:  # what is cut by a tile's edge is seen whole at the next size
@@ -123,16 +151,17 @@ class YuNet:
                 parts.append(_moved(seen, left, top, scale))
         return suppress(join(parts))
 
-    def _look_turned(self, image: Image) -> Proposals:
-        """Candidates from the picture turned by 90, 180 and 270 degrees, at the smallest size."""
-        small, scale = _resized(image, self.options.coarse)
+    def _look_turned(self, picture: Pyramid) -> Proposals:
+        """Candidates from the picture turned by every eighth of a turn, at the smallest size."""
         parts = []
-        for quarter in (1, 2, 3):
-            seen = self._network(np.ascontiguousarray(np.rot90(small, quarter)), self.options.candidate)
-            parts.append(_moved(_unturned(seen, quarter, small.shape), 0, 0, scale))
-        return suppress(join(parts))
+        for angle in _ANGLES:
+            turn, side = _turn(picture, angle, self.options.coarse)
+            seen = self._network(picture.view(turn, side), self.options.candidate)
+            back = invert(turn)
+            parts += [_mapped(seen.take(np.array([i])), back, 0.0) for i in range(len(seen))]
+        return suppress(join(parts or [_NOTHING]))
 
-    def _confirm(self, image: Image, candidates: Proposals) -> Proposals:
+    def _confirm(self, picture: Pyramid, candidates: Proposals) -> Proposals:
         """Look at each candidate from nearby; drop those that do not reach the full threshold either way."""
         options = self.options
         large = candidates.boxes[:, 2:].max(axis=1, initial=0) >= options.min_face * 0.8
@@ -142,34 +171,37 @@ class YuNet:
         kept = [
             face
             for i in (*np.flatnonzero(sure), *unsure)
-            if (face := self._from_nearby(image, candidates.take(np.array([i])))) is not None
+            if (face := self._from_nearby(picture, candidates.take(np.array([i])))) is not None
         ]
-        return suppress(join([*kept, candidates.take(np.zeros(0, np.intp))]))
+        return suppress(join(kept or [_NOTHING]))
 
-    def _from_nearby(self, image: Image, face: Proposals) -> Proposals | None:
-        """One face after its looks from nearby; as it was when they find nothing, None when it was unsure."""
-        sure = face.scores[0] >= self.options.threshold
+    def _from_nearby(self, picture: Pyramid, face: Proposals) -> Proposals | None:
+        """One face with its landmarks refined; None when it was unsure and is none from nearby."""
+        if face.scores[0] < self.options.certain:
+            found = self._look_near(picture, face, _VERIFY)
+            if found is None or found[0].scores[0] < self.options.threshold:
+                return None
+            face = found[0]
         for _ in range(self.options.refinements):
-            matrix = similarity(face.landmarks[0], _NEAR_TEMPLATE)
-            seen = self._network(warp(image, matrix, (_NEAR, _NEAR)), self.options.threshold)
-            middle = seen.boxes[:, :2] + seen.boxes[:, 2:] / 2 - _NEAR / 2  # (N, 2)
-            seen = seen.take(np.hypot(*middle.T) < _NEAR / 4)
-            if not len(seen):
+            found = self._look_near(picture, face, _REFINE)
+            if found is None:
                 break
-            face = _mapped(seen.take(np.array([0])), invert(matrix), float(face.scores[0]))
-            sure = True
-        return face if sure else None
+            face, left = found
+            if abs(left) < _SETTLED:
+                break
+        return face
 
-
-def _resized(image: Image, long: float) -> tuple[Image, float]:
-    """The picture with its long side at `long` pixels, and the scale from it to the picture."""
-    rows, columns = image.shape[:2]
-    scale = long / max(rows, columns)
-    if round(long) == max(rows, columns):
-        return image, 1.0
-    size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
-    small = Pil.fromarray(image).resize(size, Pil.Resampling.BILINEAR, reducing_gap=2.0)
-    return np.asarray(small), 1 / scale
+    def _look_near(self, picture: Pyramid, face: Proposals, near: _Near) -> tuple[Proposals, float] | None:
+        """The same face seen upright and at one size, and the degrees it still leaned by; None: not seen."""
+        matrix = similarity(face.landmarks[0], near.template)
+        seen = self._network(picture.view(matrix, near.side), near.threshold)
+        middle = seen.boxes[:, :2] + seen.boxes[:, 2:] / 2 - near.side / 2  # (N, 2)
+        size = np.sqrt(seen.boxes[:, 2:].prod(axis=1)) / near.face  # (N,)
+        same = (np.hypot(*middle.T) < near.face / 3) & (size > 1 / _ALIKE) & (size < _ALIKE)
+        if not same.any():
+            return None
+        best = seen.take(np.flatnonzero(same)[:1])
+        return _mapped(best, invert(matrix), float(face.scores[0])), roll(best.landmarks[0])
 
 
 def _tiles(image: Image) -> Iterator[tuple[int, int, Image]]:
@@ -197,16 +229,14 @@ def _moved(seen: Proposals, left: int, top: int, scale: float) -> Proposals:
     return Proposals(boxes.astype(np.float32), landmarks.astype(np.float32), seen.scores)
 
 
-def _unturned(seen: Proposals, quarter: int, shape: tuple[int, ...]) -> Proposals:
-    """Proposals found in `np.rot90(picture, quarter)` in pixels of the picture of that shape."""
-    rows, columns = shape[:2]
-    turn = {
-        1: np.array([[0, -1, columns], [1, 0, 0]], np.float64),
-        2: np.array([[-1, 0, columns], [0, -1, rows]], np.float64),
-        3: np.array([[0, 1, 0], [-1, 0, rows]], np.float64),
-    }[quarter]
-    parts = [_mapped(seen.take(np.array([i])), turn, 0.0) for i in range(len(seen))]
-    return join([*parts, seen.take(np.zeros(0, np.intp))])
+def _turn(picture: Pyramid, angle: float, long: float) -> tuple[Matrix, int]:
+    """The transform that turns the whole picture, its long side at `long`, and the side of the result."""
+    scale = long / picture.long
+    c, s = scale * cos(radians(angle)), scale * sin(radians(angle))
+    side = ceil((abs(c) + abs(s)) * picture.long)
+    middle = np.array([picture.width / 2, picture.height / 2])
+    turn = np.array([[c, -s], [s, c]])
+    return np.column_stack([turn, side / 2 - turn @ middle]), side
 
 
 def _mapped(face: Proposals, matrix: Matrix, score: float) -> Proposals:
