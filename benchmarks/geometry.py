@@ -90,9 +90,8 @@ def compare(
     through = np.zeros(len(faces), bool)
     through[found] = classify(np.array([f for f in again if f is not None])).argmax(axis=1) == truth[found]
     print(f"accuracy, FER+ valid, majority: n {len(faces)}, found {found.mean():.4f}")
-    print(
-        f"  straight {straight.mean():.4f}  through {through.mean():.4f}  loss {(straight.mean() - through.mean()) * 100:.2f} points"
-    )
+    loss = (straight.mean() - through.mean()) * 100
+    print(f"  straight {straight.mean():.4f}  through {through.mean():.4f}  loss {loss:.2f} points")
     print(f"  of those found: straight {straight[found].mean():.4f}  through {through[found].mean():.4f}")
 
 
