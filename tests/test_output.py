@@ -147,3 +147,23 @@ def test_names_that_are_no_utf8_are_written_so_that_they_can_be_got_back(tmp_pat
         with open_writer(tmp_path / f"faces{suffix}") as writer:
             writer.write([failure_row(name)])
         assert read_back(tmp_path / f"faces{suffix}")[0]["source"] == printable(name)
+
+
+def test_a_bug_leaves_no_file_that_looks_whole(tmp_path):
+    path = tmp_path / "faces.csv"
+    writer = open_writer(path)
+    writer.write(rows(FRAME))
+    with pytest.raises(ZeroDivisionError), writer:
+        raise ZeroDivisionError
+    assert not path.exists()
+    assert len(list(tmp_path.glob(".faces.csv.*.part"))) == 1
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_numbers_of_numpy_are_written_as_numbers(tmp_path, suffix):
+    face = Face(tuple(np.float32([1, 2, 3, 4])), np.zeros((5, 2), np.float32), np.float32(0.9), np.int64(3))
+    path = tmp_path / f"faces{suffix}"
+    with open_writer(path) as writer:
+        writer.write(rows(Frame("a", np.int64(5), np.float64(1.5), (face,))))
+    (row,) = read_back(path)
+    assert (int(row["frame"]), float(row["time"]), int(row["track"])) == (5, 1.5, 3)

@@ -30,14 +30,16 @@ def failure_row(source: str) -> Row:
 
 def _empty_row(frame: Frame) -> Row:
     row: Row = dict.fromkeys(COLUMNS)
-    row.update(source=frame.source, frame=frame.index, time=frame.time, success=0)
+    time = None if frame.time is None else float(frame.time)  # NumPy's numbers are not written as such
+    row.update(source=frame.source, frame=int(frame.index), time=time, success=0)
     return row
 
 
 def _face_row(frame: Frame, number: int, face: Face) -> Row:
     row = _empty_row(frame)
-    row.update(zip(("x", "y", "width", "height"), face.box, strict=True))
-    row.update(face=number, track=face.track, success=1, score=face.score)
+    row.update(zip(("x", "y", "width", "height"), map(float, face.box), strict=True))
+    track = None if face.track is None else int(face.track)
+    row.update(face=number, track=track, success=1, score=float(face.score))
     if face.probabilities is not None:
         row.update(emotion=face.emotion, confidence=face.confidence)
         row.update(zip(EMOTIONS, face.probabilities.tolist(), strict=True))

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self, TextIO
 
-from mien.errors import OutputError
+from mien.errors import MienError, OutputError
 from mien.output.parquet import ParquetFile
 from mien.output.rows import Row
 from mien.output.text import write_csv, write_jsonl
@@ -107,11 +107,13 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, OutputError | BrokenPipeError):  # the place is gone: keep the part as it is
+        if error is None or (
+            isinstance(error, KeyboardInterrupt | MienError) and not isinstance(error, OutputError)
+        ):
+            self.close()
+        else:  # the place is gone, or a bug broke off: what was written stays under the partial name
             with suppress(OSError):
                 self._out.close()
-        else:
-            self.close()
 
     def _failure(self, error: OSError) -> OutputError:
         if self._file is not None:
