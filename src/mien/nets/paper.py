@@ -44,6 +44,11 @@ class PaperCNN(nn.Module):
             nn.Linear(HIDDEN, classes),
         )
 
+        for layer in self.modules():  # not in the paper; He et al., arXiv:1502.01852, for leaky ReLU
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, SLOPE)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, 48, 48) gray levels to (B, 8) logits."""
         x = (x - 127.5) / 64.0

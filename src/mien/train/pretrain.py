@@ -70,7 +70,7 @@ def corrupt(images: Tensor, generator: torch.Generator, options: PretrainOptions
 
 
 class Greedy(nn.Module):
-    """A stack of which one unit learns: those below it are held still, their batch norms too."""
+    """A stack of which one unit learns: the others are held still, their batch norms too."""
 
     def __init__(self, net: Stack, depth: int) -> None:
         super().__init__()

@@ -1,0 +1,123 @@
+"""The pictures of an experiment, cut to the network's size, with what is known of each.
+
+Legend: N pictures, H rows, W columns, S the side of a crop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.align import TEMPLATE
+from mien.card import ModelCard
+from mien.data.arrays import load_images
+from mien.data.audit import in_other
+from mien.data.corpus import Corpus
+from mien.data.ferplus import ferplus
+from mien.data.rafd import rafd
+from mien.errors import ConfigError, DataError
+from mien.evaluate.protocol import PROTOCOLS
+from mien.preprocess import crop, fit
+from mien.recipes import vote_shares
+from mien.run.detect import YuNet
+from mien.types import Floats, Image
+
+Labels = NDArray[np.int64]
+Indices = NDArray[np.int64]
+
+#: The paper's input: 48 x 48 gray (section 3), cut as everything that Mien reads is cut.
+CARD: Final = ModelCard("paper", template=TEMPLATE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """The pictures of an experiment, cut to the network's size."""
+
+    name: str
+    images: Image  # (N, 48, 48) uint8
+    targets: Floats  # (N, 8) label distributions, for training
+    labels: Labels  # (N,) one label each, -1 where left out
+    persons: tuple[str | None, ...]  # (N,)
+    pool: Indices | None  # what the folds are drawn from; None: all, and the rest of each fold trains
+
+
+def ferplus_material(root: Path, cache: Path) -> Material:
+    """FER+: its train split trains, the folds are drawn from its valid split (`majority` labels)."""
+    parts = [ferplus(root, split) for split in ("train", "valid")]
+    images = np.concatenate([load_images(part, cache=cache) for part in parts])  # (N, 48, 48)
+    samples = (*parts[0].samples, *parts[1].samples)
+    pool = np.arange(len(parts[0]), len(samples))
+    labels = PROTOCOLS["majority"](samples)
+    labels[: len(parts[0])] = PROTOCOLS["argmax"](parts[0].samples)
+    labels[: len(parts[0])][_copied(images, pool)] = -1
+    return Material("ferplus", images, vote_shares(samples), labels, (None,) * len(samples), pool)
+
+
+def rafd_material(root: Path, cache: Path) -> Material:
+    """The Radboud Faces Database, frontal pictures, each face found and cut out upright."""
+    return _cut(rafd(root), _found, cache)
+
+
+def toy_material(root: Path, cache: Path) -> Material:
+    """The drawn toy corpus, whose pictures already are faces."""
+    return _cut(rafd(root), lambda pixels: fit(pixels, CARD), cache)
+
+
+#: Corpus to the function that makes its material from (root, folder of the cache).
+MATERIALS: Final[dict[str, Callable[[Path, Path], Material]]] = {
+    "rafd": rafd_material,
+    "ferplus": ferplus_material,
+    "toy": toy_material,
+}
+
+
+def make_material(name: str, root: Path, cache: Path) -> Material:
+    """The material of a corpus by name.
+
+    Raises:
+        ConfigError: there is no such corpus; the message lists those there are.
+        DataError: the corpus is not at `root`.
+    """
+    if name not in MATERIALS:
+        raise ConfigError(f"--corpus: expected one of {', '.join(MATERIALS)}, got {name!r}")
+    return MATERIALS[name](root, cache)
+
+
+def _found(pixels: Image) -> Image | None:
+    """The largest face of (H, W, 3) RGB, cut to (S, S); None if there is none."""
+    faces = _detector().detect(pixels)
+    return crop(pixels, faces[0].landmarks, CARD) if faces else None
+
+
+def _cut(corpus: Corpus, cut: Callable[[Image], Image | None], cache: Path) -> Material:
+    """A corpus with one label a picture, its pictures cut one by one; those without a face left out."""
+    path = cache / f"{corpus.name.replace('/', '-')}-{len(corpus)}.npz"
+    if path.is_file():
+        with np.load(path) as held:
+            crops, kept = held["crops"], held["kept"]
+    else:
+        pairs = [(i, cut(corpus.read(sample))) for i, sample in enumerate(corpus.samples)]
+        kept = np.array([i for i, face in pairs if face is not None], np.int64)
+        if not len(kept):
+            raise DataError(f"{corpus.name}: expected faces in its {len(corpus)} pictures, found none")
+        crops = np.stack([face for _, face in pairs if face is not None])  # (N, 48, 48)
+        cache.mkdir(parents=True, exist_ok=True)
+        np.savez(path, crops=crops, kept=kept)
+    samples = tuple(corpus.samples[i] for i in kept)
+    persons = tuple(sample.person for sample in samples)
+    return Material(corpus.name, crops, vote_shares(samples), PROTOCOLS["argmax"](samples), persons, None)
+
+
+def _copied(images: Image, pool: Indices) -> NDArray[np.bool_]:
+    return in_other(images[: pool[0]], images[pool])
+
+
+@lru_cache(maxsize=1)
+def _detector() -> YuNet:
+    return YuNet()

@@ -1,0 +1,58 @@
+"""Learning with labels on top of what was pretrained: the last layer alone, then the whole network.
+
+Legend: N pictures, B batch, H and W rows and columns.
+Beltrán Prieto and Komínková Oplatková 2018, section 2.3: "first the last layer is trained by using
+supervised data. After that, backpropagation is used to fine-tune the entire network".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from mien.train.augment import AugmentOptions, augment
+from mien.train.loop import LoopOptions, Loss, Task, train
+from mien.train.optim import soft_cross_entropy
+
+Report = Callable[[Mapping[str, Any]], None]
+
+
+def labelled_loss(options: AugmentOptions) -> Loss:
+    """Soft cross-entropy on augmented pictures, for the loop."""
+
+    def loss(net: nn.Module, pictures: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
+        return soft_cross_entropy(net(augment(pictures, generator, options)), target)
+
+    return loss
+
+
+class LastLayer(nn.Module):
+    """A network of which the last linear layer alone learns; the rest is held still, batch norms too."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net.requires_grad_(False)
+        self.last = [m for m in net.modules() if isinstance(m, nn.Linear)][-1].requires_grad_()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 1, H, W) to (B, 8) logits."""
+        logits: Tensor = self.net(images)
+        return logits
+
+    def train(self, mode: bool = True) -> Self:  # noqa: ARG002  nothing but the last layer changes with it
+        """Learning or not; what is held still never learns."""
+        super().train(False)
+        return self
+
+
+def finetune(
+    net: nn.Module, task: Task, *, head: LoopOptions, whole: LoopOptions, run: Path, report: Report
+) -> nn.Module:
+    """Learn the last layer of a pretrained network, then all of it; each stage goes on where it stopped."""
+    learned = train(LastLayer(net), task, head, run / "last-layer", report)
+    net.load_state_dict(learned.net.state_dict())  # type: ignore[union-attr]
+    return train(net.requires_grad_(), task, whole, run / "whole", report)
