@@ -41,7 +41,15 @@ format: $(VENV)/.dev  ## lay the code out
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev  ## speed, memory and cold start, against peers on this machine
+# The peer that Mien is measured beside has an environment of its own: its TensorFlow stays out of ours.
+$(VENV)/.peers: $(BIN)/python benchmarks/peer_fer.txt
+	$(PYTHON) -m venv $(VENV)/peers
+	$(VENV)/peers/bin/python -m pip --disable-pip-version-check install --quiet -r benchmarks/peer_fer.txt
+	$(VENV)/peers/bin/python -m pip --disable-pip-version-check install --quiet --no-deps fer==25.10.3
+	@touch $@
+
+bench: $(VENV)/.dev  ## speed, memory and cold start, beside a peer on this machine (minutes)
+	-@$(MAKE) --no-print-directory $(VENV)/.peers
 	$(BIN)/python benchmarks/speed.py
 
 clean:  ## remove what the other targets made (runs/ stays)
