@@ -5,7 +5,8 @@
 2. What it half believes (a low threshold) is a candidate. Each is turned upright by its own landmarks,
    brought to one size, and looked at again: that second look refines the landmarks, and a candidate
    stays only when it passes the full threshold there.
-3. When nothing was found the picture is turned by 90, 180 and 270 degrees.
+3. When nothing was found the picture is turned by every eighth of a turn. So is each face that does
+   not look upright from nearby: YuNet finds many that lie on their side, with landmarks that do not.
 
 Measured by `benchmarks/detector.py`.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, cos, hypot, log, radians, sin
+from math import ceil, cos, hypot, log, radians, sin, sqrt
 from typing import Final, Protocol
 
 import numpy as np
@@ -33,6 +34,8 @@ _TILE: Final = 1280  # the most pixels a side in one pass, which bounds the memo
 _TILE_OVERLAP: Final = 128
 _SETTLED: Final = 1.0  # degrees of roll left in a look from nearby after which none follows
 _ALIKE: Final = 1.8  # the most by which a face may be larger or smaller from nearby than was thought
+_UPRIGHT: Final = 0.87  # score from nearby that an upright face reaches and a leaning one seldom does
+_SQUARE: Final = 1.085  # side of the template's square in units of the root of the box's area, median
 _ANGLES: Final = (45, 90, 135, 180, 225, 270, 315)  # degrees, clockwise
 _NOTHING: Final = Proposals(
     np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32)
@@ -59,8 +62,7 @@ class DetectorOptions:
     finest: int | None = (
         None  # long side of the largest size looked at, never enlarged; None: as min_face asks
     )
-    levels: int | None = None  # how many sizes to look at, the largest first; None: as many as it takes
-    turned: bool = True  # look at the picture turned when nothing was found
+    turned: bool = True  # look at a picture without faces, and at doubtful faces, in every eighth of a turn
     refinements: int = 2  # looks at each face from nearby
     most_candidates: int = 200  # candidates looked at again in one picture, best first
 
@@ -73,8 +75,10 @@ class DetectorOptions:
 
     @classmethod
     def video(cls, min_face: int = 20) -> DetectorOptions:
-        """For clips: one look at no more than 640 pixels, no second chances, one refinement."""
-        return cls(min_face=min_face, candidate=1.0, finest=640, levels=1, turned=False, refinements=1)
+        """For clips: no more than 640 pixels, nothing turned, few second chances, one refinement."""
+        return cls(
+            min_face=min_face, candidate=0.2, finest=640, turned=False, refinements=1, most_candidates=8
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +140,7 @@ class YuNet:
         finest = min(finest, long, options.finest) if options.finest else finest
         steps = max(1, ceil(log(finest / options.coarse) / log(_STEP) - 1e-9))
         ratio = (options.coarse / finest) ** (1 / steps)
-        return [finest * ratio**i for i in range(steps + 1)][: options.levels]
+        return [finest * ratio**i for i in range(steps + 1)]
 
     def _look(self, picture: Pyramid) -> Proposals:
         """Candidates from the whole picture at each size, in pixels of the picture."""
@@ -158,7 +162,7 @@ class YuNet:
             turn, side = _turn(picture, angle, self.options.coarse)
             seen = self._network(picture.view(turn, side), self.options.candidate)
             back = invert(turn)
-            parts += [_mapped(seen.take(np.array([i])), back, 0.0) for i in range(len(seen))]
+            parts += [_mapped(seen.take(np.array([i])), back) for i in range(len(seen))]
         return suppress(join(parts or [_NOTHING]))
 
     def _confirm(self, picture: Pyramid, candidates: Proposals) -> Proposals:
@@ -176,32 +180,53 @@ class YuNet:
         return suppress(join(kept or [_NOTHING]))
 
     def _from_nearby(self, picture: Pyramid, face: Proposals) -> Proposals | None:
-        """One face with its landmarks refined; None when it was unsure and is none from nearby."""
-        if face.scores[0] < self.options.certain:
-            found = self._look_near(picture, face, _VERIFY)
-            if found is None or found[0].scores[0] < self.options.threshold:
-                return None
-            face = found[0]
-        for _ in range(self.options.refinements):
-            found = self._look_near(picture, face, _REFINE)
-            if found is None:
+        """One face, its landmarks refined upright; None when it was unsure and is none from nearby."""
+        options, first = self.options, face.scores
+        if first[0] < options.certain or options.turned:
+            seen = self._look_near(picture, _onto_template(face, _VERIFY), _VERIFY)
+            upright = 0.0 if seen is None else seen.scores[0]
+            if first[0] < options.certain:
+                if seen is None or upright < options.threshold:
+                    return None
+                face = seen
+            if options.turned and upright < _UPRIGHT:
+                face = self._righted(picture, face)
+        for _ in range(options.refinements):
+            seen = self._look_near(picture, _onto_template(face, _REFINE), _REFINE)
+            if seen is None:
                 break
-            face, left = found
+            left = roll(seen.landmarks[0]) - roll(face.landmarks[0])
+            face = seen
             if abs(left) < _SETTLED:
                 break
-        return face
+        return Proposals(face.boxes, face.landmarks, np.maximum(face.scores, first))
 
-    def _look_near(self, picture: Pyramid, face: Proposals, near: _Near) -> tuple[Proposals, float] | None:
-        """The same face seen upright and at one size, and the degrees it still leaned by; None: not seen."""
-        matrix = similarity(face.landmarks[0], near.template)
+    def _righted(self, picture: Pyramid, face: Proposals) -> Proposals:
+        """The face in that of eight turns in which it scores highest; its landmarks may have misled."""
+        looks = [self._look_near(picture, _by_box(face, angle, _VERIFY), _VERIFY) for angle in (0, *_ANGLES)]
+        return max((look for look in looks if look is not None), key=lambda p: p.scores[0], default=face)
+
+    def _look_near(self, picture: Pyramid, matrix: Matrix, near: _Near) -> Proposals | None:
+        """The one face that a (2, 3) similarity brings to the middle of a look; None: not seen."""
         seen = self._network(picture.view(matrix, near.side), near.threshold)
         middle = seen.boxes[:, :2] + seen.boxes[:, 2:] / 2 - near.side / 2  # (N, 2)
         size = np.sqrt(seen.boxes[:, 2:].prod(axis=1)) / near.face  # (N,)
         same = (np.hypot(*middle.T) < near.face / 3) & (size > 1 / _ALIKE) & (size < _ALIKE)
-        if not same.any():
-            return None
-        best = seen.take(np.flatnonzero(same)[:1])
-        return _mapped(best, invert(matrix), float(face.scores[0])), roll(best.landmarks[0])
+        return _mapped(seen.take(np.flatnonzero(same)[:1]), invert(matrix)) if same.any() else None
+
+
+def _onto_template(face: Proposals, near: _Near) -> Matrix:
+    """The similarity that brings a face upright and to the size of a look, by its landmarks."""
+    return similarity(face.landmarks[0], near.template)
+
+
+def _by_box(face: Proposals, angle: float, near: _Near) -> Matrix:
+    """The same by its box alone, for a face that leans by `angle` degrees."""
+    x, y, width, height = (float(v) for v in face.boxes[0])
+    scale = near.face / (_SQUARE * sqrt(width * height))
+    c, s = scale * cos(radians(angle)), scale * sin(radians(angle))
+    turn = np.array([[c, s], [-s, c]])
+    return np.column_stack([turn, near.side / 2 - turn @ np.array([x + width / 2, y + height / 2])])
 
 
 def _tiles(image: Image) -> Iterator[tuple[int, int, Image]]:
@@ -239,8 +264,8 @@ def _turn(picture: Pyramid, angle: float, long: float) -> tuple[Matrix, int]:
     return np.column_stack([turn, side / 2 - turn @ middle]), side
 
 
-def _mapped(face: Proposals, matrix: Matrix, score: float) -> Proposals:
-    """One proposal taken through a similarity; its score, or `score` if that is higher.
+def _mapped(face: Proposals, matrix: Matrix) -> Proposals:
+    """One proposal taken through a similarity.
 
     The new box holds the ellipse that the old one held, so that it neither swells when a face is
     turned by 45 degrees nor keeps its sides when turned by 90.
@@ -250,7 +275,7 @@ def _mapped(face: Proposals, matrix: Matrix, score: float) -> Proposals:
     half = [hypot(matrix[i, 0] * width / 2, matrix[i, 1] * height / 2) for i in (0, 1)]
     box = np.array([[*(centre - half), 2 * half[0], 2 * half[1]]], np.float32)  # (1, 4)
     landmarks = move(matrix, face.landmarks[0])[None]  # (1, 5, 2)
-    return Proposals(box, landmarks, np.maximum(face.scores, np.float32(score)))
+    return Proposals(box, landmarks, face.scores)
 
 
 def _faces(found: Proposals, min_face: int) -> list[Face]:
