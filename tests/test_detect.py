@@ -17,8 +17,9 @@ from PIL import Image as Pil
 from mien.align import TEMPLATE, invert, move, roll
 from mien.errors import ConfigError, ModelError
 from mien.run import yunet
-from mien.run.detect import DetectorOptions, YuNet, _mapped, _starts, _tiles, _turn
-from mien.run.pyramid import Pyramid
+from mien.run.detect import DetectorOptions, YuNet, _mapped
+from mien.run.pyramid import Pyramid, _starts, tiles
+from mien.run.sieve import sift
 from mien.run.yunet import Network, Proposals, path_of_weights, suppress
 from mien.types import Face
 
@@ -117,7 +118,7 @@ def test_suppression_agrees_with_pairs_in_a_loop() -> None:
 @pytest.mark.parametrize("shape", [(1281, 300), (3000, 4000), (1280, 1280), (1290, 2440), (2431, 2433)])
 def test_tiles_cover_the_picture_and_overlap(shape: tuple[int, int]) -> None:
     seen = np.zeros(shape, bool)
-    for left, top, tile in _tiles(np.zeros((*shape, 3), np.uint8)):
+    for left, top, tile in tiles(np.zeros((*shape, 3), np.uint8)):
         assert max(tile.shape) <= 1280
         seen[top : top + tile.shape[0], left : left + tile.shape[1]] = True
     assert seen.all()
@@ -146,7 +147,7 @@ def test_a_turned_look_maps_back(angle: float) -> None:
     image = np.zeros((300, 400, 3), np.uint8)
     image[100:110, 200:210] = 255
     picture = Pyramid(image)
-    turn, side = _turn(picture, angle, 400)
+    turn, side = picture.turn(angle, 400)
     bright = np.argwhere(picture.view(turn, side)[:, :, 0] > 128)[:, ::-1] + 0.5  # (N, 2) x, y
     np.testing.assert_allclose(move(invert(turn), bright).mean(axis=0), [205, 105], atol=0.5)
 
@@ -204,6 +205,20 @@ def test_small_faces_in_a_large_picture_are_not_lost(detector: YuNet, draw_scene
     assert len(faces) == 3
     for x, y, side in places:
         assert min(float(np.hypot(*(middle(f) - [x + side / 2, y + side / 2]))) for f in faces) < side / 4
+
+
+def test_the_sieve_keeps_the_face_among_hundreds(draw_scene: Draw) -> None:
+    image = draw_scene((700, 400, 26), size=(900, 1600))
+    rng = np.random.default_rng(0)
+    boxes = np.concatenate([rng.uniform(0, 860, (450, 2)), np.full((450, 2), 22.0)], axis=1)
+    boxes = boxes[(np.abs(boxes[:, :2] - [702, 402]) > 40).any(axis=1)].astype(np.float32)
+    boxes[420] = [702, 402, 20, 24]  # on the second sheet
+    empty = np.zeros(len(boxes), np.float32)
+    many = Proposals(boxes, np.zeros((len(boxes), 5, 2), np.float32), empty)
+    kept = sift(Network(), Pyramid(image), many)
+    assert [702, 402, 20, 24] in kept.boxes.tolist()
+    assert len(kept) <= 3
+    assert len(sift(Network(), Pyramid(image), many.take(np.arange(0)))) == 0
 
 
 def test_clip_options_find_the_same_large_face(one_face: np.ndarray, detector: YuNet) -> None:

@@ -4,7 +4,7 @@
    size, and small ones in a reduced picture.
 2. What it half believes (a low threshold) is a candidate. Each is turned upright by its own landmarks,
    brought to one size, and looked at again: that second look refines the landmarks, and a candidate
-   stays only when it passes the full threshold there.
+   stays only when it passes the full threshold there. Where small ones are many, `sieve` goes first.
 3. When nothing was found the picture is turned by every eighth of a turn. So is each face that does
    not look upright from nearby: YuNet finds many that lie on their side, with landmarks that do not.
 
@@ -13,7 +13,6 @@ Measured by `benchmarks/detector.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, cos, hypot, log, radians, sin, sqrt
 from typing import Final, Protocol
@@ -23,17 +22,18 @@ from numpy.typing import NDArray
 
 from mien.align import TEMPLATE, Matrix, invert, move, roll, similarity
 from mien.errors import ConfigError
-from mien.run.pyramid import Pyramid
+from mien.run.pyramid import TILE, TILE_OVERLAP, Pyramid, tiles
+from mien.run.sieve import SMALL, sift
 from mien.run.yunet import Network, Proposals, join, suppress
 from mien.types import Face, Image, check_shape
 
 _SMALLEST: Final = 24  # pixels: the smallest face that YuNet seldom misses as a candidate
 _STEP: Final = 4.0  # the most by which one size is larger than the next
 _ALWAYS: Final = 640  # a picture up to this long side is looked at in full whatever `min_face` says
-_TILE: Final = 1280  # the most pixels a side in one pass, which bounds the memory
-_TILE_OVERLAP: Final = 128
 _SETTLED: Final = 1.0  # degrees of roll left in a look from nearby after which none follows
 _ALIKE: Final = 1.8  # the most by which a face may be larger or smaller from nearby than was thought
+_FEW: Final = 24  # small candidates up to which each is worth a look of its own
+_MOST_SIFTED: Final = 2000  # small candidates sifted in one picture, best first, which bounds the time
 _UPRIGHT: Final = 0.87  # score from nearby that an upright face reaches and a leaning one seldom does
 _SQUARE: Final = 1.085  # side of the template's square in units of the root of the box's area, median
 _ANGLES: Final = (45, 90, 135, 180, 225, 270, 315)  # degrees, clockwise
@@ -59,12 +59,10 @@ class DetectorOptions:
     candidate: float = 0.1  # score from which a find is looked at again from nearby; >= threshold: never
     certain: float = 0.7  # score from which a find needs no second look to be a face
     coarse: int = 224  # long side in pixels of the smallest size looked at
-    finest: int | None = (
-        None  # long side of the largest size looked at, never enlarged; None: as min_face asks
-    )
+    finest: int | None = None  # long side of the largest size looked at; None: as min_face asks
     turned: bool = True  # look at a picture without faces, and at doubtful faces, in every eighth of a turn
     refinements: int = 2  # looks at each face from nearby
-    most_candidates: int = 200  # candidates looked at again in one picture, best first
+    most_candidates: int = 100  # candidates looked at again in one picture, best first
 
     def __post_init__(self) -> None:
         if self.min_face < 1 or not 0 < self.threshold <= 1 or not 0 < self.candidate <= 1:
@@ -136,7 +134,7 @@ class YuNet:
         """The long sides of the sizes to look at, in pixels, largest first; even ratios up to `_STEP`."""
         options = self.options
         wanted = long * _SMALLEST / options.min_face
-        finest = max(options.coarse, min(wanted, max(long, _TILE)), min(long, _ALWAYS))
+        finest = max(options.coarse, min(wanted, max(long, TILE)), min(long, _ALWAYS))
         finest = min(finest, long, options.finest) if options.finest else finest
         steps = max(1, ceil(log(finest / options.coarse) / log(_STEP) - 1e-9))
         ratio = (options.coarse / finest) ** (1 / steps)
@@ -148,10 +146,10 @@ class YuNet:
         parts = []
         for size in self._sizes(picture.long):
             small, scale = picture.resized(size)
-            for left, top, tile in _tiles(small):
+            for left, top, tile in tiles(small):
                 seen = self._network(tile, threshold)
                 if tile is not small:  # what is cut by a tile's edge is seen whole at the next size
-                    seen = seen.take(seen.boxes[:, 2:].max(axis=1, initial=0) < _TILE_OVERLAP)
+                    seen = seen.take(seen.boxes[:, 2:].max(axis=1, initial=0) < TILE_OVERLAP)
                 parts.append(_moved(seen, left, top, scale))
         return suppress(join(parts))
 
@@ -159,7 +157,7 @@ class YuNet:
         """Candidates from the picture turned by every eighth of a turn, at the smallest size."""
         parts = []
         for angle in _ANGLES:
-            turn, side = _turn(picture, angle, self.options.coarse)
+            turn, side = picture.turn(angle, self.options.coarse)
             seen = self._network(picture.view(turn, side), self.options.candidate)
             back = invert(turn)
             parts += [_mapped(seen.take(np.array([i])), back) for i in range(len(seen))]
@@ -168,16 +166,19 @@ class YuNet:
     def _confirm(self, picture: Pyramid, candidates: Proposals) -> Proposals:
         """Look at each candidate from nearby; drop those that do not reach the full threshold either way."""
         options = self.options
-        large = candidates.boxes[:, 2:].max(axis=1, initial=0) >= options.min_face * 0.8
-        candidates = candidates.take(large)
+        longer = candidates.boxes[:, 2:].max(axis=1, initial=0)  # (N,)
         sure = candidates.scores >= options.threshold
-        unsure = np.flatnonzero(~sure)[: options.most_candidates]
-        kept = [
-            face
-            for i in (*np.flatnonzero(sure), *unsure)
-            if (face := self._from_nearby(picture, candidates.take(np.array([i])))) is not None
-        ]
-        return suppress(join(kept or [_NOTHING]))
+        small = ~sure & (longer >= options.min_face * 0.8) & (longer < SMALL)
+        if small.sum() <= _FEW:
+            unsure = candidates.take(~sure & (longer >= options.min_face * 0.8))
+        else:
+            sifted = sift(self._network, picture, candidates.take(np.flatnonzero(small)[:_MOST_SIFTED]))
+            unsure = join([candidates.take(~sure & (longer >= SMALL)), sifted])
+        tried = [candidates.take(sure), unsure.take(np.arange(min(len(unsure), options.most_candidates)))]
+        looks = (
+            self._from_nearby(picture, part.take(np.array([i]))) for part in tried for i in range(len(part))
+        )
+        return suppress(join([face for face in looks if face is not None] or [_NOTHING]))
 
     def _from_nearby(self, picture: Pyramid, face: Proposals) -> Proposals | None:
         """One face, its landmarks refined upright; None when it was unsure and is none from nearby."""
@@ -229,39 +230,12 @@ def _by_box(face: Proposals, angle: float, near: _Near) -> Matrix:
     return np.column_stack([turn, near.side / 2 - turn @ np.array([x + width / 2, y + height / 2])])
 
 
-def _tiles(image: Image) -> Iterator[tuple[int, int, Image]]:
-    """Left, top and pixels of the overlapping tiles of a large picture; the picture itself if it is small."""
-    rows, columns = image.shape[:2]
-    if max(rows, columns) <= _TILE:
-        yield 0, 0, image
-        return
-    for top in _starts(rows):
-        for left in _starts(columns):
-            yield left, top, image[top : top + _TILE, left : left + _TILE]
-
-
-def _starts(length: int) -> list[int]:
-    """Where the tiles begin along one side: evenly, overlapping by at least `_TILE_OVERLAP`."""
-    count = max(1, ceil((length - _TILE_OVERLAP) / (_TILE - _TILE_OVERLAP)))
-    return [round(i * (length - _TILE) / (count - 1)) for i in range(count)] if count > 1 else [0]
-
-
 def _moved(seen: Proposals, left: int, top: int, scale: float) -> Proposals:
     """Proposals of a tile in pixels of the picture."""
     corner = np.array([left, top], np.float32)
     boxes = np.concatenate([seen.boxes[:, :2] + corner, seen.boxes[:, 2:]], axis=1) * scale  # (N, 4)
     landmarks = (seen.landmarks + corner) * scale  # (N, 5, 2)
     return Proposals(boxes.astype(np.float32), landmarks.astype(np.float32), seen.scores)
-
-
-def _turn(picture: Pyramid, angle: float, long: float) -> tuple[Matrix, int]:
-    """The transform that turns the whole picture, its long side at `long`, and the side of the result."""
-    scale = long / picture.long
-    c, s = scale * cos(radians(angle)), scale * sin(radians(angle))
-    side = ceil((abs(c) + abs(s)) * picture.long)
-    middle = np.array([picture.width / 2, picture.height / 2])
-    turn = np.array([[c, -s], [s, c]])
-    return np.column_stack([turn, side / 2 - turn @ middle]), side
 
 
 def _mapped(face: Proposals, matrix: Matrix) -> Proposals:

@@ -5,13 +5,18 @@ What is cut here is for the detector's eyes alone; crops for networks come from 
 
 from __future__ import annotations
 
-from math import floor, hypot, log2
+from collections.abc import Iterator
+from math import ceil, cos, floor, hypot, log2, radians, sin
+from typing import Final
 
 import numpy as np
 from PIL import Image as Pil
 
 from mien.align import Matrix, invert
 from mien.types import Image
+
+TILE: Final = 1280  # the most pixels a side in one pass of the detector, which bounds its memory
+TILE_OVERLAP: Final = 128  # pixels that neighbouring tiles share at least
 
 
 class Pyramid:
@@ -47,7 +52,33 @@ class Pyramid:
         )
         return np.asarray(turned)
 
+    def turn(self, angle: float, long: float) -> tuple[Matrix, int]:
+        """The transform that turns it by `angle` degrees, its long side at `long`, and the result's side."""
+        scale = long / self.long
+        c, s = scale * cos(radians(angle)), scale * sin(radians(angle))
+        side = ceil((abs(c) + abs(s)) * self.long)
+        turn = np.array([[c, -s], [s, c]])
+        shift = side / 2 - turn @ np.array([self.width / 2, self.height / 2])
+        return np.column_stack([turn, shift]), side  # (2, 3)
+
     def _level(self, level: int) -> Pil.Image:
         if level not in self._halved:
             self._halved[level] = self._halved[0].reduce(2**level)
         return self._halved[level]
+
+
+def tiles(image: Image) -> Iterator[tuple[int, int, Image]]:
+    """Left, top and pixels of the overlapping tiles of a large picture; the picture itself if it is small."""
+    rows, columns = image.shape[:2]
+    if max(rows, columns) <= TILE:
+        yield 0, 0, image
+        return
+    for top in _starts(rows):
+        for left in _starts(columns):
+            yield left, top, image[top : top + TILE, left : left + TILE]
+
+
+def _starts(length: int) -> list[int]:
+    """Where the tiles begin along one side: evenly, overlapping by at least `TILE_OVERLAP`."""
+    count = max(1, ceil((length - TILE_OVERLAP) / (TILE - TILE_OVERLAP)))
+    return [round(i * (length - TILE) / (count - 1)) for i in range(count)] if count > 1 else [0]
