@@ -235,7 +235,8 @@ def measure(detector: Detector, heads: list[Image]) -> dict[str, str]:
     row = {name: f"{recall(detector, heads, change):.3f}" for name, change in CHANGES.items()}
     row |= {f"{side} px": f"{recall_small(detector, heads, side, (640, 480)):.3f}" for side in SMALL}
     few = heads[:: max(1, len(heads) // 20)][:20]
-    row[f"24 px in 4000 (n {len(few)})"] = f"{recall_small(detector, few, 24, (4000, 3000)):.3f}"
+    for side in (24, 32):
+        row[f"{side} px in 4000 (n {len(few)})"] = f"{recall_small(detector, few, side, (4000, 3000)):.3f}"
     row["false of 52"] = str(sum(len(detector.detect(image)) for image in empty(np.random.default_rng(9))))
     for angle in (30, 90, 180):
         errors = roll_errors(detector, heads, angle)

@@ -13,6 +13,7 @@ Measured by `benchmarks/detector.py`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, cos, hypot, log, radians, sin, sqrt
 from typing import Final, Protocol
@@ -27,14 +28,19 @@ from mien.run.sieve import SMALL, sift
 from mien.run.yunet import Network, Proposals, join, suppress
 from mien.types import Face, Image, check_shape
 
-_SMALLEST: Final = 24  # pixels: the smallest face that YuNet seldom misses as a candidate
+_SMALLEST: Final = 40  # pixels: the smallest face that YuNet seldom misses
+_ENLARGED: Final = 1.7  # the most by which a large picture is enlarged for its smallest faces, ...
+_DOUBLED: Final = 2.0  # ... and one that stays below a tile
+_LARGEST: Final = 8000  # pixels: nothing is enlarged beyond, which bounds time and memory
+_PORTRAIT: Final = 1 / 3  # of the picture's longer side: a face of this size makes it a portrait
 _STEP: Final = 4.0  # the most by which one size is larger than the next
 _ALWAYS: Final = 640  # a picture up to this long side is looked at in full whatever `min_face` says
 _SETTLED: Final = 1.0  # degrees of roll left in a look from nearby after which none follows
 _ALIKE: Final = 1.8  # the most by which a face may be larger or smaller from nearby than was thought
-_FEW: Final = 24  # small candidates up to which each is worth a look of its own
+_FEW: Final = 64  # small candidates up to which each is worth a look of its own
 _MOST_SIFTED: Final = 2000  # small candidates sifted in one picture, best first, which bounds the time
 _UPRIGHT: Final = 0.87  # score from nearby that an upright face reaches and a leaning one seldom does
+_CLEARLY: Final = 0.05  # by how much another turn must score more for the landmarks to be mistrusted
 _SQUARE: Final = 1.085  # side of the template's square in units of the root of the box's area, median
 _ANGLES: Final = (45, 90, 135, 180, 225, 270, 315)  # degrees, clockwise
 _NOTHING: Final = Proposals(
@@ -56,7 +62,7 @@ class DetectorOptions:
 
     min_face: int = 20  # pixels; faces whose longer side is less are left out, and not looked for
     threshold: float = 0.6  # score in [0, 1] from which a find is a face
-    candidate: float = 0.1  # score from which a find is looked at again from nearby; >= threshold: never
+    candidate: float = 0.2  # score from which a find is looked at again from nearby; >= threshold: never
     certain: float = 0.7  # score from which a find needs no second look to be a face
     coarse: int = 224  # long side in pixels of the smallest size looked at
     finest: int | None = None  # long side of the largest size looked at; None: as min_face asks
@@ -131,20 +137,23 @@ class YuNet:
         return _faces(found, options.min_face)
 
     def _sizes(self, long: int) -> list[float]:
-        """The long sides of the sizes to look at, in pixels, largest first; even ratios up to `_STEP`."""
+        """The long sides of the sizes to look at, in pixels, smallest first; even ratios up to `_STEP`."""
         options = self.options
         wanted = long * _SMALLEST / options.min_face
-        finest = max(options.coarse, min(wanted, max(long, TILE)), min(long, _ALWAYS))
+        most = min(long * _DOUBLED, max(long * _ENLARGED, TILE), max(long, _LARGEST))
+        finest = max(options.coarse, min(wanted, most), min(long, _ALWAYS))
         finest = min(finest, long, options.finest) if options.finest else finest
         steps = max(1, ceil(log(finest / options.coarse) / log(_STEP) - 1e-9))
         ratio = (options.coarse / finest) ** (1 / steps)
-        return [finest * ratio**i for i in range(steps + 1)]
+        return [finest * ratio**i for i in reversed(range(steps + 1))]
 
     def _look(self, picture: Pyramid) -> Proposals:
         """Candidates from the whole picture at each size, in pixels of the picture."""
         threshold = min(self.options.candidate, self.options.threshold)
-        parts = []
-        for size in self._sizes(picture.long):
+        parts: list[Proposals] = []
+        for wanted in self._sizes(picture.long):
+            # A portrait is not enlarged: that would take twice the time for small faces it seldom has.
+            size = min(wanted, picture.long) if self._is_portrait(parts, picture.long) else wanted
             small, scale = picture.resized(size)
             for left, top, tile in tiles(small):
                 seen = self._network(tile, threshold)
@@ -152,6 +161,14 @@ class YuNet:
                     seen = seen.take(seen.boxes[:, 2:].max(axis=1, initial=0) < TILE_OVERLAP)
                 parts.append(_moved(seen, left, top, scale))
         return suppress(join(parts))
+
+    def _is_portrait(self, seen: Sequence[Proposals], long: int) -> bool:
+        """Whether a face that is certain fills much of a picture with a long side of `long` pixels."""
+        least = long * _PORTRAIT
+        return any(
+            ((p.scores >= self.options.certain) & (p.boxes[:, 2:].max(axis=1, initial=0) >= least)).any()
+            for p in seen
+        )
 
     def _look_turned(self, picture: Pyramid) -> Proposals:
         """Candidates from the picture turned by every eighth of a turn, at the smallest size."""
@@ -166,6 +183,8 @@ class YuNet:
     def _confirm(self, picture: Pyramid, candidates: Proposals) -> Proposals:
         """Look at each candidate from nearby; drop those that do not reach the full threshold either way."""
         options = self.options
+        sure = candidates.scores >= options.threshold
+        candidates = candidates.take(sure | ~_within(candidates, candidates.boxes[sure]))
         longer = candidates.boxes[:, 2:].max(axis=1, initial=0)  # (N,)
         sure = candidates.scores >= options.threshold
         small = ~sure & (longer >= options.min_face * 0.8) & (longer < SMALL)
@@ -191,7 +210,7 @@ class YuNet:
                     return None
                 face = seen
             if options.turned and upright < _UPRIGHT:
-                face = self._righted(picture, face)
+                face = self._righted(picture, face, upright)
         for _ in range(options.refinements):
             seen = self._look_near(picture, _onto_template(face, _REFINE), _REFINE)
             if seen is None:
@@ -202,10 +221,11 @@ class YuNet:
                 break
         return Proposals(face.boxes, face.landmarks, np.maximum(face.scores, first))
 
-    def _righted(self, picture: Pyramid, face: Proposals) -> Proposals:
-        """The face in that of eight turns in which it scores highest; its landmarks may have misled."""
+    def _righted(self, picture: Pyramid, face: Proposals, upright: float) -> Proposals:
+        """The face in that of eight turns in which it clearly scores highest, if in any."""
         looks = [self._look_near(picture, _by_box(face, angle, _VERIFY), _VERIFY) for angle in (0, *_ANGLES)]
-        return max((look for look in looks if look is not None), key=lambda p: p.scores[0], default=face)
+        better = [look for look in looks if look is not None and look.scores[0] > upright + _CLEARLY]
+        return max(better, key=lambda look: float(look.scores[0]), default=face)
 
     def _look_near(self, picture: Pyramid, matrix: Matrix, near: _Near) -> Proposals | None:
         """The one face that a (2, 3) similarity brings to the middle of a look; None: not seen."""
@@ -214,6 +234,14 @@ class YuNet:
         size = np.sqrt(seen.boxes[:, 2:].prod(axis=1)) / near.face  # (N,)
         same = (np.hypot(*middle.T) < near.face / 3) & (size > 1 / _ALIKE) & (size < _ALIKE)
         return _mapped(seen.take(np.flatnonzero(same)[:1]), invert(matrix)) if same.any() else None
+
+
+def _within(seen: Proposals, boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(N,) whether the middle of a find lies in one of (M, 4) boxes: a part of that face, no other face."""
+    middles = seen.boxes[:, None, :2] + seen.boxes[:, None, 2:] / 2  # (N, 1, 2)
+    inside = (middles > boxes[:, :2]) & (middles < boxes[:, :2] + boxes[:, 2:])  # (N, M, 2)
+    within: NDArray[np.bool_] = inside.all(axis=2).sum(axis=1) > 0
+    return within
 
 
 def _onto_template(face: Proposals, near: _Near) -> Matrix:
