@@ -16,6 +16,7 @@ from mien.cli.analyze import analyze
 from mien.cli.console import say
 from mien.cli.evaluate import evaluate
 from mien.cli.export import export
+from mien.cli.reproduce import reproduce
 from mien.cli.train import train
 from mien.errors import MienError
 
@@ -29,6 +30,7 @@ app.command()(analyze)
 app.command()(train)
 app.command()(evaluate)
 app.command()(export)
+app.command()(reproduce)
 
 
 def _version(asked: bool) -> None:

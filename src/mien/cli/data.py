@@ -1,0 +1,116 @@
+"""`mien data`: draw the toy corpus, or look at what a corpus holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mien.data.corpus import Corpus
+
+app = typer.Typer(help="Draw the toy corpus; see what a corpus holds.", no_args_is_help=True)
+
+_MOST = 12  # values of a tag that are told apart
+
+
+@app.command()
+def toy(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    models: Annotated[int, typer.Option(min=1, max=999, help="How many different people.")] = 67,
+    frontal: Annotated[bool, typer.Option("--frontal", help="Camera 090 alone, a fifth of all.")] = False,
+    size: Annotated[int, typer.Option(min=16, max=1024, help="Pixels of a side.")] = 96,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = 0,
+) -> None:
+    """Draw faces under the file names of the Radboud Faces Database: 8040 pictures in half a minute."""
+    from mien.data.toy import ToySettings, write_toy
+
+    count = write_toy(folder, ToySettings(models=models, cameras=1 if frontal else 5, size=size, seed=seed))
+    typer.echo(f"{folder}: {count} pictures")
+
+
+@app.command()
+def show(
+    data: Annotated[str, typer.Option(help="rafd, fer2013, ckplus, jaffe, kdef, ferplus or folder.")],
+    root: Annotated[Path, typer.Option(help="Folder or zip of the corpus.")],
+) -> None:
+    """Print what a corpus holds: pictures, emotions, persons, tags, and what is missing."""
+    corpora = _open(data, root)
+    typer.echo("\n".join(line for corpus in corpora for line in [*describe(corpus), ""]), nl=False)
+
+
+def describe(corpus: Corpus) -> list[str]:
+    """The lines of a plain table."""
+    from mien.data.pictures import emotion_of, missing
+    from mien.labels import EMOTIONS
+
+    emotions = Counter(emotion_of(s) or "no label" for s in corpus.samples)
+    persons = Counter(s.person for s in corpus.samples if s.person is not None)
+    lines = [corpus.name, _row("pictures", str(len(corpus)))]
+    lines.append(_row("emotions", _counts((e, emotions[e]) for e in (*EMOTIONS, "no label") if emotions[e])))
+    low, high = (min(persons.values()), max(persons.values())) if persons else (0, 0)
+    lines.append(
+        _row("persons", f"{len(persons)}, {low} to {high} pictures each" if persons else "not known")
+    )
+    for tag in dict.fromkeys(tag for s in corpus.samples for tag in s.tags):
+        values = Counter(s.tags[tag] for s in corpus.samples if tag in s.tags)
+        lines.append(
+            _row(tag, _counts(sorted(values.items())) if len(values) <= _MOST else f"{len(values)} values")
+        )
+    notes = missing(corpus) or ("nothing that is known of",)
+    return lines + [_row("missing" if i == 0 else "", note) for i, note in enumerate(notes)]
+
+
+def _row(name: str, text: str) -> str:
+    return f"  {name:<10}{text}"
+
+
+def _counts(items: Iterable[tuple[str, int]]) -> str:
+    return ", ".join(f"{value} {count}" for value, count in items)
+
+
+def _open(data: str, root: Path) -> list[Corpus]:
+    """A corpus whole; where it comes in splits, each that is there."""
+    from mien.data.ckplus import ckplus
+    from mien.data.fer2013 import fer2013
+    from mien.data.ferplus import ferplus
+    from mien.data.folder import folder
+    from mien.data.jaffe import jaffe
+    from mien.data.kdef import kdef
+    from mien.data.rafd import rafd
+    from mien.errors import ConfigError
+
+    readers: dict[str, Callable[[], list[Corpus]]] = {
+        "rafd": lambda: [rafd(root, "all")],
+        "fer2013": lambda: _splits(fer2013, root),
+        "ckplus": lambda: [ckplus(root)],
+        "jaffe": lambda: [jaffe(root)],
+        "kdef": lambda: [kdef(root, "all")],
+        "ferplus": lambda: _splits(ferplus, root),
+        "folder": lambda: [folder(root)],
+    }
+    if data not in readers:
+        raise ConfigError(f"--data: expected one of {', '.join(readers)}, got {data!r}")
+    return readers[data]()
+
+
+def _splits(reader: Callable[[Path, str], Corpus], root: Path) -> list[Corpus]:
+    """The splits that can be read; those that cannot are said, and it is an error if none can."""
+    from mien.cli.console import say
+    from mien.errors import DataError
+
+    found: list[Corpus] = []
+    errors: list[DataError] = []
+    for split in ("train", "valid", "test"):
+        try:
+            found.append(reader(root, split))
+        except DataError as error:
+            errors.append(error)
+    if not found:
+        raise errors[0]
+    for error in errors:
+        say(f"mien: note: {error}")
+    return found
