@@ -111,6 +111,6 @@ def _splits(reader: Callable[[Path, str], Corpus], root: Path) -> list[Corpus]:
             errors.append(error)
     if not found:
         raise errors[0]
-    for error in errors:
-        say(f"mien: note: {error}")
+    for fault in errors:
+        say(f"mien: note: {fault}")
     return found

@@ -46,7 +46,7 @@ class Pose:
 #: harder than happiness, as with people.
 POSES: Final = {
     "neutral": Pose(),
-    "happiness": Pose(lid=-0.1, squint=0.45, width=0.11, curve=0.16, gape=0.13, cheek=0.9),
+    "happiness": Pose(lid=-0.1, squint=0.45, width=0.12, curve=0.19, gape=0.15, cheek=0.9),
     "surprise": Pose(inner=0.15, outer=0.15, lid=0.55, width=-0.09, gape=0.3),
     "sadness": Pose(inner=0.13, outer=-0.06, knit=0.05, lid=-0.35, width=-0.03, curve=-0.13, press=0.2),
     "anger": Pose(
@@ -63,7 +63,7 @@ POSES: Final = {
         wrinkle=1,
         cheek=0.8,
     ),
-    "fear": Pose(inner=0.15, outer=0.05, knit=0.05, lid=0.5, width=0.09, curve=-0.06, gape=0.12),
+    "fear": Pose(inner=0.13, outer=0.09, knit=0.035, lid=0.5, width=0.03, curve=-0.03, gape=0.16),
     "contempt": Pose(lid=-0.1, smirk=1.0),
 }
 
