@@ -14,6 +14,7 @@ import typer
 from mien._version import __version__
 from mien.cli.analyze import analyze
 from mien.cli.console import say
+from mien.cli.data import app as data
 from mien.cli.evaluate import evaluate
 from mien.cli.export import export
 from mien.cli.reproduce import reproduce
@@ -31,6 +32,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(export)
 app.command()(reproduce)
+app.add_typer(data, name="data")
 
 
 def _version(asked: bool) -> None:
