@@ -10,7 +10,7 @@ from mien.errors import ModelError
 
 #: Name to sha256 of `<name>.onnx` beside this file.
 MODELS: Final = {
-    "compact": "50b63c86f09c7f60ed28efaa616ff671f14755a8f098db42fc9a778e7a5f1e88",
+    "compact": "4c07ff9f96d7df90ce2245d53d448476ab4294fe490a3247cf1402debfe90145",
 }
 DEFAULT: Final = "compact"
 
