@@ -193,6 +193,7 @@ def test_the_exported_file_gives_torchs_numbers_at_any_batch_and_holds_its_card(
     assert card.name == "tiny"
     assert len(card.template) == 5
     assert list(tmp_path.iterdir()) == [path]
+    assert b".py" not in path.read_bytes(), "no source path of the machine that exported it"
 
 
 def test_vote_shares_drop_single_votes_unless_nothing_else_is_there():

@@ -10,7 +10,7 @@ from mien.errors import ModelError
 
 #: Name to sha256 of `<name>.onnx` beside this file.
 MODELS: Final = {
-    "compact": "4c07ff9f96d7df90ce2245d53d448476ab4294fe490a3247cf1402debfe90145",
+    "compact": "f1f33d4d981e6dbb6fb1f2a1d2558aeae319a217790048c0154ba03461c8ced4",
 }
 DEFAULT: Final = "compact"
 

@@ -89,7 +89,18 @@ def _trace(net: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
         )
     if program is None:
         raise ModelError("expected torch to give an ONNX program, got none; is onnxscript installed?")
-    return program.model_proto
+    return _without_traces(program.model_proto)
+
+
+def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without the exporter's notes on where each node came from, which name local paths."""
+    parts = (model.graph.node, model.graph.input, model.graph.output, model.graph.value_info)
+    for part in (*parts, model.graph.initializer):
+        for thing in part:
+            del thing.metadata_props[:]
+            thing.doc_string = ""
+    del model.graph.metadata_props[:]
+    return model
 
 
 @contextmanager
