@@ -112,6 +112,7 @@ class Bench:
             "YuNet once, ONNX Runtime": ("mien", "yunet_ort"),
             "YuNet once, OpenCV": ("cv2", "yunet_cv2"),
             "Mien's detector": ("mien", "detect"),
+            "Mien's detector, --min-face 40": ("mien", "detect_40"),
             "Mien's detector, as in clips": ("mien", "detect_video"),
             "fer's (Haar)": ("fer", "detect"),
         }

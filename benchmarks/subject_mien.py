@@ -17,6 +17,7 @@ from jobs import answer
 from mien.image import read_image
 from mien.run.analyzer import Analyzer
 from mien.run.classify import Classifier
+from mien.run.detect import DetectorOptions, YuNet
 from mien.run.session import open_session
 from mien.run.yunet import FILE, PACKAGE, Network
 from mien.types import Face, Image
@@ -32,6 +33,7 @@ class Jobs:
         self.classifier = cache(lambda: Classifier.load(model, threads=threads))
         self.analyzer: Callable[[], Analyzer] = cache(lambda: mien.load(model, threads=threads))
         self.network = cache(lambda: Network(threads))
+        self._detector_40 = cache(lambda: YuNet(DetectorOptions(min_face=40), threads))
 
     def classify(self, batch: int, calls: int) -> Callable[[], None]:
         """uint8 crops to probabilities."""
@@ -64,6 +66,11 @@ class Jobs:
     def detect(self, paths: list[str]) -> Callable[[], int]:
         """Pixels to faces, with all that Mien does for it."""
         detector, images = self.analyzer().detector, _pixels(paths)
+        return lambda: sum(len(detector.detect(image)) for image in images)
+
+    def detect_40(self, paths: list[str]) -> Callable[[], int]:
+        """The same where faces below 40 px are not wanted, so that little is enlarged."""
+        detector, images = self._detector_40(), _pixels(paths)
         return lambda: sum(len(detector.detect(image)) for image in images)
 
     def detect_video(self, paths: list[str]) -> Callable[[], int]:
