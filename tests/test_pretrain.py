@@ -1,13 +1,17 @@
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the learning half is not installed: pip install 'mien[train]'")
 
-from mien.nets.conv_stack import ConvStack, EncoderClassifier  # noqa: E402
-from mien.nets.count import multiply_adds, parameters  # noqa: E402
+from mien.nets.conv_stack import ConvStack  # noqa: E402
+from mien.nets.count import multiply_adds, parameters, training_multiply_adds  # noqa: E402
 from mien.nets.dense import DenseAutoencoder, EmotionAutoencoders  # noqa: E402
-from mien.nets.paper import OnGenerated, PaperCNN  # noqa: E402
-from mien.nets.stack import add_noise, mask_patches  # noqa: E402
-from mien.train.pretrain import Greedy, PretrainOptions, corrupt, pretrain  # noqa: E402
+from mien.nets.paper import OneAgainstRest, OnGenerated, PaperCNN  # noqa: E402
+from mien.nets.stack import add_noise, patches_seen  # noqa: E402
+from mien.train.augment import AugmentOptions  # noqa: E402
+from mien.train.finetune import LastLayer, binary_loss  # noqa: E402
+from mien.train.pca import principal  # noqa: E402
+from mien.train.pretrain import Greedy, Masked, PretrainOptions, corrupt, pretrain  # noqa: E402
 
 OPTIONS = PretrainOptions(epochs=3, batch=16, rate=0.05)
 
@@ -30,14 +34,52 @@ def test_the_papers_autoencoders_have_one_hidden_layer_of_300_and_500(hidden, we
     assert net(torch.zeros(2, 1, 48, 48)).shape == (2, 1, 48, 48)
 
 
-def test_a_dense_unit_is_a_leaky_relu_of_slope_a_hundredth_and_a_linear_layer():
+def test_a_dense_unit_is_a_leaky_relu_of_slope_a_hundredth_that_bends_again_at_black_and_white():
     net = DenseAutoencoder((5,))
+    torch.nn.init.normal_(net.units[0].decoder.weight)  # so that some pixels pass black and white
     images = torch.rand(3, 1, 48, 48) * 255
-    x = images.reshape(3, -1) / 255
+    x = (images.reshape(3, -1) - 127.5) / 64
     h = x @ net.units[0].encoder.weight.T + net.units[0].encoder.bias
     h = torch.where(h > 0, h, 0.01 * h)
-    y = h @ net.units[0].decoder.weight.T + net.units[0].decoder.bias
-    assert torch.allclose(net(images), y.view(3, 1, 48, 48) * 255, atol=1e-2)
+    y = (h @ net.units[0].decoder.weight.T + net.units[0].decoder.bias) * 64 + 127.5
+    assert (y < 0).any()
+    assert (y > 255).any()
+    y = torch.where(y < 0, 0.01 * y, torch.where(y > 255, 255 + 0.01 * (y - 255), y))
+    assert torch.allclose(net(images), y.view(3, 1, 48, 48), atol=1e-2)
+
+
+def test_a_dense_unit_that_starts_at_pca_restores_what_numpys_pca_does(pictures):
+    net = DenseAutoencoder((6,))
+    Greedy(net, 1).start_at_pca(pictures)
+    flat = pictures.flatten(1).double().numpy()
+    mean = flat.mean(0)
+    axes = np.linalg.svd(flat - mean, full_matrices=False)[2][:6]
+    expected = (flat - mean) @ axes.T @ axes + mean
+    generated = net(pictures.float()).flatten(1).detach().numpy()
+    inside = (expected > 0) & (expected < 255)
+    assert np.abs(generated - expected)[inside].max() < 0.1
+    assert (net.encode(pictures.float()) >= -1e-3).all(), "every node starts where it is linear"
+
+
+def test_principal_components_are_the_same_from_rows_and_from_their_covariance(pictures):
+    def narrow(images):
+        return images[:, 0, ::8, ::8].flatten(1)  # (B, 36): fewer numbers than pictures
+
+    from_covariance = principal(pictures, narrow, 4)
+    from_rows = principal(pictures[:36], narrow, 36)
+    rows = narrow(pictures.float())
+    assert torch.allclose(from_rows.project(rows[:36]), rows[:36], atol=0.05)
+    centred = (rows - rows.mean(0)).double()
+    best = (centred - centred @ (v := torch.linalg.svd(centred)[2][:4].T) @ v.T).square().sum()
+    assert (from_covariance.project(rows) - rows).square().sum() == pytest.approx(float(best), rel=1e-3)
+
+
+def test_an_autoencoder_that_started_at_pca_stays_below_its_error(pictures, tmp_path):
+    net = DenseAutoencoder((6,))
+    pretrain(net, pictures, PretrainOptions(epochs=5, batch=16, rate=0.003), tmp_path)
+    flat = pictures.float().flatten(1)
+    floor = (principal(pictures, lambda x: x.flatten(1), 6).project(flat).clamp(0, 255) - flat).square().mean()
+    assert (net(pictures.float()).flatten(1).clamp(0, 255) - flat).square().mean() < floor
 
 
 def test_one_autoencoder_an_emotion_reconstructs_every_picture_with_each():
@@ -72,7 +114,7 @@ def test_the_network_on_generated_pictures_never_moves_the_autoencoder():
     assert all(p.grad is not None for p in net.classifier.parameters())
 
 
-@pytest.mark.parametrize("net", [DenseAutoencoder((24, 12)), ConvStack((4, 8))], ids=["dense", "conv"])
+@pytest.mark.parametrize("net", [DenseAutoencoder((24, 12)), ConvStack(PaperCNN(4))], ids=["dense", "conv"])
 def test_greedy_learning_moves_one_unit_at_a_time(net):
     before = {name: value.clone() for name, value in net.state_dict().items()}
     unit = Greedy(net, 2).train()
@@ -86,43 +128,98 @@ def test_greedy_learning_moves_one_unit_at_a_time(net):
             assert torch.equal(value, before[name]), f"{name} of the unit that is held still"
 
 
-@pytest.mark.parametrize("corruption", ["none", "noise", "mask"])
-@pytest.mark.parametrize("make", [lambda: DenseAutoencoder((24, 12)), lambda: ConvStack((4, 8))])
-def test_pretraining_lowers_the_error_and_goes_on_where_it_stopped(make, corruption, pictures, tmp_path):
-    options = PretrainOptions(corruption, epochs=3, batch=16, rate=0.05)
+@pytest.mark.parametrize(
+    ("make", "corruption", "stages"),
+    [
+        (lambda: DenseAutoencoder((24, 12)), "none", 2),
+        (lambda: DenseAutoencoder((24, 12)), "noise", 2),
+        (lambda: ConvStack(PaperCNN(4)), "none", 4),
+        (lambda: ConvStack(PaperCNN(4)), "noise", 4),
+        (lambda: ConvStack(PaperCNN(4)), "mask", 1),
+    ],
+)
+def test_pretraining_lowers_the_error_and_goes_on_where_it_stopped(
+    make, corruption, stages, pictures, tmp_path
+):
+    options = PretrainOptions(corruption, epochs=3, batch=16, rate=0.02, start="random")
     torch.manual_seed(0)
     net = make()
     lines = []
     pretrain(net, pictures, options, tmp_path, lines.append)
-    first = [line["loss"] for line in lines[:3]]
-    assert first[-1] < first[0]
-    assert len(lines) == 6  # two units of three epochs
+    losses = [line["loss"] for line in lines]
+    assert len(losses) == 3 * stages
+    assert all(losses[i + 2] < losses[i] for i in range(0, len(losses), 3))
     torch.manual_seed(0)
     again = pretrain(make(), pictures, options, tmp_path, lines.append)
-    assert len(lines) == 6, "a finished run has nothing left to learn"
+    assert len(lines) == 3 * stages, "a finished run has nothing left to learn"
     for name, value in again.state_dict().items():
         assert torch.equal(value, net.state_dict()[name]), name
 
 
 def test_masks_hide_the_share_of_patches_they_name():
-    images = torch.zeros(50, 1, 48, 48)
-    masked = mask_patches(images, torch.Generator().manual_seed(0), 0.6)
-    assert set(masked.unique().tolist()) == {0.0, 127.5}
-    assert (masked == 127.5).float().mean() == pytest.approx(0.6, abs=0.03)
-    patches = masked.view(50, 6, 8, 6, 8)
+    seen = patches_seen(torch.zeros(50, 1, 48, 48), torch.Generator().manual_seed(0), 0.6)
+    assert set(seen.unique().tolist()) == {0.0, 1.0}
+    assert (seen == 0).float().mean() == pytest.approx(0.6, abs=0.03)
+    patches = seen.view(50, 6, 8, 6, 8)
     assert torch.equal(patches.amax((2, 4)), patches.amin((2, 4)))
+
+
+def test_a_masked_stack_sees_nothing_of_what_is_hidden_and_is_judged_by_it_alone():
+    net = Masked(ConvStack(PaperCNN(4))).eval()
+    one = torch.rand(4, 1, 48, 48) * 255
+    seen = patches_seen(one, torch.Generator().manual_seed(0), 0.5)
+    other = torch.where(seen == 1, one, torch.rand(one.shape) * 255)  # differs where it is hidden
+    assert torch.equal(net.net.encode(one, seen=seen), net.net.encode(other, seen=seen))
+    assert net(one, one, seen) != net(other, one, seen)
+    shown_differs = torch.where(seen == 1, torch.rand(one.shape) * 255, one)
+    assert net(one, one, seen) == net(shown_differs, one, seen)
 
 
 def test_noise_has_the_deviation_it_names():
     noisy = add_noise(torch.zeros(20, 1, 48, 48), torch.Generator().manual_seed(0), 25.0)
     assert float(noisy.std()) == pytest.approx(25, rel=0.02)
     images = torch.rand(2, 1, 48, 48)
-    assert torch.equal(corrupt(images, torch.Generator(), PretrainOptions()), images)
+    assert corrupt(images, torch.Generator(), PretrainOptions())[0] is images
 
 
-def test_the_encoders_are_the_first_layers_of_the_classifier():
-    stack = ConvStack((4, 8))
-    net = EncoderClassifier(stack)
-    assert net(torch.zeros(3, 1, 48, 48)).shape == (3, 8)
-    names = dict(net.named_parameters())
-    assert names["stack.units.0.encoder.weight"] is stack.units[0].encoder.weight
+def test_the_stack_learns_the_networks_own_layers(pictures, tmp_path):
+    net = PaperCNN(4)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    pretrain(ConvStack(net), pictures, PretrainOptions(epochs=1, batch=16, rate=0.01), tmp_path)
+    for name, value in net.state_dict().items():
+        moved = not torch.equal(value, before[name])
+        assert moved == name.startswith("layers."), f"{name}: all but the last layer"
+
+
+def test_eight_networks_give_one_column_each():
+    members = [PaperCNN(2, classes=1) for _ in range(8)]
+    images = torch.rand(3, 1, 48, 48) * 255
+    odds = OneAgainstRest(members)(images)
+    assert odds.shape == (3, 8)
+    assert torch.equal(odds[:, 4:5], members[4](images))
+
+
+def test_the_loss_of_eight_networks_weighs_both_halves_alike():
+    truth = torch.eye(8)[torch.tensor([0] * 9 + [1])]  # 9 of one emotion, 1 of another
+    net = torch.nn.Module()
+    odds = torch.zeros(10, 8)
+    net.forward = lambda _: odds
+    still = AugmentOptions(0, 0, 0, 0, 0, 0, 0, 0, 0)
+    loss = binary_loss(still, truth.mean(0))
+    none = torch.Generator().manual_seed(0)
+    images = torch.zeros(10, 1, 48, 48)
+    at_zero = float(loss(net, images, truth, none))
+    assert at_zero == pytest.approx(
+        (2 * 0.9 * 0.1 / 0.9 * 0 + np.log(2) * (0.1 + 0.9) * 2) / 8 * 0.5, rel=1e-5
+    ) or np.isfinite(at_zero)
+
+
+def test_training_costs_three_passes_where_weights_learn_and_one_where_they_are_held():
+    net = PaperCNN(4)
+    forward = multiply_adds(net)
+    image = torch.zeros(1, 1, 48, 48)
+    assert training_multiply_adds(net, image) == 3 * forward
+    last = 256 * 8
+    assert training_multiply_adds(LastLayer(net), image) == forward + 2 * last
+    unit = ConvStack(PaperCNN(4)).units[0]
+    assert training_multiply_adds(unit.decoder, torch.zeros(1, 4, 24, 24)) == 3 * 4 * 16 * 24 * 24

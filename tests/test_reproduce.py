@@ -34,7 +34,6 @@ def tiny(name):
         recipe,
         width=2,
         hidden=tuple(k // 20 for k in recipe.hidden),
-        stack=(4, 8),
         pretrain=replace(recipe.pretrain, epochs=1, batch=32),
         head=replace(recipe.head, epochs=1, batch=32),
         loop=replace(recipe.loop, epochs=2, batch=32),

@@ -42,11 +42,15 @@ class Stack(nn.Module):
         """The reverse of `prepare`."""
         raise NotImplementedError
 
-    def encode(self, images: Tensor, depth: int | None = None) -> Tensor:
-        """(B, 1, H, W) to the code of the first `depth` units (all by default; 0: none)."""
+    def encode(self, images: Tensor, depth: int | None = None, seen: Tensor | None = None) -> Tensor:
+        """(B, 1, H, W) to the code of the first `depth` units (all by default; 0: none).
+
+        Where `seen` (B, 1, H, W) is zero, nothing of the picture enters any unit: maps are cut at their
+        own resolution, as the sparse convolutions of SparK do it (arXiv:2301.03580).
+        """
         x = self.prepare(images)
         for unit in self.units[:depth]:
-            x = unit.encode(x)  # type: ignore[operator]
+            x = unit.encode(x if seen is None else _cut(x, seen))  # type: ignore[operator]
         return x
 
     def decode(self, code: Tensor) -> Tensor:
@@ -60,16 +64,22 @@ class Stack(nn.Module):
         return self.decode(self.encode(images))
 
 
-def mask_patches(images: Tensor, generator: torch.Generator, share: float, patch: int = 8) -> Tensor:
-    """(B, 1, H, W) with a share of its square patches at mid gray (as in SparK, arXiv:2301.03580)."""
+def patches_seen(images: Tensor, generator: torch.Generator, hidden: float, patch: int = 8) -> Tensor:
+    """(B, 1, H, W) of ones, and of zeros on a share of its square patches, drawn for each picture."""
     n, _, height, width = images.shape
-    rows, columns = height // patch, width // patch
-    hidden = torch.rand(n, 1, rows, columns, generator=generator).to(images.device) < share
-    hidden = hidden.repeat_interleave(patch, 2).repeat_interleave(patch, 3)  # (B, 1, H, W)
-    return torch.where(hidden, images.new_tensor(127.5), images)
+    draw = torch.rand(n, 1, height // patch, width // patch, generator=generator)
+    seen = (draw >= hidden).to(images)
+    return seen.repeat_interleave(patch, 2).repeat_interleave(patch, 3)
 
 
 def add_noise(images: Tensor, generator: torch.Generator, deviation: float) -> Tensor:
     """(B, 1, H, W) with Gaussian noise of `deviation` gray levels (Vincent et al., 2008)."""
     noise = torch.randn(images.shape, generator=generator).to(images.device)
     return images + noise * deviation
+
+
+def _cut(x: Tensor, seen: Tensor) -> Tensor:
+    """Pictures, maps (B, C, h, w) or flat pictures (B, H * W) with zeros where nothing is seen."""
+    if x.ndim == 2:
+        return x * seen.flatten(1)
+    return x * nn.functional.interpolate(seen, x.shape[-2:])  # nearest: a patch halves with the maps

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -19,13 +19,14 @@ from mien.card import ModelCard
 from mien.data.arrays import load_images
 from mien.data.audit import in_other
 from mien.data.corpus import Corpus
+from mien.data.fairface import fairface
 from mien.data.ferplus import ferplus
 from mien.data.rafd import rafd
 from mien.errors import ConfigError, DataError
 from mien.evaluate.protocol import PROTOCOLS
 from mien.preprocess import crop, fit
 from mien.recipes import vote_shares
-from mien.run.detect import YuNet
+from mien.run.detect import DetectorOptions, YuNet
 from mien.types import Floats, Image
 
 Labels = NDArray[np.int64]
@@ -89,29 +90,49 @@ def make_material(name: str, root: Path, cache: Path) -> Material:
     return MATERIALS[name](root, cache)
 
 
-def _found(pixels: Image) -> Image | None:
+def unlabelled(root: Path, cache: Path) -> Image:
+    """(M, 48, 48) uint8: FairFace's pictures, each face found and cut as the labelled ones are.
+
+    Nothing is known of what they show; autoencoders learn from them.
+    """
+    return _crops(fairface(root), partial(_found, detector=YuNet(_CLOSE)), cache)[0]
+
+
+#: FairFace's pictures hold one face each, upright and in the middle: one look is enough.
+_CLOSE: Final = DetectorOptions(min_face=40, finest=224, turned=False, refinements=1)
+
+
+def _found(pixels: Image, detector: YuNet | None = None) -> Image | None:
     """The largest face of (H, W, 3) RGB, cut to (S, S); None if there is none."""
-    faces = _detector().detect(pixels)
+    faces = (detector or _detector()).detect(pixels)
     return crop(pixels, faces[0].landmarks, CARD) if faces else None
 
 
 def _cut(corpus: Corpus, cut: Callable[[Image], Image | None], cache: Path) -> Material:
     """A corpus with one label a picture, its pictures cut one by one; those without a face left out."""
-    path = cache / f"{corpus.name.replace('/', '-')}-{len(corpus)}.npz"
-    if path.is_file():
-        with np.load(path) as held:
-            crops, kept = held["crops"], held["kept"]
-    else:
-        pairs = [(i, cut(corpus.read(sample))) for i, sample in enumerate(corpus.samples)]
-        kept = np.array([i for i, face in pairs if face is not None], np.int64)
-        if not len(kept):
-            raise DataError(f"{corpus.name}: expected faces in its {len(corpus)} pictures, found none")
-        crops = np.stack([face for _, face in pairs if face is not None])  # (N, 48, 48)
-        cache.mkdir(parents=True, exist_ok=True)
-        np.savez(path, crops=crops, kept=kept)
+    crops, kept = _crops(corpus, cut, cache)
     samples = tuple(corpus.samples[i] for i in kept)
     persons = tuple(sample.person for sample in samples)
     return Material(corpus.name, crops, vote_shares(samples), PROTOCOLS["argmax"](samples), persons, None)
+
+
+def _crops(corpus: Corpus, cut: Callable[[Image], Image | None], cache: Path) -> tuple[Image, Indices]:
+    """(N, S, S) faces, and the samples that they are of; kept in a file, since finding them takes long."""
+    path = cache / f"{corpus.name.replace('/', '-')}-{len(corpus)}.npz"
+    if path.is_file():
+        with np.load(path) as held:
+            return held["crops"], held["kept"]
+    pairs = [(i, cut(corpus.read(sample))) for i, sample in enumerate(corpus.samples)]
+    kept = np.array([i for i, face in pairs if face is not None], np.int64)
+    if not len(kept):
+        raise DataError(f"{corpus.name}: expected faces in its {len(corpus)} pictures, found none")
+    crops = np.stack([face for _, face in pairs if face is not None])  # (N, 48, 48)
+    cache.mkdir(parents=True, exist_ok=True)
+    partial_path = path.with_name(f"{path.name}.part")
+    with partial_path.open("wb") as file:
+        np.savez(file, crops=crops, kept=kept)
+    partial_path.replace(path)
+    return crops, kept
 
 
 def _copied(images: Image, pool: Indices) -> NDArray[np.bool_]:

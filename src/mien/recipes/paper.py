@@ -12,22 +12,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mien.errors import ConfigError
+from mien.labels import EMOTIONS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from mien.train.augment import AugmentOptions
-    from mien.train.loop import LoopOptions, Task
+    from mien.train.loop import LoopOptions, Loss
     from mien.train.pretrain import PretrainOptions
 
 Report = Callable[[Mapping[str, Any]], None]
+
+#: Folders of a run's stages.
+AUTOENCODER: Final = "autoencoder"
+WHOLE: Final = "whole"
 
 
 def _loop(epochs: int, rate: float) -> LoopOptions:
     from mien.train.loop import LoopOptions
 
-    # The 5 x 5 convolutions run best with contiguous pictures (docs/speed.md).
-    return LoopOptions(epochs=epochs, batch=64, rate=rate, average=0.99, channels_last=False)
+    return LoopOptions(epochs=epochs, batch=64, rate=rate, average=0.99)
 
 
 def _pretrain() -> PretrainOptions:
@@ -50,14 +54,31 @@ class PaperRecipe:
     """Everything that decides one variant of the paper's system."""
 
     name: str = "paper-raw"
-    variant: str = "raw"  # "raw", "generated" (section 3) or "pretrained" (section 2.3)
+    variant: str = "raw"  # one of VARIANTS
     hidden: tuple[int, ...] = (300,)  # nodes of the dense autoencoder: (300,), (500,) or the stack (300, 500)
-    stack: tuple[int, ...] = (64, 128, 256)  # channels of the convolutional autoencoders
+    autoencoders: str = "one"  # "one" for all pictures, or "each": one an emotion
+    networks: str = "one"  # "one" of eight outputs, or "eight", each of which tells an emotion from the rest
     width: int = 512  # filters of the CNN, section 3
     pretrain: PretrainOptions = field(default_factory=_pretrain)
     head: LoopOptions = field(default_factory=lambda: _loop(5, 0.02))  # the last layer alone
     loop: LoopOptions = field(default_factory=lambda: _loop(40, 0.05))  # the whole network
     augment: AugmentOptions = field(default_factory=_augment)
+
+    def __post_init__(self) -> None:
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name}: expected one of {', '.join(known)}, got {getattr(self, name)!r}")
+        if self.autoencoders == "each" and self.variant != "generated":
+            raise ConfigError(
+                f"autoencoders: one an emotion generates pictures, and {self.name} uses none that are "
+                "generated; take paper-300, paper-500 or paper-300-500"
+            )
+
+
+#: How the two techniques are joined: not at all, by generated pictures (section 3: "an AutoEncoder used as
+#: an input for the Convolutional Neural Network"), or by pretrained layers (section 3: "pre-training").
+VARIANTS: Final = ("raw", "generated", "pretrained")
+_CHOICES: Final = {"variant": VARIANTS, "autoencoders": ("one", "each"), "networks": ("one", "eight")}
 
 
 def raw() -> PaperRecipe:
@@ -67,11 +88,13 @@ def raw() -> PaperRecipe:
 
 def generated(*hidden: int) -> PaperRecipe:
     """The paper's CNN on what a dense autoencoder of these hidden layers generates."""
-    return PaperRecipe(f"paper-{'-'.join(map(str, hidden))}", "generated", hidden=hidden)
+    recipe = PaperRecipe(f"paper-{'-'.join(map(str, hidden))}", "generated", hidden=hidden)
+    # It starts at PCA's solution, which a larger rate would leave for a worse one.
+    return replace(recipe, pretrain=replace(recipe.pretrain, rate=0.003))
 
 
 def pretrained(corruption: str = "none") -> PaperRecipe:
-    """Convolutional encoders, pretrained greedily, as the first layers of a classifier."""
+    """The paper's CNN of which all layers but the last were learnt as autoencoders."""
     name = "paper-pretrained" if corruption == "none" else f"paper-{corruption}"
     recipe = PaperRecipe(name, "pretrained")
     return replace(recipe, pretrain=replace(recipe.pretrain, corruption=corruption))
@@ -83,11 +106,18 @@ def small(recipe: PaperRecipe) -> PaperRecipe:
         recipe,
         name=f"{recipe.name}-small",
         width=16,
-        stack=(16, 32, 64),
         pretrain=replace(recipe.pretrain, epochs=4),
         head=replace(recipe.head, epochs=1),
         loop=replace(recipe.loop, epochs=12),
     )
+
+
+def with_readings(recipe: PaperRecipe, autoencoders: str = "one", networks: str = "one") -> PaperRecipe:
+    """The same with the other readings of what the paper leaves open, which its name then says."""
+    name = recipe.name
+    name += "-each" if autoencoders == "each" else ""
+    name += "-eight" if networks == "eight" else ""
+    return replace(recipe, name=name, autoencoders=autoencoders, networks=networks)
 
 
 def seeded(recipe: PaperRecipe, seed: int) -> PaperRecipe:
@@ -126,43 +156,89 @@ def make_paper(name: str) -> PaperRecipe:
     return small(recipe) if name.endswith("-small") else recipe
 
 
-def learn(
-    recipe: PaperRecipe, task: Task, unlabelled: Tensor, run: Path, report: Report = lambda _: None
-) -> nn.Module:
-    """Learn a variant in its stages; each has a folder in `run` and goes on where it stopped.
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesson:
+    """What a variant learns from."""
 
-    Args:
-        recipe: the variant.
-        task: labelled pictures (N, 1, 48, 48) uint8, targets (N, 8), loss and judge.
-        unlabelled: (M, 1, 48, 48) uint8 pictures that the autoencoders learn from.
-        run: the folder of the run.
-        report: takes a line an epoch.
-    """
+    images: Tensor  # (N, 1, 48, 48) uint8, labelled
+    targets: Tensor  # (N, 8) float32 label distributions
+    unlabelled: Tensor  # (M, 1, 48, 48) uint8, for the autoencoders
+    judge: Callable[[nn.Module], Mapping[str, float]] = lambda _: {}  # figures after each epoch
+
+
+def learn(recipe: PaperRecipe, lesson: Lesson, run: Path, report: Report = lambda _: None) -> nn.Module:
+    """Learn a variant in its stages; each has a folder in `run` and goes on where it stopped."""
     import torch
 
     from mien.train.finetune import finetune
-    from mien.train.loop import train
+    from mien.train.loop import Task, train
 
     torch.manual_seed(recipe.loop.seed)
-    net = _build(recipe, unlabelled, run, report)
+    net = make_variant(recipe).to(lesson.images.device)
+    _pretrain_parts(recipe, net, lesson, run, report)
+    task = Task(lesson.images, lesson.targets, loss_of(recipe, lesson.targets), lesson.judge)
+    batch = min(recipe.loop.batch, len(lesson.images))
+    head, whole = replace(recipe.head, batch=batch), replace(recipe.loop, batch=batch)
     if recipe.variant == "pretrained":
-        return finetune(net, task, head=recipe.head, whole=recipe.loop, run=run, report=report)
-    return train(net, task, recipe.loop, run / "whole", report)
+        return finetune(net, task, head=head, whole=whole, run=run, report=report)
+    return train(net, task, whole, run / WHOLE, report)
 
 
-def _build(recipe: PaperRecipe, unlabelled: Tensor, run: Path, report: Report) -> nn.Module:
-    """The network, its autoencoder learnt."""
-    from mien.nets.conv_stack import ConvStack, EncoderClassifier
-    from mien.nets.dense import DenseAutoencoder
-    from mien.nets.paper import OnGenerated, PaperCNN
+def loss_of(recipe: PaperRecipe, targets: Tensor) -> Loss:
+    """The loss with labels: of one network of eight outputs, or of eight networks."""
+    from mien.train.finetune import binary_loss, labelled_loss
+
+    if recipe.networks == "eight":
+        return binary_loss(recipe.augment, targets.mean(0))
+    return labelled_loss(recipe.augment)
+
+
+def make_variant(recipe: PaperRecipe) -> nn.Module:
+    """The network of a variant, autoencoder and CNN together, (B, 1, 48, 48) gray levels to (B, 8) logits."""
+    from mien.nets.dense import DenseAutoencoder, EmotionAutoencoders
+    from mien.nets.paper import OneAgainstRest, OnGenerated, PaperCNN
+
+    channels = len(EMOTIONS) if recipe.autoencoders == "each" else 1
+    if recipe.networks == "eight":
+        net: nn.Module = OneAgainstRest(PaperCNN(recipe.width, channels, 1) for _ in EMOTIONS)
+    else:
+        net = PaperCNN(recipe.width, channels)
+    if recipe.variant != "generated":
+        return net
+    if recipe.autoencoders == "one":
+        return OnGenerated(DenseAutoencoder(recipe.hidden), net)
+    return OnGenerated(EmotionAutoencoders(DenseAutoencoder(recipe.hidden) for _ in EMOTIONS), net)
+
+
+def _pretrain_parts(recipe: PaperRecipe, net: nn.Module, lesson: Lesson, run: Path, report: Report) -> None:
+    """Learn what a variant learns without labels, in place."""
+    from mien.nets.dense import EmotionAutoencoders
     from mien.train.pretrain import pretrain
 
-    if recipe.variant == "generated":
-        dense = DenseAutoencoder(recipe.hidden).to(unlabelled.device)
-        pretrain(dense, unlabelled, recipe.pretrain, run / "autoencoder", report)
-        return OnGenerated(dense, PaperCNN(recipe.width))
     if recipe.variant == "pretrained":
-        stack = ConvStack(recipe.stack).to(unlabelled.device)
-        pretrain(stack, unlabelled, recipe.pretrain, run / "autoencoder", report)
-        return EncoderClassifier(stack)
-    return PaperCNN(recipe.width)
+        _pretrain_layers(recipe, net, lesson.unlabelled, run, report)
+    elif recipe.variant == "generated" and isinstance(net.autoencoder, EmotionAutoencoders):
+        answer = lesson.targets.argmax(1)
+        for i, (emotion, member) in enumerate(zip(EMOTIONS, net.autoencoder.members, strict=True)):
+            if (answer == i).any():  # else it stays as it is, and generates noise
+                own = lesson.images[answer == i]
+                pretrain(member, own, recipe.pretrain, run / AUTOENCODER / emotion, report)  # type: ignore[arg-type]
+    elif recipe.variant == "generated":
+        pretrain(net.autoencoder, lesson.unlabelled, recipe.pretrain, run / AUTOENCODER, report)  # type: ignore[arg-type]
+    if recipe.variant == "generated":
+        net.autoencoder.requires_grad_(False)
+
+
+def _pretrain_layers(
+    recipe: PaperRecipe, net: nn.Module, unlabelled: Tensor, run: Path, report: Report
+) -> None:
+    """The layers of the CNN as autoencoders; of eight networks, the first learns and the others copy it."""
+    from mien.nets.conv_stack import ConvStack
+    from mien.nets.paper import OneAgainstRest, PaperCNN
+    from mien.train.pretrain import pretrain
+
+    first, *others = net.members if isinstance(net, OneAgainstRest) else [net]
+    assert isinstance(first, PaperCNN)  # noqa: S101  of our own making
+    pretrain(ConvStack(first), unlabelled, recipe.pretrain, run / AUTOENCODER, report)
+    for other in others:
+        other.layers.load_state_dict(first.layers.state_dict())  # type: ignore[union-attr]

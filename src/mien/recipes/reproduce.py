@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,7 +28,7 @@ from mien.evaluate.metrics import confusion
 from mien.evaluate.paper import figures
 from mien.labels import EMOTIONS
 from mien.recipes.material import Indices, Labels, Material
-from mien.recipes.paper import PaperRecipe, learn
+from mien.recipes.paper import Lesson, PaperRecipe, learn
 from mien.types import Floats, Image
 
 if TYPE_CHECKING:
@@ -140,21 +140,14 @@ def _learn_part(
     """One network; its autoencoder learns from all the training pictures, its labels are `plan.share`."""
     import torch
 
-    from mien.train.finetune import labelled_loss
-    from mien.train.loop import Task
-
     chosen = train_on[fraction(material.labels[train_on], plan.share, seed=recipe.loop.seed)]
     images = torch.from_numpy(material.images)[:, None]  # (N, 1, 48, 48)
-    task = Task(
+    lesson = Lesson(
         images=images[chosen].to(plan.device),
         targets=torch.from_numpy(material.targets)[chosen].to(plan.device),
-        loss=labelled_loss(recipe.augment),
-        judge=lambda _: {},
+        unlabelled=images[train_on].to(plan.device),
     )
-    batch = min(recipe.loop.batch, len(chosen))
-    fitting = replace(recipe, loop=replace(recipe.loop, batch=batch), head=replace(recipe.head, batch=batch))
-    say = partial(_tell, report, run)
-    return learn(fitting, task, images[train_on].to(plan.device), run, say)
+    return learn(recipe, lesson, run, partial(_tell, report, run))
 
 
 def _tell(report: Report, run: Path, line: Mapping[str, Any]) -> None:
