@@ -109,7 +109,7 @@ def run_one(name: str, share: float, seed: int, setting: Setting, out: Path) -> 
     run.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     chosen = setting.train[fraction(setting.material.labels[setting.train], share, seed=seed)]
-    recipe, spent = fit_to_budget(make_paper(name), len(chosen), seed, setting)
+    recipe, spent = fit_to_budget(make_paper(f"{name}-small"), len(chosen), seed, setting)
     share_autoencoder(run, out / f"{name}-{seed}-{AUTOENCODER}")
     images = torch.from_numpy(setting.material.images)[:, None]
     targets = torch.from_numpy(setting.material.targets)[chosen]

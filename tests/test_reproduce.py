@@ -79,13 +79,12 @@ def test_no_person_is_in_both_halves_of_a_fold(material, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_parts", lambda *call: seen.append(real(*call)) or seen[-1])
     reproduce(Plan((tiny("paper-raw"),), FOLDS), material, tmp_path)
     persons = np.array(material.persons)
-    for train_on, test_on in seen[0]:
-        assert not set(persons[train_on]) & set(persons[test_on])
+    for part in seen[0]:
+        assert not set(persons[part.train]) & set(persons[part.test])
 
 
 def test_a_folder_with_other_settings_is_refused(material, tmp_path):
     reproduce(Plan((tiny("paper-raw"),), FOLDS), material, tmp_path)
-    (tmp_path / "paper-raw" / PREDICTIONS).unlink()
     with pytest.raises(ConfigError, match="other settings"):
         reproduce(Plan((seeded(tiny("paper-raw"), 5),), FOLDS), material, tmp_path)
 

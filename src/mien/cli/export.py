@@ -9,13 +9,16 @@ import typer
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a run made by `mien train`.")],
+    run: Annotated[
+        Path, typer.Argument(help="Folder of a run: of `mien train`, or a part of `mien reproduce`.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The ONNX file to write.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it exists.")] = False,
 ) -> None:
     """Write a trained network as ONNX with its model card inside."""
     from mien.errors import OutputError
-    from mien.recipes import require_torch, run_export
+    from mien.recipes import require_torch
+    from mien.recipes.export import run_export
 
     require_torch()
     if output.exists() and not overwrite:

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+
+from mien.cli.train import say
+
+if TYPE_CHECKING:
+    from mien.recipes.paper import PaperRecipe
+
+#: Raw pictures against what the paper's two autoencoders generate.
+DEFAULT: Final = ("paper-raw", "paper-300", "paper-500")
 
 
 def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
@@ -22,7 +30,26 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
         typer.Option(help="How folds are drawn: repeated, kfold, person. Fitting the corpus if not given."),
     ] = None,
     folds: Annotated[int, typer.Option(min=1, help="Folds an emotion; the paper has 10.")] = 10,
+    autoencoders: Annotated[
+        str, typer.Option(help="one for all pictures, or each: one an emotion (paper-300 and its kin).")
+    ] = "one",
+    networks: Annotated[
+        str, typer.Option(help="one of eight outputs, or eight: one an emotion against the rest.")
+    ] = "one",
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            help="winner (the likeliest emotion), half, or training (what tells best on the training "
+            r"pictures) \[default: winner; half for --networks eight]."
+        ),
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(min=1, help=r"Filters of the CNN \[default: 512, 16 with --small].")
+    ] = None,
     labels: Annotated[float, typer.Option(help="Share of the training labels to use, 0 to 1.")] = 1.0,
+    unlabelled: Annotated[
+        Path | None, typer.Option(help="Folder or zip of FairFace: more pictures for the autoencoders.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the experiment.")] = Path("runs/paper"),
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, ...")] = "cpu",
@@ -35,17 +62,30 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
         raise ConfigError(f"reproduce: expected paper, got {what!r}")
     require_torch()
     from mien.evaluate.folds import FoldSettings
-    from mien.recipes.material import make_material
-    from mien.recipes.paper import make_paper, seeded
+    from mien.recipes import material as pictures
+    from mien.recipes.part import Means
     from mien.recipes.reproduce import Plan
     from mien.recipes.reproduce import reproduce as run
 
-    names = variant or ["paper-raw", "paper-300", "paper-500"]
-    recipes = tuple(seeded(make_paper(f"{name}-small" if small else name), seed) for name in names)
+    names = [f"{name}-small" if small else name for name in variant or DEFAULT]
+    recipes = tuple(_recipe(name, seed, width, autoencoders, networks) for name in names)
     settings = FoldSettings(design or _design(corpus), folds, seed=seed)
-    material = make_material(corpus, _root(corpus, root, out), out / "cache")
-    results = run(Plan(recipes, settings, labels, device), material, out, _say)
+    cache = out / "cache"
+    more = None if unlabelled is None else pictures.unlabelled(unlabelled, cache)
+    plan = Plan(recipes, settings, Means(labels, more, device), threshold)
+    results = run(plan, pictures.make_material(corpus, _root(corpus, root, out), cache), out, say)
     _print(results, out)
+
+
+def _recipe(name: str, seed: int, width: int | None, autoencoders: str, networks: str) -> PaperRecipe:
+    from dataclasses import replace
+
+    from mien.recipes.paper import make_paper, seeded, with_readings
+
+    recipe = seeded(make_paper(name), seed)
+    recipe = replace(recipe, width=width or recipe.width)
+    each = autoencoders if recipe.variant == "generated" or autoencoders not in ("one", "each") else "one"
+    return with_readings(recipe, each, networks)
 
 
 def _design(corpus: str) -> str:
@@ -67,10 +107,6 @@ def _root(corpus: str, root: Path | None, out: Path) -> Path:
         typer.echo("drawing the toy corpus")
         write_toy(folder, ToySettings(cameras=1))
     return folder
-
-
-def _say(line: Any) -> None:
-    typer.echo("  ".join(f"{key} {value}" for key, value in line.items()))
 
 
 def _print(results: dict[str, Any], out: Path) -> None:

@@ -9,27 +9,50 @@ from typing import Annotated, Any
 import typer
 
 
-def train(
-    recipe: Annotated[str, typer.Argument(help="Name of the recipe, e.g. compact.")],
+def train(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
+    recipe: Annotated[
+        str,
+        typer.Argument(help="compact, or a variant of the paper: paper-raw, paper-300, paper-300-small..."),
+    ],
     root: Annotated[Path, typer.Option(help="Folder or zip of the corpus.")],
-    data: Annotated[str, typer.Option(help="Corpus: ferplus.")] = "ferplus",
+    data: Annotated[
+        str, typer.Option(help="Corpus: ferplus; for the paper's also rafd and toy.")
+    ] = "ferplus",
     out: Annotated[Path | None, typer.Option(help=r"Folder of the run \[default: runs/RECIPE].")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs, instead of the recipe's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = 0,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(help="Folder or zip of FairFace: more pictures for the paper's autoencoders."),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, ...")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help=r"CPU threads \[default: all cores].")] = None,
 ) -> None:
     """Train a network; run the same command again to go on from where it stopped."""
     from mien.errors import ConfigError
-    from mien.recipes import make_recipe, run_training
+    from mien.recipes import RECIPES, make_recipe, require_torch, run_training
+    from mien.recipes.paper import PAPER, make_paper, seeded
+    from mien.recipes.train_paper import train_paper
 
-    chosen = make_recipe(recipe)
-    if data != chosen.data:
-        raise ConfigError(f"--data: recipe {recipe!r} learns from {chosen.data!r}, got {data!r}")
-    loop = replace(chosen.loop, seed=seed, epochs=epochs or chosen.loop.epochs)
-    _set_threads(threads)
     run = out or Path("runs") / recipe
-    run_training(replace(chosen, loop=loop), root, run, device=device, report=_say)
+    if recipe not in RECIPES and recipe.removesuffix("-small") not in PAPER:
+        known = ", ".join((*RECIPES, *PAPER))
+        raise ConfigError(f"recipe: expected one of {known} (the paper's also with -small), got {recipe!r}")
+    require_torch()
+    _set_threads(threads)
+    if recipe in RECIPES:
+        chosen = make_recipe(recipe)
+        if data != chosen.data or unlabelled is not None:
+            raise ConfigError(
+                f"recipe {recipe!r}: learns from {chosen.data!r} alone, got --data {data}"
+                f"{f' --unlabelled {unlabelled}' if unlabelled else ''}"
+            )
+        loop = replace(chosen.loop, seed=seed, epochs=epochs or chosen.loop.epochs)
+        run_training(replace(chosen, loop=loop), root, run, device=device, report=say)
+    else:
+        paper = seeded(make_paper(recipe), seed)
+        paper = replace(paper, loop=replace(paper.loop, epochs=epochs or paper.loop.epochs))
+        train_paper(paper, data, root, run, pool=unlabelled, device=device, report=say)
     typer.echo(f"done: {run}; export it with: mien export {run} -o {recipe}.onnx")
 
 
@@ -40,5 +63,6 @@ def _set_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def _say(line: Any) -> None:
+def say(line: Any) -> None:
+    """Print one line of a log."""
     typer.echo("  ".join(f"{key} {value}" for key, value in line.items()))

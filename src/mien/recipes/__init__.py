@@ -20,7 +20,7 @@ from mien.data.arrays import data_hash, load_images
 from mien.data.audit import in_other
 from mien.data.corpus import Corpus
 from mien.data.ferplus import ferplus
-from mien.errors import ConfigError, MissingExtra, TrainingError
+from mien.errors import ConfigError, MissingExtra
 from mien.evaluate.protocol import PROTOCOLS
 from mien.types import Floats, Image, Sample
 
@@ -110,7 +110,7 @@ def run_training(recipe: Recipe, root: Path, run: Path, *, device: str = "cpu", 
     from mien.nets import make_net
     from mien.train.loop import train
 
-    _claim(recipe, run)
+    claim(recipe, run)
     torch.manual_seed(recipe.loop.seed)
     net = make_net(recipe.net)
     task, facts = _task(recipe, root, run, device)
@@ -118,75 +118,21 @@ def run_training(recipe: Recipe, root: Path, run: Path, *, device: str = "cpu", 
     train(net, task, recipe.loop, run, report)
 
 
-def run_export(run: Path, path: Path) -> None:
-    """Write the averaged network of a finished run as ONNX, its card filled from the run.
+def claim(recipe: Any, run: Path) -> None:
+    """Write the recipe into a fresh folder, or check that the folder's run is of this recipe.
 
     Raises:
-        TrainingError: `run` holds no checkpoint or no epoch was finished.
-        OutputError: the file cannot be written.
+        ConfigError: the folder holds a run with other settings.
     """
-    from mien.align import TEMPLATE
-    from mien.card import ModelCard
-    from mien.nets import count, make_net
-    from mien.train.checkpoint import load_checkpoint
-    from mien.train.export import export_onnx
-    from mien.train.loop import CHECKPOINT
-
-    recipe, facts, last = _read_run(run)
-    net = make_net(recipe.net)
-    net.load_state_dict(load_checkpoint(run / CHECKPOINT)["averaged"])
-    card = ModelCard(
-        name=recipe.name,
-        template=TEMPLATE,
-        parameters=count.parameters(net),
-        multiply_adds=count.multiply_adds(net),
-        data=_DATA[recipe.data],
-        licence="Apache-2.0",
-        recipe=f"mien train {recipe.name} --data {recipe.data} --seed {recipe.loop.seed}",
-        scores={"ferplus/valid": {k: v for k, v in last.items() if k not in ("epoch", "loss", "seconds")}},
-        provenance={key: value for key, value in facts.items() if key != "command"},  # it names local paths
-        limits=_LIMITS,
-    )
-    export_onnx(net, card, path)
-
-
-_DATA: Final = {
-    "ferplus": (
-        "FER+ votes, Microsoft, MIT licence (arXiv:1608.01041)",
-        "FER2013 pictures, ICML 2013 Challenges in Representation Learning (arXiv:1307.0414)",
-    ),
-}
-_LIMITS: Final = (
-    "It reads the expression shown on a face, not what a person feels.",
-    "Contempt, disgust and fear are rare in its data: their recall is far below the others'.",
-    "Not for decisions about people at work, in school, at borders or by the police, nor as a lie detector.",
-)
-
-
-def _claim(recipe: Recipe, run: Path) -> None:
-    """Write the recipe into a fresh folder, or check that the folder's run is of this recipe."""
     path = run / CONFIG
     if path.is_file():
-        if from_toml(Recipe, path.read_text()) != recipe:
+        if from_toml(type(recipe), path.read_text()) != recipe:
             raise ConfigError(
                 f"{run}: holds a run with other settings (see its {CONFIG}); give another --out or remove it"
             )
         return
     run.mkdir(parents=True, exist_ok=True)
     path.write_text(to_toml(recipe))
-
-
-def _read_run(run: Path) -> tuple[Recipe, dict[str, Any], dict[str, Any]]:
-    try:
-        recipe = from_toml(Recipe, (run / CONFIG).read_text())
-        facts = json.loads((run / PROVENANCE).read_text())
-        last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
-    except (OSError, ValueError, IndexError) as error:
-        raise TrainingError(
-            f"{run}: expected the folder of a run with at least one finished epoch ({error}); "
-            "make one with `mien train`"
-        ) from error
-    return recipe, facts, last
 
 
 def _task(recipe: Recipe, root: Path, run: Path, device: str) -> tuple[Task, dict[str, Any]]:

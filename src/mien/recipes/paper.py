@@ -31,13 +31,13 @@ WHOLE: Final = "whole"
 def _loop(epochs: int, rate: float) -> LoopOptions:
     from mien.train.loop import LoopOptions
 
-    return LoopOptions(epochs=epochs, batch=64, rate=rate, average=0.99)
+    return LoopOptions(epochs=epochs, batch=64, rate=rate, average=0.99, clip=5.0)
 
 
 def _pretrain() -> PretrainOptions:
     from mien.train.pretrain import PretrainOptions
 
-    return PretrainOptions()
+    return PretrainOptions(rate=0.01)
 
 
 def _augment() -> AugmentOptions:
@@ -61,7 +61,7 @@ class PaperRecipe:
     width: int = 512  # filters of the CNN, section 3
     pretrain: PretrainOptions = field(default_factory=_pretrain)
     head: LoopOptions = field(default_factory=lambda: _loop(5, 0.02))  # the last layer alone
-    loop: LoopOptions = field(default_factory=lambda: _loop(40, 0.05))  # the whole network
+    loop: LoopOptions = field(default_factory=lambda: _loop(60, 0.01))  # the whole network
     augment: AugmentOptions = field(default_factory=_augment)
 
     def __post_init__(self) -> None:
@@ -101,14 +101,15 @@ def pretrained(corruption: str = "none") -> PaperRecipe:
 
 
 def small(recipe: PaperRecipe) -> PaperRecipe:
-    """The same, narrow and short."""
+    """The same, narrow and short; what is narrow bears larger rates."""
+    dense = recipe.variant == "generated"
     return replace(
         recipe,
         name=f"{recipe.name}-small",
         width=16,
-        pretrain=replace(recipe.pretrain, epochs=4),
+        pretrain=replace(recipe.pretrain, epochs=4, rate=recipe.pretrain.rate if dense else 0.1),
         head=replace(recipe.head, epochs=1),
-        loop=replace(recipe.loop, epochs=12),
+        loop=replace(recipe.loop, epochs=30, rate=0.05),
     )
 
 
@@ -208,6 +209,20 @@ def make_variant(recipe: PaperRecipe) -> nn.Module:
     if recipe.autoencoders == "one":
         return OnGenerated(DenseAutoencoder(recipe.hidden), net)
     return OnGenerated(EmotionAutoencoders(DenseAutoencoder(recipe.hidden) for _ in EMOTIONS), net)
+
+
+def load_variant(recipe: PaperRecipe, run: Path) -> nn.Module:
+    """The network that `learn` made in `run`, from its last checkpoint.
+
+    Raises:
+        TrainingError: the run has not come to its last stage.
+    """
+    from mien.train.checkpoint import load_checkpoint
+    from mien.train.loop import CHECKPOINT
+
+    net = make_variant(recipe)
+    net.load_state_dict(load_checkpoint(run / WHOLE / CHECKPOINT)["averaged"])
+    return net
 
 
 def _pretrain_parts(recipe: PaperRecipe, net: nn.Module, lesson: Lesson, run: Path, report: Report) -> None:

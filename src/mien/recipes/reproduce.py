@@ -1,43 +1,49 @@
 """The paper's experiment: variants of its system, trained, tested over its folds, to one result file.
 
-The folder of a reproduction holds a folder a variant, with its runs (each goes on where it was killed) and
-its `predictions.npy`, and `results.json`, from which the report is built.
+The folder of a reproduction holds a folder a variant, with its parts (a network each, which goes on where it
+was killed), its `predictions.npy` and `gallery.npz`, and `results.json`, from which the report is built.
 
-Legend: N pictures, F training parts.
+Legend: N pictures, F folds.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
 from mien.config import provenance, to_toml
 from mien.data.arrays import data_hash
-from mien.data.splits import fraction
 from mien.errors import ConfigError
-from mien.evaluate.binary import score_folds, winners
+from mien.evaluate.binary import HALF, Threshold, choose_threshold, score_folds, winners
 from mien.evaluate.compare import compare, to_record
 from mien.evaluate.folds import EmotionFolds, FoldSettings, distinct_samples, draw
+from mien.evaluate.gallery import save_gallery
 from mien.evaluate.metrics import confusion
 from mien.evaluate.paper import figures
-from mien.labels import EMOTIONS
-from mien.recipes.material import Indices, Labels, Material
-from mien.recipes.paper import Lesson, PaperRecipe, learn
-from mien.types import Floats, Image
-
-if TYPE_CHECKING:
-    from torch import nn
+from mien.labels import EMOTIONS, emotion_index
+from mien.recipes.material import Labels, Material
+from mien.recipes.paper import PaperRecipe, load_variant, make_variant
+from mien.recipes.part import Means, Outcome, Part, curves, run_part
+from mien.recipes.pictures import make_gallery
+from mien.types import Floats
 
 Report = Callable[[Mapping[str, Any]], None]
 
 RESULTS: Final = "results.json"
 PREDICTIONS: Final = "predictions.npy"
+GALLERY: Final = "gallery.npz"
+_STAMP: Final = "stamp.txt"
+
+#: How a score becomes a reading: the emotion with the highest probability, a probability of a half, or the
+#: probability that tells best on the training pictures. The paper does not say.
+THRESHOLDS: Final = ("winner", "half", "training")
+_WINNER: Final = Threshold(0.5, "none, the emotion with the highest probability is read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +52,27 @@ class Plan:
 
     variants: tuple[PaperRecipe, ...]
     folds: FoldSettings
-    share: float = 1.0  # of the labels that training may use
-    device: str = "cpu"
+    means: Means = field(default_factory=Means)
+    threshold: str | None = None  # one of THRESHOLDS; None: winner, and half for eight networks
+
+    def __post_init__(self) -> None:
+        if self.threshold not in (None, *THRESHOLDS):
+            raise ConfigError(f"threshold: expected one of {', '.join(THRESHOLDS)}, got {self.threshold!r}")
+
+    def reads(self, recipe: PaperRecipe) -> str:
+        """The threshold of a variant."""
+        return self.threshold or ("half" if recipe.networks == "eight" else "winner")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tested:
+    """A variant after all its parts."""
+
+    recipe: PaperRecipe
+    parts: tuple[Part, ...]
+    outcomes: tuple[Outcome, ...]
+    scores: Floats  # (N, 8), each picture's from a network that did not learn from it; nan: in no test
+    run: Path
 
 
 def reproduce(plan: Plan, material: Material, out: Path, report: Report = lambda _: None) -> dict[str, Any]:
@@ -59,16 +84,18 @@ def reproduce(plan: Plan, material: Material, out: Path, report: Report = lambda
     """
     out.mkdir(parents=True, exist_ok=True)
     drawn = draw(material.labels, plan.folds, persons=_persons(material), pool=material.pool)
-    scores = {r.name: _scores(r, plan, material, drawn, out / r.name, report) for r in plan.variants}
+    parts = _parts(material, drawn)
+    tested = {r.name: _test(r, plan, material, parts, out / r.name, report) for r in plan.variants}
     results = {
         "corpus": material.name,
         "pictures": len(material.images),
-        "share": plan.share,
+        "share": plan.means.share,
+        "unlabelled": 0 if plan.means.unlabelled is None else len(plan.means.unlabelled),
         "folds": asdict(plan.folds),
-        "variants": {name: _judge(name, drawn, each, material.labels) for name, each in scores.items()},
-        "pairs": _pairs(drawn, scores, material.labels),
+        "variants": {name: _judge(each, plan, drawn, material.labels) for name, each in tested.items()},
+        "pairs": _pairs(drawn, {name: each.scores for name, each in tested.items()}, material.labels),
         "recipes": {recipe.name: to_toml(recipe) for recipe in plan.variants},
-        "provenance": provenance(data=data_hash(material.images)),
+        "provenance": provenance(data=data_hash(material.images), seed=plan.folds.seed),
     }
     partial_path = out / f"{RESULTS}.part"
     partial_path.write_text(json.dumps(results, indent=1) + "\n")
@@ -80,50 +107,50 @@ def _persons(material: Material) -> Sequence[str | None] | None:
     return None if None in material.persons else material.persons
 
 
-def _scores(
-    recipe: PaperRecipe,
-    plan: Plan,
-    material: Material,
-    drawn: Mapping[str, EmotionFolds],
-    run: Path,
-    report: Report,
-) -> Floats:
-    """(N, 8) probabilities, each picture's from a network that did not learn from it; nan: in no test."""
-    path = run / PREDICTIONS
-    stamp = _stamp(recipe, plan, material)
-    if path.is_file() and (run / "stamp.txt").read_text() == stamp:
-        scores: Floats = np.load(path)
-        return scores
-    _claim(run, stamp)
+def _test(
+    recipe: PaperRecipe, plan: Plan, material: Material, parts: Sequence[Part], run: Path, report: Report
+) -> _Tested:
+    """Learn and ask the network of each part that has not been asked."""
+    _claim(run, _stamp(recipe, plan, material))
     scores = np.full((len(material.images), len(EMOTIONS)), np.nan, np.float32)
-    for number, (train_on, test_on) in enumerate(_parts(material, drawn), start=1):
-        part = run / f"part-{number}"
-        net = _learn_part(recipe, plan, material, train_on, part, report)
-        scores[test_on] = _predict(net, material.images[test_on], plan.device)
+    outcomes = []
+    first = None
+    for number, part in enumerate(parts, start=1):
+        folder = run / f"part-{number}"
+        outcome, net = run_part(recipe, part, material, plan.means, folder, partial(_tell, report, folder))
+        scores[part.test] = outcome.tested
+        outcomes.append(outcome)
+        first = net if number == 1 else first
+    if not (run / GALLERY).is_file():
+        device = plan.means.device
+        net = (first or load_variant(recipe, run / "part-1")).to(device)
+        save_gallery(run / GALLERY, make_gallery(net, material, parts[0].test, scores, device))
     with (run / f"{PREDICTIONS}.part").open("wb") as file:
         np.save(file, scores)
-    (run / f"{PREDICTIONS}.part").replace(path)
-    return scores
+    (run / f"{PREDICTIONS}.part").replace(run / PREDICTIONS)
+    return _Tested(recipe, tuple(parts), tuple(outcomes), scores, run)
 
 
 def _stamp(recipe: PaperRecipe, plan: Plan, material: Material) -> str:
     """What decides the predictions of a variant."""
-    return f"{to_toml(recipe)}\n{plan.folds}\n{plan.share}\n{data_hash(material.images)}\n"
+    more = "" if plan.means.unlabelled is None else data_hash(plan.means.unlabelled)
+    pictures = f"{data_hash(material.images)}{more}"
+    return f"{to_toml(recipe)}\n{plan.folds}\n{plan.means.share}\n{pictures}\n"
 
 
 def _claim(run: Path, stamp: str) -> None:
     run.mkdir(parents=True, exist_ok=True)
-    path = run / "stamp.txt"
+    path = run / _STAMP
     if path.is_file() and path.read_text() != stamp:
         raise ConfigError(f"{run}: holds runs with other settings or data; give another --out or remove it")
     path.write_text(stamp)
 
 
-def _parts(material: Material, drawn: Mapping[str, EmotionFolds]) -> list[tuple[Indices, Indices]]:
-    """(what trains, what it is asked): one pair for a held-out split, one a fold where folds are disjoint."""
+def _parts(material: Material, drawn: Mapping[str, EmotionFolds]) -> list[Part]:
+    """One for a held-out split, one a fold where folds are disjoint."""
     labelled = np.flatnonzero(material.labels >= 0)
     if material.pool is not None:
-        return [(np.setdiff1d(labelled, material.pool), distinct_samples(drawn))]
+        return [Part(np.setdiff1d(labelled, material.pool), distinct_samples(drawn))]
     first = next(iter(drawn.values()))
     if any(fold.train is None for fold in first.folds):
         raise ConfigError(
@@ -131,48 +158,63 @@ def _parts(material: Material, drawn: Mapping[str, EmotionFolds]) -> list[tuple[
             "take the design 'person' or 'kfold'"
         )
     trains = [fold.train for fold in first.folds if fold.train is not None]
-    return [(train, np.setdiff1d(labelled, train)) for train in trains]
-
-
-def _learn_part(
-    recipe: PaperRecipe, plan: Plan, material: Material, train_on: Indices, run: Path, report: Report
-) -> nn.Module:
-    """One network; its autoencoder learns from all the training pictures, its labels are `plan.share`."""
-    import torch
-
-    chosen = train_on[fraction(material.labels[train_on], plan.share, seed=recipe.loop.seed)]
-    images = torch.from_numpy(material.images)[:, None]  # (N, 1, 48, 48)
-    lesson = Lesson(
-        images=images[chosen].to(plan.device),
-        targets=torch.from_numpy(material.targets)[chosen].to(plan.device),
-        unlabelled=images[train_on].to(plan.device),
-    )
-    return learn(recipe, lesson, run, partial(_tell, report, run))
+    return [Part(train, np.setdiff1d(labelled, train)) for train in trains]
 
 
 def _tell(report: Report, run: Path, line: Mapping[str, Any]) -> None:
     report({"run": f"{run.parent.name}/{run.name}", **line})
 
 
-def _predict(net: nn.Module, images: Image, device: str) -> Floats:
-    import torch
+def _judge(tested: _Tested, plan: Plan, drawn: Mapping[str, EmotionFolds], labels: Labels) -> dict[str, Any]:
+    """Tables 1-10 of one variant, its 8-way figures on the different test pictures, and what made them."""
+    how = plan.reads(tested.recipe)
+    read = winners(tested.scores) if how == "winner" else tested.scores
+    results = {
+        emotion: score_folds(folds, read, _thresholds(how, emotion, tested, labels, len(folds.folds)))
+        for emotion, folds in drawn.items()
+    }
+    asked = distinct_samples(drawn)
+    eight = confusion(labels[asked], tested.scores[asked].argmax(1))
+    return {
+        **figures(results, eight=eight, name=tested.recipe.name),
+        "threshold": how,
+        "reconstruction": _reconstruction(tested),
+        "size": _size(tested.recipe),
+        "curves": [curve for i in range(len(tested.parts)) for curve in curves(tested.run / f"part-{i + 1}")],
+    }
 
-    net.eval().to(device)
-    rows = []
-    with torch.no_grad():
-        for i in range(0, len(images), 256):
-            batch = torch.from_numpy(images[i : i + 256])[:, None].float().to(device)  # (B, 1, 48, 48)
-            rows.append(torch.softmax(net(batch), 1).cpu().numpy())
-    return np.concatenate(rows)
+
+def _thresholds(how: str, emotion: str, tested: _Tested, labels: Labels, folds: int) -> list[Threshold]:
+    """One a fold: the network that a fold asks has its own training pictures."""
+    if how != "training":
+        return [_WINNER if how == "winner" else HALF] * folds
+    k = emotion_index(emotion)
+    pairs = zip(tested.parts, tested.outcomes, strict=True)
+    chosen = [choose_threshold(outcome.trained[:, k], labels[part.train] == k) for part, outcome in pairs]
+    return chosen if len(chosen) == folds else chosen * folds
 
 
-def _judge(name: str, drawn: Mapping[str, EmotionFolds], scores: Floats, labels: Labels) -> dict[str, Any]:
-    """Tables 1-10 of one variant, and its 8-way figures on the different test pictures."""
-    read = winners(scores)  # the 8-way answer read one against the rest
-    results = {emotion: score_folds(folds, read) for emotion, folds in drawn.items()}
-    tested = distinct_samples(drawn)
-    eight = confusion(labels[tested], scores[tested].argmax(1))
-    return figures(results, eight=eight, name=name)
+def _reconstruction(tested: _Tested) -> dict[str, Any] | None:
+    """How far generated pixels are from the picture's, beside as many principal components."""
+    errors = [outcome.squared_error for outcome in tested.outcomes if outcome.squared_error is not None]
+    if not errors:
+        return None
+    n = sum(len(part.test) for part in tested.parts)
+    ours, theirs = np.sqrt(np.sum(errors, axis=0) / n).tolist()
+    return {
+        "width": min(tested.recipe.hidden),
+        "autoencoder": ours,
+        "pca": theirs,
+        "n": n,
+        "unit": "root mean squared error, gray levels",
+    }
+
+
+def _size(recipe: PaperRecipe) -> dict[str, int]:
+    from mien.nets.count import multiply_adds
+
+    net = make_variant(recipe)
+    return {"parameters": sum(p.numel() for p in net.parameters()), "multiply_adds": multiply_adds(net)}
 
 
 def _pairs(

@@ -37,6 +37,7 @@ class LoopOptions:
     average: float = 0.998  # decay of the averaged weights, a step
     seed: int = 0
     channels_last: bool = True  # memory layout; which is faster depends on the network
+    clip: float = 0.0  # longest gradient that is followed whole, as a Euclidean norm; 0: any
 
 
 #: (net, pictures (B, 1, H, W) float32 0..255, targets of the batch, generator) -> scalar loss. What is
@@ -156,7 +157,7 @@ def _epoch(state: State, task: Task, options: LoopOptions) -> float:
             peak=options.rate,
             warmup=int(options.warmup * count),
         )
-        total += _step(state, task, (batch, generator), rate)
+        total += _step(state, task, (batch, generator), (rate, options.clip))
         average(state.averaged, state.net, _decay(options.average, state.epoch * count + i))
     return total / count
 
@@ -166,8 +167,8 @@ def _decay(decay: float, step: int) -> float:
     return min(decay, (1 + step) / (10 + step))
 
 
-def _step(state: State, task: Task, draw: tuple[Tensor, torch.Generator], rate: float) -> float:
-    batch, generator = draw
+def _step(state: State, task: Task, draw: tuple[Tensor, torch.Generator], pace: tuple[float, float]) -> float:
+    (batch, generator), (rate, clip) = draw, pace
     batch = batch.to(task.images.device)
     images = task.images[batch].float()  # (B, 1, H, W)
     loss = task.loss(state.net, images, task.targets[batch], generator)
@@ -180,5 +181,7 @@ def _step(state: State, task: Task, draw: tuple[Tensor, torch.Generator], rate: 
         group["lr"] = rate
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    if clip:
+        nn.utils.clip_grad_norm_(state.net.parameters(), clip)
     state.optimizer.step()
     return loss.item()

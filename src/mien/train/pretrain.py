@@ -53,9 +53,12 @@ class PretrainOptions:
             )
 
     def loop(self, pictures: int) -> LoopOptions:
-        """The settings of the one loop; no decay, since there is nothing to overfit to but the pictures."""
+        """The settings of the one loop; no decay, since there is nothing to overfit to but the pictures.
+
+        Codes have no norm that would hold their size, so that a long gradient is cut.
+        """
         batch = min(self.batch, pictures)
-        return LoopOptions(self.epochs, batch, self.rate, weight_decay=0.0, seed=self.seed)
+        return LoopOptions(self.epochs, batch, self.rate, weight_decay=0.0, seed=self.seed, clip=1.0)
 
 
 def pretrain(

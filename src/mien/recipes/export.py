@@ -1,0 +1,122 @@
+"""The network of a finished run as one ONNX file, its card filled from the run."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from mien.config import from_toml
+from mien.errors import TrainingError
+from mien.recipes import CONFIG, PROVENANCE, Recipe
+from mien.recipes.paper import WHOLE, PaperRecipe, load_variant
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_LIMITS: Final = (
+    "It reads the expression shown on a face, not what a person feels.",
+    "Contempt, disgust and fear are rare in its data: their recall is far below the others'.",
+    "Not for decisions about people at work, in school, at borders or by the police, nor as a lie detector.",
+)
+_BINARY: Final = (
+    "Eight networks, each of one emotion against the rest: its outputs are their log-odds, so that the "
+    "probabilities of the eight emotions are not those that the networks give one by one.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What a corpus says of the weights learnt from it."""
+
+    data: tuple[str, ...]
+    licence: str
+
+
+_SOURCES: Final = {
+    "ferplus": _Source(
+        (
+            "FER+ votes, Microsoft, MIT licence (arXiv:1608.01041)",
+            "FER2013 pictures, ICML 2013 Challenges in Representation Learning (arXiv:1307.0414)",
+        ),
+        "Apache-2.0",
+    ),
+    "rafd": _Source(
+        ("Radboud Faces Database (Langner et al. 2010), given for research on request",),
+        "for research; ask the Radboud Faces Database before passing the weights on",
+    ),
+    "toy": _Source(("drawn faces, no photographs: says nothing of real ones",), "Apache-2.0"),
+}
+
+
+def run_export(run: Path, path: Path) -> None:
+    """Write the averaged network of a finished run as ONNX with its card inside.
+
+    Args:
+        run: a folder made by `mien train`, or a part of `mien reproduce`
+            (e.g. `runs/paper/paper-300/part-1`).
+        path: the file to write.
+
+    Raises:
+        TrainingError: `run` holds no checkpoint or no epoch was finished.
+        OutputError: the file cannot be written.
+    """
+    from mien.align import TEMPLATE
+    from mien.card import ModelCard
+    from mien.nets import count
+    from mien.train.export import export_onnx
+
+    recipe, facts, last = _read_run(run)
+    net = _load(recipe, run)
+    corpus = facts.get("corpus", "ferplus")
+    source = _SOURCES[corpus.split("/")[0]]
+    loop = recipe.loop
+    eight = isinstance(recipe, PaperRecipe) and recipe.networks == "eight"
+    card = ModelCard(
+        name=recipe.name,
+        template=TEMPLATE,
+        parameters=count.parameters(net),
+        multiply_adds=count.multiply_adds(net),
+        data=source.data,
+        licence=source.licence,
+        recipe=f"mien train {recipe.name} --data {corpus.split('/')[0]} --seed {loop.seed}",
+        scores={f"{corpus.split('/')[0]}/valid": _scores(last)} if _scores(last) else {},
+        provenance={key: value for key, value in facts.items() if key != "command"},  # it names local paths
+        limits=_LIMITS + (_BINARY if eight else ()),
+    )
+    export_onnx(net, card, path)
+
+
+def _scores(last: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in last.items() if key not in ("epoch", "loss", "seconds")}
+
+
+def _load(recipe: Recipe | PaperRecipe, run: Path) -> nn.Module:
+    from mien.nets import make_net
+    from mien.train.checkpoint import load_checkpoint
+    from mien.train.loop import CHECKPOINT
+
+    if isinstance(recipe, PaperRecipe):
+        return load_variant(recipe, run).requires_grad_()
+    net = make_net(recipe.net)
+    net.load_state_dict(load_checkpoint(run / CHECKPOINT)["averaged"])
+    return net
+
+
+def _read_run(run: Path) -> tuple[Recipe | PaperRecipe, dict[str, Any], dict[str, Any]]:
+    """Recipe, provenance and the log's last line."""
+    try:
+        text = (run / CONFIG).read_text()
+        paper = "variant" in tomllib.loads(text)
+        recipe = from_toml(PaperRecipe, text) if paper else from_toml(Recipe, text)
+        facts = json.loads((run / PROVENANCE).read_text())
+        log = (run / WHOLE if paper else run) / "log.jsonl"
+        last = json.loads(log.read_text().splitlines()[-1])
+    except (OSError, ValueError, IndexError) as error:
+        raise TrainingError(
+            f"{run}: expected the folder of a run with at least one finished epoch ({error}); "
+            "make one with `mien train`"
+        ) from error
+    return recipe, facts, last
