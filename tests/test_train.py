@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime as ort
@@ -7,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the learning half is not installed: pip install 'mien[train]'")
 
 from mien.card import CARD_KEY, ModelCard  # noqa: E402
-from mien.errors import TrainingError  # noqa: E402
+from mien.errors import ConfigError, TrainingError  # noqa: E402
 from mien.labels import EMOTIONS  # noqa: E402
 from mien.nets import NETS, count, make_net  # noqa: E402
 from mien.nets.compact import Compact, CompactOptions  # noqa: E402
@@ -205,3 +206,43 @@ def test_vote_shares_drop_single_votes_unless_nothing_else_is_there():
         )
     )
     assert shares.tolist() == [[0.5, 0, 0, 0, 0.5, 0, 0, 0], [0.5, 0.5, 0, 0, 0, 0, 0, 0], [0] * 8]
+
+
+def test_bfloat16_learns_nearly_the_same_and_keeps_float32_weights(tmp_path):
+    exact = train(tiny_net(), tiny_task(), OPTIONS, tmp_path / "a")
+    rough = train(tiny_net(), tiny_task(), replace(OPTIONS, precision="bfloat16"), tmp_path / "b")
+    assert {p.dtype for p in rough.parameters()} == {torch.float32}
+    far = [float((a - b).abs().max()) for a, b in zip(exact.parameters(), rough.parameters(), strict=True)]
+    assert 0 < max(far) < 0.1
+
+
+def test_an_unknown_precision_lists_the_known():
+    with pytest.raises(ConfigError, match="expected one of float32, bfloat16, got 'float16'"):
+        LoopOptions(precision="float16")
+
+
+def test_a_long_gradient_is_cut_to_the_length_that_is_followed(tmp_path):
+    def steep(net, images, targets, generator):
+        return 1e6 * learn(net, images, targets, generator)
+
+    free = train(tiny_net(), tiny_task(steep), replace(OPTIONS, epochs=1, warmup=0), tmp_path / "a")
+    cut = train(tiny_net(), tiny_task(steep), replace(OPTIONS, epochs=1, warmup=0, clip=1.0), tmp_path / "b")
+    start = dict(tiny_net().named_parameters())
+    moved = [
+        max(float((p - start[name]).norm()) for name, p in net.named_parameters()) for net in (free, cut)
+    ]
+    assert moved[1] < 1 < moved[0]
+
+
+def test_a_loss_that_breaks_in_the_middle_of_an_epoch_never_reaches_a_checkpoint(tmp_path):
+    calls = []
+
+    def breaks(net, images, targets, generator):
+        calls.append(1)
+        return learn(net, images, targets, generator) * (float("nan") if len(calls) == 6 else 1.0)
+
+    with pytest.raises(TrainingError, match="epoch 2"):
+        train(tiny_net(), tiny_task(breaks), OPTIONS, tmp_path)
+    saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert saved["epoch"] == 1
+    assert all(torch.isfinite(value).all() for value in saved["net"].values() if value.is_floating_point())

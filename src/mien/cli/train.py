@@ -26,9 +26,15 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         typer.Option(help="Folder or zip of FairFace: more pictures for the paper's autoencoders."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, ...")] = "cpu",
+    precision: Annotated[
+        str, typer.Option(help="float32, or bfloat16 for a GPU that is fast at it.")
+    ] = "float32",
     threads: Annotated[int | None, typer.Option(min=1, help=r"CPU threads \[default: all cores].")] = None,
 ) -> None:
-    """Train a network; run the same command again to go on from where it stopped."""
+    """Train a network; run the same command again to go on from where it stopped.
+
+    With several processes: torchrun --nproc-per-node 2 -m mien train ...
+    """
     from mien.errors import ConfigError
     from mien.recipes import RECIPES, make_recipe, require_torch, run_training
     from mien.recipes.paper import PAPER, make_paper, seeded
@@ -39,21 +45,26 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         known = ", ".join((*RECIPES, *PAPER))
         raise ConfigError(f"recipe: expected one of {known} (the paper's also with -small), got {recipe!r}")
     require_torch()
+    from mien.train import dist
+
     _set_threads(threads)
-    if recipe in RECIPES:
-        chosen = make_recipe(recipe)
-        if data != chosen.data or unlabelled is not None:
-            raise ConfigError(
-                f"recipe {recipe!r}: learns from {chosen.data!r} alone, got --data {data}"
-                f"{f' --unlabelled {unlabelled}' if unlabelled else ''}"
-            )
-        loop = replace(chosen.loop, seed=seed, epochs=epochs or chosen.loop.epochs)
-        run_training(replace(chosen, loop=loop), root, run, device=device, report=say)
-    else:
-        paper = seeded(make_paper(recipe), seed)
-        paper = replace(paper, loop=replace(paper.loop, epochs=epochs or paper.loop.epochs))
-        train_paper(paper, data, root, run, pool=unlabelled, device=device, report=say)
-    typer.echo(f"done: {run}; export it with: mien export {run} -o {recipe}.onnx")
+    with dist.joined(device) as place:
+        if recipe in RECIPES:
+            chosen = make_recipe(recipe)
+            if data != chosen.data or unlabelled is not None:
+                raise ConfigError(
+                    f"recipe {recipe!r}: learns from {chosen.data!r} alone, got --data {data}"
+                    f"{f' --unlabelled {unlabelled}' if unlabelled else ''}"
+                )
+            loop = replace(chosen.loop, seed=seed, epochs=epochs or chosen.loop.epochs, precision=precision)
+            run_training(replace(chosen, loop=loop), root, run, device=place, report=say)
+        else:
+            paper = seeded(make_paper(recipe), seed)
+            loop = replace(paper.loop, epochs=epochs or paper.loop.epochs, precision=precision)
+            paper = replace(paper, loop=loop, head=replace(paper.head, precision=precision))
+            train_paper(paper, data, root, run, pool=unlabelled, device=place, report=say)
+        if dist.rank() == 0:
+            typer.echo(f"done: {run}; export it with: mien export {run} -o {recipe}.onnx")
 
 
 def _set_threads(threads: int | None) -> None:

@@ -108,13 +108,15 @@ def run_training(recipe: Recipe, root: Path, run: Path, *, device: str = "cpu", 
     import torch
 
     from mien.nets import make_net
+    from mien.train import dist
     from mien.train.loop import train
 
-    claim(recipe, run)
     torch.manual_seed(recipe.loop.seed)
     net = make_net(recipe.net)
-    task, facts = _task(recipe, root, run, device)
-    (run / PROVENANCE).write_text(json.dumps(provenance(seed=recipe.loop.seed, **facts), indent=1) + "\n")
+    with dist.first_alone():
+        claim(recipe, run)
+        task, facts = _task(recipe, root, run, device)
+        keep_provenance(run, provenance(seed=recipe.loop.seed, **facts))
     train(net, task, recipe.loop, run, report)
 
 
@@ -133,6 +135,11 @@ def claim(recipe: Any, run: Path) -> None:
         return
     run.mkdir(parents=True, exist_ok=True)
     path.write_text(to_toml(recipe))
+
+
+def keep_provenance(run: Path, facts: Mapping[str, Any]) -> None:
+    """Write what made a run into its folder."""
+    (run / PROVENANCE).write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def _task(recipe: Recipe, root: Path, run: Path, device: str) -> tuple[Task, dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mien.config import from_toml
 from mien.errors import TrainingError
 from mien.recipes import CONFIG, PROVENANCE, Recipe
-from mien.recipes.paper import WHOLE, PaperRecipe, load_variant
+from mien.recipes.paper import PaperRecipe, load_variant
 
 if TYPE_CHECKING:
     from torch import nn
@@ -107,6 +107,8 @@ def _load(recipe: Recipe | PaperRecipe, run: Path) -> nn.Module:
 
 def _read_run(run: Path) -> tuple[Recipe | PaperRecipe, dict[str, Any], dict[str, Any]]:
     """Recipe, provenance and the log's last line."""
+    from mien.train.finetune import WHOLE
+
     try:
         text = (run / CONFIG).read_text()
         paper = "variant" in tomllib.loads(text)

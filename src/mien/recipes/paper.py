@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
 Report = Callable[[Mapping[str, Any]], None]
 
-#: Folders of a run's stages.
+#: Folder of a run's stages without labels.
 AUTOENCODER: Final = "autoencoder"
-WHOLE: Final = "whole"
 
 
 def _loop(epochs: int, rate: float) -> LoopOptions:
@@ -171,8 +170,8 @@ def learn(recipe: PaperRecipe, lesson: Lesson, run: Path, report: Report = lambd
     """Learn a variant in its stages; each has a folder in `run` and goes on where it stopped."""
     import torch
 
-    from mien.train.finetune import finetune
-    from mien.train.loop import Task, train
+    from mien.train.finetune import WHOLE, finetune
+    from mien.train.loop import Task, staged, train
 
     torch.manual_seed(recipe.loop.seed)
     net = make_variant(recipe).to(lesson.images.device)
@@ -182,7 +181,7 @@ def learn(recipe: PaperRecipe, lesson: Lesson, run: Path, report: Report = lambd
     head, whole = replace(recipe.head, batch=batch), replace(recipe.loop, batch=batch)
     if recipe.variant == "pretrained":
         return finetune(net, task, head=head, whole=whole, run=run, report=report)
-    return train(net, task, whole, run / WHOLE, report)
+    return train(net, task, whole, run / WHOLE, staged(WHOLE, report))
 
 
 def loss_of(recipe: PaperRecipe, targets: Tensor) -> Loss:
@@ -218,6 +217,7 @@ def load_variant(recipe: PaperRecipe, run: Path) -> nn.Module:
         TrainingError: the run has not come to its last stage.
     """
     from mien.train.checkpoint import load_checkpoint
+    from mien.train.finetune import WHOLE
     from mien.train.loop import CHECKPOINT
 
     net = make_variant(recipe)

@@ -17,9 +17,9 @@ from mien.config import provenance, to_toml
 from mien.data.arrays import data_hash
 from mien.data.splits import fraction
 from mien.labels import EMOTIONS
-from mien.recipes import CONFIG, PROVENANCE
+from mien.recipes import CONFIG, keep_provenance
 from mien.recipes.material import Indices, Material
-from mien.recipes.paper import AUTOENCODER, WHOLE, Lesson, PaperRecipe, learn
+from mien.recipes.paper import AUTOENCODER, Lesson, PaperRecipe, learn
 from mien.types import Floats, Image
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def run_part(
         pictures=len(lesson.images),
         data=data_hash(material.images[part.train]),
     )
-    (run / PROVENANCE).write_text(json.dumps(facts, indent=1) + "\n")
+    keep_provenance(run, facts)
     net = learn(recipe, lesson, run, report)
     outcome = Outcome(
         predict(recipe, net, material.images[part.train], means.device),
@@ -107,9 +107,10 @@ def as_tensor(images: Image) -> Tensor:
 
 def curves(run: Path) -> list[dict[str, Any]]:
     """The log of each stage of a part, a line an epoch, in the order in which they are learnt."""
+    from mien.train.finetune import LAST_LAYER, WHOLE
     from mien.train.loop import LOG
 
-    stages = [*sorted((run / AUTOENCODER).rglob(LOG)), run / "last-layer" / LOG, run / WHOLE / LOG]
+    stages = [*sorted((run / AUTOENCODER).rglob(LOG)), run / LAST_LAYER / LOG, run / WHOLE / LOG]
     return [
         {
             "part": run.name,

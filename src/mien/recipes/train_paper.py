@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import numpy as np
 from mien.config import provenance
 from mien.data.arrays import data_hash
 from mien.data.splits import by_person, stratified
-from mien.recipes import PROVENANCE, claim
+from mien.recipes import claim, keep_provenance
 from mien.recipes.material import Indices, Material, make_material, unlabelled
 from mien.recipes.paper import Lesson, PaperRecipe, learn
 from mien.recipes.part import as_tensor, predict
@@ -52,15 +51,18 @@ def train_paper(
     """
     import torch
 
-    claim(recipe, run)
-    material = make_material(corpus, root, run / "cache")
-    train, held = _split(material, recipe.loop.seed)
-    pictures = [material.images[train]]
-    pictures += [] if pool is None else [unlabelled(pool, run / "cache")]
-    facts = provenance(
-        seed=recipe.loop.seed, corpus=corpus, pictures=len(train), data=data_hash(material.images[train])
-    )
-    (run / PROVENANCE).write_text(json.dumps(facts, indent=1) + "\n")
+    from mien.train import dist
+
+    with dist.first_alone():
+        claim(recipe, run)
+        material = make_material(corpus, root, run / "cache")
+        train, held = _split(material, recipe.loop.seed)
+        pictures = [material.images[train]]
+        pictures += [] if pool is None else [unlabelled(pool, run / "cache")]
+        digest = data_hash(material.images[train])
+        keep_provenance(
+            run, provenance(seed=recipe.loop.seed, corpus=corpus, pictures=len(train), data=digest)
+        )
     lesson = Lesson(
         images=as_tensor(material.images[train]).to(device),
         targets=torch.from_numpy(material.targets[train]).to(device),

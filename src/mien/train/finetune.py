@@ -7,19 +7,20 @@ supervised data. After that, backpropagation is used to fine-tune the entire net
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Final, Self
 
 import torch
 from torch import Tensor, nn
 
 from mien.nets.paper import PaperCNN
 from mien.train.augment import AugmentOptions, augment
-from mien.train.loop import LoopOptions, Loss, Task, train
+from mien.train.loop import LoopOptions, Loss, Report, Task, staged, train
 from mien.train.optim import soft_cross_entropy
 
-Report = Callable[[Mapping[str, Any]], None]
+#: Folders of a run's stages with labels.
+LAST_LAYER: Final = "last-layer"
+WHOLE: Final = "whole"
 
 
 def labelled_loss(options: AugmentOptions) -> Loss:
@@ -80,6 +81,6 @@ def finetune(
     net: nn.Module, task: Task, *, head: LoopOptions, whole: LoopOptions, run: Path, report: Report
 ) -> nn.Module:
     """Learn the last layer (of each network), then all of it; each stage goes on where it stopped."""
-    learned = train(LastLayer(net), task, head, run / "last-layer", report)
+    learned = train(LastLayer(net), task, head, run / LAST_LAYER, staged(LAST_LAYER, report))
     net.load_state_dict(learned.net.state_dict())  # type: ignore[union-attr]
-    return train(net.requires_grad_(), task, whole, run / "whole", report)
+    return train(net.requires_grad_(), task, whole, run / WHOLE, staged(WHOLE, report))

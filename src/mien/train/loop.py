@@ -16,12 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mien.errors import TrainingError
+from mien.errors import ConfigError, TrainingError
+from mien.train import dist
 from mien.train.checkpoint import load_checkpoint, save_checkpoint
 from mien.train.optim import average, cosine, make_sgd
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
+PRECISIONS = ("float32", "bfloat16")  # bfloat16 has float32's range, so that no loss need be scaled
+_LOOK = 32  # steps between two looks at the loss: each makes the processor wait for a GPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,24 @@ class LoopOptions:
     seed: int = 0
     channels_last: bool = True  # memory layout; which is faster depends on the network
     clip: float = 0.0  # longest gradient that is followed whole, as a Euclidean norm; 0: any
+    precision: str = "float32"  # of the arithmetic, one of PRECISIONS; weights are float32 always
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"precision: expected one of {', '.join(PRECISIONS)}, got {self.precision!r}")
 
 
 #: (net, pictures (B, 1, H, W) float32 0..255, targets of the batch, generator) -> scalar loss. What is
 #: drawn at random (augmentation, noise, masks) comes from the generator, so that a run can be repeated.
 Loss = Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]
+
+
+Report = Callable[[Mapping[str, Any]], None]  # takes a line an epoch
+
+
+def staged(stage: str, report: Report) -> Report:
+    """The same report, its lines beginning with the name of a stage."""
+    return lambda line: report({"stage": stage, **line})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +86,7 @@ def train(
     task: Task,
     options: LoopOptions,
     run: Path,
-    report: Callable[[Mapping[str, Any]], None] = lambda _: None,
+    report: Report = lambda _: None,
 ) -> nn.Module:
     """Train `net`, going on from the run's checkpoint if there is one; gives the averaged network.
 
@@ -89,23 +105,33 @@ def train(
             "epoch": state.epoch,
             "loss": round(loss, 5),
             "seconds": round(time.perf_counter() - began, 1),
-            **task.judge(state.averaged),
         }
-        save_checkpoint(run / CHECKPOINT, _pack(state))
-        with (run / LOG).open("a") as log:
-            log.write(json.dumps(line) + "\n")
-        report(line)
+        if dist.rank() == 0:
+            _keep(state, line | dict(task.judge(state.averaged)), run, report)
+        dist.wait()
     return state.averaged
+
+
+def _keep(
+    state: State, line: Mapping[str, Any], run: Path, report: Callable[[Mapping[str, Any]], None]
+) -> None:
+    """The checkpoint first, then the log: a line without its checkpoint would tell of lost work."""
+    save_checkpoint(run / CHECKPOINT, _pack(state))
+    with (run / LOG).open("a") as log:
+        log.write(json.dumps(line) + "\n")
+    report(line)
 
 
 def _start(net: nn.Module, options: LoopOptions, run: Path) -> State:
     if options.channels_last:
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    dist.agree(net)
     optimizer = make_sgd(net, weight_decay=options.weight_decay, momentum=options.momentum)
     state = State(net, copy.deepcopy(net).requires_grad_(False), optimizer)
     if (run / CHECKPOINT).is_file():
         _unpack(state, load_checkpoint(run / CHECKPOINT))
-        _trim_log(run / LOG, state.epoch)
+        if dist.rank() == 0:
+            _trim_log(run / LOG, state.epoch)
     return state
 
 
@@ -140,26 +166,40 @@ def _unpack(state: State, packed: Mapping[str, Any]) -> None:
 
 def _epoch(state: State, task: Task, options: LoopOptions) -> float:
     """One pass over the pictures in a random order; gives the mean loss."""
-    generator = torch.Generator().manual_seed(options.seed * 1_000_003 + state.epoch)
-    torch.manual_seed(options.seed * 1_000_003 + state.epoch)  # dropout
+    seed = options.seed * 1_000_003 + state.epoch
+    generator = torch.Generator().manual_seed(seed)
     count = len(task.images) // options.batch
     if count == 0:
         raise TrainingError(
             f"expected at least one batch of {options.batch} pictures, got {len(task.images)} in all"
         )
     order = torch.randperm(len(task.images), generator=generator)[: count * options.batch]
+    torch.manual_seed(seed + (dist.rank() << 32))  # dropout
+    if dist.rank():
+        generator.manual_seed(seed + (dist.rank() << 32))  # the same order, augmented otherwise
     state.net.train()
-    total = 0.0
+    total = torch.zeros((), dtype=torch.float64, device=task.images.device)
     for i, batch in enumerate(order.view(count, options.batch)):
-        rate = cosine(
-            state.epoch * count + i,
-            options.epochs * count,
-            peak=options.rate,
-            warmup=int(options.warmup * count),
-        )
-        total += _step(state, task, (batch, generator), (rate, options.clip))
-        average(state.averaged, state.net, _decay(options.average, state.epoch * count + i))
-    return total / count
+        step = state.epoch * count + i
+        _set_rate(state.optimizer, _rate(options, step, count))
+        total += _step(state, task, (dist.share(batch), generator), options)
+        average(state.averaged, state.net, _decay(options.average, step))
+        if i % _LOOK == _LOOK - 1 or i == count - 1:
+            _check(total, state.epoch)
+    for net in (state.net, state.averaged):
+        dist.average_buffers(net)
+    return dist.mean(total).item() / count
+
+
+def _rate(options: LoopOptions, step: int, count: int) -> float:
+    """The learning rate of a step, of which an epoch has `count`."""
+    steps, warmup = options.epochs * count, int(options.warmup * count)
+    return cosine(step, steps, peak=options.rate, warmup=warmup)
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
 def _decay(decay: float, step: int) -> float:
@@ -167,21 +207,26 @@ def _decay(decay: float, step: int) -> float:
     return min(decay, (1 + step) / (10 + step))
 
 
-def _step(state: State, task: Task, draw: tuple[Tensor, torch.Generator], pace: tuple[float, float]) -> float:
-    (batch, generator), (rate, clip) = draw, pace
+def _step(state: State, task: Task, draw: tuple[Tensor, torch.Generator], options: LoopOptions) -> Tensor:
+    """Learn from a batch; gives its loss, a scalar on the device."""
+    batch, generator = draw
     batch = batch.to(task.images.device)
     images = task.images[batch].float()  # (B, 1, H, W)
-    loss = task.loss(state.net, images, task.targets[batch], generator)
-    if not torch.isfinite(loss):
-        raise TrainingError(
-            f"the loss became {loss.item()} in epoch {state.epoch + 1}; the last whole epoch is in the run's "
-            "checkpoint; lower the learning rate and start again"
-        )
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=options.precision == "bfloat16"):
+        loss = task.loss(state.net, images, task.targets[batch], generator)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    if clip:
-        nn.utils.clip_grad_norm_(state.net.parameters(), clip)
+    dist.average_gradients(state.net)
+    if options.clip:
+        nn.utils.clip_grad_norm_(state.net.parameters(), options.clip)
     state.optimizer.step()
-    return loss.item()
+    return loss.detach()
+
+
+def _check(total: Tensor, epoch: int) -> None:
+    """Stop before weights that a broken loss has moved can reach a checkpoint."""
+    if not torch.isfinite(total):
+        raise TrainingError(
+            f"the loss became {total.item()} in epoch {epoch + 1}; the last whole epoch is in the run's "
+            "checkpoint; lower the learning rate and start again"
+        )

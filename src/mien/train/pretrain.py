@@ -7,10 +7,10 @@ one layer at a time, using unsupervised data" (Bengio et al., 2007).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,8 @@ from torch import Tensor, nn
 from mien.errors import ConfigError
 from mien.nets.dense import DenseUnit
 from mien.nets.stack import Stack, Unit, add_noise, patches_seen
-from mien.train.loop import CHECKPOINT, LoopOptions, Task, train
+from mien.train.loop import CHECKPOINT, LoopOptions, Report, Task, staged, train
 from mien.train.pca import principal
-
-Report = Callable[[Mapping[str, Any]], None]
 
 CORRUPTIONS: Final = ("none", "noise", "mask")
 STARTS: Final = ("pca", "random")
@@ -81,7 +79,7 @@ def pretrain(
     for stage, learner in _stages(net, options):
         if options.start == "pca" and not (run / stage / CHECKPOINT).is_file():
             learner.start_at_pca(images)
-        learned = train(learner, task, options.loop(len(images)), run / stage, report)
+        learned = train(learner, task, options.loop(len(images)), run / stage, staged(stage, report))
         net.load_state_dict(learned.net.state_dict())  # type: ignore[union-attr]
     return net.requires_grad_()
 

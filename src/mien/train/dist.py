@@ -1,0 +1,117 @@
+"""Several processes that learn one network together, as `torchrun` starts them.
+
+    torchrun --nproc-per-node 2 -m mien train compact --root ferplus.zip
+
+Each process takes its share of every batch and all take the mean of their gradients, so that the learning
+curve is that of one process with the same batch. The first alone writes files and reports. Outside
+`torchrun` every function here does nothing.
+
+The gradients are averaged in the open, after the backward pass, instead of by DistributedDataParallel: the
+loop stays the same with one process, and a network need not be wrapped for its checkpoint to be read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, distributed, nn
+
+from mien.errors import ConfigError
+
+
+@contextmanager
+def joined(device: str) -> Iterator[str]:
+    """Be one of `torchrun`'s processes; gives the device of this one (`cuda` becomes `cuda:LOCAL_RANK`)."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield device
+        return
+    on_gpu = device.startswith("cuda")
+    if on_gpu:
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if on_gpu else "gloo")
+    try:
+        yield device
+    finally:
+        distributed.destroy_process_group()
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def size() -> int:
+    """How many processes there are."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def wait() -> None:
+    """Go on when all processes have come here."""
+    if size() > 1:
+        distributed.barrier()
+
+
+@contextmanager
+def first_alone() -> Iterator[None]:
+    """The first process goes through the block before the others: it makes the files that they find."""
+    if rank() > 0:
+        wait()
+    yield
+    if rank() == 0:
+        wait()
+
+
+def share(batch: Tensor) -> Tensor:
+    """This process's part of the positions (B,) of a batch: (B / size,).
+
+    Raises:
+        ConfigError: the batch cannot be divided evenly, which would weigh pictures unevenly.
+    """
+    if len(batch) % size():
+        raise ConfigError(
+            f"batch: expected a multiple of the {size()} processes, got {len(batch)}; "
+            "start another number of processes"
+        )
+    return batch[rank() :: size()]
+
+
+def average_gradients(net: nn.Module) -> None:
+    """Give every process the mean of all gradients."""
+    if size() > 1:
+        _average([p.grad for p in net.parameters() if p.grad is not None])
+
+
+def average_buffers(net: nn.Module) -> None:
+    """Give every process the mean of all running statistics of batch norms."""
+    if size() > 1:
+        _average([b for b in net.buffers() if b.is_floating_point()])
+
+
+def agree(net: nn.Module) -> None:
+    """Give every process the first one's weights."""
+    if size() > 1:
+        for tensor in net.state_dict().values():
+            distributed.broadcast(tensor, 0)
+
+
+def mean(value: Tensor) -> Tensor:
+    """The mean of a scalar over all processes."""
+    if size() > 1:
+        _average([value])
+    return value
+
+
+def _average(tensors: list[Tensor]) -> None:
+    """In place, in one message."""
+    if not tensors:
+        return
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    distributed.all_reduce(flat)
+    flat /= size()
+    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part.view_as(tensor))
