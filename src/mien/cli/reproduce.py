@@ -111,10 +111,16 @@ def _root(corpus: str, root: Path | None, out: Path) -> Path:
 
 def _print(results: dict[str, Any], out: Path) -> None:
     """The tables of each variant, and where they are."""
+    from mien.errors import MissingExtra
     from mien.evaluate.paper_render import render_csv, render_markdown, render_text
+    from mien.evaluate.report import report_folder
 
     for name, figures in results["variants"].items():
         typer.echo(render_text(figures))
         (out / f"{name}.md").write_text(render_markdown(figures))
         (out / f"{name}.csv").write_text(render_csv(figures))
     typer.echo(f"results: {out}/results.json, and the tables of each variant as .md and .csv beside it")
+    try:
+        typer.echo(f"report: {report_folder(out)}")
+    except MissingExtra as error:
+        typer.echo(f"mien: note: no report: {error}", err=True)
