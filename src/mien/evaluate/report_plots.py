@@ -100,5 +100,6 @@ def _svg(figure: Figure) -> str:
 
     out = io.StringIO()
     with rc_context({"svg.hashsalt": "mien", "svg.fonttype": "path"}):
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    return out.getvalue()
+        figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    text = out.getvalue()
+    return text[text.index("<svg") :]  # a page has its own declaration
