@@ -6,7 +6,7 @@ Legend: N pictures, H rows, W columns, S the side of a crop.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
@@ -67,7 +67,7 @@ def rafd_material(root: Path, cache: Path) -> Material:
 
 def toy_material(root: Path, cache: Path) -> Material:
     """The drawn toy corpus, whose pictures already are faces."""
-    return _cut(rafd(root), lambda pixels: fit(pixels, CARD), cache)
+    return replace(_cut(rafd(root), lambda pixels: fit(pixels, CARD), cache), name="toy")
 
 
 #: Corpus to the function that makes its material from (root, folder of the cache).
