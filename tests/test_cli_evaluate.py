@@ -155,7 +155,7 @@ def test_detect_finds_the_face_and_counts_those_without(one_face, no_face, tiny_
 @pytest.mark.parametrize(
     ("args", "error", "said"),
     [
-        (["--data", "rafd"], ConfigError, "--data: expected one of ferplus, folder, got 'rafd'"),
+        (["--data", "affectnet"], ConfigError, "--data: expected one of ferplus, fer2013, rafd, ckplus"),
         (["--split", "dev"], ConfigError, "--split: expected one of train, valid, test, got 'dev'"),
         (["--split", "test"], DataError, "found only split train, valid"),
         (["--protocol", "most"], ConfigError, "--protocol: expected one of majority, argmax, got 'most'"),

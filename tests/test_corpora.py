@@ -16,7 +16,7 @@ from mien.data.corpus import Corpus
 from mien.data.fer2013 import fer2013
 from mien.data.jaffe import jaffe
 from mien.data.kdef import kdef
-from mien.data.pictures import emotion_of, missing
+from mien.data.pictures import emotion_of
 from mien.data.rafd import CAMERAS, GAZES, WORDS, rafd, rafd_name
 from mien.errors import ConfigError, DataError, ImageError
 from mien.labels import EMOTIONS
@@ -64,7 +64,7 @@ def test_rafd_whole(whole_rafd, selection, count):
     assert len({s.name for s in corpus.samples}) == len(corpus) == count
     assert set(Counter(map(emotion_of, corpus.samples)).items()) == {(e, count // 8) for e in EMOTIONS}
     assert len({s.person for s in corpus.samples}) == 67
-    assert missing(corpus) == ()
+    assert corpus.notes == ()
 
 
 def test_rafd_reads_every_part_of_a_name(tmp_path):
@@ -86,7 +86,7 @@ def test_rafd_words_stand_for_the_emotions():
 def test_rafd_says_what_is_missing(tmp_path):
     gone = {"Rafd090_02_Caucasian_female_sad_left.jpg", "Rafd090_02_Caucasian_female_happy_right.jpg"}
     names = [n for n in rafd_names((1, 2), ("090",)) if "contemptuous" not in n and n not in gone]
-    notes = missing(rafd(put(tmp_path, names)))
+    notes = rafd(put(tmp_path, names)).notes
     assert notes[0] == "expected 1608 pictures, found 40"
     assert notes[1] == "expected 67 models, found 2"
     assert re.fullmatch(r"emotion: expected neutral, .*; missing contempt", notes[2])
@@ -96,14 +96,14 @@ def test_rafd_says_what_is_missing(tmp_path):
 
 def test_rafd_missing_camera_and_many_models(tmp_path):
     names = [n for n in rafd_names(range(1, 15), CAMERAS[1:]) if not n.endswith("fearful_left.jpg")]
-    notes = missing(rafd(write_zip(tmp_path / "r.zip", names), "all"))
+    notes = rafd(write_zip(tmp_path / "r.zip", names), "all").notes
     assert any(n.startswith("angle: ") and n.endswith("missing 000") for n in notes)
     assert notes[-1] == "4 more models: missing 16 pictures"
 
 
 def test_passed_over_names_are_told(tmp_path):
     put(tmp_path, [*rafd_names((1,), ("090",)), "thumb.png", "__MACOSX/._x.jpg", "licence.txt"])
-    notes = missing(rafd(tmp_path))
+    notes = rafd(tmp_path).notes
     assert notes[0].startswith("1 pictures not named like Rafd090_01_")
     assert notes[0].endswith("thumb.png")
 
@@ -146,7 +146,7 @@ def test_jaffe(tmp_path):
     corpus = jaffe(put(tmp_path, [*names, "jaffe/YM.FE3.9.tiff"]))
     assert Counter(map(emotion_of, corpus.samples)) == {**dict.fromkeys(EMOTIONS[:7], 2), "fear": 3}
     assert Counter(s.person for s in corpus.samples) == {"KA": 14, "YM": 1}
-    assert missing(corpus) == (
+    assert corpus.notes == (
         "expected 213 pictures, found 15",
         "expected 10 persons, found 2: KA, YM",
         "person YM: no picture of neutral, happiness, surprise, sadness, anger, disgust",
@@ -165,7 +165,7 @@ def test_kdef(tmp_path):
     path = write_zip(tmp_path / "kdef.zip", kdef_names())
     assert (len(kdef(path)), len(kdef(path, "all"))) == (980, 4900)
     corpus = kdef(path, "all")
-    assert missing(corpus) == ()
+    assert corpus.notes == ()
     assert len({s.person for s in corpus.samples}) == 70
     sample = next(s for s in corpus.samples if s.name.endswith("BM07AFHR.JPG"))
     assert (emotion_of(sample), sample.person) == ("fear", "M07")
@@ -175,7 +175,7 @@ def test_kdef(tmp_path):
 def test_kdef_partial(tmp_path):
     names = [n for n in kdef_names() if n[1:4] != "F02" and n != "AM03SUS.JPG"]
     path = write_zip(tmp_path / "kdef.zip", [*names, "AF31V.JPG"])
-    notes = missing(kdef(path))
+    notes = kdef(path).notes
     assert notes[0].endswith("AF31V.JPG")
     assert "expected 70 persons, found 69" in notes
     assert notes[-1] == "person M03: missing 1 of 14: surprise straight A"
@@ -210,7 +210,7 @@ def test_ck_sequences(tmp_path, settings, happy, neutral):
     assert frames_of(corpus, "neutral") == neutral
     assert {s.person for s in corpus.samples} == {"S005"}
     assert {s.tags["sequence"] for s in corpus.samples} == {"001"}
-    assert missing(corpus) == ("sequences with an emotion: expected 327, found 1",)
+    assert corpus.notes == ("sequences with an emotion: expected 327, found 1",)
 
 
 def test_ck_codes(tmp_path):
@@ -235,14 +235,14 @@ def test_ck_faults(tmp_path):
         ckplus(tmp_path, peaks=0)
     ck_sequence(tmp_path / "half", "S005", "001", 3, 3)
     put(tmp_path / "half", ["Emotion/S006/002/S006_002_00000009_emotion.txt"], b"3.0")
-    assert "1 labels without pictures: S006/002" in missing(ckplus(tmp_path / "half"))
+    assert "1 labels without pictures: S006/002" in ckplus(tmp_path / "half").notes
 
 
 def test_ck_folders(tmp_path):
     put(tmp_path, ["CK+48/anger/S010_004_00000017.png", "CK+48/contempt/x.png"])
     corpus = ckplus(tmp_path)
     assert [(emotion_of(s), s.person) for s in corpus.samples] == [("anger", "S010"), ("contempt", None)]
-    assert missing(corpus)[-1].startswith("1 of 2 pictures not named like S005_001")
+    assert corpus.notes[-1].startswith("1 of 2 pictures not named like S005_001")
 
 
 def fer_csv_file(root, order="emotion,pixels,Usage", rows=9):
@@ -266,7 +266,7 @@ def test_fer2013(tmp_path, order):
             corpus = fer2013(root, split)
             assert [emotion_of(s) for s in corpus.samples] == [codes[i % 7] for i in range(k, 9, 3)]
             assert all((corpus.read(s) == pixels[3 * j + k]).all() for j, s in enumerate(corpus.samples))
-        assert "found 3" in missing(corpus)[0]
+        assert "found 3" in corpus.notes[0]
 
 
 def test_fer2013_faults(tmp_path):
@@ -292,5 +292,5 @@ def test_fer2013_faults(tmp_path):
 
 
 def test_nothing_is_known_of_a_plain_corpus():
-    assert missing(Corpus("plain", (Sample("a"),), lambda _: np.zeros((2, 2), np.uint8))) == ()
+    assert Corpus("plain", (Sample("a"),), lambda _: np.zeros((2, 2), np.uint8)).notes == ()
     assert emotion_of(Sample("a")) is None

@@ -1,6 +1,7 @@
 """One folder an emotion: spellings, nesting, zips, and what is wrong with a folder."""
 
 import os
+import re
 import sys
 import zipfile
 
@@ -119,7 +120,7 @@ def test_damaged_pictures_are_named_when_read(root):
     by_name = {s.name: s for s in corpus.samples}
     (root / "angry" / "session 2" / "deep" / "c.JPG").unlink()  # gone since it was listed
     for name in ("Happy/a.png", "disgusted/d.png", "angry/session 2/deep/c.JPG"):
-        with pytest.raises(ImageError, match=f"^{name}: "):
+        with pytest.raises(ImageError, match=re.escape(name)):
             corpus.read(by_name[name])
     assert corpus.read(by_name["happiness/b.PNG"]).shape == (48, 48, 3)
 

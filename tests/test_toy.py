@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mien.cli.data import app, describe
-from mien.data.pictures import emotion_of, missing
+from mien.data.pictures import emotion_of
 from mien.data.rafd import WORDS, rafd
 from mien.data.toy import TURNS, ToySettings, draw_toy, toy_head, write_toy
 from mien.data.toy_face import View, draw_face
@@ -42,7 +42,7 @@ def test_it_reads_as_rafd(tmp_path):
     settings = ToySettings(models=67, cameras=1, gazes=3, size=16)
     write_toy(tmp_path / "toy", settings)
     corpus = rafd(tmp_path / "toy")
-    assert (len(corpus), missing(corpus)) == (1608, ())
+    assert (len(corpus), corpus.notes) == (1608, ())
     persons = {s.person: s.tags["group"] for s in corpus.samples}
     assert [list(persons.values()).count(g) for g in ("Caucasian", "Kid", "Moroccan")] == [39, 10, 18]
     assert corpus.read(corpus.samples[0]).shape == (16, 16, 3)

@@ -34,7 +34,9 @@ def toy(
 
 @app.command()
 def show(
-    data: Annotated[str, typer.Option(help="rafd, fer2013, ckplus, jaffe, kdef, ferplus or folder.")],
+    data: Annotated[
+        str, typer.Option(help="ferplus, fer2013, rafd, ckplus, jaffe, kdef, toy, fairface or folder.")
+    ],
     root: Annotated[Path, typer.Option(help="Folder or zip of the corpus.")],
 ) -> None:
     """Print what a corpus holds: pictures, emotions, persons, tags, and what is missing."""
@@ -44,7 +46,7 @@ def show(
 
 def describe(corpus: Corpus) -> list[str]:
     """The lines of a plain table."""
-    from mien.data.pictures import emotion_of, missing
+    from mien.data.pictures import emotion_of
     from mien.labels import EMOTIONS
 
     emotions = Counter(emotion_of(s) or "no label" for s in corpus.samples)
@@ -60,7 +62,7 @@ def describe(corpus: Corpus) -> list[str]:
         lines.append(
             _row(tag, _counts(sorted(values.items())) if len(values) <= _MOST else f"{len(values)} values")
         )
-    notes = missing(corpus) or ("nothing that is known of",)
+    notes = corpus.notes or ("nothing that is known of",)
     return lines + [_row("missing" if i == 0 else "", note) for i, note in enumerate(notes)]
 
 
@@ -73,28 +75,17 @@ def _counts(items: Iterable[tuple[str, int]]) -> str:
 
 
 def _open(data: str, root: Path) -> list[Corpus]:
-    """A corpus whole; where it comes in splits, each that is there."""
-    from mien.data.ckplus import ckplus
-    from mien.data.fer2013 import fer2013
-    from mien.data.ferplus import ferplus
-    from mien.data.folder import folder
-    from mien.data.jaffe import jaffe
+    """A corpus whole, all cameras; where it comes in splits, each that is there."""
     from mien.data.kdef import kdef
     from mien.data.rafd import rafd
-    from mien.errors import ConfigError
+    from mien.data.readers import reader
 
-    readers: dict[str, Callable[[], list[Corpus]]] = {
-        "rafd": lambda: [rafd(root, "all")],
-        "fer2013": lambda: _splits(fer2013, root),
-        "ckplus": lambda: [ckplus(root)],
-        "jaffe": lambda: [jaffe(root)],
-        "kdef": lambda: [kdef(root, "all")],
-        "ferplus": lambda: _splits(ferplus, root),
-        "folder": lambda: [folder(root)],
-    }
-    if data not in readers:
-        raise ConfigError(f"--data: expected one of {', '.join(readers)}, got {data!r}")
-    return readers[data]()
+    if data in ("rafd", "toy"):
+        return [rafd(root, "all")]
+    if data == "kdef":
+        return [kdef(root, "all")]
+    found = reader(data)
+    return _splits(found.open, root) if found.splits else [found.open(root, None)]
 
 
 def _splits(reader: Callable[[Path, str], Corpus], root: Path) -> list[Corpus]:

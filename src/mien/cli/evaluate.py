@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from mien.data.corpus import Corpus
+    from mien.data.readers import Reader
     from mien.evaluate.judge import Cut
     from mien.run.classify import Classifier
 
@@ -16,19 +17,24 @@ if TYPE_CHECKING:
 def evaluate(
     root: Annotated[Path, typer.Option(help="Folder or zip of the corpus.")],
     data: Annotated[
-        str, typer.Option(help="Corpus: ferplus, or folder (one folder an emotion).")
+        str,
+        typer.Option(help="ferplus, fer2013, rafd, ckplus, jaffe, kdef, toy or folder (one an emotion)."),
     ] = "ferplus",
     model: Annotated[Path | None, typer.Option(help="ONNX file, instead of the shipped model.")] = None,
     split: Annotated[
-        str | None, typer.Option(help="train, valid or test; for --data ferplus only; valid if not given.")
+        str | None,
+        typer.Option(help="train, valid or test, of ferplus and fer2013; valid if not given."),
     ] = None,
     protocol: Annotated[
         str | None, typer.Option(help="argmax or majority, how votes become labels; both if not given.")
     ] = None,
     detect: Annotated[
-        bool,
-        typer.Option("--detect/--crops", help="Find the largest face first, or pictures already are faces."),
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--detect/--crops",
+            help=r"Find the largest face first, or pictures already are faces \[default: by corpus].",
+        ),
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the same as JSON; replaces the file.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the network.")] = 1,
 ) -> None:
@@ -37,14 +43,17 @@ def evaluate(
     Pictures that cannot be read are named, counted and left out, and the exit status is 1.
     """
     from mien.config import provenance
+    from mien.data.readers import reader
     from mien.evaluate import tables
     from mien.evaluate.judge import judge, read_all, training_digests
     from mien.run.classify import Classifier
 
-    protocols = _protocols(protocol, data)
+    found = reader(data)
+    detect = not found.crops if detect is None else detect
+    protocols = _protocols(protocol, found)
     if json is not None:
         tables.check_json_path(json, [model, root])
-    corpus, training = _corpora(data, root, split)
+    corpus, training = _corpora(data, found, root, split)
     classifier = Classifier.load(model, threads=threads)
     readings = read_all(corpus, classifier, _cut(classifier, detect, threads))
     marks = None if training is None else training_digests(training)
@@ -53,7 +62,7 @@ def evaluate(
         model=classifier.card.name,
         sha256=_sha256(model),
         data=data,
-        split=(split or "valid") if data == "ferplus" else None,
+        split=(split or "valid") if found.splits else None,
         root=str(root),
         crops="by the detector" if detect else "as they are",
     )
@@ -65,37 +74,31 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _protocols(name: str | None, data: str) -> list[str]:
+def _protocols(name: str | None, found: Reader) -> list[str]:
     """The protocols asked for; single labels are the same under both, so that one is enough."""
     from mien.errors import ConfigError
     from mien.evaluate.protocol import PROTOCOLS
 
     if name is None:
-        return ["argmax"] if data == "folder" else list(PROTOCOLS)
+        return list(PROTOCOLS) if found.votes else ["argmax"]
     if name not in PROTOCOLS:
         raise ConfigError(f"--protocol: expected one of {', '.join(PROTOCOLS)}, got {name!r}")
     return [name]
 
 
-def _corpora(data: str, root: Path, split: str | None) -> tuple[Corpus, Corpus | None]:
+def _corpora(data: str, found: Reader, root: Path, split: str | None) -> tuple[Corpus, Corpus | None]:
     """The corpus to judge on, and its training split where there is another at hand."""
-    from mien.data.ferplus import ferplus
-    from mien.data.folder import folder
     from mien.errors import ConfigError, DataError
 
-    if data not in ("ferplus", "folder"):
-        raise ConfigError(f"--data: expected one of ferplus, folder, got {data!r}")
-    if data == "folder":
-        if split is not None:
-            raise ConfigError(
-                f"--split: expected none with --data folder, which has no splits, got {split!r}"
-            )
-        return folder(root), None
-    corpus = ferplus(root, split or "valid")
-    if split == "train":
+    if not found.splits and split is not None:
+        raise ConfigError(f"--split: expected none with --data {data}, which has no splits, got {split!r}")
+    corpus = found.open(root, split)
+    for note in corpus.notes:
+        typer.echo(f"mien: note: {corpus.name}: {note}", err=True)
+    if not found.splits or split == "train":
         return corpus, None
     try:
-        return corpus, ferplus(root, "train")
+        return corpus, found.open(root, "train")
     except DataError as error:
         typer.echo(f"mien: note: no scores without training's copies: {error}", err=True)
         return corpus, None

@@ -24,12 +24,16 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
         list[str] | None,
         typer.Option(help="paper-raw, paper-300, paper-500, ...; may be given several times."),
     ] = None,
-    small: Annotated[bool, typer.Option("--small", help="Narrow networks and few epochs: minutes.")] = False,
+    small: Annotated[
+        bool, typer.Option("--small", help="Narrow networks, few epochs, 2 folds: a minute or two on toy.")
+    ] = False,
     design: Annotated[
         str | None,
         typer.Option(help="How folds are drawn: repeated, kfold, person. Fitting the corpus if not given."),
     ] = None,
-    folds: Annotated[int, typer.Option(min=1, help="Folds an emotion; the paper has 10.")] = 10,
+    folds: Annotated[
+        int | None, typer.Option(min=1, help=r"Folds an emotion \[default: the paper's 10, 2 with --small].")
+    ] = None,
     autoencoders: Annotated[
         str, typer.Option(help="one for all pictures, or each: one an emotion (paper-300 and its kin).")
     ] = "one",
@@ -69,7 +73,7 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
 
     names = [f"{name}-small" if small else name for name in variant or DEFAULT]
     recipes = tuple(_recipe(name, seed, width, autoencoders, networks) for name in names)
-    settings = FoldSettings(design or _design(corpus), folds, seed=seed)
+    settings = FoldSettings(design or _design(corpus), folds or (2 if small else 10), seed=seed)
     cache = out / "cache"
     more = None if unlabelled is None else pictures.unlabelled(unlabelled, cache)
     plan = Plan(recipes, settings, Means(labels, more, device), threshold)

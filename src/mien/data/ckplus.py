@@ -17,7 +17,7 @@ from typing import Final
 
 from mien.data.corpus import Corpus, Store, open_store
 from mien.data.folder import folder
-from mien.data.pictures import NotedCorpus, is_picture, one_vote, read_picture
+from mien.data.pictures import is_picture, one_vote, read_picture
 from mien.errors import ConfigError, DataError
 from mien.types import Sample
 
@@ -68,7 +68,7 @@ def ckplus(root: Path, *, peaks: int = 3, neutral: bool = True) -> Corpus:
             f"{root}: expected labels of the sequences that are there, found none; fetch both again"
         )
     notes = _lacking(labels, sequences)
-    return NotedCorpus("ckplus", tuple(samples), lambda s: read_picture(store, s.name), notes)
+    return Corpus("ckplus", tuple(samples), lambda s: read_picture(store, s.name), notes)
 
 
 def _base(name: str) -> str:
@@ -136,7 +136,7 @@ def _folders(root: Path, sequences: dict[_Key, list[str]]) -> Corpus:
     nameless = sum(s.person is None for s in samples)
     if nameless:
         notes += (f"{nameless} of {len(samples)} pictures not named like S005_001_00000011.png: no person",)
-    return NotedCorpus("ckplus", samples, plain.read, notes)
+    return Corpus("ckplus", samples, plain.read, notes)
 
 
 def _fewer(found: int) -> tuple[str, ...]:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from mien.data.corpus import Corpus, Store, open_store
+from mien.data.pictures import read_picture
 from mien.errors import DataError
-from mien.image import read_image
-from mien.types import Image, Sample
+from mien.types import Sample
 
 GROUPS: Final = ("age", "gender", "race")
 _NAMES: Final = ("file", "image")  # of the column that names the picture
@@ -35,7 +35,7 @@ def fairface(root: Path) -> Corpus:
             f"{root}: expected a .csv with the columns {' or '.join(_NAMES)}, {', '.join(GROUPS)} and the "
             "pictures it names, found none; give the folder or zip of FairFace"
         )
-    return Corpus("fairface", samples, lambda sample: _read(store, sample.name))
+    return Corpus("fairface", samples, lambda sample: read_picture(store, sample.name))
 
 
 def _tables(store: Store, names: frozenset[str]) -> list[str]:
@@ -65,7 +65,3 @@ def _samples(store: Store, table: str, names: frozenset[str]) -> list[Sample]:
             "is the download whole?"
         )
     return samples
-
-
-def _read(store: Store, name: str) -> Image:
-    return read_image(store.read(name)).pixels

@@ -18,7 +18,7 @@ import numpy as np
 
 from mien.data.corpus import Corpus
 from mien.data.fer_csv import SIDE, USAGES
-from mien.data.pictures import NotedCorpus, one_vote
+from mien.data.pictures import one_vote
 from mien.errors import ConfigError, DataError
 from mien.types import Image, Sample
 
@@ -63,7 +63,7 @@ def fer2013(root: Path, split: str) -> Corpus:
     def read(sample: Sample) -> Image:
         return _read(path, sample.name, places[sample.name], column)
 
-    return NotedCorpus(f"fer2013/{split}", tuple(samples), read, notes)
+    return Corpus(f"fer2013/{split}", tuple(samples), read, notes)
 
 
 def _order(path: Path) -> list[str]:

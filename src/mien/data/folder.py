@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-from mien.data.corpus import Corpus, Store, open_store
-from mien.errors import DataError, ImageError
-from mien.image import IMAGE_SUFFIXES, read_image
+from mien.data.corpus import Corpus, open_store
+from mien.data.pictures import is_picture, one_vote, read_picture
+from mien.errors import DataError
+from mien.image import IMAGE_SUFFIXES
 from mien.labels import EMOTIONS, parse_emotion
-from mien.types import Image, Sample
+from mien.types import Sample
 
 
 def folder(root: Path) -> Corpus:
@@ -27,7 +27,7 @@ def folder(root: Path) -> Corpus:
         DataError: nothing there, no picture in it, or pictures in folders that name no emotion.
     """
     store = open_store(root)
-    names = [name for name in store.names() if _is_picture(PurePosixPath(name))]
+    names = [name for name in store.names() if is_picture(PurePosixPath(name))]
     if not names:
         raise DataError(
             f"{root}: expected one folder an emotion with pictures ({' '.join(sorted(IMAGE_SUFFIXES))}), "
@@ -37,14 +37,8 @@ def folder(root: Path) -> Corpus:
     strange = Counter(word for name in names if _emotion(word := _folder_of(name, depth)) is None)
     if strange:
         raise DataError(_complaint(root, strange))
-    samples = tuple(Sample(name, votes=_one_vote(_folder_of(name, depth))) for name in names)
-    return Corpus(f"folder/{root.resolve().name}", samples, lambda sample: _read(store, sample.name))
-
-
-def _is_picture(path: PurePosixPath) -> bool:
-    """By its ending; macOS leaves `__MACOSX/` and `._name.jpg` in zips."""
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not hidden
+    samples = tuple(Sample(name, votes=one_vote(_folder_of(name, depth))) for name in names)
+    return Corpus(f"folder/{root.resolve().name}", samples, lambda sample: read_picture(store, sample.name))
 
 
 def _depth(names: list[str]) -> int:
@@ -72,11 +66,6 @@ def _emotion(word: str) -> str | None:
         return None
 
 
-def _one_vote(word: str) -> tuple[int, ...]:
-    emotion = parse_emotion(word)
-    return tuple(int(emotion == other) for other in EMOTIONS)
-
-
 def _complaint(root: Path, strange: Counter[str]) -> str:
     listed = ", ".join(
         f"{word!r} ({n})" if word else f"none at all ({n})" for word, n in sorted(strange.items())[:12]
@@ -87,15 +76,3 @@ def _complaint(root: Path, strange: Counter[str]) -> str:
         f"(or a common spelling), found pictures (so many) in the folders {listed}{more}; "
         "rename these folders or take them out"
     )
-
-
-def _read(store: Store, name: str) -> Image:
-    """The (H, W, 3) RGB picture; any damage is an `ImageError` that names the file."""
-    try:
-        data = store.read(name)
-    except (KeyError, OSError, RuntimeError, zlib.error) as error:  # zipfile: RuntimeError where encrypted
-        raise ImageError(f"{name}: expected a readable file, got {error!r}; get it again") from error
-    try:
-        return read_image(data).pixels
-    except ImageError as error:
-        raise type(error)(f"{name}: {error}") from error

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from mien.data.corpus import Corpus
-from mien.data.pictures import NotedCorpus, emotion_of, one_vote, read_names, read_picture
+from mien.data.pictures import emotion_of, one_vote, read_names, read_picture
 from mien.types import Sample
 
 PICTURES: Final = 213
@@ -44,7 +44,7 @@ def jaffe(root: Path) -> Corpus:
     """
     store, samples, notes = read_names(root, _NAME, _EXAMPLE, _sample)
     notes += _lacking(samples)
-    return NotedCorpus("jaffe", tuple(samples), lambda s: read_picture(store, s.name), tuple(notes))
+    return Corpus("jaffe", tuple(samples), lambda s: read_picture(store, s.name), tuple(notes))
 
 
 def _sample(name: str, match: re.Match[str]) -> Sample:

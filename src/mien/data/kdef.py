@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from mien.data.corpus import Corpus
-from mien.data.pictures import Grid, NotedCorpus, gaps, one_vote, read_names, read_picture
+from mien.data.pictures import Grid, gaps, one_vote, read_names, read_picture
 from mien.errors import ConfigError, DataError
 from mien.types import Sample
 
@@ -48,7 +48,7 @@ _NAME: Final = re.compile(
 def kdef(root: Path, selection: str = "frontal") -> Corpus:
     """KDEF from a folder or a zip; pictures are (H, W, 3) RGB.
 
-    Samples have the person and the tags session, gender and angle. `pictures.missing` says what a
+    Samples have the person and the tags session, gender and angle. `Corpus.notes` says what a
     partial download lacks, and which names could not be read (some of the original are cut short).
 
     Args:
@@ -68,9 +68,7 @@ def kdef(root: Path, selection: str = "frontal") -> Corpus:
         raise DataError(f"{root}: expected heads held straight (...S.JPG), found none; take 'all'")
     axes = {"emotion": tuple(CODES.values()), "angle": angles, "session": ("A", "B")}
     notes += gaps(samples, Grid(PERSONS, axes))
-    return NotedCorpus(
-        f"kdef/{selection}", tuple(samples), lambda s: read_picture(store, s.name), tuple(notes)
-    )
+    return Corpus(f"kdef/{selection}", tuple(samples), lambda s: read_picture(store, s.name), tuple(notes))
 
 
 def _sample(name: str, match: re.Match[str]) -> Sample:

@@ -1,7 +1,7 @@
 """Pictures whose file names carry the labels: which files they are, what the names say, what is missing.
 
 A corpus that is not there, or none of whose names can be read, is a `DataError`. One that is there
-in part works, and `missing(corpus)` says what was expected and what is not there.
+in part works, and `Corpus.notes` says what was expected and what is not there.
 """
 
 from __future__ import annotations
@@ -13,20 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from mien.data.corpus import Corpus, Store, open_store
+from mien.data.corpus import Store, open_store
 from mien.errors import DataError, ImageError
 from mien.image import IMAGE_SUFFIXES, read_image
 from mien.labels import EMOTIONS, parse_emotion
 from mien.types import Image, Sample
 
 _EXAMPLES: Final = 3  # names told of many
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class NotedCorpus(Corpus):
-    """A corpus with what its reader should know."""
-
-    notes: tuple[str, ...] = ()  # what was expected and is not there, what was passed over
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +37,6 @@ class Grid:
     def cells(self) -> list[tuple[str, ...]]:
         """Every combination of the axes."""
         return list(itertools.product(*self.axes.values()))
-
-
-def missing(corpus: Corpus) -> tuple[str, ...]:
-    """What was expected of a corpus and is not there, a line each; empty if nothing is known to lack."""
-    return corpus.notes if isinstance(corpus, NotedCorpus) else ()
 
 
 def read_names(

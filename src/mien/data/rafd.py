@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from mien.data.corpus import Corpus
-from mien.data.pictures import Grid, NotedCorpus, gaps, one_vote, read_names, read_picture
+from mien.data.pictures import Grid, gaps, one_vote, read_names, read_picture
 from mien.errors import ConfigError, DataError
 from mien.labels import EMOTIONS
 from mien.types import Sample
@@ -39,7 +39,7 @@ def rafd(root: Path, selection: str = "frontal") -> Corpus:
     """RaFD from a folder or a zip, however nested; pictures are (H, W, 3) RGB.
 
     Samples have the person (the model's number) and the tags angle, group, gender and gaze.
-    `pictures.missing` says what a partial download lacks.
+    `Corpus.notes` says what a partial download lacks.
 
     Args:
         root: folder or zip.
@@ -62,9 +62,7 @@ def rafd(root: Path, selection: str = "frontal") -> Corpus:
         )
     grid = Grid(MODELS, {"emotion": EMOTIONS, "gaze": GAZES, "angle": cameras})
     notes += gaps(samples, grid, "model")
-    return NotedCorpus(
-        f"rafd/{selection}", tuple(samples), lambda s: read_picture(store, s.name), tuple(notes)
-    )
+    return Corpus(f"rafd/{selection}", tuple(samples), lambda s: read_picture(store, s.name), tuple(notes))
 
 
 def rafd_name(camera: str, model: int, group: str, gender: str, emotion: str, gaze: str) -> str:

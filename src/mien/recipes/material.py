@@ -86,7 +86,7 @@ def make_material(name: str, root: Path, cache: Path) -> Material:
         DataError: the corpus is not at `root`.
     """
     if name not in MATERIALS:
-        raise ConfigError(f"--corpus: expected one of {', '.join(MATERIALS)}, got {name!r}")
+        raise ConfigError(f"corpus: expected one of {', '.join(MATERIALS)}, got {name!r}")
     return MATERIALS[name](root, cache)
 
 
