@@ -76,7 +76,7 @@ def test_principal_components_are_the_same_from_rows_and_from_their_covariance(p
 
 def test_an_autoencoder_that_started_at_pca_stays_below_its_error(pictures, tmp_path):
     net = DenseAutoencoder((6,))
-    pretrain(net, pictures, PretrainOptions(epochs=5, batch=16, rate=0.003), tmp_path)
+    pretrain(net, pictures, PretrainOptions(epochs=20, batch=16, rate=0.001), tmp_path)
     flat = pictures.float().flatten(1)
     floor = (
         (principal(pictures, lambda x: x.flatten(1), 6).project(flat).clamp(0, 255) - flat).square().mean()

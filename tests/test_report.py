@@ -81,6 +81,9 @@ def test_the_report_holds_the_papers_ten_tables_and_our_figures(html, folder):
         assert f"{100 * figures['eight_way']['accuracy']:.2f}" in html
         assert f"{100 * figures['macro']['ours']['accuracy']:.2f}" in html
     assert "87.52" in html
+    pair = results["pairs"][0]
+    assert pair["variants"] == ["paper-raw", "paper-300"]
+    assert f"{-100 * pair['difference']:+.2f}<small>p {pair['p']:.2g}" in html
     error = results["variants"]["paper-300"]["reconstruction"]
     assert f"{error['autoencoder']:.2f}" in html
     assert "transposed" in html

@@ -99,7 +99,7 @@ def _variant(name: str, results: Mapping[str, Any], gallery: Gallery | None) -> 
     """Everything that the page shows of one variant."""
     figures = results["variants"][name]
     eight = figures["eight_way"]
-    pair = next((pair for pair in results.get("pairs", ()) if pair["second"] == name), None)
+    pair = next((pair for pair in results.get("pairs", ()) if pair["variants"][1] == name), None)
     return {
         "name": name,
         "joined": _joined(results["recipes"].get(name, "")),

@@ -76,7 +76,7 @@ def accuracy_plot(tables: Sequence[Mapping[str, Any]]) -> str:
     axes.axhline(50, color="black", lw=0.8, ls=":")
     axes.set_xticks(range(len(tables)), [table["emotion"] for table in tables], fontsize=8)
     axes.set_ylabel("accuracy, %; chance 50", fontsize=8)
-    axes.legend(fontsize=8, frameon=False, loc="lower left")
+    axes.legend(fontsize=8, frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     _plain(axes)
     return _svg(figure)
 

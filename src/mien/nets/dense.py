@@ -52,7 +52,8 @@ class DenseUnit(Unit):
     def start_at(self, mean: Tensor, axes: Tensor, least: Tensor) -> None:
         """Take PCA's solution as the first weights.
 
-        The biases keep every node of the code above zero, where a leaky ReLU is a straight line.
+        The biases keep every node of the code above zero, where a leaky ReLU is a straight line, with as
+        much again to spare for pictures that did not train.
 
         Args:
             mean: (inside,) of what the unit is fed with.
@@ -60,6 +61,7 @@ class DenseUnit(Unit):
             least: (P,) the least that each axis gives on the training pictures.
         """
         p = axes.shape[1]
+        least = 2 * least
         self.encoder.weight[:p] = axes.T
         self.encoder.bias[:p] = -least - mean @ axes
         self.decoder.weight.zero_()

@@ -224,6 +224,4 @@ def _pairs(
     tested = distinct_samples(drawn)
     right = {name: each[tested].argmax(1) == labels[tested] for name, each in scores.items()}
     first, *others = right
-    return [
-        {"first": first, "second": name, **to_record(compare(right[first], right[name]))} for name in others
-    ]
+    return [{"variants": [first, name], **to_record(compare(right[first], right[name]))} for name in others]
