@@ -351,5 +351,5 @@ def test_json_path_is_checked_first(tmp_path):
     model.touch()
     for path, said in ((tmp_path, "folder"), (tmp_path / "no" / "a.json", "not there"), (model, "input")):
         with pytest.raises(OutputError, match=said):
-            tables.check_json_path(path, [model, None])
-    tables.check_json_path(tmp_path / "a.json", [model, None])
+            tables.check_path(path, [model, None])
+    tables.check_path(tmp_path / "a.json", [model, None])

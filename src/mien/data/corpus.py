@@ -5,9 +5,11 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
 
 from mien.errors import DataError
 from mien.types import Image, Sample
@@ -24,6 +26,12 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+
+def draw(corpus: Corpus, n: int, *, seed: int = 0) -> Corpus:
+    """`n` samples drawn without replacement, in the corpus's order; all of them if `n` is more."""
+    order = np.random.default_rng(seed).permutation(len(corpus))  # a smaller n is part of a larger
+    return replace(corpus, samples=tuple(corpus.samples[i] for i in sorted(order[:n])))
 
 
 class Store(Protocol):

@@ -18,6 +18,8 @@ from mien.types import Sample
 
 GROUPS: Final = ("age", "gender", "race")
 _NAMES: Final = ("file", "image")  # of the column that names the picture
+#: Age groups as a spreadsheet writes them when it takes them for dates: some copies have these.
+_DATES: Final = {"03-Sep": "3-9", "Oct-19": "10-19"}
 _FOLDERS: Final = ("", "images/")  # where the pictures stand, beside the table
 
 
@@ -57,7 +59,7 @@ def _samples(store: Store, table: str, names: frozenset[str]) -> list[Sample]:
         )
         absent += not place
         if place:
-            tags = {group: row[group] for group in GROUPS}
+            tags = {group: _DATES.get(row[group], row[group]) for group in GROUPS}
             samples.append(Sample(name=place, tags=tags))
     if absent:
         raise DataError(

@@ -44,17 +44,35 @@ class Heading:
     split: str | None  # None where the corpus has none
     root: str
     crops: str = "as they are"  # or how faces were found
+    drawn: str = ""  # e.g. "1000 of 40000 pictures, seed 0"; empty: all
 
 
 def render(heading: Heading, verdict: Verdict, readings: Readings) -> str:
     """One table, lines of at most 80 columns, ending in a newline."""
     parts = [
-        _head(heading, verdict, readings),
+        head(heading, readings, verdict),
         _summary(verdict.scores, verdict.without_copies),
         _emotions(verdict.scores, verdict.without_copies),
         _matrix(verdict.scores),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+
+
+def head(heading: Heading, readings: Readings, verdict: Verdict | None = None) -> list[str]:
+    """Names of what was judged; long ones go on in the next line, so that none is cut."""
+    split = f", split {heading.split}" if heading.split else ""
+    rows = {
+        "model": f"{heading.model} (sha256 {heading.sha256[:16]})",
+        "data": f"{heading.data}{split}, crops {heading.crops}",
+        "root": _printable(heading.root),
+        "drawn": heading.drawn,
+        "protocol": verdict.protocol if verdict else "",
+        "scored": f"{verdict.scores.n if verdict else len(readings.samples)}",
+        "left out": f"{verdict.left_out} to which the protocol gives no label" if verdict else "",
+        "no face": f"{len(readings.faceless)} more, in which none was found" if readings.faceless else "",
+        "damaged": f"{len(readings.broken)} more, which could not be read" if readings.broken else "",
+    }
+    return [line for key, value in rows.items() if value for line in _wrap(key, value)]
 
 
 def render_trouble(readings: Readings) -> str:
@@ -79,6 +97,7 @@ def to_record(
         "split": heading.split,
         "root": _printable(heading.root),
         "crops": heading.crops,
+        "drawn": heading.drawn or None,
         "read": len(readings.samples),
         "unreadable": [
             {"name": _printable(name), "error": _printable(error)} for name, error in readings.broken
@@ -90,17 +109,17 @@ def to_record(
     }
 
 
-def check_json_path(path: Path, inputs: Sequence[Path | None]) -> None:
-    """Say before the work begins that the JSON cannot go to `path`.
+def check_path(path: Path, inputs: Sequence[Path | None], option: str = "--json") -> None:
+    """Say before the work begins that a result cannot go to `path`.
 
     Raises:
         OutputError: its folder is not there, it is a folder, or one of the inputs.
     """
     if path.is_dir() or not path.parent.is_dir():
         what = "is a folder" if path.is_dir() else f"lies in {path.parent}, which is not there"
-        raise OutputError(f"--json: expected a file in a folder that exists, {path} {what}; give another")
+        raise OutputError(f"{option}: expected a file in a folder that exists, {path} {what}; give another")
     if any(p is not None and p.exists() and path.exists() and p.samefile(path) for p in inputs):
-        raise OutputError(f"--json: expected a file of its own, {path} is an input; give another")
+        raise OutputError(f"{option}: expected a file of its own, {path} is an input; give another")
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
@@ -109,33 +128,25 @@ def write_json(path: Path, record: Mapping[str, Any]) -> None:
     Raises:
         OutputError: it cannot be written.
     """
+    write_text(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str, option: str = "--json") -> None:
+    """Write a text; it appears whole, and replaces what was there.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError as error:
         raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}); give another --json"
+            f"{path}: cannot be written ({error.strerror or error}); give another {option}"
         ) from error
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _head(heading: Heading, verdict: Verdict, readings: Readings) -> list[str]:
-    """Names of what was judged; long ones go on in the next line, so that none is cut."""
-    split = f", split {heading.split}" if heading.split else ""
-    rows = {
-        "model": f"{heading.model} (sha256 {heading.sha256[:16]})",
-        "data": f"{heading.data}{split}, crops {heading.crops}",
-        "root": _printable(heading.root),
-        "protocol": verdict.protocol,
-        "scored": f"{verdict.scores.n}",
-        "left out": f"{verdict.left_out} to which the protocol gives no label",
-        "no face": f"{len(readings.faceless)} more, in which none was found" if readings.faceless else "",
-        "damaged": f"{len(readings.broken)} more, which could not be read" if readings.broken else "",
-    }
-    return [line for key, value in rows.items() if value for line in _wrap(key, value)]
 
 
 def _summary(scores: Scores, rest: Scores | None) -> list[str]:
