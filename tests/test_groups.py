@@ -1,0 +1,422 @@
+"""Groups beside each other: against naive counting, a naive bootstrap, and from the command line."""
+
+import csv
+import json
+import sys
+import xml.etree.ElementTree as ET
+from itertools import combinations
+from math import sqrt
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from mien.card import ModelCard
+from mien.cli.evaluate import evaluate
+from mien.data.corpus import Corpus, draw
+from mien.data.fairface import fairface
+from mien.data.toy import ToySettings, write_toy
+from mien.errors import ConfigError, MissingExtra, OutputError
+from mien.evaluate.gaps import GapSettings, find_gaps
+from mien.evaluate.group_plot import check_plot, plot_groups
+from mien.evaluate.group_tables import render_groups, to_record
+from mien.evaluate.groups import GroupSettings, compare_groups, group_settings, parse_attributes
+from mien.evaluate.judge import Readings
+from mien.evaluate.metrics import wilson
+from mien.labels import EMOTIONS
+from mien.types import Predictions, Sample
+
+app = typer.Typer()
+app.command()(evaluate)
+
+AGES = ("0-2", "3-9", "10-19", "more than 70")
+
+
+def run(*args):
+    """The command's result; an error of ours is raised, as `mien.cli.main` would show it."""
+    result = CliRunner().invoke(app, [str(a) for a in args])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def drawn(tags, *, faceless=0, labelled=False, seed=3, persons=None):
+    """Random readings of samples with these tags, the last `faceless` of them without a face."""
+    rng = np.random.default_rng(seed)
+    n = len(tags) - faceless
+    truth = rng.integers(0, 8, len(tags))
+    votes = [tuple(int(k == t) for k in range(8)) if labelled else () for t in truth]
+    person = persons or [None] * len(tags)
+    samples = tuple(
+        Sample(f"{i}.png", votes=v, tags=t, person=p)
+        for i, (v, t, p) in enumerate(zip(votes, tags, person, strict=True))
+    )
+    probabilities = rng.dirichlet(np.full(8, 0.3), n).astype(np.float32)
+    read = Predictions(tuple(s.name for s in samples[:n]), probabilities)
+    readings = Readings(samples[:n], read, (b"",) * n, (), tuple(s.name for s in samples[n:]))
+    return Corpus("drawn", samples, lambda _: None), readings
+
+
+def some_tags(n=300, seed=1):
+    rng = np.random.default_rng(seed)
+    return [{"age": AGES[rng.integers(4)], "gender": "MF"[rng.integers(2)]} for _ in range(n)]
+
+
+def row(table, name):
+    (found,) = [r for r in table.rows if r.name == name]
+    return found
+
+
+def test_every_figure_is_what_counting_one_by_one_gives():
+    tags = some_tags()
+    corpus, readings = drawn(tags, faceless=20, labelled=True)
+    report = compare_groups(corpus, readings, ("age",), protocols=["argmax"], detected=True)
+    (table,) = report.tables
+    assert table.groups == AGES  # in the order of the years, not of the letters
+    probabilities = readings.predictions.probabilities
+    for g, age in enumerate(table.groups):
+        mine = [i for i in range(280) if tags[i]["age"] == age]
+        reads = [EMOTIONS[probabilities[i].argmax()] for i in mine]
+        sure = np.array([probabilities[i].max() for i in mine], float)
+        for emotion in EMOTIONS:
+            cells = row(table, emotion).groups
+            assert (cells.n[g], cells.value[g]) == (
+                len(mine),
+                pytest.approx(reads.count(emotion) / len(mine)),
+            )
+            assert (cells.low[g], cells.high[g]) == pytest.approx(wilson(reads.count(emotion), len(mine)))
+            right = [
+                r == emotion
+                for i, r in zip(mine, reads, strict=True)
+                if corpus.samples[i].votes[EMOTIONS.index(emotion)]
+            ]
+            recall = row(table, f"recall {emotion}").groups
+            assert (recall.n[g], recall.value[g]) == (len(right), pytest.approx(np.mean(right)))
+        assert row(table, "unsure").groups.value[g] == pytest.approx((sure < 0.5).mean())
+        confidence = row(table, "confidence").groups
+        assert confidence.value[g] == pytest.approx(sure.mean())
+        half = 1.959964 * sure.std(ddof=1) / sqrt(len(sure))
+        assert confidence.high[g] - confidence.low[g] == pytest.approx(2 * half, rel=1e-5)
+        looked = [t["age"] for t in tags].count(age)
+        found = row(table, "face found").groups
+        assert (found.n[g], found.value[g]) == (looked, pytest.approx(len(mine) / looked))
+    assert row(table, "face found").overall.value[0] == pytest.approx(280 / 300)
+
+
+def test_the_largest_gap_is_between_the_highest_and_the_lowest():
+    corpus, readings = drawn(some_tags())
+    (table,) = compare_groups(corpus, readings, ("age",)).tables
+    for one in table.rows:
+        if one.gap:
+            assert one.gap.difference == pytest.approx(one.groups.value.max() - one.groups.value.min())
+            assert one.gap.high == table.groups[one.groups.value.argmax()]
+            assert one.gap.low == table.groups[one.groups.value.argmin()]
+            assert one.gap.interval_95[0] < one.gap.difference < one.gap.interval_95[1]
+    assert table.comparisons == 6 * 10  # pairs of four groups, ten measures
+
+
+def naive(codes, values, groups, *, draws, seed):
+    """Of shares alone: the largest t of each draw and the observed t of each pair, picture by picture."""
+    rng = np.random.default_rng(seed)
+
+    def centre(rows, m):
+        seen = [v for v in rows[:, m] if not np.isnan(v)]
+        return (sum(seen) + 1) / (len(seen) + 2), len(seen) + 2
+
+    whole = [values[codes == g] for g in range(groups)]
+    pairs = [(i, j, m) for i, j in combinations(range(groups), 2) for m in range(values.shape[1])]
+    at = {(g, m): centre(whole[g], m) for g in range(groups) for m in range(values.shape[1])}
+    error = {(i, j, m): sqrt(sum(c * (1 - c) / n for c, n in (at[i, m], at[j, m]))) for i, j, m in pairs}
+    most = []
+    for _ in range(draws):
+        again = [rows[rng.integers(len(rows), size=len(rows))] for rows in whole]
+        new = {(g, m): centre(again[g], m)[0] for g in range(groups) for m in range(values.shape[1])}
+        most.append(
+            max(abs(new[i, m] - at[i, m][0] - new[j, m] + at[j, m][0]) / error[i, j, m] for i, j, m in pairs)
+        )
+    return np.array(most), {p: (at[p[0], p[2]][0] - at[p[1], p[2]][0], error[p]) for p in pairs}
+
+
+def test_interval_and_p_are_those_of_a_naive_bootstrap():
+    rng = np.random.default_rng(8)
+    codes = np.repeat([0, 1, 2], [40, 60, 90])
+    values = (rng.random((190, 3)) < np.array([0.2, 0.3, 0.5])[codes][:, None]).astype(float)
+    values[rng.random(190) < 0.3, 1] = np.nan
+    names = ["a", "b", "c"]
+    gaps, comparisons = find_gaps(
+        codes, values, shares=np.ones(3, bool), groups=names, settings=GapSettings(20, draws=4000)
+    )
+    most, observed = naive(codes, values, 3, draws=800, seed=5)
+    assert comparisons == 9
+    for m, gap in enumerate(gaps):
+        i, j = sorted((names.index(gap.high), names.index(gap.low)))
+        between, error = (abs(v) for v in observed[i, j, m])
+        half = np.quantile(most, 0.95) * error
+        assert gap.interval_95 == pytest.approx((between - half, between + half), abs=0.02)
+        assert gap.p == pytest.approx((most >= between / error).mean(), abs=0.03)
+
+
+def test_two_groups_and_one_measure_give_the_interval_of_agresti_and_caffo():
+    values = np.repeat([1.0, 0, 1, 0], [120, 280, 200, 200])[:, None]
+    codes = np.repeat([0, 1], 400)
+    (gap,), one = find_gaps(
+        codes, values, shares=np.array([True]), groups=["x", "y"], settings=GapSettings(draws=20_000)
+    )
+    a, b = 121 / 402, 201 / 402
+    half = 1.96 * sqrt(a * (1 - a) / 402 + b * (1 - b) / 402)
+    assert (one, gap.high, gap.difference) == (1, "y", pytest.approx(0.2))
+    assert gap.interval_95 == pytest.approx((b - a - half, b - a + half), abs=0.003)
+    assert gap.p == pytest.approx(1 / 20_001)
+
+
+def test_groups_that_do_not_differ_are_seldom_found_to():
+    """Five groups, nine measures, some rare: 5 % of tables may show a gap, not 5 % of 90 comparisons."""
+    rng = np.random.default_rng(1)
+    codes = np.repeat(np.arange(5), [40, 60, 100, 200, 400])
+    found = 0
+    for k in range(100):
+        read = rng.choice(8, p=[0.45, 0.35, 0.05, 0.05, 0.04, 0.03, 0.02, 0.01], size=800)
+        values = np.column_stack([read[:, None] == np.arange(8), rng.beta(6, 3, 800)])
+        settings = GapSettings(draws=300, seed=k)
+        gaps, _ = find_gaps(codes, values, shares=np.arange(9) < 8, groups=list("abcde"), settings=settings)
+        found += any(gap is not None and gap.p <= 0.05 for gap in gaps)
+    assert found <= 11
+
+
+def test_small_groups_are_shown_and_not_compared():
+    tags = [{"g": "big"}] * 100 + [{"g": "also"}] * 100 + [{"g": "tiny"}] * 5
+    corpus, readings = drawn(tags)
+    report = compare_groups(corpus, readings, ("g",))
+    (table,) = report.tables
+    assert table.comparisons == 10
+    assert all({r.gap.high, r.gap.low} == {"big", "also"} for r in table.rows if r.gap)
+    (line,) = [
+        line for line in render_groups(report).splitlines() if line.startswith("tiny") and "5*" in line
+    ][:1]
+    assert line.split()[1] == "5*"
+
+
+def test_one_picture_a_group():
+    corpus, readings = drawn([{"g": name} for name in "abc"])
+    report = compare_groups(corpus, readings, ("g",))
+    (table,) = report.tables
+    assert table.comparisons == 0
+    assert all(r.gap is None for r in table.rows)
+    assert np.isnan(row(table, "confidence").groups.low).all()  # one number has no spread
+    assert "(-)" in render_groups(report)
+    json.dumps(to_record(report), allow_nan=False)
+
+
+def test_a_group_without_a_face_has_no_rates_but_a_detection_rate():
+    corpus, readings = drawn([{"g": "a"}] * 40 + [{"g": "b"}] * 3, faceless=3)
+    report = compare_groups(corpus, readings, ("g",), detected=True)
+    (table,) = report.tables
+    assert np.isnan(row(table, "neutral").groups.value[1])
+    assert row(table, "face found").groups.value.tolist() == [1, 0]
+    record = to_record(report)["by"]["g"]["rows"]["neutral"]["groups"]["b"]
+    assert record == {"n": 0, "value": None, "interval_95": [None, None]}
+    plot_groups(report)
+
+
+def test_pictures_without_the_tag_are_left_out_and_counted():
+    corpus, readings = drawn([{"g": "a"}] * 30 + [{}] * 4 + [{"g": ""}] * 2 + [{"g": "b"}] * 30)
+    report = compare_groups(corpus, readings, ("g",))
+    (table,) = report.tables
+    assert (table.groups, table.untagged) == (("a", "b"), 6)
+    assert row(table, "neutral").overall.n.tolist() == [60]
+    assert "by g; 6 pictures without it are left out" in render_groups(report)
+
+
+def test_all_the_same_is_no_gap():
+    values = np.ones((80, 2))
+    gaps, _ = find_gaps(
+        np.repeat([0, 1], 40),
+        values,
+        shares=np.array([True, False]),
+        groups=["a", "b"],
+        settings=GapSettings(),
+    )
+    assert gaps == [None, None]
+
+
+def test_crossed_attributes():
+    corpus, readings = drawn(some_tags())
+    (table,) = compare_groups(corpus, readings, parse_attributes("age+gender", corpus.samples)).tables
+    assert table.groups == tuple(f"{age} + {g}" for age in AGES for g in "FM")
+    assert sum(row(table, "neutral").groups.n) == 300
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("race", "tags out of age, gender, got 'race'"),
+        ("age,", "got ''"),
+        ("age+x", "got 'x'"),
+        ("", "got ''"),
+    ],
+)
+def test_unknown_tags_list_those_there_are(text, said):
+    with pytest.raises(ConfigError, match=said):
+        parse_attributes(text, [Sample("a", tags={"age": "1", "gender": "F"})])
+
+
+def test_a_tag_named_twice_is_one():
+    assert parse_attributes("b, a,b", [Sample("x", tags={"a": "1", "b": "2"})]) == ("b", "a")
+
+
+def test_no_tags_at_all():
+    with pytest.raises(ConfigError, match="samples carry tags, got 'age' and none do"):
+        parse_attributes("age", [Sample("a")])
+
+
+def test_the_cards_own_threshold_is_taken():
+    assert group_settings(ModelCard("m")).below == 0.5
+    own = group_settings(SimpleNamespace(uncertain=0.62))
+    assert (own.below, own.below_from) == (0.62, "the model card")
+    corpus, readings = drawn([{"g": "a"}] * 50)
+    text = render_groups(
+        compare_groups(corpus, readings, ("g",), settings=GroupSettings(0.62, "the model card"))
+    )
+    assert "confidence under 0.62 (the model card)" in text.replace("\n", " ")
+
+
+def test_the_text_says_what_it_cannot_show():
+    corpus, readings = drawn(some_tags(), labelled=True, persons=["one"] * 300)
+    bare, full = (
+        render_groups(compare_groups(corpus, readings, ("age", "gender"), protocols=p)).replace("\n", " ")
+        for p in ([], ["majority", "argmax"])
+    )
+    assert "Without labels nobody knows which readings are right" in bare
+    assert "Recall compares pictures that were given the same label" in full
+    assert "recall fear (majority)" in full
+    for text in (bare, full):
+        assert "--detect gives it" in text
+        assert "Several pictures show one person" in text
+
+
+def test_a_draw_is_part_of_a_larger_and_keeps_the_order():
+    corpus, _ = drawn([{}] * 50)
+    few, more = (draw(corpus, n).samples for n in (10, 30))
+    assert {s.name for s in few} < {s.name for s in more}
+    assert [int(s.name[:-4]) for s in few] == sorted(int(s.name[:-4]) for s in few)
+    assert draw(corpus, 99).samples == corpus.samples
+    assert draw(corpus, 10, seed=1).samples != few
+
+
+def test_the_picture_is_the_same_each_time_and_has_a_plot_a_measure():
+    corpus, readings = drawn(some_tags(), faceless=9)
+    report = compare_groups(corpus, readings, ("gender",), detected=True)
+    text = plot_groups(report)
+    assert text == plot_groups(report)
+    axes = [e for e in ET.fromstring(text).iter() if e.get("id", "").startswith("axes_")]  # noqa: S314 - our own
+    assert len(axes) == 12  # eleven measures, two rows of six
+
+
+def test_a_picture_wants_matplotlib_and_svg(monkeypatch, tmp_path):
+    with pytest.raises(OutputError, match=r"ends in .svg, got .*a.png"):
+        check_plot(tmp_path / "a.png")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingExtra, match="report"):
+        check_plot(tmp_path / "a.svg")
+
+
+def make_fairface(root, pictures):
+    """FairFace as a folder: a table and these pictures, ages as a spreadsheet spoils them."""
+    (root / "images").mkdir(parents=True)
+    ages, races = ("03-Sep", "Oct-19", "0-2"), ("Black", "Southeast Asian")
+    with (root / "legend.csv").open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["image", "age", "gender", "race"])
+        for i, pixels in enumerate(pictures):
+            Image.fromarray(pixels).save(root / "images" / f"{i}.png")
+            out.writerow([f"{i}.png", ages[i % 3], ("Male", "Female")[i % 2], races[i % 2]])
+    return root
+
+
+@pytest.fixture
+def faces(tmp_path):
+    pictures = np.random.default_rng(2).integers(0, 256, (90, 48, 48), np.uint8)
+    return make_fairface(tmp_path / "fairface", pictures)
+
+
+def test_ages_that_became_dates_are_ages_again(faces):
+    assert {s.tags["age"] for s in fairface(faces).samples} == {"0-2", "3-9", "10-19"}
+
+
+def test_command_without_labels_prints_a_table_an_attribute(faces, tiny_model, tmp_path):
+    out, plot = tmp_path / "g.json", tmp_path / "g.svg"
+    args = ("--model", tiny_model, "--data", "fairface", "--root", faces, "--crops")
+    result = run(*args, "--by", "age,gender,race", "--json", out, "--plot", plot)
+    assert result.exit_code == 0
+    heads = [line for line in result.stdout.splitlines() if line.startswith("by ")]
+    assert heads == ["by age", "by gender", "by race"]
+    assert "accuracy" not in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    record = json.loads(out.read_text())
+    assert record["protocols"] == {}
+    assert list(record["groups"]["by"]) == ["age", "gender", "race"]
+    neutral = record["groups"]["by"]["gender"]["rows"]["neutral"]
+    assert neutral["all"]["n"] == 90
+    assert sum(g["n"] for g in neutral["groups"].values()) == 90
+    assert "face found" not in record["groups"]["by"]["gender"]["rows"]
+    ET.fromstring(plot.read_text())  # noqa: S314 - our own
+
+
+def test_command_on_a_part(faces, tiny_model):
+    args = ("--model", tiny_model, "--data", "fairface", "--root", faces, "--crops", "--by", "gender")
+    text = run(*args, "--limit", 20).stdout
+    assert "drawn     20 of 90 pictures, seed 0" in text
+    assert "scored    20\n" in text
+    assert run(*args, "--limit", 20).stdout == text
+    assert "drawn" not in run(*args, "--limit", 90).stdout
+
+
+def test_command_with_the_detector_counts_pictures_without_a_face(one_face, no_face, tiny_model, tmp_path):
+    root = make_fairface(tmp_path / "f", [one_face, no_face, one_face, one_face])
+    out = tmp_path / "g.json"
+    result = run("--model", tiny_model, "--data", "fairface", "--root", root, "--by", "gender", "--json", out)
+    assert result.exit_code == 0
+    found = json.loads(out.read_text())["groups"]["by"]["gender"]["rows"]["face found"]["groups"]
+    assert {name: (g["n"], g["value"]) for name, g in found.items()} == {"Male": (2, 1.0), "Female": (2, 0.5)}
+
+
+def test_command_with_labels_adds_recall_to_the_verdict(tiny_model, tmp_path):
+    write_toy(tmp_path / "toy", ToySettings(models=4, cameras=1, gazes=1, size=48))
+    result = run("--model", tiny_model, "--data", "toy", "--root", tmp_path / "toy", "--by", "gender,group")
+    assert result.stdout.count("protocol  ") == 1
+    assert "recall contempt" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_damaged_pictures_are_in_no_group(faces, tiny_model):
+    (faces / "images" / "0.png").write_bytes(b"no picture")
+    result = run("--model", tiny_model, "--data", "fairface", "--root", faces, "--crops", "--by", "race")
+    assert result.exit_code == 1
+    assert "damaged   1 more" in result.stdout
+    assert next(line for line in result.stdout.splitlines() if line.startswith("all ")).split()[1] == "89"
+
+
+@pytest.mark.parametrize(
+    ("args", "error", "said"),
+    [
+        ((), ConfigError, "no labels to score by: expected --by TAGS"),
+        (("--by", "age", "--protocol", "argmax"), ConfigError, "got --protocol argmax"),
+        (("--by", "height"), ConfigError, "tags out of age, gender, race, got 'height'"),
+        (("--plot", "a.svg"), ConfigError, "--plot: expected --by TAGS"),
+        (("--by", "age", "--plot", "a.png"), OutputError, "ends in .svg"),
+        (("--by", "age", "--plot", "nowhere/a.svg"), OutputError, "--plot: expected a file in a folder"),
+    ],
+)
+def test_what_is_asked_wrongly(faces, tiny_model, args, error, said):
+    with pytest.raises(error, match=said):
+        run("--model", tiny_model, "--data", "fairface", "--root", faces, "--crops", *args)
+
+
+def test_a_folder_has_no_tags(tiny_model, tmp_path):
+    (tmp_path / "f" / "happy").mkdir(parents=True)
+    Image.new("L", (48, 48)).save(tmp_path / "f" / "happy" / "a.png")
+    with pytest.raises(ConfigError, match="samples carry tags"):
+        run("--model", tiny_model, "--data", "folder", "--root", tmp_path / "f", "--by", "age")
