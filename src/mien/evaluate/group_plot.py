@@ -1,19 +1,21 @@
 """Groups as a picture: a panel an attribute, in it a small plot a measure, groups below each other.
 
-Every measure has its own scale, which begins at 0, so that a small difference looks small. Group and
-measure are read from their place, colour only repeats it. pyplot is not used.
+Every measure has its own scale, which begins at 0, so that a small difference looks small; of the pictures
+in which a face was found, those without are drawn. Group and measure are read from their place, colour only
+repeats it. pyplot is not used.
 """
 
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from mien.errors import MissingExtra, OutputError
-from mien.evaluate.groups import GroupReport, GroupTable, Row
+from mien.evaluate.groups import FOUND, GroupReport, GroupTable, Row
 from mien.output.colours import COLOURS
 
 if TYPE_CHECKING:
@@ -61,8 +63,8 @@ def _panel(panel: SubFigure, table: GroupTable, smallest: int) -> None:
             one.set_axis_off()
             continue
         _measure(one, table.rows[i], smallest)
-        names = ["all", *table.groups] if i % _ACROSS == 0 else []
-        one.set_yticks(range(len(table.groups) + 1), names or [""] * (len(table.groups) + 1), fontsize=7)
+        names = ("all", *table.groups) if i % _ACROSS == 0 else ()
+        one.set_yticks(range(len(names)), names, fontsize=7)
 
 
 def _measure(axes: Axes, row: Row, smallest: int) -> None:
@@ -72,6 +74,9 @@ def _measure(axes: Axes, row: Row, smallest: int) -> None:
     n, value, low, high = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("n", "value", "low", "high")
     )
+    title = row.name
+    if title == FOUND:
+        title, value, low, high = "no face found", 1 - value, 1 - high, 1 - low
     places = np.arange(len(value))
     axes.axvline(100 * value[0], color=_INK, lw=0.6, ls=":")
     axes.hlines(places, 100 * low, 100 * high, color=_INK, lw=1.2)
@@ -80,7 +85,7 @@ def _measure(axes: Axes, row: Row, smallest: int) -> None:
     axes.set_ylim(len(value) - 0.5, -0.5)
     top = np.nanmax(np.concatenate([[1e-3], value, high]))
     axes.set_xlim(0, 106 * top)
-    axes.set_title(f"{row.name}, %", fontsize=7.5)
+    axes.set_title(f"{title}, %", fontsize=7.5)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=7, length=2)
     axes.locator_params(axis="x", nbins=3)
@@ -95,10 +100,10 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _svg(figure: Figure) -> str:
-    """The same text for the same figure: no date, no random names."""
+    """The same text for the same figure: no date, no random names, and no indents, a tenth of it."""
     from matplotlib import rc_context
 
     out = io.StringIO()
     with rc_context({"svg.hashsalt": "mien", "svg.fonttype": "path"}):
         figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return out.getvalue()
+    return re.sub(r"\n +", "\n", out.getvalue())

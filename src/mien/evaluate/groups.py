@@ -28,6 +28,7 @@ from mien.labels import EMOTIONS
 from mien.types import Floats, Sample
 
 UNSURE: Final = 0.5  # confidence below which a reading counts as unsure, where the card has no own
+FOUND: Final = "face found"  # the measure of the detection rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,7 @@ def reading_measures(probabilities: Floats, below: float, faceless: int | None) 
     measures.append(Measure("confidence", _padded(confidence, more), share=False))
     if faceless is not None:
         found = np.arange(len(guess) + more) < len(guess)  # (P,)
-        measures.append(Measure("face found", found.astype(np.float64)))
+        measures.append(Measure(FOUND, found.astype(np.float64)))
     return measures
 
 
