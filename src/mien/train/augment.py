@@ -29,16 +29,25 @@ class AugmentOptions:
 
 
 def augment(images: Tensor, generator: torch.Generator, options: AugmentOptions) -> Tensor:
-    """(B, 1, H, W) float32 gray levels 0..255 to the same, each picture changed on its own."""
-    images = _warp(images, generator, options)
-    images = _blur(images, generator, options)
-    images = _light(images, generator, options)
-    return _erase(images, generator, options)
+    """(B, 1, H, W) float32 gray levels 0..255 to the same, each picture changed on its own.
+
+    In float32 also under autocast: the eight bits of bfloat16 would move pixels by a tenth of their size.
+    """
+    with torch.autocast(images.device.type, enabled=False):
+        images = _warp(images, generator, options)
+        images = _blur(images, generator, options)
+        images = _light(images, generator, options)
+        return _erase(images, generator, options)
+
+
+def _to(draw: Tensor, like: Tensor) -> Tensor:
+    """To the device of `like`, which need not have done its earlier work: a GPU is never waited for."""
+    return draw.to(like.device, non_blocking=True)
 
 
 def _uniform(n: int, reach: float, like: Tensor, generator: torch.Generator) -> Tensor:
     """(n,) draws in -reach..reach."""
-    return (torch.rand(n, generator=generator) * 2 - 1).mul_(reach).to(like.device)
+    return _to((torch.rand(n, generator=generator) * 2 - 1).mul_(reach), like)
 
 
 def _warp(images: Tensor, generator: torch.Generator, o: AugmentOptions) -> Tensor:
@@ -60,9 +69,10 @@ def _warp(images: Tensor, generator: torch.Generator, o: AugmentOptions) -> Tens
 
 def _blur(images: Tensor, generator: torch.Generator, o: AugmentOptions) -> Tensor:
     """Halve and double some pictures: what a small or soft face looks like."""
-    chosen = (torch.rand(images.shape[0], generator=generator) < o.blur).to(images.device)
-    if not chosen.any():
+    positions = (torch.rand(images.shape[0], generator=generator) < o.blur).nonzero()[:, 0]
+    if not len(positions):
         return images
+    chosen = _to(positions, images)
     size = images.shape[-2:]
     soft = F.interpolate(F.avg_pool2d(images[chosen], 2), size=size, mode="bilinear", align_corners=False)
     images = images.clone()
@@ -82,7 +92,7 @@ def _light(images: Tensor, generator: torch.Generator, o: AugmentOptions) -> Ten
 def _erase(images: Tensor, generator: torch.Generator, o: AugmentOptions) -> Tensor:
     """Replace a rectangle by the picture's own mean."""
     n, _, height, width = images.shape
-    draw = torch.rand(n, 5, generator=generator).to(images.device)
+    draw = _to(torch.rand(n, 5, generator=generator), images)
     area = draw[:, 0] * o.erase_area
     aspect = torch.exp((draw[:, 1] * 2 - 1) * math.log(3.0))
     h, w = torch.sqrt(area * aspect) * height, torch.sqrt(area / aspect) * width

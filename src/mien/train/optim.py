@@ -28,8 +28,11 @@ def cosine(step: int, steps: int, *, peak: float, warmup: int) -> float:
 
 
 def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean cross-entropy of (B, 8) logits against (B, 8) label distributions (arXiv:1608.01041, eq. 4)."""
-    return -(target * torch.log_softmax(logits, 1)).sum(1).mean()
+    """Mean cross-entropy of (B, 8) logits against (B, 8) label distributions (arXiv:1608.01041, eq. 4).
+
+    In float32 whatever the logits are in: autocast sees to that on a GPU, not on a CPU.
+    """
+    return -(target * torch.log_softmax(logits.float(), 1)).sum(1).mean()
 
 
 @torch.no_grad()
