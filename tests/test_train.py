@@ -247,3 +247,28 @@ def test_a_loss_that_breaks_in_the_middle_of_an_epoch_never_reaches_a_checkpoint
     saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     assert saved["epoch"] == 1
     assert all(torch.isfinite(value).all() for value in saved["net"].values() if value.is_floating_point())
+
+
+def test_a_gradient_that_breaks_at_the_last_step_never_reaches_a_checkpoint(tmp_path):
+    calls = []
+
+    def breaks(net, images, targets, generator):
+        calls.append(1)
+        loss = learn(net, images, targets, generator)
+        if len(calls) == 8:  # the root of nothing is nothing, and infinitely steep
+            loss = loss + torch.sqrt(next(net.parameters()).sum() * 0)
+        return loss
+
+    with pytest.raises(TrainingError, match=r"stem\.0\.weight became .* in epoch 2"):
+        train(tiny_net(), tiny_task(breaks), OPTIONS, tmp_path)
+    assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["epoch"] == 1
+
+
+def test_under_autocast_augmentation_and_loss_stay_in_float32():
+    images, target = torch.rand(16, 1, 48, 48) * 255, torch.softmax(torch.randn(16, 8), 1)
+    logits = torch.randn(16, 8)
+    plain = augment(images, torch.Generator().manual_seed(1), AugmentOptions())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(augment(images, torch.Generator().manual_seed(1), AugmentOptions()), plain)
+        rough = soft_cross_entropy(logits.bfloat16(), target)
+    assert rough == soft_cross_entropy(logits.bfloat16().float(), target)

@@ -174,6 +174,7 @@ def _epoch(state: State, task: Task, options: LoopOptions) -> float:
             f"expected at least one batch of {options.batch} pictures, got {len(task.images)} in all"
         )
     order = torch.randperm(len(task.images), generator=generator)[: count * options.batch]
+    order = order.to(task.images.device)
     torch.manual_seed(seed + (dist.rank() << 32))  # dropout
     if dist.rank():
         generator.manual_seed(seed + (dist.rank() << 32))  # the same order, augmented otherwise
@@ -188,6 +189,7 @@ def _epoch(state: State, task: Task, options: LoopOptions) -> float:
             _check(total, state.epoch)
     for net in (state.net, state.averaged):
         dist.average_buffers(net)
+        _check_weights(net, state.epoch)
     return dist.mean(total).item() / count
 
 
@@ -210,7 +212,6 @@ def _decay(decay: float, step: int) -> float:
 def _step(state: State, task: Task, draw: tuple[Tensor, torch.Generator], options: LoopOptions) -> Tensor:
     """Learn from a batch; gives its loss, a scalar on the device."""
     batch, generator = draw
-    batch = batch.to(task.images.device)
     images = task.images[batch].float()  # (B, 1, H, W)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=options.precision == "bfloat16"):
         loss = task.loss(state.net, images, task.targets[batch], generator)
@@ -226,7 +227,18 @@ def _step(state: State, task: Task, draw: tuple[Tensor, torch.Generator], option
 def _check(total: Tensor, epoch: int) -> None:
     """Stop before weights that a broken loss has moved can reach a checkpoint."""
     if not torch.isfinite(total):
-        raise TrainingError(
-            f"the loss became {total.item()} in epoch {epoch + 1}; the last whole epoch is in the run's "
-            "checkpoint; lower the learning rate and start again"
-        )
+        raise _broken(f"the loss became {total.item()}", epoch)
+
+
+def _check_weights(net: nn.Module, epoch: int) -> None:
+    """A sound loss can have a broken gradient, which the next loss would tell an epoch too late."""
+    for name, values in net.state_dict().items():
+        if not torch.isfinite(values).all():
+            raise _broken(f"{name} became infinite or no number", epoch)
+
+
+def _broken(what: str, epoch: int) -> TrainingError:
+    return TrainingError(
+        f"{what} in epoch {epoch + 1}; the last whole epoch is in the run's checkpoint; lower the learning "
+        "rate and start again"
+    )
