@@ -10,7 +10,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the learning half is not installed: pip install 'mien[train]'")
 
+from typer.testing import CliRunner  # noqa: E402
+
+from mien.cli import app  # noqa: E402
+from mien.data.toy import ToySettings, write_toy  # noqa: E402
 from mien.errors import ConfigError  # noqa: E402
+from mien.recipes import CONFIG  # noqa: E402
 from mien.train import dist  # noqa: E402
 from mien.train.loop import CHECKPOINT, LOG, LoopOptions, Task, train  # noqa: E402
 from mien.train.optim import soft_cross_entropy  # noqa: E402
@@ -43,9 +48,13 @@ def main(run, epochs):
         train(net(), task(), options(int(epochs)), Path(run), say)
 
 
-def start(run, epochs, processes=2):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", str(processes), __file__, str(run), str(epochs)]
+def start(run, epochs):
+    return torchrun(__file__, run, epochs)
+
+
+def torchrun(*what):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += map(str, what)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
 
@@ -100,6 +109,31 @@ def test_a_process_that_fails_brings_all_down_with_its_reason(tmp_path):
     assert "expected a checkpoint" in done.stderr
 
 
+def test_the_command_runs_under_torchrun_and_one_process_takes_over(tmp_path):
+    write_toy(tmp_path / "toy", ToySettings(models=10, cameras=1, gazes=1))
+    command = ["train", "paper-300-small", "--data", "toy", "--root", tmp_path / "toy"]
+    command += ["--out", tmp_path / "run", "--epochs", "2"]
+    done = torchrun("-m", "mien", *command)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("stage whole  epoch 2") == done.stdout.count("done: ") == 1
+    lines = (tmp_path / "run" / "whole" / LOG).read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    again = CliRunner().invoke(app, [str(word) for word in command])
+    assert again.exit_code == 0
+    assert "epoch" not in again.output, "nothing is left to do"
+
+
+def test_who_waits_for_a_process_that_is_gone_says_so(tmp_path):
+    """The first finds a run with other settings in the folder; the other waits for it in vain."""
+    (tmp_path / CONFIG).write_text('name = "other"\n')
+    done = torchrun(
+        "-m", "mien", "train", "paper-raw", "--data", "toy", "--root", tmp_path, "--out", tmp_path
+    )
+    assert done.returncode != 0
+    assert "holds a run with other settings" in done.stderr
+    assert "gloo" not in done.stderr
+
+
 def test_a_batch_that_cannot_be_divided_is_refused(monkeypatch):
     monkeypatch.setattr(dist, "size", lambda: 3)
     with pytest.raises(ConfigError, match="multiple of the 3 processes, got 16"):
@@ -109,6 +143,12 @@ def test_a_batch_that_cannot_be_divided_is_refused(monkeypatch):
 def test_alone_nothing_is_shared():
     assert torch.equal(dist.share(torch.arange(4)), torch.arange(4))
     assert (dist.rank(), dist.size()) == (0, 1)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu"])
+def test_a_device_that_is_not_there_is_named(device):
+    with pytest.raises(ConfigError, match=f"got '{device}'"), dist.joined(device):
+        pass
 
 
 if __name__ == "__main__":

@@ -15,28 +15,49 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
 
 import torch
 from torch import Tensor, distributed, nn
 
-from mien.errors import ConfigError
+from mien.errors import ConfigError, TrainingError
+
+#: The others wait this long while the first decodes a corpus or judges; a process that dies ends all at once.
+_PATIENCE: Final = timedelta(hours=2)
 
 
 @contextmanager
 def joined(device: str) -> Iterator[str]:
-    """Be one of `torchrun`'s processes; gives the device of this one (`cuda` becomes `cuda:LOCAL_RANK`)."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield device
-        return
+    """Be one of `torchrun`'s processes; gives the device of this one (`cuda` becomes `cuda:LOCAL_RANK`).
+
+    Raises:
+        ConfigError: the device is not there.
+    """
+    many = int(os.environ.get("WORLD_SIZE", "1")) > 1
     on_gpu = device.startswith("cuda")
-    if on_gpu:
+    if many and on_gpu:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
+    _check(device)
+    if many and on_gpu:
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if on_gpu else "gloo")
-    try:
-        yield device
-    finally:
+    if many:
+        distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+    yield device
+    # Not after an error: to leave takes all processes, and the others wait for this one elsewhere. It dies,
+    # and torchrun ends them.
+    if many:
         distributed.destroy_process_group()
+
+
+def _check(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        raise ConfigError(
+            f"device: expected cpu, or a GPU that is there for each process, got {device!r} "
+            f"({str(error).splitlines()[0]}); give another --device, or start fewer processes"
+        ) from error
 
 
 def rank() -> int:
@@ -52,7 +73,8 @@ def size() -> int:
 def wait() -> None:
     """Go on when all processes have come here."""
     if size() > 1:
-        distributed.barrier()
+        with _all_there():
+            distributed.barrier()
 
 
 @contextmanager
@@ -94,8 +116,9 @@ def average_buffers(net: nn.Module) -> None:
 def agree(net: nn.Module) -> None:
     """Give every process the first one's weights."""
     if size() > 1:
-        for tensor in net.state_dict().values():
-            distributed.broadcast(tensor, 0)
+        with _all_there():
+            for tensor in net.state_dict().values():
+                distributed.broadcast(tensor, 0)
 
 
 def mean(value: Tensor) -> Tensor:
@@ -110,8 +133,20 @@ def _average(tensors: list[Tensor]) -> None:
     if not tensors:
         return
     flat = torch.cat([tensor.flatten() for tensor in tensors])
-    distributed.all_reduce(flat)
+    with _all_there():
+        distributed.all_reduce(flat)
     flat /= size()
     parts = torch.split(flat, [tensor.numel() for tensor in tensors])
     for tensor, part in zip(tensors, parts, strict=True):
         tensor.copy_(part.view_as(tensor))
+
+
+@contextmanager
+def _all_there() -> Iterator[None]:
+    """Around a message among all: its error tells of a connection, and not why the other process ended."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise TrainingError(
+            f"process {rank()} of {size()}: another has ended, and its own message says why"
+        ) from error
