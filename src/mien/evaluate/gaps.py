@@ -2,8 +2,10 @@
 
 Interval and p of a gap hold for all pairs of groups and all measures of a table at once: the single-step
 max-t of Westfall and Young (Resampling-Based Multiple Testing, 1993, section 2.3), from a bootstrap that
-draws the pictures of each group anew. Shares take Agresti and Caffo's success and failure more a group
-(The American Statistician 54(4), 2000), so that an expression never read in a group has a width as well.
+draws the pictures of each group anew. Shares take Agresti and Caffo's success and failure more a group (The
+American Statistician 54(4), 2000), so that an expression never read in a group has a width as well. Each draw
+is divided by its own errors. Simulated where nothing differs, five groups of 40 to 400, nine measures: 3 % of
+tables then show a gap at 0.05, so this is on the safe side; by the errors of the whole it was 6 to 8 %.
 
 Legend: P pictures, G groups, M measures, B draws; a value is nan where it does not concern the picture.
 """
@@ -38,7 +40,7 @@ class GapSettings:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """The two groups that differ most in a figure; interval and p hold for the whole table at once."""
+    """Two groups that differ in a figure; interval and p hold for the whole table at once."""
 
     high: str
     low: str
@@ -47,10 +49,28 @@ class Gap:
     p: float  # adjusted; at least 1 / (draws + 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """The two pairs of groups that are worth naming in a figure; often they are the same."""
+
+    largest: Gap
+    clearest: Gap  # the largest t: where small groups differ most by chance, large ones may differ surely
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Figures:
+    """(G, M) figures of groups, and what the gaps between them are measured with."""
+
+    value: Values
+    centre: Values
+    variance: Values
+    fit: NDArray[np.bool_]  # whether a group has enough pictures
+
+
 def find_gaps(
     codes: Codes, values: Values, *, shares: Shares, groups: Sequence[str], settings: GapSettings
-) -> tuple[list[Gap | None], int]:
-    """The largest gap of each of the (P, M) measures, and how many comparisons their intervals allow for.
+) -> tuple[list[Gaps | None], int]:
+    """The gaps of each of the (P, M) measures, and how many comparisons their intervals allow for.
 
     Args:
         codes: (P,) group of each picture, in 0..G-1.
@@ -64,35 +84,45 @@ def find_gaps(
         pairs of groups over all measures.
     """
     n, total, squares = sums(codes, values, len(groups))  # (G, M) each
-    centre, variance = _centre(n, total, shares), variance_of(n, total, squares, shares)
-    fit: NDArray[np.bool_] = np.greater_equal(n, max(settings.smallest, 2))  # (G, M)
+    fit: NDArray[np.bool_] = np.greater_equal(n, max(settings.smallest, 2))
+    figures = _Figures(
+        total / np.maximum(n, 1), _centre(n, total, shares), variance_of(n, total, squares, shares), fit
+    )
     comparisons = sum(k * (k - 1) // 2 for k in fit.sum(axis=0).tolist())
     if not comparisons:
         return [None] * len(shares), 0
-    drawn = _draws(codes, values, shares, settings) - centre  # (B, G, M)
-    most = np.zeros(settings.draws)  # (B,) the largest t over all pairs and measures
-    for i, j in combinations(range(len(groups)), 2):
-        t = np.abs(drawn[:, i] - drawn[:, j]) / np.sqrt(variance[i] + variance[j])  # (B, M)
+    drawn, spread = _draws(codes, values, shares, settings)
+    most = _chance(drawn - figures.centre, spread, fit)
+    return [_gaps(figures, m, groups, most) for m in range(len(shares))], comparisons
+
+
+def _chance(drawn: Values, variance: Values, fit: NDArray[np.bool_]) -> Values:
+    """(B,) the largest t over all pairs and measures, from (B, G, M) deviations that chance made."""
+    most = np.zeros(len(drawn))
+    for i, j in combinations(range(len(fit)), 2):
+        t = np.abs(drawn[:, i] - drawn[:, j]) / np.sqrt(variance[:, i] + variance[:, j])  # (B, M)
         most = np.maximum(most, np.where(fit[i] & fit[j], t, 0).max(axis=1))
-    gaps: list[Gap | None] = []
-    for m in range(len(shares)):
-        where = np.flatnonzero(fit[:, m])
-        figures = total[where, m] / n[where, m]
-        if len(where) < 2 or figures.max() == figures.min():
-            gaps.append(None)
-            continue
-        i, j = where[figures.argmax()], where[figures.argmin()]
-        error = float(np.sqrt(variance[i, m] + variance[j, m]))
-        interval, p = _trust(float(centre[i, m] - centre[j, m]), error, most)
-        gaps.append(Gap(groups[i], groups[j], float(figures.max() - figures.min()), interval, p))
-    return gaps, comparisons
+    return most
 
 
-def _trust(between: float, error: float, most: Values) -> tuple[tuple[float, float], float]:
-    """Interval and p of a difference with its standard error, from the (B,) largest t of chance."""
-    half = float(np.quantile(most, _LEVEL)) * error
-    p = (1 + int((most >= abs(between) / error).sum())) / (len(most) + 1)
-    return (max(-1.0, between - half), min(1.0, between + half)), p
+def _gaps(figures: _Figures, m: int, groups: Sequence[str], most: Values) -> Gaps | None:
+    """The pair that is furthest apart in measure m, and the pair with the largest t."""
+    where = np.flatnonzero(figures.fit[:, m])
+    value, centre, variance = (a[where, m] for a in (figures.value, figures.centre, figures.variance))
+    if len(where) < 2 or value.max() == value.min():
+        return None
+    between = centre[:, None] - centre[None]  # (g, g) of the groups that are compared
+    error = np.sqrt(variance[:, None] + variance[None])
+    half = float(np.quantile(most, _LEVEL))
+
+    def gap(i: int, j: int) -> Gap:
+        low, high = between[i, j] - half * error[i, j], between[i, j] + half * error[i, j]
+        p = (1 + int((most >= abs(between[i, j]) / error[i, j]).sum())) / (len(most) + 1)
+        limits = max(-1.0, float(low)), min(1.0, float(high))
+        return Gap(groups[where[i]], groups[where[j]], float(value[i] - value[j]), limits, p)
+
+    surest = np.unravel_index(int((between / error).argmax()), between.shape)
+    return Gaps(gap(int(value.argmax()), int(value.argmin())), gap(int(surest[0]), int(surest[1])))
 
 
 def sums(codes: Codes, values: Values, groups: int) -> tuple[Values, Values, Values]:
@@ -116,19 +146,22 @@ def _centre(n: Values, total: Values, shares: Shares) -> Values:
     return (total + shares) / np.maximum(n + 2 * shares, 1)
 
 
-def _draws(codes: Codes, values: Values, shares: Shares, settings: GapSettings) -> Values:
-    """(B, G, M) centres when the pictures of each group are drawn anew; 0 of groups that are too small."""
+def _draws(codes: Codes, values: Values, shares: Shares, settings: GapSettings) -> tuple[Values, Values]:
+    """(B, G, M) centres and variances, the pictures of each group drawn anew; 0 and 1 of small groups."""
     rng = np.random.default_rng(settings.seed)
     sizes = np.bincount(codes)  # (G,)
     drawn = np.zeros((settings.draws, len(sizes), values.shape[1]))
+    spread = np.ones_like(drawn)
     for g in np.flatnonzero(sizes >= settings.smallest):
         mine = values[codes == g]  # (n, M)
         known, filled = (~np.isnan(mine)).astype(np.float64), np.nan_to_num(mine)
         step = max(1, _AT_ONCE // len(mine))
         for start in range(0, settings.draws, step):
             weights = _weights(len(mine), min(step, settings.draws - start), rng)  # (b, n)
-            drawn[start : start + step, g] = _centre(weights @ known, weights @ filled, shares)
-    return drawn
+            n, total, squares = (weights @ one for one in (known, filled, filled**2))  # (b, M)
+            drawn[start : start + step, g] = _centre(n, total, shares)
+            spread[start : start + step, g] = variance_of(n, total, squares, shares)
+    return drawn, spread
 
 
 def _weights(n: int, draws: int, rng: np.random.Generator) -> Values:

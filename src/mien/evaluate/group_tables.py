@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from textwrap import wrap
 from typing import Any, Final
 
 import numpy as np
 
+from mien.evaluate.gaps import Gap
 from mien.evaluate.groups import Cells, GroupReport, GroupTable, Row
 
 _NAME: Final = 20  # columns of a group's name
 _PAIR: Final = 30  # ... and of two names
+_CLEAR: Final = 0.05  # p up to which a gap is called clear
 
 _ANY: Final = (
     "Groups differ in more than one way: in age, in how and where they were photographed, in what they were "
@@ -43,7 +46,8 @@ def notes(report: GroupReport) -> list[str]:
         f"confidence under {settings.below:g} ({settings.below_from}).",
         f"Gaps: intervals and p hold for all comparisons of a table at once, every pair of groups in every "
         f"row (max-t over {gaps.draws} bootstrap draws of the pictures, seed {gaps.seed}); the tables are "
-        f"not corrected for each other. *: under {gaps.smallest} pictures, shown and not compared.",
+        f"not corrected for each other. Where the largest gap may be chance (p over {_CLEAR:g}) and another "
+        f"is not, the clearest stands below it. *: under {gaps.smallest} pictures, shown and not compared.",
     ]
     if not report.detected:
         lines.append("Pictures were taken as faces, so that there is no detection rate: --detect gives it.")
@@ -111,16 +115,24 @@ def _named(name: str, text: str, width: int = _NAME) -> list[str]:
 def _gaps(table: GroupTable) -> list[str]:
     lines = [f"{'largest gap':<{_NAME}}{'groups':<{_PAIR}}{'points (95 %)':>21}{'p':>8}"]
     for row in table.rows:
-        gap = row.gap
-        if gap is None:
+        if row.gaps is None:
             lines += _named(row.name, "-")
             continue
-        low, high = (100 * limit for limit in gap.interval_95)
-        figures = f"{f'{100 * gap.difference:.1f} ({low:.1f} to {high:.1f})':>21}{_p(gap.p):>8}"
-        first, *more = _named(f"{gap.high} > {gap.low}", figures, _PAIR)
-        lines += _named(row.name, first)
-        lines += [f"{'':<{_NAME}}{line}" for line in more]
+        lines += _gap(row.name, row.gaps.largest)
+        if row.gaps.clearest.p <= _CLEAR < row.gaps.largest.p:
+            lines += _gap("  the clearest", row.gaps.clearest)
     return [*lines, f"({table.comparisons} comparisons)"]
+
+
+def _gap(name: str, gap: Gap) -> list[str]:
+    low, high = (_tenths(100 * limit) for limit in gap.interval_95)
+    figures = f"{f'{100 * gap.difference:.1f} ({low} to {high})':>21}{_p(gap.p):>8}"
+    first, *more = _named(f"{gap.high} > {gap.low}", figures, _PAIR)
+    return _named(name, first) + [f"{'':<{_NAME}}{line}" for line in more]
+
+
+def _tenths(value: float) -> str:
+    return f"{round(value, 1) + 0.0:.1f}"  # never -0.0
 
 
 def _cell(cells: Cells, g: int) -> str:
@@ -144,20 +156,17 @@ def _table_record(table: GroupTable) -> dict[str, Any]:
 
 
 def _row_record(row: Row, groups: Sequence[str]) -> dict[str, Any]:
-    gap = row.gap
+    gaps = row.gaps
     return {
         "all": _cell_record(row.overall, 0),
         "groups": {name: _cell_record(row.groups, g) for g, name in enumerate(groups)},
-        "largest_gap": None
-        if gap is None
-        else {
-            "high": gap.high,
-            "low": gap.low,
-            "difference": gap.difference,
-            "interval_95": list(gap.interval_95),
-            "p": gap.p,
-        },
+        "largest_gap": None if gaps is None else _gap_record(gaps.largest),
+        "clearest_gap": None if gaps is None else _gap_record(gaps.clearest),
     }
+
+
+def _gap_record(gap: Gap) -> dict[str, Any]:
+    return {**asdict(gap), "interval_95": list(gap.interval_95)}
 
 
 def _cell_record(cells: Cells, g: int) -> dict[str, Any]:

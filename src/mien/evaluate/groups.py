@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from mien.card import ModelCard
 from mien.data.corpus import Corpus
 from mien.errors import ConfigError
-from mien.evaluate.gaps import Codes, Gap, GapSettings, Shares, find_gaps, sums, variance_of
+from mien.evaluate.gaps import Codes, Gaps, GapSettings, Shares, find_gaps, sums, variance_of
 from mien.evaluate.judge import Readings
 from mien.evaluate.metrics import Z95, Values, wilson
 from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS
 from mien.labels import EMOTIONS
-from mien.types import Floats, Sample
+from mien.types import Sample
 
 UNSURE: Final = 0.5  # confidence below which a reading counts as unsure, where the card has no own
 FOUND: Final = "face found"  # the measure of the detection rate
@@ -67,7 +67,7 @@ class Row:
     share: bool
     groups: Cells  # (G,)
     overall: Cells  # (1,) all groups together
-    gap: Gap | None  # None: fewer than two groups that can be compared, or all the same
+    gaps: Gaps | None  # None: fewer than two groups that can be compared, or all the same
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,6 +123,7 @@ def compare_groups(
     *,
     protocols: Sequence[str] = (),
     detected: bool = False,
+    guess: NDArray[np.int64] | None = None,
     settings: GroupSettings = GroupSettings(),
 ) -> GroupReport:
     """Every measure by group.
@@ -133,15 +134,18 @@ def compare_groups(
         attributes: from `parse_attributes`.
         protocols: names in `PROTOCOLS` under which recall is counted; none where there are no labels.
         detected: whether faces were looked for.
+        guess: (N,) emotions shown, where a policy chose them; None: the likeliest.
         settings: thresholds and seed.
     """
     by_name = {sample.name: sample for sample in corpus.samples}
     samples = (*readings.samples, *(by_name[name] for name in readings.faceless))  # (P,)
     probabilities = readings.predictions.probabilities
-    measures = [
-        *reading_measures(probabilities, settings.below, len(readings.faceless) if detected else None),
-        *(m for name in protocols for m in recall_measures(readings, name, named=len(protocols) > 1)),
-    ]
+    read = probabilities.argmax(axis=1) if guess is None else guess  # (N,)
+    confidence = probabilities[np.arange(len(read)), read].astype(np.float64)  # (N,)
+    faceless = len(readings.faceless)
+    measures = reading_measures(read, confidence, below=settings.below, faceless=faceless, found=detected)
+    for name in protocols:
+        measures += recall_measures(readings, read, name, named=len(protocols) > 1)
     persons = [s.person for s in samples if s.person is not None]
     return GroupReport(
         tables=tuple(group_table(samples, attribute, measures, settings) for attribute in attributes),
@@ -152,36 +156,35 @@ def compare_groups(
     )
 
 
-def reading_measures(probabilities: Floats, below: float, faceless: int | None) -> list[Measure]:
+def reading_measures(
+    read: NDArray[np.int64], confidence: Values, *, below: float, faceless: int, found: bool
+) -> list[Measure]:
     """What needs no labels: each expression, unsure, confidence, and whether a face was found.
 
     Args:
-        probabilities: (N, K) of the pictures with a face.
+        read: (N,) emotions, of the pictures with a face.
+        confidence: (N,) their probabilities.
         below: the confidence under which a reading is unsure.
-        faceless: how many pictures without a face follow them; None: none was looked for.
+        faceless: how many pictures without a face follow them.
+        found: whether faces were looked for, so that a detection rate is to be had.
     """
-    guess = probabilities.argmax(axis=1)  # (N,)
-    confidence = probabilities.max(axis=1).astype(np.float64)  # (N,)
-    more = faceless or 0
-    measures = [Measure(e, _padded(guess == k, more)) for k, e in enumerate(EMOTIONS)]
-    measures.append(Measure("unsure", _padded(confidence < below, more)))
-    measures.append(Measure("confidence", _padded(confidence, more), share=False))
-    if faceless is not None:
-        found = np.arange(len(guess) + more) < len(guess)  # (P,)
-        measures.append(Measure(FOUND, found.astype(np.float64)))
+    measures = [Measure(e, _padded(read == k, faceless)) for k, e in enumerate(EMOTIONS)]
+    measures.append(Measure("unsure", _padded(confidence < below, faceless)))
+    measures.append(Measure("confidence", _padded(confidence, faceless), share=False))
+    if found:
+        measures.append(Measure(FOUND, np.repeat([1.0, 0.0], [len(read), faceless])))
     return measures
 
 
-def recall_measures(readings: Readings, protocol: str, *, named: bool = False) -> list[Measure]:
+def recall_measures(
+    readings: Readings, read: NDArray[np.int64], protocol: str, *, named: bool = False
+) -> list[Measure]:
     """Of the pictures of an emotion, whether each is read as it; a measure an emotion that is there."""
     truth = PROTOCOLS[protocol](readings.samples)  # (N,)
-    guess = readings.predictions.probabilities.argmax(axis=1)  # (N,)
-    end = f" ({protocol})" if named else ""
-    right = (guess == truth).astype(np.float64)
+    right = (read == truth).astype(np.float64)
+    end, faceless = f" ({protocol})" if named else "", len(readings.faceless)
     return [
-        Measure(
-            f"recall {EMOTIONS[k]}{end}", _padded(np.where(truth == k, right, np.nan), len(readings.faceless))
-        )
+        Measure(f"recall {EMOTIONS[k]}{end}", _padded(np.where(truth == k, right, np.nan), faceless))
         for k in np.unique(truth[truth != LEFT_OUT])
     ]
 
