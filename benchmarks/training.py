@@ -4,14 +4,15 @@
 
 The step is the loop's own (`train.loop`): pictures taken from the data set, augmented, forward, backward, the
 gradient cut, the optimizer, the averaged weights. It is timed in turn with a float32 matrix product on the
-same threads (`--rounds` times, the median of the rounds' ratios is shown), for each memory layout, plain and
-through `torch.compile`. Operations are those that the step needs: every layer of weights three times
-(forward, gradient of its input, gradient of its weights), the first layer twice.
+same threads (`--rounds` times, the best of three each; the median of the rounds' ratios is shown), for each
+memory layout, plain ("no") and in modes of `torch.compile`. Operations are those that the step needs: every
+layer of weights three times (forward, gradient of its input, gradient of its weights), the first layer twice.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import statistics
 import time
@@ -43,7 +44,7 @@ class Case:
 
     net: str
     layout: str
-    compiled: bool
+    mode: str  # of torch.compile, or "no"
 
 
 def main() -> None:
@@ -54,13 +55,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64, 128])
-    parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument(
+        "--modes", nargs="+", default=["no", "default"], help="no, default, max-autotune, ..."
+    )
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     names = [*(f"PaperCNN({width})" for width in given.widths), "Compact()"]
-    kinds = [False] if given.no_compile else [False, True]
-    cases = [Case(name, layout, compiled) for name in names for layout in LAYOUTS for compiled in kinds]
+    cases = [Case(name, layout, mode) for name in names for layout in LAYOUTS for mode in given.modes]
     rows = []
     print("| network | layout | compiled | step ms | GFLOP a step | share of GEMM | augment | data |")
     print("|---|---|---|---|---|---|---|---|")
@@ -68,7 +70,7 @@ def main() -> None:
         rows.append(measure(case, given.rounds))
         row = rows[-1]
         print(
-            f"| {case.net} | {case.layout} | {'yes' if case.compiled else 'no'} | {row['ms']:.0f} "
+            f"| {case.net} | {case.layout} | {case.mode} | {row['ms']:.0f} "
             f"| {row['gflop']:.1f} | {row['share']:.0%} | {row['augment']:.1%} | {row['data']:.1%} |",
             flush=True,
         )
@@ -85,12 +87,12 @@ def measure(case: Case, rounds: int) -> dict[str, object]:
     net = eval(case.net, {"PaperCNN": PaperCNN, "Compact": Compact})  # noqa: S307  a name of our own
     gflop = BATCH * 2 * step_multiply_adds(net) / 1e9
     net = net.to(memory_format=LAYOUTS[case.layout])
-    run = make_step(net, case.compiled)
+    run = make_step(net, case.mode)
     a, b = torch.randn(GEMM, GEMM), torch.randn(GEMM, GEMM)
     parts = part_times()
     pairs = []
     for _ in range(rounds):
-        gemm = 2 * GEMM**3 / seconds(lambda: a @ b) / 1e9
+        gemm = 2 * GEMM**3 / seconds(lambda: a @ b, 3) / 1e9
         step = seconds(run, 3)
         pairs.append((gemm, step))
     share = statistics.median(gflop / step / gemm for gemm, step in pairs)
@@ -98,7 +100,7 @@ def measure(case: Case, rounds: int) -> dict[str, object]:
     return {
         "net": case.net,
         "layout": case.layout,
-        "compiled": case.compiled,
+        "compiled": case.mode,
         "ms": 1e3 * step,
         "gflop": gflop,
         "gemm": statistics.median(gemm for gemm, _ in pairs),
@@ -118,13 +120,13 @@ def step_multiply_adds(net: torch.nn.Module) -> int:
     return 3 * total - seen[0]
 
 
-def make_step(net: torch.nn.Module, compiled: bool) -> Callable[[], None]:
+def make_step(net: torch.nn.Module, mode: str) -> Callable[[], None]:
     """A step of the paper's recipe on pictures of noise."""
     recipe = PaperRecipe()
     options = replace(recipe.loop, batch=BATCH)
     optimizer = make_sgd(net, weight_decay=options.weight_decay, momentum=options.momentum)
-    averaged = Compact() if isinstance(net, Compact) else PaperCNN(net.layers[0][0].out_channels)
-    state = State(torch.compile(net) if compiled else net, averaged, optimizer)
+    averaged = copy.deepcopy(net).requires_grad_(False)
+    state = State(net if mode == "no" else torch.compile(net, mode=mode), averaged, optimizer)
     task = Task(
         torch.randint(0, 256, (PICTURES, 1, 48, 48), dtype=torch.uint8),
         torch.eye(8)[torch.randint(0, 8, (PICTURES,))],
