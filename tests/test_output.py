@@ -16,7 +16,8 @@ def make_face(seed, track=None):
     draw = np.random.default_rng(seed)
     shares = draw.dirichlet(np.ones(8)).astype(np.float32)
     box = tuple(float(np.float32(v)) for v in draw.uniform(0, 500, 4))
-    return Face(box, draw.uniform(0, 500, (5, 2)).astype(np.float32), 0.9, track, shares)
+    points = draw.uniform(0, 500, (5, 2)).astype(np.float32)
+    return Face(box, points, 0.9, track, shares, set=("anger", "fear"), uncertain=bool(seed % 2))
 
 
 FRAME = Frame("clips/a, b.mp4", 7, 7 * 1001 / 30000, (make_face(1, track=2), make_face(2, track=1)))
@@ -39,7 +40,7 @@ def read_back(path):
 def test_the_columns_are_the_promised_ones():
     assert ", ".join(COLUMNS) == (
         "source, frame, time, face, track, success, x, y, width, height, score, emotion, confidence, "
-        "neutral, happiness, surprise, sadness, anger, disgust, fear, contempt"
+        "neutral, happiness, surprise, sadness, anger, disgust, fear, contempt, set, uncertain"
     )
 
 
@@ -67,6 +68,10 @@ def test_what_is_read_back_is_what_was_written_to_the_last_bit(tmp_path, suffix)
         assert [np.float32(row[k]) for k in ("x", "y", "width", "height")] == list(face.box)
         assert row["emotion"] == face.emotion
         assert abs(sum(float(row[name]) for name in EMOTIONS) - 1) < 1e-6
+    assert [int(row["uncertain"]) for row in got[:2]] == [1, 0]
+    assert got[0]["set"] == ("anger fear" if suffix == ".csv" else ["anger", "fear"])
+    assert got[2]["set"] is None
+    assert got[2]["uncertain"] is None
     assert got[2]["time"] is None
     assert got[2]["emotion"] is None
     assert list(got[0]) == list(COLUMNS)

@@ -9,13 +9,35 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from math import isfinite
 from typing import Any, Final
 
-from mien.errors import ModelError
+from mien.errors import ConfigError, ModelError
 from mien.labels import EMOTIONS
 
 CARD_KEY: Final = "mien.card"
 CARD_VERSION: Final = 1
+ACCURATE: Final = "accurate"  # the policy that every network has: the likeliest emotion
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How probabilities become one emotion shown and a set of those that it may be (`run.decide`).
+
+    >>> Policy(set_from=0.25).offsets
+    (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    """
+
+    offsets: tuple[float, ...] = (0.0,) * len(EMOTIONS)  # added to the log probabilities before the choice
+    set_from: float | None = None  # an emotion of this share or more is in the set; None: no sets are known
+
+    def __post_init__(self) -> None:
+        if len(self.offsets) != len(EMOTIONS) or not all(map(isfinite, self.offsets)):
+            raise ModelError(
+                f"model card: expected {len(EMOTIONS)} finite offsets of a policy, got {self.offsets}"
+            )
+        if self.set_from is not None and not 0 <= self.set_from <= 1:
+            raise ModelError(f"model card: expected set_from in [0, 1], got {self.set_from}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +54,9 @@ class ModelCard:
     colour: str = "gray"  # "gray" or "rgb"
     template: tuple[tuple[float, float], ...] = ()  # (5, 2) landmarks in units of the side, see `align`
     temperature: float = 1.0  # logits are divided by it before the softmax
+    policies: Mapping[str, Policy] = field(default_factory=lambda: {ACCURATE: Policy()})
+    uncertain: float | None = None  # a reading of less confidence is uncertain; None: not known
+    calibration: Mapping[str, Any] = field(default_factory=dict)  # what fitted these three, and figures
     parameters: int = 0  # number of weights
     multiply_adds: int = 0  # for one face
     data: tuple[str, ...] = ()  # what it was trained on, with its licence
@@ -55,9 +80,27 @@ class ModelCard:
                 f"model card: expected size >= 1 and temperature > 0, got {self.size} and {self.temperature}"
             )
 
-    def to_json(self) -> str:
+        if ACCURATE not in self.policies:
+            raise ModelError(f"model card: expected a policy {ACCURATE!r}, got {', '.join(self.policies)}")
+        if self.uncertain is not None and not 0 < self.uncertain <= 1:
+            raise ModelError(f"model card: expected uncertain in (0, 1], got {self.uncertain}")
+
+    def policy(self, name: str) -> Policy:
+        """A policy by name.
+
+        Raises:
+            ConfigError: the network has none of that name; the message lists those it has.
+        """
+        if name not in self.policies:
+            raise ConfigError(
+                f"--policy: expected one of {', '.join(self.policies)} of the network {self.name!r}, "
+                f"got {name!r}; `mien calibrate` fits more"
+            )
+        return self.policies[name]
+
+    def to_json(self, *, indent: int | None = None) -> str:
         """The card as JSON, keys in the order of the fields."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        return json.dumps(asdict(self), ensure_ascii=False, indent=indent)
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
@@ -72,11 +115,17 @@ class ModelCard:
             for key in ("labels", "data", "limits"):
                 if key in known:
                     known[key] = tuple(known[key])
+            if "policies" in known:
+                known["policies"] = {name: _policy(one) for name, one in known["policies"].items()}
             if "template" in known:
                 known["template"] = tuple((float(x), float(y)) for x, y in known["template"])
             return cls(**known)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ModelError(
                 f"expected a model card (JSON under {CARD_KEY!r}), could not read it: {error}; "
                 "export the model again with `mien export`"
             ) from error
+
+
+def _policy(raw: Mapping[str, Any]) -> Policy:
+    return Policy(tuple(map(float, raw["offsets"])), raw["set_from"])

@@ -38,6 +38,9 @@ class Face:
     score: float  # detection score in [0, 1]
     track: int | None = None  # the same number for the same face through a clip; None in a photo
     probabilities: Floats | None = None  # (8,) in the order of EMOTIONS, sum 1; None: not classified
+    shown: int | None = None  # index of the emotion that the policy chose; None: the likeliest
+    set: tuple[str, ...] | None = None  # emotions it may be, likeliest first; None: the network knows no sets
+    uncertain: bool | None = None  # confidence below the card's threshold; None: the card has none
 
     def __post_init__(self) -> None:
         check_shape("Face.landmarks", self.landmarks, (5, 2))
@@ -46,13 +49,17 @@ class Face:
 
     @property
     def emotion(self) -> str | None:
-        """The expression with the highest probability."""
-        return None if self.probabilities is None else EMOTIONS[int(self.probabilities.argmax())]
+        """The expression that the policy chose; without one, that with the highest probability."""
+        return None if self.probabilities is None else EMOTIONS[self._index(self.probabilities)]
 
     @property
     def confidence(self) -> float | None:
         """The probability of `emotion`."""
-        return None if self.probabilities is None else float(self.probabilities.max())
+        p = self.probabilities
+        return None if p is None else float(p[self._index(p)])
+
+    def _index(self, probabilities: Floats) -> int:
+        return int(probabilities.argmax()) if self.shown is None else self.shown
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -29,13 +29,20 @@ class Job:
     max_faces: int | None = None  # a picture
     every: int = 1  # of a clip, each so-manieth frame ...
     fps: float | None = None  # ... or so many a second
+    policy: str = "accurate"  # how probabilities become the emotion shown
     threads: int = 0  # that decode a clip; 0: one a core, 1 in a worker that has one core
 
     def open(self) -> Analyzer:
         """Load the networks; one thread, so that workers do not crowd each other."""
         from mien.run.analyzer import load
 
-        return load(self.model, crops=self.crops, min_face=self.min_face, max_faces=self.max_faces)
+        return load(
+            self.model,
+            policy=self.policy,
+            crops=self.crops,
+            min_face=self.min_face,
+            max_faces=self.max_faces,
+        )
 
 
 @dataclass(frozen=True, slots=True)

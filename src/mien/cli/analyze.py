@@ -61,6 +61,13 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     model: Annotated[
         Path | None, typer.Option(metavar="FILE", help="An ONNX file made by `mien export` (default: ours).")
     ] = None,
+    policy: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="accurate: show the likeliest emotion; balanced: find more of the rare ones.",
+        ),
+    ] = "accurate",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:
@@ -76,7 +83,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     if fps is not None and not 0 < fps < float("inf"):
         raise typer.BadParameter(f"--fps: expected frames a second above 0, got {fps:g}")
     tasks = _plan(sources, annotate, overwrite=overwrite)
-    job = Job(model, crops, min_face, max_faces, every, fps)
+    job = Job(model, crops, min_face, max_faces, every, fps, policy)
     worker = Worker(job)
     worker.load()  # before the output is opened: without networks there is none
     summary = _run(tasks, worker, output, workers=workers, overwrite=overwrite, quiet=quiet)

@@ -107,7 +107,15 @@ def _photo(entry: PageEntry) -> str:
 def _card(number: int, face: Face, picture: Image | None) -> str:
     thumb = "" if picture is None else _thumb(face, picture)
     head = f'<div class="head">{thumb}<h3>Face {number}: {describe_face(face)}</h3></div>'
-    return f"<div>{head}{_bars(face)}</div>"
+    return f"<div>{head}{_doubt(face)}{_bars(face)}</div>"
+
+
+def _doubt(face: Face) -> str:
+    """A line under an uncertain reading: what else it may be."""
+    if not face.uncertain:
+        return ""
+    others = [emotion for emotion in face.set or () if emotion != face.emotion]
+    return f'<p class="soft">Uncertain{": may be " + " or ".join(others) if others else ""}</p>'
 
 
 def _bars(face: Face) -> str:

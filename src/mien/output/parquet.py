@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 GROUP: Final = 50_000  # rows held before a row group is written: bounds the memory
-_TEXT, _WHOLE = ("source", "emotion"), ("frame", "face", "track", "success")
+_TEXT, _WHOLE = ("source", "emotion"), ("frame", "face", "track", "success", "uncertain")
 
 
 class ParquetFile:
@@ -51,5 +51,5 @@ def _schema() -> pa.Schema:
     import pyarrow as pa
 
     kinds = dict.fromkeys(_TEXT, pa.string()) | dict.fromkeys(_WHOLE, pa.int32())
-    kinds |= dict.fromkeys(SINGLE, pa.float32()) | {"time": pa.float64()}
+    kinds |= dict.fromkeys(SINGLE, pa.float32()) | {"time": pa.float64(), "set": pa.list_(pa.string())}
     return pa.schema([(name, kinds[name]) for name in COLUMNS])

@@ -8,13 +8,14 @@ from mien.labels import EMOTIONS
 from mien.types import Face, Frame
 
 #: A value of a cell: None is empty. Probabilities and boxes are the float32 values, held exactly.
-Cell = str | int | float | None
+Cell = str | int | float | tuple[str, ...] | None
 Row = dict[str, Cell]
 
 COLUMNS: Final = (
     "source", "frame", "time", "face", "track", "success",
     "x", "y", "width", "height", "score", "emotion", "confidence",
     *EMOTIONS,
+    "set", "uncertain",
 )  # fmt: skip
 
 
@@ -43,4 +44,5 @@ def _face_row(frame: Frame, number: int, face: Face) -> Row:
     if face.probabilities is not None:
         row.update(emotion=face.emotion, confidence=face.confidence)
         row.update(zip(EMOTIONS, face.probabilities.tolist(), strict=True))
+        row.update(set=face.set, uncertain=None if face.uncertain is None else int(face.uncertain))
     return row

@@ -17,7 +17,7 @@ SINGLE: Final = frozenset(("x", "y", "width", "height", "score", "confidence", *
 
 
 def write_csv(stream: TextIO, rows: Iterable[Row], *, header: bool) -> None:
-    """Rows as CSV (RFC 4180 with plain line ends); empty cells for what is not there."""
+    """Rows as CSV (RFC 4180 with plain line ends); empty cells for what is not there, blanks within a set."""
     writer = csv.writer(stream, lineterminator="\n")
     if header:
         writer.writerow(COLUMNS)
@@ -49,13 +49,17 @@ def _csv_cell(name: str, value: Cell) -> str:
         return ""
     if isinstance(value, str):
         return printable(value)
+    if isinstance(value, tuple):
+        return " ".join(value)
     return _shortest(value) if name in SINGLE else repr(value)
 
 
 def _json_cell(name: str, value: Cell) -> Cell:
     if isinstance(value, str):
         return printable(value)
-    return float(_shortest(value)) if name in SINGLE and value is not None else value
+    if value is None or isinstance(value, tuple):  # a tuple becomes a list
+        return value
+    return float(_shortest(value)) if name in SINGLE else value
 
 
 def _shortest(value: float) -> str:

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.align import TEMPLATE
-from mien.card import ModelCard
+from mien.card import ACCURATE, ModelCard, Policy
 from mien.errors import ConfigError, ImageError
 from mien.image import read_image
 from mien.labels import EMOTIONS
 from mien.preprocess import SMALLEST, crop, fit
 from mien.run.classify import Classifier
+from mien.run.decide import read_faces
 from mien.run.detect import Detector, DetectorOptions, YuNet
 from mien.run.track import Tracker
 from mien.run.video import Video
@@ -75,6 +76,7 @@ class Analyzer:
     video_detector: Detector | None = None  # a quicker one for clips; None: the same
     cut: Cut = cut_aligned
     max_faces: int | None = None  # the largest so many of a picture; None: all
+    policy: Policy | None = None  # how probabilities become an emotion; None: the card's `accurate`
 
     def image(self, source: str | os.PathLike[str] | bytes | NDArray[Any]) -> Frame:
         """The faces of one picture.
@@ -169,20 +171,19 @@ class Analyzer:
         ready = [fit(_checked(picture), card) for picture in crops]
         return self.classifier(np.stack(ready)) if ready else np.empty((0, len(EMOTIONS)), np.float32)
 
-    def _classified(self, pixels: Image, faces: Sequence[Face]) -> list[Face]:
+    def _classified(self, pixels: Image, faces: list[Face]) -> list[Face]:
         if not faces:
             return []
         card = self.classifier.card
         crops = np.stack([self.cut(pixels, face, card) for face in faces])  # (N, S, S) or (N, S, S, 3)
-        return [
-            replace(face, probabilities=row)
-            for face, row in zip(faces, self.classifier(crops), strict=True)  # (N, 8)
-        ]
+        policy = self.policy or card.policy(ACCURATE)
+        return read_faces(faces, self.classifier(crops), policy, card.uncertain)
 
 
 def load(
     model: str | os.PathLike[str] | None = None,
     *,
+    policy: str = ACCURATE,
     crops: bool = False,
     min_face: int | None = None,
     max_faces: int | None = None,
@@ -192,24 +193,28 @@ def load(
 
     Args:
         model: an ONNX file that `mien export` wrote; None: the shipped network.
+        policy: how probabilities become the emotion shown: "accurate", the likeliest, or "balanced", which
+            finds more of the rare emotions and is wrong more often. The probabilities stay the same.
         crops: pictures already are faces, so that nothing is to be detected.
         min_face: pixels; smaller faces are left out. None: the detector's own limit.
         max_faces: only the largest so many of each picture. None: all.
         threads: threads inside the networks; with several worker processes keep it at 1.
 
     Raises:
-        ConfigError: `min_face` or `max_faces` below 1.
+        ConfigError: `min_face` or `max_faces` below 1, or the network has no such policy.
         ModelError: no such file, not an ONNX network with its card, or a shipped file was altered.
     """
     if max_faces is not None and max_faces < 1:
         raise ConfigError(f"max_faces: expected at least 1 or None for all, got {max_faces}")
     classifier = Classifier.load(None if model is None else Path(model), threads=threads)
+    chosen = classifier.card.policy(policy)
     if crops:
-        return Analyzer(WholePicture(), classifier, cut=cut_whole, max_faces=max_faces)
+        return Analyzer(WholePicture(), classifier, cut=cut_whole, max_faces=max_faces, policy=chosen)
     photo, clip = DetectorOptions(), DetectorOptions.video()
     if min_face is not None:
         photo, clip = replace(photo, min_face=min_face), replace(clip, min_face=min_face)
-    return Analyzer(YuNet(photo, threads), classifier, YuNet(clip, threads), max_faces=max_faces)
+    detector, quick = YuNet(photo, threads), YuNet(clip, threads)
+    return Analyzer(detector, classifier, quick, max_faces=max_faces, policy=chosen)
 
 
 def _checked(picture: NDArray[Any]) -> Image:

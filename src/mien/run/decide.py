@@ -1,0 +1,83 @@
+"""From probabilities to what is shown: one emotion, the set of those it may be, and whether to trust it.
+
+A policy adds an offset to each log probability before the choice (logit adjustment, Menon et al.,
+arXiv:2007.07314), so that rare emotions can win; the shares that result decide the emotion and the set. The
+probabilities themselves stay as they are, and the confidence is the probability of the emotion shown.
+
+Legend: N faces, K = 8 emotions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.card import Policy
+from mien.labels import EMOTIONS
+from mien.types import Face, Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decisions:
+    """What N faces are said to show."""
+
+    shown: NDArray[np.int64]  # (N,) index into EMOTIONS
+    member: NDArray[np.bool_] | None  # (N, K) which emotions are in the set; None: the policy knows no sets
+    uncertain: NDArray[np.bool_] | None  # (N,) confidence below the threshold; None: there is no threshold
+
+
+def shares(probabilities: NDArray[np.floating[Any]], policy: Policy) -> NDArray[np.float64]:
+    """(N, K) probabilities weighed by the policy, rows sum to 1; without offsets as they were.
+
+    >>> shares(np.full((1, 8), 0.125), Policy()).tolist()
+    [[0.125, 0.125, 0.125, 0.125, 0.125, 0.125, 0.125, 0.125]]
+    """
+    weighed = probabilities.astype(np.float64) * np.exp(policy.offsets)  # (N, K)
+    result: NDArray[np.float64] = weighed / weighed.sum(axis=1, keepdims=True)
+    return result
+
+
+def decide(
+    probabilities: NDArray[np.floating[Any]], policy: Policy, uncertain: float | None = None
+) -> Decisions:
+    """What (N, K) probabilities say under a policy.
+
+    Args:
+        probabilities: rows sum to 1.
+        policy: of the model card.
+        uncertain: the confidence below which a reading is uncertain; None: not known.
+    """
+    weighed = shares(probabilities, policy)
+    shown = weighed.argmax(axis=1)  # (N,)
+    rows = np.arange(len(shown))
+    member = None
+    if policy.set_from is not None:
+        member = weighed >= policy.set_from
+        member[rows, shown] = True  # no set is empty: what is shown is in it
+    unsure = None if uncertain is None else probabilities[rows, shown] < uncertain
+    return Decisions(shown, member, unsure)
+
+
+def read_faces(
+    faces: list[Face], probabilities: Floats, policy: Policy, uncertain: float | None
+) -> list[Face]:
+    """The N faces with what their (N, K) probabilities say."""
+    said = decide(probabilities, policy, uncertain)
+    return [
+        replace(
+            face,
+            probabilities=row,
+            shown=int(said.shown[i]),
+            set=None if said.member is None else _names(row, said.member[i]),
+            uncertain=None if said.uncertain is None else bool(said.uncertain[i]),
+        )
+        for i, (face, row) in enumerate(zip(faces, probabilities, strict=True))
+    ]
+
+
+def _names(row: Floats, member: NDArray[np.bool_]) -> tuple[str, ...]:
+    """The emotions in the set, the likeliest first."""
+    return tuple(EMOTIONS[k] for k in np.argsort(-row, kind="stable") if member[k])
