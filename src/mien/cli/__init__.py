@@ -13,6 +13,8 @@ import typer
 
 from mien._version import __version__
 from mien.cli.analyze import analyze
+from mien.cli.calibrate import calibrate
+from mien.cli.card import card
 from mien.cli.console import say
 from mien.cli.data import app as data
 from mien.cli.evaluate import evaluate
@@ -31,6 +33,8 @@ app.command()(analyze)
 app.command()(train)
 app.command()(evaluate)
 app.command()(export)
+app.command()(calibrate)
+app.command()(card)
 app.command()(reproduce)
 app.add_typer(data, name="data")
 

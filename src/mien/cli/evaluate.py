@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from mien.data.corpus import Corpus
     from mien.data.readers import Reader
     from mien.evaluate.groups import GroupReport
-    from mien.evaluate.judge import Cut
-    from mien.run.classify import Classifier
 
 
 def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
@@ -38,6 +36,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its argum
             help=r"Find the largest face first, or pictures already are faces \[default: by corpus].",
         ),
     ] = None,
+    policy: Annotated[
+        str, typer.Option(help="How the emotion is chosen, of those on the model's card: accurate, balanced.")
+    ] = "accurate",
     by: Annotated[
         str | None,
         typer.Option(help="Compare groups by the corpus's tags: age,gender,race; race+gender crosses two."),
@@ -63,6 +64,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its argum
     from mien.data.corpus import draw
     from mien.data.readers import reader
     from mien.evaluate import group_tables, tables
+    from mien.evaluate.cut import make_cut
     from mien.evaluate.groups import compare_groups, group_settings
     from mien.evaluate.judge import judge, read_all, training_digests
     from mien.run.classify import Classifier
@@ -78,9 +80,10 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its argum
     total = len(corpus)
     corpus = corpus if limit is None else draw(corpus, limit)
     classifier = Classifier.load(model, threads=threads)
-    readings = read_all(corpus, classifier, _cut(classifier, detect, threads))
+    classifier.card.policy(policy)  # before the work: is there such a policy?
+    readings = read_all(corpus, classifier, make_cut(classifier.card, detect=detect, threads=threads))
     marks = None if training is None else training_digests(training)
-    verdicts = judge(readings, protocols, training=marks)
+    verdicts = judge(readings, protocols, training=marks, card=classifier.card, policy=policy)
     heading = tables.Heading(
         model=classifier.card.name,
         sha256=_sha256(model),
@@ -89,6 +92,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its argum
         root=str(root),
         crops="by the detector" if detect else "as they are",
         drawn=f"{len(corpus)} of {total} pictures, seed 0" if len(corpus) < total else "",
+        policy=policy,
     )
     typer.echo("\n".join(tables.render(heading, verdict, readings) for verdict in verdicts), nl=False)
     record = tables.to_record(heading, verdicts, readings, provenance())
@@ -178,27 +182,6 @@ def _corpora(data: str, found: Reader, root: Path, split: str | None) -> tuple[C
     except DataError as error:
         typer.echo(f"mien: note: no scores without training's copies: {error}", err=True)
         return corpus, None
-
-
-def _cut(classifier: Classifier, detect: bool, threads: int) -> Cut:
-    """How a picture becomes a crop: whole, or its largest face upright."""
-    import numpy as np
-
-    from mien.preprocess import crop, fit
-    from mien.run.detect import YuNet
-    from mien.types import Image
-
-    card = classifier.card
-    if not detect:
-        return lambda image: fit(image, card)
-    detector = YuNet(threads=threads)
-
-    def largest(image: Image) -> Image | None:
-        colour = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)  # (H, W, 3)
-        faces = detector.detect(colour)
-        return crop(image, faces[0].landmarks, card) if faces else None
-
-    return largest
 
 
 def _sha256(model: Path | None) -> str:

@@ -5,19 +5,22 @@ Legend: N pictures, S side of the model's input, K = 8 emotions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.card import ACCURATE, ModelCard
 from mien.data.audit import digest
 from mien.data.corpus import Corpus
 from mien.errors import DataError, ImageError
 from mien.evaluate import metrics
 from mien.evaluate.metrics import Counts, Values
+from mien.evaluate.policies import Figures, policy_figures
 from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS
+from mien.run.decide import decide
 from mien.types import Floats, Image, Predictions, Sample
 
 BATCH: Final = 256  # pictures held at a time, whatever the size of the corpus
@@ -68,6 +71,7 @@ class Verdict:
     left_out: int  # pictures that the protocol gives no label
     scores: Scores
     without_copies: Scores | None = None  # None: no training split at hand
+    policies: Mapping[str, Figures] = field(default_factory=dict)  # each that the card has, on all pictures
 
 
 def read_all(corpus: Corpus, classify: Classify, cut: Cut) -> Readings:
@@ -110,7 +114,12 @@ def training_digests(corpus: Corpus) -> frozenset[bytes]:
 
 
 def judge(
-    readings: Readings, protocols: Sequence[str], *, training: frozenset[bytes] | None = None
+    readings: Readings,
+    protocols: Sequence[str],
+    *,
+    training: frozenset[bytes] | None = None,
+    card: ModelCard | None = None,
+    policy: str = ACCURATE,
 ) -> list[Verdict]:
     """Score readings under each protocol.
 
@@ -118,17 +127,27 @@ def judge(
         readings: from `read_all`.
         protocols: names in `PROTOCOLS`.
         training: digests of the training split, for the scores without its copies; None: no such scores.
+        card: of the network, whose policies are compared; None: the likeliest emotion is what counts.
+        policy: which of the card's policies chooses the emotion that is scored.
 
     Raises:
+        ConfigError: the card has no such policy.
         DataError: a protocol labels none of the pictures.
     """
+    guess = readings.predictions.probabilities.argmax(axis=1)  # (N,)
+    if card is not None:
+        guess = decide(readings.predictions.probabilities, card.policy(policy)).shown
     fresh = None if training is None else np.array([d not in training for d in readings.digests])
-    return [_verdict(readings, name, fresh) for name in protocols]
+    return [_verdict(readings, name, fresh, guess, card) for name in protocols]
 
 
-def score(probabilities: Floats, truth: NDArray[np.int64]) -> Scores:
-    """The figures of (N, K) probabilities against (N,) labels in 0..7."""
-    counts = metrics.confusion(truth, probabilities.argmax(axis=1))
+def score(probabilities: Floats, truth: NDArray[np.int64], guess: NDArray[np.int64] | None = None) -> Scores:
+    """The figures of (N, K) probabilities against (N,) labels in 0..7.
+
+    `guess` (N,) are the emotions shown, where a policy chose them; None: the likeliest. ECE, Brier and NLL
+    are of the probabilities, whatever was chosen.
+    """
+    counts = metrics.confusion(truth, probabilities.argmax(axis=1) if guess is None else guess)
     return Scores(
         n=len(truth),
         counts=counts,
@@ -148,7 +167,13 @@ def score(probabilities: Floats, truth: NDArray[np.int64]) -> Scores:
     )
 
 
-def _verdict(readings: Readings, protocol: str, fresh: NDArray[np.bool_] | None) -> Verdict:
+def _verdict(
+    readings: Readings,
+    protocol: str,
+    fresh: NDArray[np.bool_] | None,
+    guess: NDArray[np.int64],
+    card: ModelCard | None,
+) -> Verdict:
     truth = PROTOCOLS[protocol](readings.samples)  # (N,)
     labelled = truth != LEFT_OUT
     if not labelled.any():
@@ -156,11 +181,21 @@ def _verdict(readings: Readings, protocol: str, fresh: NDArray[np.bool_] | None)
             f"protocol {protocol!r}: expected at least one picture with a label, "
             f"all {len(truth)} are left out; check the votes or take another --protocol"
         )
-    probabilities = readings.predictions.probabilities
-    whole = score(probabilities[labelled], truth[labelled])
+    p = readings.predictions.probabilities
+    whole = score(p[labelled], truth[labelled], guess[labelled])
     kept = None if fresh is None else labelled & fresh
-    rest = None if kept is None else score(probabilities[kept], truth[kept])
-    return Verdict(protocol, int((~labelled).sum()), whole, rest)
+    rest = None if kept is None else score(p[kept], truth[kept], guess[kept])
+    policies = {} if card is None else _policies(card, p, labelled, truth[labelled])
+    return Verdict(protocol, int((~labelled).sum()), whole, rest, policies)
+
+
+def _policies(
+    card: ModelCard, p: Floats, known: NDArray[np.bool_], truth: NDArray[np.int64]
+) -> dict[str, Figures]:
+    return {
+        name: policy_figures(decide(p, policy, card.uncertain), known, truth)
+        for name, policy in card.policies.items()
+    }
 
 
 def _crops(

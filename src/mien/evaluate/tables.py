@@ -15,9 +15,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from mien.card import ACCURATE
 from mien.errors import OutputError
 from mien.evaluate.judge import Readings, Scores, Verdict
 from mien.labels import EMOTIONS
+from mien.output.card import policy_lines
 
 #: The paper's accuracy one emotion against the rest at 50:50, per cent, mean of the ten folds of its
 #: Tables 3-10 on RaFD; its matrices are transposed, which leaves accuracy as it is.
@@ -45,6 +47,7 @@ class Heading:
     root: str
     crops: str = "as they are"  # or how faces were found
     drawn: str = ""  # e.g. "1000 of 40000 pictures, seed 0"; empty: all
+    policy: str = ACCURATE  # how the emotion that is scored was chosen
 
 
 def render(heading: Heading, verdict: Verdict, readings: Readings) -> str:
@@ -53,9 +56,10 @@ def render(heading: Heading, verdict: Verdict, readings: Readings) -> str:
         head(heading, readings, verdict),
         _summary(verdict.scores, verdict.without_copies),
         _emotions(verdict.scores, verdict.without_copies),
+        _policies(verdict),
         _matrix(verdict.scores),
     ]
-    return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 
 def head(heading: Heading, readings: Readings, verdict: Verdict | None = None) -> list[str]:
@@ -66,6 +70,7 @@ def head(heading: Heading, readings: Readings, verdict: Verdict | None = None) -
         "data": f"{heading.data}{split}, crops {heading.crops}",
         "root": _printable(heading.root),
         "drawn": heading.drawn,
+        "policy": heading.policy if heading.policy != ACCURATE else "",
         "protocol": verdict.protocol if verdict else "",
         "scored": f"{verdict.scores.n if verdict else len(readings.samples)}",
         "left out": f"{verdict.left_out} to which the protocol gives no label" if verdict else "",
@@ -98,6 +103,7 @@ def to_record(
         "root": _printable(heading.root),
         "crops": heading.crops,
         "drawn": heading.drawn or None,
+        "policy": heading.policy,
         "read": len(readings.samples),
         "unreadable": [
             {"name": _printable(name), "error": _printable(error)} for name, error in readings.broken
@@ -190,6 +196,12 @@ def _emotions(scores: Scores, rest: Scores | None) -> list[str]:
     return lines
 
 
+def _policies(verdict: Verdict) -> list[str]:
+    """The policies of the card beside each other, where it has several."""
+    n = dict(zip(EMOTIONS, verdict.scores.counts.sum(axis=1).tolist(), strict=True))
+    return policy_lines(_plain(dict(verdict.policies)), n) if len(verdict.policies) > 1 else []
+
+
 def _matrix(scores: Scores) -> list[str]:
     lines = [f"{'true, read':<11}" + "".join(f"{emotion[:7]:>8}" for emotion in EMOTIONS)]
     for emotion, row in zip(EMOTIONS, scores.counts, strict=True):
@@ -229,6 +241,7 @@ def _verdict_record(verdict: Verdict) -> dict[str, Any]:
         "left_out": verdict.left_out,
         "all": _plain(verdict.scores),
         "without_copies": None if verdict.without_copies is None else _plain(verdict.without_copies),
+        "policies": _plain(dict(verdict.policies)),
     }
 
 
@@ -240,6 +253,8 @@ def _plain(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, np.ndarray):
         return dict(zip(EMOTIONS, (_plain(v) for v in value.tolist()), strict=True))
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, tuple):
         return [_plain(v) for v in value]
     return None if isinstance(value, float) and np.isnan(value) else value

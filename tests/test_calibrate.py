@@ -1,0 +1,321 @@
+"""Calibration against naive oracles, on drawn logits whose truth is known, and as a command."""
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from PIL import Image
+
+from mien.card import ModelCard, Policy
+from mien.errors import ModelError
+from mien.evaluate import metrics
+from mien.evaluate.calibrate import (
+    Settings,
+    calibrate,
+    fit_set,
+    fit_strength,
+    fit_temperature,
+    fit_uncertain,
+    nll_at,
+    offsets_of,
+    quantile,
+    softmax,
+)
+from mien.evaluate.crossfit import crossfit, hold_out, risk_coverage_area
+from mien.labels import EMOTIONS
+from mien.run.classify import Classifier
+from mien.run.decide import decide
+from mien.run.rewrite import with_card
+from mien.run.session import open_session, read_card
+
+CLASS_SHARES = np.array([0.35, 0.25, 0.13, 0.12, 0.09, 0.02, 0.03, 0.01])
+
+
+def draw(n, *, seed=0, heat=1.0):
+    """Logits (n, 8) with labels drawn from softmax(logits / heat), so that `heat` is the true temperature."""
+    rng = np.random.default_rng(seed)
+    logits = np.log(CLASS_SHARES) + rng.normal(0, 2, (n, 8))
+    p = softmax(logits, 1.0)
+    truth = (rng.random((n, 1)) > p.cumsum(axis=1)).sum(axis=1).clip(0, 7)
+    return logits * heat, truth
+
+
+@pytest.mark.parametrize("heat", [0.3, 0.7, 1.0, 3.0])
+def test_the_temperature_that_was_put_in_is_found(heat):
+    logits, truth = draw(6000, heat=heat)
+    assert fit_temperature(logits, truth) == pytest.approx(heat, rel=0.06)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_temperature_has_no_more_nll_than_any_on_a_grid(seed):
+    logits, truth = draw(150, seed=seed, heat=0.5 + seed)
+    best = nll_at(logits, truth, fit_temperature(logits, truth))
+    assert best <= min(nll_at(logits, truth, t) for t in np.geomspace(0.05, 20, 800)) + 1e-9
+
+
+def test_the_temperature_does_not_see_constants_and_stays_finite():
+    logits, truth = draw(200)
+    shifted = logits + np.random.default_rng(1).normal(0, 50, (200, 1))
+    assert fit_temperature(shifted, truth) == pytest.approx(fit_temperature(logits, truth), rel=1e-4)
+    assert 0.04 < fit_temperature(np.eye(8) * 5, np.arange(8)) < 0.06  # all right: as sure as may be
+    assert 19 < fit_temperature(np.eye(8) * 5, (np.arange(8) + 1) % 8) < 21  # all wrong
+
+
+def test_nll_is_the_metric():
+    logits, truth = draw(100)
+    p = softmax(logits, 2.0).astype(np.float32)
+    assert nll_at(logits, truth, 2.0) == pytest.approx(metrics.nll(p, truth), rel=1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 8, 9, 10, 57, 200])
+@pytest.mark.parametrize("coverage", [0.5, 0.9, 0.95])
+def test_the_quantile_against_counting(n, coverage):
+    scores = np.random.default_rng(n).random(n)
+    got = quantile(scores, coverage)
+    enough = [s for s in scores if sum(scores <= s) >= (n + 1) * coverage - 1e-9]
+    assert got == (min(enough) if enough else math.inf)
+
+
+@pytest.mark.parametrize("offsets", [(0.0,) * 8, (0.0, 0.2, 0.5, 0.5, 0.7, 2.0, 1.4, 2.2)])
+@pytest.mark.parametrize("coverage", [0.8, 0.9])
+def test_sets_hold_the_label_as_often_as_asked_on_faces_not_seen(offsets, coverage):
+    held = []
+    for seed in range(60):  # (60, 400) new faces: a standard error of 0.2 % and of the fits 0.25 %
+        logits, truth = draw(800, seed=seed, heat=0.6)
+        p = softmax(logits, 1.0)  # not even calibrated: the coverage does not need it
+        threshold = fit_set(p[:400], truth[:400], Policy(offsets), coverage)
+        member = decide(p[400:], Policy(offsets, threshold)).member
+        held.append(member[np.arange(400), truth[400:]].mean())
+    assert np.mean(held) == pytest.approx(coverage, abs=0.01)
+
+
+def test_sets_of_too_few_faces_hold_everything():
+    logits, truth = draw(5)
+    p = softmax(logits)
+    threshold = fit_set(p, truth, Policy(), 0.9)
+    assert decide(p, Policy(set_from=threshold)).member.all()
+
+
+@pytest.mark.parametrize("right", [0.8, 0.9, 0.97])
+def test_the_certain_are_right_as_often_as_asked_on_faces_not_seen(right):
+    logits, truth = draw(40_000, seed=3)
+    p = softmax(logits)
+    threshold = fit_uncertain(p[:20_000], truth[:20_000], right)
+    sure = p[20_000:].max(axis=1) >= threshold
+    assert (p[20_000:].argmax(axis=1) == truth[20_000:])[sure].mean() == pytest.approx(right, abs=0.02)
+    fewer = fit_uncertain(p[:20_000], truth[:20_000], right - 0.05)
+    assert 0.5 <= fewer <= threshold <= 1
+
+
+def test_the_threshold_of_doubt_against_trying_all():
+    logits, truth = draw(300, seed=4)
+    p = softmax(logits)
+    top, wrong = p.max(axis=1), p.argmax(axis=1) != truth
+    fits = [t for t in top if wrong[top >= t].sum() + 1 <= 0.1 * ((top >= t).sum() + 1)]
+    assert fit_uncertain(p, truth, 0.9) == pytest.approx(max(0.5, min(fits, default=1.0)))
+    assert fit_uncertain(p, np.where(wrong, truth, (truth + 1) % 8), 0.9) == 1.0  # nearly all wrong
+
+
+def test_no_strength_is_the_likeliest():
+    assert offsets_of(CLASS_SHARES, 0.0) == (0.0,) * 8
+    full = np.array(offsets_of(CLASS_SHARES, 1.0))
+    np.testing.assert_allclose(np.exp(full) * CLASS_SHARES, CLASS_SHARES.max())
+    assert full.argmin() == CLASS_SHARES.argmax()
+
+
+def test_the_strength_is_the_least_that_reaches_the_floors():
+    logits, truth = draw(4000, seed=5)
+    p = softmax(logits)
+    prior, floors = p.mean(axis=0), {"contempt": 0.5, "fear": 0.55}
+
+    def reached(strength):
+        shown = decide(p, Policy(offsets_of(prior, strength))).shown
+        return all(
+            (shown[truth == EMOTIONS.index(e)] == EMOTIONS.index(e)).mean() >= f for e, f in floors.items()
+        )
+
+    got = fit_strength(p, truth, prior=prior, floors=floors)
+    assert 0 < got < 1
+    assert reached(got)
+    assert not any(reached(s) for s in np.arange(0, got - 1e-9, 0.02))
+    assert fit_strength(p, truth, prior=prior, floors={"fear": 1.01}) == 1.0
+    assert fit_strength(p, truth, prior=prior, floors={"fear": 0.0}) == 0.0
+    plain = truth != EMOTIONS.index("contempt")
+    assert fit_strength(p[plain], truth[plain], prior=prior, floors={"contempt": 0.9}) == 0.0  # none to find
+
+
+def test_the_area_against_naive():
+    rng = np.random.default_rng(6)
+    confidence, right = rng.random(50), rng.random(50) < 0.7
+    order = sorted(range(50), key=lambda i: -confidence[i])
+    naive = np.mean([np.mean([not right[i] for i in order[: k + 1]]) for k in range(50)])
+    assert risk_coverage_area(confidence, right) == pytest.approx(naive)
+
+
+def test_each_half_is_read_by_what_the_other_fits():
+    logits, truth = draw(201, seed=7)
+    seen = []
+
+    def fit(rows):
+        seen.append(set(rows.tolist()))
+        return calibrate(logits[rows], truth[rows], Settings())
+
+    order = np.random.default_rng(0).permutation(201)
+    cut = hold_out(logits, fit, order)
+    assert seen[0].isdisjoint(seen[1])
+    assert seen[0] | seen[1] == set(range(201))
+    assert set(np.flatnonzero(cut.first).tolist()) == seen[1]  # the first half is read by the first fit
+    for i in range(201):
+        one = cut.fits[0 if cut.first[i] else 1]
+        p = softmax(logits[i : i + 1], one.temperature)
+        np.testing.assert_allclose(cut.p[i], p[0])
+        for name, policy in one.policies.items():
+            said = decide(p, policy, one.uncertain)
+            assert cut.policies[name].shown[i] == said.shown[0]
+            assert np.array_equal(cut.policies[name].member[i], said.member[0])
+            assert cut.policies[name].uncertain[i] == said.uncertain[0]
+
+
+def test_figures_of_the_held_out_are_close_to_what_was_asked():
+    logits, truth = draw(4000, seed=8, heat=0.6)
+    truth[::50] = -1  # without a label
+
+    def fit(rows):
+        known = rows[truth[rows] >= 0]
+        return calibrate(logits[known], truth[known], Settings())
+
+    (found,) = crossfit(logits, fit, {"argmax": truth}, splits=5).values()
+    assert found["n"] == sum(found["n of"].values()) == 3920
+    assert found["temperature"]["mean"] == pytest.approx(0.6, rel=0.1)
+    assert found["ece"]["mean"] < 0.02 < found["ece before"]
+    assert found["nll"]["mean"] < found["nll before"]
+    for policy in ("accurate", "balanced"):
+        assert found["policies"][policy]["coverage"]["mean"] == pytest.approx(0.9, abs=0.01)
+    accurate = found["policies"]["accurate"]
+    assert accurate["accuracy"]["mean"] == pytest.approx(found["accuracy"])
+    assert accurate["right if certain"]["mean"] == pytest.approx(0.9, abs=0.01)
+    assert crossfit(logits, fit, {"argmax": truth}, splits=5) == {"argmax": found}  # the seed is all
+    json.dumps(found, allow_nan=False)
+
+
+def test_the_card_is_rewritten_and_nothing_else(tiny_model):
+    before = tiny_model.read_bytes()
+    card = ModelCard("other " * 50, temperature=0.5, uncertain=0.7)
+    after = with_card(before, card)
+    assert read_card(open_session(after)) == card
+    old, new = onnx.load_from_string(before), onnx.load_from_string(after)
+    assert [m.key for m in new.metadata_props] == ["mien.card"]
+    assert new.graph.SerializeToString() == old.graph.SerializeToString()
+    weights = [[numpy_helper.to_array(t).tobytes() for t in m.graph.initializer] for m in (old, new)]
+    assert weights[0] == weights[1]
+    del old.metadata_props[:], new.metadata_props[:]
+    assert old == new
+    assert with_card(after, read_card(open_session(before))) != after
+    assert with_card(with_card(before, card), card) == after
+
+
+def test_other_metadata_is_kept(tiny_model):
+    model = onnx.load(tiny_model)
+    for key in ("mien.card.note", "author"):
+        model.metadata_props.add(key=key, value="kept")
+    after = onnx.load_from_string(with_card(model.SerializeToString(), ModelCard("x")))
+    found = {m.key: m.value for m in after.metadata_props}
+    assert found["mien.card.note"] == found["author"] == "kept"
+    assert ModelCard.from_json(found["mien.card"]).name == "x"
+
+
+def test_what_is_no_onnx_file_is_refused(tiny_model):
+    whole = tiny_model.read_bytes()
+    for data in (whole[:-1], whole[:100], b"\xff" * 20, b"\x0b\x00"):
+        with pytest.raises(ModelError, match="expected an ONNX file"):
+            with_card(data, ModelCard("x"))
+
+
+@pytest.fixture
+def labelled(tmp_path, tiny_model):
+    """96 pictures of noise with a label that the tiny network gives to most, in folders."""
+    rng = np.random.default_rng(11)
+    root = tmp_path / "faces"
+    pictures = rng.integers(0, 256, (96, 48, 48), np.uint8)
+    guess = Classifier.load(tiny_model)(pictures).argmax(1)
+    for i, (pixels, k) in enumerate(zip(pictures, guess, strict=True)):
+        folder = root / EMOTIONS[k if i % 4 else (k + 1) % 8]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return root
+
+
+def test_the_command_writes_a_model_that_reads_with_it(mien, tiny_model, labelled, tmp_path):
+    out = tmp_path / "calibrated.onnx"
+    args = ("calibrate", tiny_model, "--data", "folder", "--root", labelled, "-o", out, "--splits", "3")
+    ran = mien(*args)
+    assert ran.code == 0, ran.err
+    assert b"calibrated on   96 faces" in ran.out
+    card = Classifier.load(out).card
+    assert card.temperature != 1
+    assert list(card.policies) == ["accurate", "balanced"]
+    assert 0.5 <= card.uncertain <= 1
+    assert list(card.calibration["held_out"]) == ["majority"]  # one label a picture: both are the same
+    assert mien(*args).code == 1  # it exists
+    first = out.read_bytes()
+    assert mien(*args, "--overwrite").code == 0
+    assert out.read_bytes() == first
+    again = tmp_path / "again.onnx"  # what the card said before makes no difference
+    assert mien(*(out if a is tiny_model else again if a is out else a for a in args)).code == 0
+    assert Classifier.load(again).card.temperature == pytest.approx(card.temperature, rel=1e-4)
+    ran = mien("evaluate", "--model", out, "--data", "folder", "--root", labelled, "--policy", "balanced")
+    assert ran.code == 0
+    assert b"policy    balanced" in ran.out
+    assert b"label in set" in ran.out
+    ran = mien("card", out)
+    assert b"calibrated on" in ran.out
+    assert max(map(len, ran.out.decode().splitlines())) <= 80
+    assert ModelCard.from_json(mien("card", out, "--json").out.decode()) == card
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--coverage", "1"], "--coverage: expected a share between 0 and 1"),
+        (["--right", "0"], "--right: expected a share"),
+        (["--protocol", "most"], "--protocol: expected one of majority, argmax"),
+        (["--data", "ferplus"], "no FER\\+ split"),
+    ],
+)
+def test_what_is_asked_wrongly_writes_nothing(mien, tiny_model, labelled, tmp_path, args, said):
+    out = tmp_path / "out.onnx"
+    ran = mien("calibrate", tiny_model, "--data", "folder", "--root", labelled, "-o", out, *args)
+    assert ran.code == 1
+    assert said.replace("\\", "") in ran.err
+    assert not list(tmp_path.glob("*out.onnx*"))
+
+
+def test_too_few_faces_are_refused(mien, tiny_model, labelled, tmp_path):
+    for path in sorted(labelled.rglob("*.png"))[10:]:
+        path.unlink()
+    ran = mien("calibrate", tiny_model, "--data", "folder", "--root", labelled, "-o", tmp_path / "o.onnx")
+    assert ran.code == 1
+    assert "at least 20 faces with a label, got 10" in ran.err
+
+
+def test_a_policy_that_the_network_has_not(mien, tiny_model, labelled, one_face, tmp_path):
+    Image.fromarray(one_face).save(tmp_path / "face.png")
+    for command in (("analyze", tmp_path / "face.png"), ("evaluate", "--data", "folder", "--root", labelled)):
+        ran = mien(*command, "--model", tiny_model, "--policy", "balanced")
+        assert ran.code == 1
+        assert "--policy: expected one of accurate of the network 'tiny', got 'balanced'" in ran.err
+
+
+def test_calibrating_needs_no_onnx_and_no_torch(tiny_model, labelled, tmp_path):
+    code = (
+        "import sys; sys.modules['onnx'] = sys.modules['torch'] = None; from mien.cli import main\n"
+        f"sys.argv = ['mien', 'calibrate', {str(tiny_model)!r}, '--data', 'folder',"
+        f" '--root', {str(labelled)!r}, '-o', {str(tmp_path / 'o.onnx')!r}, '--splits', '1']\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
