@@ -68,6 +68,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its argum
     from mien.evaluate.groups import compare_groups, group_settings
     from mien.evaluate.judge import judge, read_all, training_digests
     from mien.run.classify import Classifier
+    from mien.run.decide import decide
 
     found = reader(data)
     detect = not found.crops if detect is None else detect
@@ -98,8 +99,15 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its argum
     record = tables.to_record(heading, verdicts, readings, provenance())
     if attributes:
         settings = group_settings(classifier.card)
+        shown = decide(readings.predictions.probabilities, classifier.card.policy(policy)).shown
         report = compare_groups(
-            corpus, readings, attributes, protocols=protocols, detected=detect, settings=settings
+            corpus,
+            readings,
+            attributes,
+            protocols=protocols,
+            detected=detect,
+            guess=shown,
+            settings=settings,
         )
         typer.echo(_group_text(report, [] if verdicts else tables.head(heading, readings)), nl=False)
         record["groups"] = group_tables.to_record(report)
