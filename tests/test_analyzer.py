@@ -1,6 +1,7 @@
 """The analyzer against its own parts used by hand, and on drawn and real faces."""
 
 import doctest
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,12 +9,14 @@ from PIL import Image
 
 import mien
 from mien.align import TEMPLATE
+from mien.card import Policy
 from mien.errors import ConfigError, ImageError, ModelError, VideoError
 from mien.image import encode_image
 from mien.preprocess import crop, fit
 from mien.run import analyzer as module
 from mien.run.analyzer import Analyzer, WholePicture, load
 from mien.run.classify import Classifier
+from mien.run.rewrite import with_card
 from mien.run.video import Video
 from mien.types import Face
 
@@ -232,3 +235,23 @@ def test_a_real_clip_keeps_its_face(analyzer, media):
     frames = list(analyzer.video(media / "single_face.mp4", every=12))
     assert [len(frame.faces) for frame in frames] == [1] * 6
     assert {face.track for frame in frames for face in frame.faces} == {1}
+
+
+def test_a_policy_changes_the_emotion_and_not_the_probabilities(tiny_model, two_faces, tmp_path):
+    lean = Policy((0.0,) * 7 + (99.0,), set_from=0.2)
+    card = replace(Classifier.load(tiny_model).card, uncertain=0.9)
+    card = replace(card, policies={"accurate": Policy(set_from=0.1), "balanced": lean})
+    model = tmp_path / "lean.onnx"
+    model.write_bytes(with_card(tiny_model.read_bytes(), card))
+    accurate, balanced = (
+        load(model, policy=name).image(two_faces).faces for name in ("accurate", "balanced")
+    )
+    for one, other in zip(accurate, balanced, strict=True):
+        assert np.array_equal(one.probabilities, other.probabilities)
+        assert one.emotion == mien.EMOTIONS[int(one.probabilities.argmax())]
+        assert one.emotion == one.set[0]
+        assert (other.emotion, other.set) == ("contempt", ("contempt",))
+        assert other.confidence == other.probabilities[7]
+        assert other.uncertain
+    with pytest.raises(ConfigError, match="expected one of accurate, balanced"):
+        load(model, policy="fair")

@@ -10,7 +10,7 @@ from mien.errors import ModelError
 
 #: Name to sha256 of `<name>.onnx` beside this file.
 MODELS: Final = {
-    "compact": "f1f33d4d981e6dbb6fb1f2a1d2558aeae319a217790048c0154ba03461c8ced4",
+    "compact": "c0c705af15f07b95fc4232aecc48789902fd155e51c2e7aad4d8c8ee98c0194a",
 }
 DEFAULT: Final = "compact"
 
