@@ -25,9 +25,10 @@ import torch
 
 from mien.config import provenance
 from mien.data.splits import fraction
+from mien.errors import ConfigError
 from mien.evaluate.metrics import balanced_accuracy, confusion
 from mien.nets.conv_stack import ConvStack
-from mien.nets.count import multiply_adds, training_multiply_adds
+from mien.nets.count import training_multiply_adds
 from mien.nets.dense import DenseAutoencoder
 from mien.nets.paper import PaperCNN
 from mien.nets.stack import Stack
@@ -145,7 +146,8 @@ def fit_to_budget(
 ) -> tuple[PaperRecipe, dict[str, float]]:
     """The recipe with as many epochs as the compute allows, and the multiply-adds of its stages."""
     picture = torch.zeros(1, 1, 48, 48)
-    budget = setting.epochs * len(setting.train) * 3 * multiply_adds(PaperCNN(setting.width))
+    raw = training_multiply_adds(PaperCNN(setting.width), picture)
+    budget = setting.epochs * len(setting.train) * raw
     recipe = replace(recipe, width=setting.width, pretrain=replace(recipe.pretrain, epochs=setting.passes))
     net = make_variant(recipe)
     shown = labels // (batch := min(recipe.loop.batch, labels)) * batch  # pictures of an epoch
@@ -159,6 +161,11 @@ def fit_to_budget(
         net.requires_grad_()
     each = shown * training_multiply_adds(net, picture)
     epochs = round((budget - sum(spent.values())) / each)
+    if epochs < 1:
+        raise ConfigError(
+            f"{recipe.name}: expected some of {budget / 1e12:.2f} T multiply-adds to be left for labels, "
+            f"{sum(spent.values()) / 1e12:.2f} are spent before; give more --epochs or fewer --passes"
+        )
     spent["whole"] = epochs * each
     loop = replace(recipe.loop, epochs=epochs, warmup=epochs / 10)
     return seeded(replace(recipe, loop=loop), seed), spent

@@ -48,7 +48,7 @@ def test_a_run_exports_reads_faces_and_is_judged(run, toy, tmp_path):
     classifier = Classifier.load(model)
     assert classifier.card.name == "paper-300-small"
     assert classifier.card.recipe == "mien train paper-300-small --data toy --seed 0"
-    assert classifier.card.scores["toy/valid"]["n"] == 8, "a tenth of the persons is kept to judge"
+    assert classifier.card.scores["toy/held out"]["n"] == 8, "a tenth of the persons is kept to judge"
     assert str(tmp_path) not in classifier.card.to_json()
     assert np.allclose(classifier(np.zeros((2, 48, 48), np.uint8)).sum(1), 1, atol=1e-6)
     scores = tmp_path / "scores.json"

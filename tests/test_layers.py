@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "mien"
 
 LADDER = [
-    {"errors", "labels", "types", "config", "_version"},
+    {"errors", "labels", "types", "config", "files", "_version"},
     {"image", "align", "card", "preprocess", "models"},
     {"data", "nets", "run", "output"},
     {"train", "evaluate"},
@@ -22,6 +22,7 @@ WITHIN = {
     "types": {"labels", "errors"},
     "labels": {"errors"},
     "config": {"errors", "_version"},
+    "files": {"errors"},
     "align": {"image"},
     "card": {"image", "align"},
     "preprocess": {"image", "align", "card"},

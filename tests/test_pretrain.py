@@ -3,6 +3,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the learning half is not installed: pip install 'mien[train]'")
 
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
 from mien.nets.conv_stack import ConvStack  # noqa: E402
 from mien.nets.count import multiply_adds, parameters, training_multiply_adds  # noqa: E402
 from mien.nets.dense import DenseAutoencoder, EmotionAutoencoders  # noqa: E402
@@ -213,12 +215,33 @@ def test_the_loss_of_eight_networks_weighs_both_halves_alike():
     assert (odds.grad[:, 2:] == 0).all(), "what has no picture teaches nothing"
 
 
-def test_training_costs_three_passes_where_weights_learn_and_one_where_they_are_held():
-    net = PaperCNN(4)
-    forward = multiply_adds(net)
-    image = torch.zeros(1, 1, 48, 48)
-    assert training_multiply_adds(net, image) == 3 * forward
-    last = 256 * 8
-    assert training_multiply_adds(LastLayer(net), image) == forward + 2 * last
-    unit = ConvStack(PaperCNN(4)).units[0]
-    assert training_multiply_adds(unit.decoder, torch.zeros(1, 4, 24, 24)) == 3 * 4 * 16 * 24 * 24
+def counted_by_torch(net, *inputs):
+    with FlopCounterMode(display=False) as counter:
+        net(*inputs).sum().backward()
+    return counter.get_total_flops() / 2
+
+
+@pytest.mark.parametrize(
+    ("net", "inputs"),
+    [
+        (PaperCNN(4), 1),
+        (LastLayer(PaperCNN(4)), 1),
+        (OnGenerated(DenseAutoencoder((5,)), PaperCNN(4)), 1),
+        (Greedy(ConvStack(PaperCNN(4)), 1), 2),
+        (Greedy(ConvStack(PaperCNN(4)), 3), 2),
+        (Greedy(ConvStack(PaperCNN(4)), 4), 2),
+        (Greedy(DenseAutoencoder((6, 5)), 2), 2),
+        (Masked(ConvStack(PaperCNN(4))), 3),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_a_training_step_costs_what_torch_counts(net, inputs):
+    image = torch.rand(1, 1, 48, 48)
+    given = [image] * inputs  # the same object: nothing is corrupted
+    assert training_multiply_adds(net, *given) == pytest.approx(counted_by_torch(net, *given), rel=0.005)
+
+
+def test_a_forward_pass_costs_what_torch_counts():
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        PaperCNN(4)(torch.zeros(1, 1, 48, 48))
+    assert multiply_adds(PaperCNN(4)) == counter.get_total_flops() / 2

@@ -245,7 +245,7 @@ def test_a_loss_that_breaks_in_the_middle_of_an_epoch_never_reaches_a_checkpoint
     with pytest.raises(TrainingError, match="epoch 2"):
         train(tiny_net(), tiny_task(breaks), OPTIONS, tmp_path)
     saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)
-    assert saved["epoch"] == 1
+    assert len(saved["lines"]) == 1
     assert all(torch.isfinite(value).all() for value in saved["net"].values() if value.is_floating_point())
 
 

@@ -71,13 +71,16 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     from mien.recipes.reproduce import Plan
     from mien.recipes.reproduce import reproduce as run
 
-    names = [f"{name}-small" if small else name for name in variant or DEFAULT]
+    names = [f"{name.removesuffix('-small')}-small" if small else name for name in variant or DEFAULT]
     recipes = tuple(_recipe(name, seed, width, autoencoders, networks) for name in names)
     settings = FoldSettings(design or _design(corpus), folds or (2 if small else 10), seed=seed)
     cache = out / "cache"
     more = None if unlabelled is None else pictures.unlabelled(unlabelled, cache)
     plan = Plan(recipes, settings, Means(labels, more, device), threshold)
-    results = run(plan, pictures.make_material(corpus, _root(corpus, root, out), cache), out, say)
+    found = pictures.make_material(corpus, _root(corpus, root, out), cache)
+    for note in found.notes:
+        typer.echo(f"mien: note: {found.name}: {note}", err=True)
+    results = run(plan, found, out, say)
     _print(results, out)
 
 

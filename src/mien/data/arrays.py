@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.data.corpus import Corpus
 from mien.errors import DataError
@@ -27,7 +29,7 @@ def load_images(corpus: Corpus, *, cache: Path | None = None) -> Image:
         raise DataError(f"{corpus.name}: expected at least one sample, found none")
     if cache is None:
         return _decode(corpus)
-    path = cache / f"{corpus.name.replace('/', '-')}-{_key(corpus)}.npy"
+    path = cache / f"{corpus.name.replace('/', '-')}-{corpus_key(corpus)}.npy"
     if path.is_file():
         array: Image = np.load(path)
         return array
@@ -40,7 +42,7 @@ def load_images(corpus: Corpus, *, cache: Path | None = None) -> Image:
     return images
 
 
-def data_hash(images: Image) -> str:
+def data_hash(images: NDArray[Any]) -> str:
     """A short sha256 of pixels, for provenance."""
     return hashlib.sha256(images.tobytes()).hexdigest()[:16]
 
@@ -59,7 +61,7 @@ def _decode(corpus: Corpus) -> Image:
     return images
 
 
-def _key(corpus: Corpus) -> str:
+def corpus_key(corpus: Corpus) -> str:
     """A hash of the samples and of the first, middle and last picture, to tell two downloads apart."""
     digest = hashlib.sha256("\n".join(s.name for s in corpus.samples).encode("utf-8", "surrogateescape"))
     for i in (0, len(corpus) // 2, len(corpus) - 1):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import DataError
+from mien.files import load_arrays, save_arrays
 from mien.types import Floats, Image
 
 
@@ -36,10 +37,7 @@ def save_gallery(path: Path, gallery: Gallery) -> None:
         field.name: getattr(gallery, field.name) for field in fields(Gallery) if field.name != "maps"
     }
     arrays |= {f"maps_{i}": maps for i, maps in enumerate(gallery.maps)}
-    partial = path.with_name(f"{path.name}.part")
-    with partial.open("wb") as file:
-        np.savez_compressed(file, **{name: array for name, array in arrays.items() if array is not None})
-    partial.replace(path)
+    save_arrays(path, {name: array for name, array in arrays.items() if array is not None})
 
 
 def load_gallery(path: Path) -> Gallery:
@@ -48,13 +46,10 @@ def load_gallery(path: Path) -> Gallery:
     Raises:
         DataError: `path` is not such a file.
     """
-    try:
-        with np.load(path) as held:
-            arrays = {name: held[name] for name in held.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(
-            f"{path}: expected the pictures of a reproduction, could not read them ({error}); "
-            "remove the file and run `mien reproduce` again"
-        ) from error
+    advice = "remove the file and run `mien reproduce` again"
+    arrays: dict[str, Any] = dict(load_arrays(path, advice))
     maps = tuple(arrays.pop(name) for name in sorted(arrays) if name.startswith("maps_"))
-    return Gallery(**{"generated": None, **arrays}, maps=maps)
+    try:
+        return Gallery(**{"generated": None, **arrays}, maps=maps)
+    except TypeError as error:
+        raise DataError(f"{path}: expected the pictures of a reproduction ({error}); {advice}") from error

@@ -13,26 +13,25 @@ def parameters(net: nn.Module) -> int:
 
 def multiply_adds(net: nn.Module, size: int = 48, channels: int = 1) -> int:
     """Multiply-adds of the convolutions and linear layers for one picture."""
-    return sum(_each(net, torch.zeros(1, channels, size, size)).values())
+    return sum(cost for cost, _ in _calls(net, torch.zeros(1, channels, size, size)))
 
 
 def training_multiply_adds(net: nn.Module, *inputs: Tensor) -> int:
     """Multiply-adds of a training step for one picture.
 
-    A layer that learns is gone through three times (forward, gradient of its input, gradient of its
-    weights), one that is held still once.
+    Each call of a layer costs its forward pass, as much again if its weights learn, and as much again if
+    what it is fed with needs a gradient, i.e. something before it learns.
 
     Args:
         net: the network, its held layers without `requires_grad`.
         inputs: (1, ...) what it is called with.
     """
-    each = _each(net, *inputs)
-    return sum(n * (3 if module.weight.requires_grad else 1) for module, n in each.items())
+    return sum(cost * passes for cost, passes in _calls(net, *inputs))
 
 
-def _each(net: nn.Module, *inputs: Tensor) -> dict[nn.Module, int]:
-    """Multiply-adds of each layer of weights in one call."""
-    found: dict[nn.Module, int] = {}
+def _calls(net: nn.Module, *inputs: Tensor) -> list[tuple[int, int]]:
+    """Multiply-adds of each call of a layer with weights, and how often a training step goes through it."""
+    found: list[tuple[int, int]] = []
 
     def count(module: nn.Module, came: tuple[Tensor, ...], out: Tensor) -> None:
         weight: Tensor = module.weight  # type: ignore[assignment]
@@ -42,13 +41,12 @@ def _each(net: nn.Module, *inputs: Tensor) -> dict[nn.Module, int]:
             cost = weight[0].numel() * out[0].numel()
         else:
             cost = weight.numel()
-        found[module] = found.get(module, 0) + cost
+        found.append((cost, 1 + weight.requires_grad + came[0].requires_grad))
 
     kinds = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
     hooks = [m.register_forward_hook(count) for m in net.modules() if isinstance(m, kinds)]
     was_training = net.training
-    with torch.no_grad():
-        net.eval()(*inputs)
+    net.eval()(*inputs)
     net.train(was_training)
     for hook in hooks:
         hook.remove()

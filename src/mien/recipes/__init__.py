@@ -22,6 +22,7 @@ from mien.data.corpus import Corpus
 from mien.data.ferplus import ferplus
 from mien.errors import ConfigError, MissingExtra
 from mien.evaluate.protocol import PROTOCOLS
+from mien.files import write_whole
 from mien.types import Floats, Image, Sample
 
 if TYPE_CHECKING:
@@ -127,19 +128,40 @@ def claim(recipe: Any, run: Path) -> None:
         ConfigError: the folder holds a run with other settings.
     """
     path = run / CONFIG
-    if path.is_file():
-        if from_toml(type(recipe), path.read_text()) != recipe:
-            raise ConfigError(
-                f"{run}: holds a run with other settings (see its {CONFIG}); give another --out or remove it"
-            )
-        return
-    run.mkdir(parents=True, exist_ok=True)
-    path.write_text(to_toml(recipe))
+    held = path.read_text() if path.is_file() else ""
+    if not held.strip():  # absent, or a disk was full
+        write_whole(path, to_toml(recipe))
+    elif from_toml(type(recipe), held) != recipe:
+        raise ConfigError(
+            f"{run}: holds a run with other settings: {_differing(held, to_toml(recipe))}; "
+            "give another --out or remove it"
+        )
+
+
+def _differing(there: str, now: str) -> str:
+    """The first line in which two texts of settings differ."""
+    pairs = zip(there.splitlines(), now.splitlines(), strict=False)
+    return next((f"`{a}` there, `{b}` now" for a, b in pairs if a != b), f"see its {CONFIG}")
 
 
 def keep_provenance(run: Path, facts: Mapping[str, Any]) -> None:
-    """Write what made a run into its folder."""
-    (run / PROVENANCE).write_text(json.dumps(facts, indent=1) + "\n")
+    """Write what made a run into its folder, once: a run that goes on stays that of its first start.
+
+    Raises:
+        ConfigError: the folder's run learns from other pictures.
+    """
+    path = run / PROVENANCE
+    held = path.read_text() if path.is_file() else ""
+    if not held.strip():
+        write_whole(path, json.dumps(facts, indent=1) + "\n")
+        return
+    before = json.loads(held)
+    for key in ("data", "unlabelled", "share"):
+        if before.get(key, facts.get(key)) != facts.get(key):
+            raise ConfigError(
+                f"{run}: holds a run on other pictures ({key} {before[key]} there, {facts.get(key)} now); "
+                "give another --out or remove it"
+            )
 
 
 def _task(recipe: Recipe, root: Path, run: Path, device: str) -> tuple[Task, dict[str, Any]]:

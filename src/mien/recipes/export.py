@@ -27,6 +27,11 @@ _BINARY: Final = (
 )
 
 
+_POOL: Final = (
+    "FairFace's faces, without labels, for the autoencoder (Karkkainen and Joo, WACV 2021; CC BY 4.0)",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Source:
     """What a corpus says of the weights learnt from it."""
@@ -70,20 +75,22 @@ def run_export(run: Path, path: Path) -> None:
 
     recipe, facts, last = _read_run(run)
     net = _load(recipe, run)
-    corpus = facts.get("corpus", "ferplus")
-    source = _SOURCES[corpus.split("/")[0]]
-    loop = recipe.loop
+    corpus = facts.get("corpus", "ferplus").split("/")[0]
+    source = _SOURCES[corpus]
     eight = isinstance(recipe, PaperRecipe) and recipe.networks == "eight"
     card = ModelCard(
         name=recipe.name,
         template=TEMPLATE,
         parameters=count.parameters(net),
         multiply_adds=count.multiply_adds(net),
-        data=source.data,
+        data=source.data + (_POOL if facts.get("unlabelled") else ()),
         licence=source.licence,
-        recipe=f"mien train {recipe.name} --data {corpus.split('/')[0]} --seed {loop.seed}",
-        scores={f"{corpus.split('/')[0]}/valid": _scores(last)} if _scores(last) else {},
-        provenance={key: value for key, value in facts.items() if key != "command"},  # it names local paths
+        recipe=facts.get("recipe", f"mien train {recipe.name} --data {corpus} --seed {recipe.loop.seed}"),
+        scores={f"{corpus}/{'valid' if corpus == 'ferplus' else 'held out'}": _scores(last)}
+        if _scores(last)
+        else {},
+        # The command names local paths.
+        provenance={key: value for key, value in facts.items() if key not in ("command", "recipe")},
         limits=_LIMITS + (_BINARY if eight else ()),
     )
     export_onnx(net, card, path)

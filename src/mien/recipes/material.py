@@ -6,7 +6,7 @@ Legend: N pictures, H rows, W columns, S the side of a crop.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mien.align import TEMPLATE
 from mien.card import ModelCard
-from mien.data.arrays import load_images
+from mien.data.arrays import corpus_key, load_images
 from mien.data.audit import in_other
 from mien.data.corpus import Corpus
 from mien.data.fairface import fairface
@@ -24,6 +24,7 @@ from mien.data.ferplus import ferplus
 from mien.data.rafd import rafd
 from mien.errors import ConfigError, DataError
 from mien.evaluate.protocol import PROTOCOLS
+from mien.files import load_arrays, save_arrays
 from mien.preprocess import crop, fit
 from mien.recipes import vote_shares
 from mien.run.detect import DetectorOptions, YuNet
@@ -46,6 +47,7 @@ class Material:
     labels: Labels  # (N,) one label each, -1 where left out
     persons: tuple[str | None, ...]  # (N,)
     pool: Indices | None  # what the folds are drawn from; None: all, and the rest of each fold trains
+    notes: tuple[str, ...] = ()  # what the corpus lacks, and how many pictures show no face
 
 
 def ferplus_material(root: Path, cache: Path) -> Material:
@@ -62,12 +64,12 @@ def ferplus_material(root: Path, cache: Path) -> Material:
 
 def rafd_material(root: Path, cache: Path) -> Material:
     """The Radboud Faces Database, frontal pictures, each face found and cut out upright."""
-    return _cut(rafd(root), _found, cache)
+    return _cut("rafd", rafd(root), _found, cache)
 
 
 def toy_material(root: Path, cache: Path) -> Material:
     """The drawn toy corpus, whose pictures already are faces."""
-    return replace(_cut(rafd(root), lambda pixels: fit(pixels, CARD), cache), name="toy")
+    return _cut("toy", rafd(root), lambda pixels: fit(pixels, CARD), cache)
 
 
 #: Corpus to the function that makes its material from (root, folder of the cache).
@@ -95,7 +97,7 @@ def unlabelled(root: Path, cache: Path) -> Image:
 
     Nothing is known of what they show; autoencoders learn from them.
     """
-    return _crops(fairface(root), partial(_found, detector=YuNet(_CLOSE)), cache)[0]
+    return _crops("fairface", fairface(root), partial(_found, detector=YuNet(_CLOSE)), cache)[0]
 
 
 #: FairFace's pictures hold one face each, upright and in the middle: one look is enough.
@@ -108,30 +110,36 @@ def _found(pixels: Image, detector: YuNet | None = None) -> Image | None:
     return crop(pixels, faces[0].landmarks, CARD) if faces else None
 
 
-def _cut(corpus: Corpus, cut: Callable[[Image], Image | None], cache: Path) -> Material:
+def _cut(name: str, corpus: Corpus, cut: Callable[[Image], Image | None], cache: Path) -> Material:
     """A corpus with one label a picture, its pictures cut one by one; those without a face left out."""
-    crops, kept = _crops(corpus, cut, cache)
+    crops, kept = _crops(name, corpus, cut, cache)
     samples = tuple(corpus.samples[i] for i in kept)
-    persons = tuple(sample.person for sample in samples)
-    return Material(corpus.name, crops, vote_shares(samples), PROTOCOLS["argmax"](samples), persons, None)
+    lost = len(corpus) - len(kept)
+    return Material(
+        name=name,
+        images=crops,
+        targets=vote_shares(samples),
+        labels=PROTOCOLS["argmax"](samples),
+        persons=tuple(sample.person for sample in samples),
+        pool=None,
+        notes=corpus.notes + ((f"{lost} of {len(corpus)} pictures left out: no face found",) if lost else ()),
+    )
 
 
-def _crops(corpus: Corpus, cut: Callable[[Image], Image | None], cache: Path) -> tuple[Image, Indices]:
+def _crops(
+    name: str, corpus: Corpus, cut: Callable[[Image], Image | None], cache: Path
+) -> tuple[Image, Indices]:
     """(N, S, S) faces, and the samples that they are of; kept in a file, since finding them takes long."""
-    path = cache / f"{corpus.name.replace('/', '-')}-{len(corpus)}.npz"
+    path = cache / f"{name}-{corpus_key(corpus)}.npz"
     if path.is_file():
-        with np.load(path) as held:
-            return held["crops"], held["kept"]
+        held = load_arrays(path, "remove the file, and it is made again")
+        return held["crops"], held["kept"]
     pairs = [(i, cut(corpus.read(sample))) for i, sample in enumerate(corpus.samples)]
     kept = np.array([i for i, face in pairs if face is not None], np.int64)
     if not len(kept):
         raise DataError(f"{corpus.name}: expected faces in its {len(corpus)} pictures, found none")
     crops = np.stack([face for _, face in pairs if face is not None])  # (N, 48, 48)
-    cache.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_name(f"{path.name}.part")
-    with partial_path.open("wb") as file:
-        np.savez(file, crops=crops, kept=kept)
-    partial_path.replace(path)
+    save_arrays(path, {"crops": crops, "kept": kept})
     return crops, kept
 
 

@@ -16,6 +16,8 @@ import numpy as np
 from mien.config import provenance, to_toml
 from mien.data.arrays import data_hash
 from mien.data.splits import fraction
+from mien.errors import ConfigError
+from mien.files import load_arrays, save_arrays
 from mien.labels import EMOTIONS
 from mien.recipes import CONFIG, keep_provenance
 from mien.recipes.material import Indices, Material
@@ -56,6 +58,10 @@ class Means:
     unlabelled: Image | None = None  # (M, 48, 48) uint8 more pictures for the autoencoders
     device: str = "cpu"
 
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ConfigError(f"share of the labels: expected more than 0 and at most 1, got {self.share}")
+
 
 def run_part(
     recipe: PaperRecipe, part: Part, material: Material, means: Means, run: Path, report: Report
@@ -72,6 +78,9 @@ def run_part(
         corpus=material.name,
         pictures=len(lesson.images),
         data=data_hash(material.images[part.train]),
+        unlabelled=0 if means.unlabelled is None else len(means.unlabelled),
+        share=means.share,
+        recipe=f"mien reproduce paper, variant {recipe.name}, {run.name}: it knows all folds but its own",
     )
     keep_provenance(run, facts)
     net = learn(recipe, lesson, run, report)
@@ -142,14 +151,14 @@ def _squared_error(
 ) -> tuple[float, float] | None:
     """Of what the autoencoder generates, and of as many principal components of the same pictures.
 
-    Both are cut to 0..255. Where there is one an emotion, the mean of all eight is taken.
+    Both are cut to 0..255. Where there is one an emotion there is no floor that fits them all: None.
     """
     import torch
 
     from mien.nets.paper import OnGenerated
     from mien.train.pca import principal
 
-    if not isinstance(net, OnGenerated):
+    if not isinstance(net, OnGenerated) or recipe.autoencoders == "each":
         return None
     with torch.no_grad():
         floor = principal(lesson.unlabelled, lambda pictures: pictures.flatten(1), min(recipe.hidden))
@@ -165,15 +174,11 @@ def _squared_error(
 
 def _save(path: Path, outcome: Outcome) -> None:
     arrays = {"trained": outcome.trained, "tested": outcome.tested}
-    if outcome.squared_error is not None:
-        arrays["squared_error"] = np.array(outcome.squared_error)
-    partial = path.with_name(f"{path.name}.part")
-    with partial.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-    partial.replace(path)
+    error = outcome.squared_error
+    save_arrays(path, arrays if error is None else {**arrays, "squared_error": np.array(error)})
 
 
 def _load(path: Path) -> Outcome:
-    with np.load(path) as held:
-        error = tuple(held["squared_error"].tolist()) if "squared_error" in held.files else None
-        return Outcome(held["trained"], held["tested"], error)
+    held = load_arrays(path, "remove the file, and the part's network is asked again")
+    error = held.get("squared_error")
+    return Outcome(held["trained"], held["tested"], None if error is None else (error[0], error[1]))

@@ -19,15 +19,17 @@ import numpy as np
 
 from mien.config import provenance, to_toml
 from mien.data.arrays import data_hash
+from mien.data.splits import fraction
 from mien.errors import ConfigError
 from mien.evaluate.binary import HALF, Threshold, choose_threshold, score_folds, winners
 from mien.evaluate.compare import compare, to_record
-from mien.evaluate.folds import EmotionFolds, FoldSettings, distinct_samples, draw
+from mien.evaluate.folds import EmotionFolds, FoldSettings, draw
 from mien.evaluate.gallery import save_gallery
 from mien.evaluate.metrics import confusion
 from mien.evaluate.paper import figures
+from mien.files import write_whole
 from mien.labels import EMOTIONS, emotion_index
-from mien.recipes.material import Labels, Material
+from mien.recipes.material import Indices, Labels, Material
 from mien.recipes.paper import PaperRecipe, load_variant, make_variant
 from mien.recipes.part import Means, Outcome, Part, curves, run_part
 from mien.recipes.pictures import make_gallery
@@ -82,9 +84,12 @@ def reproduce(plan: Plan, material: Material, out: Path, report: Report = lambda
         ConfigError: `out` holds a reproduction with other settings.
         DataError: the corpus has too few pictures for the folds.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    made = provenance(data=data_hash(material.images), seed=plan.folds.seed)
+    _check(plan)
     drawn = draw(material.labels, plan.folds, persons=_persons(material), pool=material.pool)
     parts = _parts(material, drawn)
+    for recipe in plan.variants:
+        _claim(out / recipe.name, _stamp(recipe, plan, material))
     tested = {r.name: _test(r, plan, material, parts, out / r.name, report) for r in plan.variants}
     results = {
         "corpus": material.name,
@@ -93,14 +98,22 @@ def reproduce(plan: Plan, material: Material, out: Path, report: Report = lambda
         "unlabelled": 0 if plan.means.unlabelled is None else len(plan.means.unlabelled),
         "folds": asdict(plan.folds),
         "variants": {name: _judge(each, plan, drawn, material.labels) for name, each in tested.items()},
-        "pairs": _pairs(drawn, {name: each.scores for name, each in tested.items()}, material.labels),
+        "pairs": _pairs({name: each.scores for name, each in tested.items()}, material.labels),
         "recipes": {recipe.name: to_toml(recipe) for recipe in plan.variants},
-        "provenance": provenance(data=data_hash(material.images), seed=plan.folds.seed),
+        "notes": list(material.notes),
+        "provenance": made,
     }
-    partial_path = out / f"{RESULTS}.part"
-    partial_path.write_text(json.dumps(results, indent=1) + "\n")
-    partial_path.replace(out / RESULTS)
+    write_whole(out / RESULTS, json.dumps(results, indent=1) + "\n")
     return results
+
+
+def _check(plan: Plan) -> None:
+    """Raise where options do not go together, before any folder is claimed."""
+    if plan.means.unlabelled is not None and any(r.autoencoders == "each" for r in plan.variants):
+        raise ConfigError(
+            "pictures without labels: expected one autoencoder for all, got one an emotion, which learns "
+            "from labelled pictures of its emotion alone; leave out one of the two"
+        )
 
 
 def _persons(material: Material) -> Sequence[str | None] | None:
@@ -111,7 +124,6 @@ def _test(
     recipe: PaperRecipe, plan: Plan, material: Material, parts: Sequence[Part], run: Path, report: Report
 ) -> _Tested:
     """Learn and ask the network of each part that has not been asked."""
-    _claim(run, _stamp(recipe, plan, material))
     scores = np.full((len(material.images), len(EMOTIONS)), np.nan, np.float32)
     outcomes = []
     first = None
@@ -125,32 +137,35 @@ def _test(
         device = plan.means.device
         net = (first or load_variant(recipe, run / "part-1")).to(device)
         save_gallery(run / GALLERY, make_gallery(net, material, parts[0].test, scores, device))
-    with (run / f"{PREDICTIONS}.part").open("wb") as file:
-        np.save(file, scores)
-    (run / f"{PREDICTIONS}.part").replace(run / PREDICTIONS)
+    write_whole(run / PREDICTIONS, lambda file: np.save(file, scores))
     return _Tested(recipe, tuple(parts), tuple(outcomes), scores, run)
 
 
 def _stamp(recipe: PaperRecipe, plan: Plan, material: Material) -> str:
     """What decides the predictions of a variant."""
     more = "" if plan.means.unlabelled is None else data_hash(plan.means.unlabelled)
-    pictures = f"{data_hash(material.images)}{more}"
-    return f"{to_toml(recipe)}\n{plan.folds}\n{plan.means.share}\n{pictures}\n"
+    pictures = f"pictures {data_hash(material.images)} {more}\nlabels {data_hash(material.targets)}"
+    return f"{to_toml(recipe)}\n{plan.folds}\nshare {plan.means.share}\n{pictures}\n"
 
 
 def _claim(run: Path, stamp: str) -> None:
-    run.mkdir(parents=True, exist_ok=True)
     path = run / _STAMP
-    if path.is_file() and path.read_text() != stamp:
-        raise ConfigError(f"{run}: holds runs with other settings or data; give another --out or remove it")
-    path.write_text(stamp)
+    held = path.read_text() if path.is_file() else ""
+    if not held:
+        write_whole(path, stamp)
+    elif held != stamp:
+        pairs = zip(held.splitlines(), stamp.splitlines(), strict=False)
+        what = next((f"`{a}` there, `{b}` now" for a, b in pairs if a != b), "more of them")
+        raise ConfigError(
+            f"{run}: holds runs with other settings or data: {what}; give another --out or remove it"
+        )
 
 
 def _parts(material: Material, drawn: Mapping[str, EmotionFolds]) -> list[Part]:
     """One for a held-out split, one a fold where folds are disjoint."""
     labelled = np.flatnonzero(material.labels >= 0)
     if material.pool is not None:
-        return [Part(np.setdiff1d(labelled, material.pool), distinct_samples(drawn))]
+        return [Part(np.setdiff1d(labelled, material.pool), np.intersect1d(labelled, material.pool))]
     first = next(iter(drawn.values()))
     if any(fold.train is None for fold in first.folds):
         raise ConfigError(
@@ -166,14 +181,14 @@ def _tell(report: Report, run: Path, line: Mapping[str, Any]) -> None:
 
 
 def _judge(tested: _Tested, plan: Plan, drawn: Mapping[str, EmotionFolds], labels: Labels) -> dict[str, Any]:
-    """Tables 1-10 of one variant, its 8-way figures on the different test pictures, and what made them."""
+    """Tables 1-10 of one variant, its 8-way figures on all pictures that it was asked, and what made them."""
     how = plan.reads(tested.recipe)
     read = winners(tested.scores) if how == "winner" else tested.scores
     results = {
-        emotion: score_folds(folds, read, _thresholds(how, emotion, tested, labels, len(folds.folds)))
+        emotion: score_folds(folds, read, _thresholds(plan, emotion, tested, labels, len(folds.folds)))
         for emotion, folds in drawn.items()
     }
-    asked = distinct_samples(drawn)
+    asked = _asked(tested.scores, labels)
     eight = confusion(labels[asked], tested.scores[asked].argmax(1))
     return {
         **figures(results, eight=eight, name=tested.recipe.name),
@@ -184,13 +199,17 @@ def _judge(tested: _Tested, plan: Plan, drawn: Mapping[str, EmotionFolds], label
     }
 
 
-def _thresholds(how: str, emotion: str, tested: _Tested, labels: Labels, folds: int) -> list[Threshold]:
-    """One a fold: the network that a fold asks has its own training pictures."""
+def _thresholds(plan: Plan, emotion: str, tested: _Tested, labels: Labels, folds: int) -> list[Threshold]:
+    """One a fold: the network that a fold asks has its own training pictures, those whose labels it had."""
+    how = plan.reads(tested.recipe)
     if how != "training":
         return [_WINNER if how == "winner" else HALF] * folds
     k = emotion_index(emotion)
     pairs = zip(tested.parts, tested.outcomes, strict=True)
-    chosen = [choose_threshold(outcome.trained[:, k], labels[part.train] == k) for part, outcome in pairs]
+    chosen = []
+    for part, outcome in pairs:
+        used = fraction(labels[part.train], plan.means.share, seed=tested.recipe.loop.seed)
+        chosen.append(choose_threshold(outcome.trained[used, k], labels[part.train][used] == k))
     return chosen if len(chosen) == folds else chosen * folds
 
 
@@ -217,11 +236,14 @@ def _size(recipe: PaperRecipe) -> dict[str, int]:
     return {"parameters": sum(p.numel() for p in net.parameters()), "multiply_adds": multiply_adds(net)}
 
 
-def _pairs(
-    drawn: Mapping[str, EmotionFolds], scores: Mapping[str, Floats], labels: Labels
-) -> list[dict[str, Any]]:
+def _asked(scores: Floats, labels: Labels) -> Indices:
+    """The labelled pictures that a network was asked which had not learnt from them."""
+    return np.flatnonzero(np.isfinite(scores).all(1) & (labels >= 0))
+
+
+def _pairs(scores: Mapping[str, Floats], labels: Labels) -> list[dict[str, Any]]:
     """Each variant against the first, on the same pictures (McNemar, paired bootstrap)."""
-    tested = distinct_samples(drawn)
-    right = {name: each[tested].argmax(1) == labels[tested] for name, each in scores.items()}
+    asked = _asked(next(iter(scores.values())), labels)
+    right = {name: each[asked].argmax(1) == labels[asked] for name, each in scores.items()}
     first, *others = right
     return [{"variants": [first, name], **to_record(compare(right[first], right[name]))} for name in others]

@@ -59,10 +59,15 @@ def train_paper(
         train, held = _split(material, recipe.loop.seed)
         pictures = [material.images[train]]
         pictures += [] if pool is None else [unlabelled(pool, run / "cache")]
-        digest = data_hash(material.images[train])
-        keep_provenance(
-            run, provenance(seed=recipe.loop.seed, corpus=corpus, pictures=len(train), data=digest)
+        facts = provenance(
+            seed=recipe.loop.seed,
+            corpus=corpus,
+            pictures=len(train),
+            data=data_hash(material.images[train]),
+            unlabelled=sum(map(len, pictures[1:])),
+            recipe=f"mien train {recipe.name} --data {corpus} --seed {recipe.loop.seed}",
         )
+        keep_provenance(run, facts)
     lesson = Lesson(
         images=as_tensor(material.images[train]).to(device),
         targets=torch.from_numpy(material.targets[train]).to(device),

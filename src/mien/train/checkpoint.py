@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mien.errors import TrainingError
+from mien.files import write_whole
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write beside and rename, so that a killed process leaves the old file or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    torch.save(state, partial)
-    partial.replace(path)
+    """A killed process leaves the old file or the new one, whole.
+
+    Raises:
+        OutputError: it cannot be written, e.g. for a full disk; the old one stays.
+    """
+    write_whole(path, lambda file: torch.save(state, file))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -28,8 +29,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds on a damaged file
+        said = (str(error).splitlines() or [""])[0]  # torch adds pages of advice
         raise TrainingError(
-            f"{path}: expected a checkpoint that `mien train` wrote, could not read it ({error}); "
+            f"{path}: expected a checkpoint that `mien train` wrote, could not read it ({said}); "
             "give the folder of a run, or train again"
         ) from error
     return state

@@ -9,7 +9,7 @@ import copy
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import ConfigError, TrainingError
+from mien.files import write_whole
 from mien.train import dist
 from mien.train.checkpoint import load_checkpoint, save_checkpoint
 from mien.train.optim import average, cosine, make_sgd
@@ -44,6 +45,11 @@ class LoopOptions:
     precision: str = "float32"  # of the arithmetic, one of PRECISIONS; weights are float32 always
 
     def __post_init__(self) -> None:
+        if min(self.epochs, self.batch) < 1 or not 0 <= self.rate < float("inf") or not 0 <= self.average < 1:
+            raise ConfigError(
+                "learning: expected epochs and batch of 1 or more, a finite rate and an average in [0, 1), "
+                f"got {self.epochs}, {self.batch}, {self.rate} and {self.average}"
+            )
         if self.precision not in PRECISIONS:
             raise ConfigError(f"precision: expected one of {', '.join(PRECISIONS)}, got {self.precision!r}")
 
@@ -78,7 +84,12 @@ class State:
     net: nn.Module
     averaged: nn.Module
     optimizer: torch.optim.Optimizer
-    epoch: int = 0  # epochs done
+    lines: list[dict[str, Any]] = field(default_factory=list)  # of the log, one an epoch done
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.lines)
 
 
 def train(
@@ -100,26 +111,27 @@ def train(
     while state.epoch < options.epochs:
         began = time.perf_counter()
         loss = _epoch(state, task, options)
-        state.epoch += 1
         line = {
-            "epoch": state.epoch,
+            "epoch": state.epoch + 1,
             "loss": round(loss, 5),
             "seconds": round(time.perf_counter() - began, 1),
         }
+        state.lines.append(line | dict(task.judge(state.averaged) if dist.rank() == 0 else {}))
         if dist.rank() == 0:
-            _keep(state, line | dict(task.judge(state.averaged)), run, report)
+            _keep(state, run)
+            report(state.lines[-1])
         dist.wait()
     return state.averaged
 
 
-def _keep(
-    state: State, line: Mapping[str, Any], run: Path, report: Callable[[Mapping[str, Any]], None]
-) -> None:
-    """The checkpoint first, then the log: a line without its checkpoint would tell of lost work."""
+def _keep(state: State, run: Path) -> None:
+    """The checkpoint, then the log from it: killed between the two, the next start writes the log again."""
     save_checkpoint(run / CHECKPOINT, _pack(state))
-    with (run / LOG).open("a") as log:
-        log.write(json.dumps(line) + "\n")
-    report(line)
+    _write_log(state, run)
+
+
+def _write_log(state: State, run: Path) -> None:
+    write_whole(run / LOG, "".join(json.dumps(line) + "\n" for line in state.lines))
 
 
 def _start(net: nn.Module, options: LoopOptions, run: Path) -> State:
@@ -131,15 +143,8 @@ def _start(net: nn.Module, options: LoopOptions, run: Path) -> State:
     if (run / CHECKPOINT).is_file():
         _unpack(state, load_checkpoint(run / CHECKPOINT))
         if dist.rank() == 0:
-            _trim_log(run / LOG, state.epoch)
+            _write_log(state, run)
     return state
-
-
-def _trim_log(log: Path, epochs: int) -> None:
-    """Drop lines of epochs that the checkpoint does not know (killed between the two writes)."""
-    if log.is_file():
-        lines = [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
-        log.write_text("".join(lines[:epochs]))
 
 
 def _pack(state: State) -> dict[str, Any]:
@@ -147,7 +152,7 @@ def _pack(state: State) -> dict[str, Any]:
         "net": state.net.state_dict(),
         "averaged": state.averaged.state_dict(),
         "optimizer": state.optimizer.state_dict(),
-        "epoch": state.epoch,
+        "lines": state.lines,
     }
 
 
@@ -156,7 +161,7 @@ def _unpack(state: State, packed: Mapping[str, Any]) -> None:
         state.net.load_state_dict(packed["net"])
         state.averaged.load_state_dict(packed["averaged"])
         state.optimizer.load_state_dict(packed["optimizer"])
-        state.epoch = packed["epoch"]
+        state.lines = list(packed["lines"])
     except (KeyError, RuntimeError, ValueError) as error:
         raise TrainingError(
             f"the run's checkpoint does not fit this network ({error}); "
