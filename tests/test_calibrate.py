@@ -311,12 +311,6 @@ def test_a_policy_that_the_network_has_not(mien, tiny_model, labelled, one_face,
         assert "--policy: expected one of accurate of the network 'tiny', got 'balanced'" in ran.err
 
 
-def test_groups_are_compared_by_the_likeliest_emotion(mien, labelled):
-    ran = mien("evaluate", "--data", "folder", "--root", labelled, "--by", "age", "--policy", "balanced")
-    assert ran.code == 1
-    assert "expected no --policy with it" in ran.err
-
-
 def test_calibrating_needs_no_onnx_and_no_torch(tiny_model, labelled, tmp_path):
     code = (
         "import sys; sys.modules['onnx'] = sys.modules['torch'] = None; from mien.cli import main\n"

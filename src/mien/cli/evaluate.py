@@ -75,7 +75,6 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its argum
     if json is not None:
         tables.check_path(json, [model, root])
     _check_plot(plot, by, [model, root, json])
-    _check_policy(policy, by)
     corpus, training = _corpora(data, found, root, split)
     protocols = _protocols(protocol, found, corpus, by)
     attributes = _attributes(by, corpus)
@@ -146,16 +145,6 @@ def _attributes(by: str | None, corpus: Corpus) -> tuple[str, ...]:
     from mien.evaluate.groups import parse_attributes
 
     return () if by is None else parse_attributes(by, corpus.samples)
-
-
-def _check_policy(policy: str, by: str | None) -> None:
-    from mien.card import ACCURATE
-    from mien.errors import ConfigError
-
-    if by is not None and policy != ACCURATE:
-        raise ConfigError(
-            f"--by compares the likeliest emotions: expected no --policy with it, got {policy!r}"
-        )
 
 
 def _check_plot(plot: Path | None, by: str | None, inputs: list[Path | None]) -> None:
