@@ -261,7 +261,7 @@ def test_a_gradient_that_breaks_at_the_last_step_never_reaches_a_checkpoint(tmp_
 
     with pytest.raises(TrainingError, match=r"stem\.0\.weight became .* in epoch 2"):
         train(tiny_net(), tiny_task(breaks), OPTIONS, tmp_path)
-    assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["epoch"] == 1
+    assert len(torch.load(tmp_path / CHECKPOINT, weights_only=True)["lines"]) == 1
 
 
 def test_under_autocast_augmentation_and_loss_stay_in_float32():
