@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="the learning half is not installed:
 from dataclasses import replace  # noqa: E402
 
 from mien.data.toy import ToySettings, write_toy  # noqa: E402
-from mien.errors import ConfigError  # noqa: E402
+from mien.errors import ConfigError, DataError  # noqa: E402
 from mien.evaluate.binary import choose_threshold  # noqa: E402
 from mien.evaluate.folds import FoldSettings  # noqa: E402
 from mien.evaluate.gallery import load_gallery  # noqa: E402
@@ -19,6 +19,7 @@ from mien.labels import EMOTIONS  # noqa: E402
 from mien.recipes.export import run_export  # noqa: E402
 from mien.recipes.material import make_material  # noqa: E402
 from mien.recipes.paper import PAPER, make_paper, seeded, with_readings  # noqa: E402
+from mien.recipes.part import Means  # noqa: E402
 from mien.recipes.reproduce import GALLERY, PREDICTIONS, RESULTS, Plan, reproduce  # noqa: E402
 
 FOLDS = FoldSettings("person", folds=2, positives=8, others=1)
@@ -98,11 +99,85 @@ def test_a_folder_with_other_settings_is_refused(material, tmp_path):
         reproduce(Plan((seeded(tiny("paper-raw"), 5),), FOLDS), material, tmp_path)
 
 
-def test_folds_that_would_test_on_training_pictures_are_refused(material, tmp_path):
-    with pytest.raises(ConfigError, match="'person' or 'kfold'"):
-        reproduce(
-            Plan((tiny("paper-raw"),), FoldSettings("repeated", positives=8, others=1)), material, tmp_path
-        )
+def spy(monkeypatch):
+    """What every network is given to learn from, in order."""
+    from mien.recipes import part
+
+    seen = []
+    learn = part.learn
+
+    def watched(recipe, given, *more):
+        seen.append(given)
+        return learn(recipe, given, *more)
+
+    monkeypatch.setattr(part, "learn", watched)
+    return seen
+
+
+def test_repeated_draws_come_from_people_who_train_nothing(material, tmp_path, monkeypatch):
+    from mien.recipes import part as module
+
+    seen = []
+    real = module.learn
+    monkeypatch.setattr(
+        module, "learn", lambda recipe, lesson, *rest: seen.append(lesson) or real(recipe, lesson, *rest)
+    )
+    settings = FoldSettings("repeated", folds=3, positives=5, others=1)
+    results = reproduce(Plan((tiny("paper-300"),), settings), material, tmp_path)
+    assert len(seen) == 1, "one network serves all draws"
+    scores = np.load(tmp_path / "paper-300" / PREDICTIONS)
+    asked = np.isfinite(scores).all(1)
+    persons = np.array(material.persons)
+    assert not set(persons[asked]) & set(persons[~asked])
+    learnt = {image.tobytes() for image in seen[0].unlabelled.numpy()}
+    assert learnt == {image.tobytes() for image in material.images[~asked]}, (
+        "the autoencoder sees no test picture"
+    )
+    assert len(seen[0].images) == (~asked).sum()
+    assert "repeated draws from 80 pictures" in results["notes"][-1]
+
+
+def test_a_share_of_the_labels_trains_the_network_and_all_pictures_the_autoencoder(
+    material, tmp_path, monkeypatch
+):
+    from mien.recipes import part as module
+
+    seen = []
+    real = module.learn
+    monkeypatch.setattr(
+        module, "learn", lambda recipe, lesson, *rest: seen.append(lesson) or real(recipe, lesson, *rest)
+    )
+    plan = Plan((tiny("paper-300"),), FOLDS, Means(share=0.25), threshold="training")
+    reproduce(plan, material, tmp_path)
+    assert [len(lesson.images) for lesson in seen] == [16, 16]
+    assert [len(lesson.unlabelled) for lesson in seen] == [80, 80]
+    with pytest.raises(ConfigError, match="expected more than 0 and at most 1, got 2"):
+        Means(share=2)
+
+
+def test_each_variant_is_held_against_the_first(material, tmp_path):
+    names = ("paper-raw", "paper-noise")
+    results = reproduce(Plan(tuple(map(tiny, names)), FOLDS), material, tmp_path)
+    right = [np.load(tmp_path / name / PREDICTIONS).argmax(1) == material.labels for name in names]
+    (pair,) = results["pairs"]
+    assert pair["variants"] == list(names)
+    assert pair["difference"] == pytest.approx(right[0].mean() - right[1].mean())
+    assert pair["first_alone"] == (right[0] & ~right[1]).sum()
+
+
+def test_another_corpus_under_the_same_name_is_cut_anew(tmp_path):
+    write_toy(tmp_path / "a", ToySettings(models=3, cameras=1, gazes=1))
+    write_toy(tmp_path / "b", ToySettings(models=3, cameras=1, gazes=1, seed=1))
+    first, second = (make_material("toy", tmp_path / name, tmp_path / "cache") for name in "ab")
+    assert not np.array_equal(first.images, second.images)
+    assert np.array_equal(make_material("toy", tmp_path / "a", tmp_path / "cache").images, first.images)
+
+
+def test_a_damaged_outcome_says_what_to_do(material, tmp_path):
+    reproduce(Plan((tiny("paper-raw"),), FOLDS), material, tmp_path)
+    (tmp_path / "paper-raw" / "part-1" / "outcome.npz").write_bytes(b"PK half")
+    with pytest.raises(DataError, match=r"outcome\.npz: expected arrays .* remove the file"):
+        reproduce(Plan((tiny("paper-raw"),), FOLDS), material, tmp_path)
 
 
 def test_an_unknown_variant_or_corpus_lists_the_known(tmp_path):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ import numpy as np
 
 from mien.config import provenance, to_toml
 from mien.data.arrays import data_hash
-from mien.data.splits import fraction
+from mien.data.splits import by_person, fraction, stratified
 from mien.errors import ConfigError
 from mien.evaluate.binary import HALF, Threshold, choose_threshold, score_folds, winners
 from mien.evaluate.compare import compare, to_record
@@ -86,6 +86,8 @@ def reproduce(plan: Plan, material: Material, out: Path, report: Report = lambda
     """
     made = provenance(data=data_hash(material.images), seed=plan.folds.seed)
     _check(plan)
+    if plan.folds.design == "repeated" and material.pool is None:
+        material = _halved(material, plan.folds.seed)
     drawn = draw(material.labels, plan.folds, persons=_persons(material), pool=material.pool)
     parts = _parts(material, drawn)
     for recipe in plan.variants:
@@ -114,6 +116,17 @@ def _check(plan: Plan) -> None:
             "pictures without labels: expected one autoencoder for all, got one an emotion, which learns "
             "from labelled pictures of its emotion alone; leave out one of the two"
         )
+
+
+def _halved(material: Material, seed: int) -> Material:
+    """A half of the persons (or pictures) is kept for the tests: repeated draws hold nothing that trains."""
+    halves = (1, 1)
+    if _persons(material) is None:
+        pool = stratified(material.labels, halves, seed=seed)[1]
+    else:
+        pool = by_person(material.persons, material.labels, halves, seed=seed)[1]
+    note = f"repeated draws from {len(pool)} pictures, of people that train nothing where persons are known"
+    return replace(material, pool=pool, notes=(*material.notes, note))
 
 
 def _persons(material: Material) -> Sequence[str | None] | None:
@@ -167,11 +180,6 @@ def _parts(material: Material, drawn: Mapping[str, EmotionFolds]) -> list[Part]:
     if material.pool is not None:
         return [Part(np.setdiff1d(labelled, material.pool), np.intersect1d(labelled, material.pool))]
     first = next(iter(drawn.values()))
-    if any(fold.train is None for fold in first.folds):
-        raise ConfigError(
-            "design 'repeated' on a corpus without a test split would test on training pictures; "
-            "take the design 'person' or 'kfold'"
-        )
     trains = [fold.train for fold in first.folds if fold.train is not None]
     return [Part(train, np.setdiff1d(labelled, train)) for train in trains]
 
