@@ -1,9 +1,13 @@
 """The facial movements that make an expression, and those that tell one from another.
 
-An action unit is a movement of the face that can be seen alone (Ekman and Friesen, Facial Action Coding
-System, 1978). The units of each emotion are the prototypes of EMFACS (Friesen and Ekman 1983), with two
-readings of the paper's section 4 kept: contempt has "only one action unit: the dimple", and fear and sadness
-"share two action units: the brow lower and inner brow raise".
+An action unit is a movement of the face that can be seen alone (Ekman, Friesen and Hager, Facial Action
+Coding System, 2002). The units of each emotion are those that the models of the Radboud Faces Database were
+asked to show, after Ekman and Friesen's prototypes: Langner et al., Cognition and Emotion 24(8), 1377-1388,
+2010; listed by its authors at https://facedb.blogspot.com/2008/07/model-training-and-photographing.html.
+
+They agree with section 4 of the paper as they are: contempt has "only one action unit: the dimple", and fear
+and sadness "share two action units: the brow lower and inner brow raise". Prototypes differ between sources:
+EMFACS (Friesen and Ekman 1983) adds unit 12 to contempt and 7 to fear, and has 9 + 15 + 16 for disgust.
 """
 
 from __future__ import annotations
@@ -19,30 +23,33 @@ UNITS: Final = {
     6: "cheek raiser",
     7: "lid tightener",
     9: "nose wrinkler",
+    10: "upper lip raiser",
     12: "lip corner puller",
     14: "dimpler",
     15: "lip corner depressor",
-    16: "lower lip depressor",
+    17: "chin raiser",
     20: "lip stretcher",
     23: "lip tightener",
+    24: "lip presser",
+    25: "lips part",
     26: "jaw drop",
 }
 #: Emotion to its prototype.
 PROTOTYPES: Final[dict[str, frozenset[int]]] = {
     "neutral": frozenset(),
-    "happiness": frozenset({6, 12}),
+    "happiness": frozenset({6, 12, 25}),
     "surprise": frozenset({1, 2, 5, 26}),
-    "sadness": frozenset({1, 4, 15}),
-    "anger": frozenset({4, 5, 7, 23}),
-    "disgust": frozenset({9, 15, 16}),
-    "fear": frozenset({1, 2, 4, 5, 7, 20, 26}),
-    "contempt": frozenset({14}),
+    "sadness": frozenset({1, 4, 15, 17}),
+    "anger": frozenset({4, 5, 7, 17, 23, 24}),  # 23 or 24, one of the two being enough
+    "disgust": frozenset({9, 10, 25}),
+    "fear": frozenset({1, 2, 4, 5, 20, 25}),
+    "contempt": frozenset({14}),  # on one side of the face
 }
 
 
-def apart(first: str, second: str) -> tuple[int, ...]:
-    """The units that one of two emotions has and the other has not."""
-    return tuple(sorted(PROTOTYPES[first] ^ PROTOTYPES[second]))
+def only(first: str, second: str) -> tuple[int, ...]:
+    """The units that the first of two emotions has and the second has not."""
+    return tuple(sorted(PROTOTYPES[first] - PROTOTYPES[second]))
 
 
 def shared(first: str, second: str) -> tuple[int, ...]:
