@@ -12,7 +12,9 @@ import typer
 def train(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
     recipe: Annotated[
         str,
-        typer.Argument(help="compact, or a variant of the paper: paper-raw, paper-300, paper-300-small..."),
+        typer.Argument(
+            help="compact, teacher, distill, or a variant of the paper: paper-raw, paper-300, paper-300-small..."
+        ),
     ],
     root: Annotated[Path, typer.Option(help="Folder or zip of the corpus.")],
     data: Annotated[
@@ -23,7 +25,13 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = 0,
     unlabelled: Annotated[
         Path | None,
-        typer.Option(help="Folder or zip of FairFace: more pictures for the paper's autoencoders."),
+        typer.Option(
+            help="Folder or zip of FairFace: faces for teachers to label, or for the paper's autoencoders."
+        ),
+    ] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(help="An exported network whose answers distill learns from; several: their mean."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, ...")] = "cpu",
     precision: Annotated[
@@ -51,13 +59,18 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
     with dist.joined(device) as place:
         if recipe in RECIPES:
             chosen = make_recipe(recipe)
-            if data != chosen.data or unlabelled is not None:
-                raise ConfigError(
-                    f"recipe {recipe!r}: learns from {chosen.data!r} alone, got --data {data}"
-                    f"{f' --unlabelled {unlabelled}' if unlabelled else ''}"
-                )
+            if data != chosen.data:
+                raise ConfigError(f"recipe {recipe!r}: learns from {chosen.data!r}, got --data {data}")
             loop = replace(chosen.loop, seed=seed, epochs=epochs or chosen.loop.epochs, precision=precision)
-            run_training(replace(chosen, loop=loop), root, run, device=place, report=say)
+            run_training(
+                replace(chosen, loop=loop),
+                root,
+                run,
+                teachers=teacher or (),
+                unlabelled=unlabelled,
+                device=place,
+                report=say,
+            )
         else:
             paper = seeded(make_paper(recipe), seed)
             loop = replace(paper.loop, epochs=epochs or paper.loop.epochs, precision=precision)

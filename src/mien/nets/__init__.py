@@ -9,9 +9,11 @@ from torch import nn
 
 from mien.errors import ConfigError
 from mien.nets.compact import Compact
+from mien.nets.face_resnet import FaceResNet
 
 NETS: Final[dict[str, Callable[[], nn.Module]]] = {
     "compact": Compact,
+    "face_resnet": FaceResNet,
 }
 
 
