@@ -13,7 +13,7 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
     recipe: Annotated[
         str,
         typer.Argument(
-            help="compact, teacher, distill, or a variant of the paper: paper-raw, paper-300, paper-300-small..."
+            help="compact, teacher, distill, or a variant of the paper: paper-raw, paper-300-small..."
         ),
     ],
     root: Annotated[Path, typer.Option(help="Folder or zip of the corpus.")],

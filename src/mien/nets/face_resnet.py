@@ -1,25 +1,20 @@
 """The residual network that dlib recognises faces with, given a head for expressions: the teacher.
 
-dlib's own weights (CC0, three million faces, `face_recognition_models` on PyPI) are read from its file as it
-is: Davis King, "High quality face recognition with deep metric learning", blog.dlib.net, 2017; the network is
-that of `dnn_face_recognition_ex.cpp`, a ResNet-34 (arXiv:1512.03385) with fewer layers and half the filters.
+The network is that of dlib's `dnn_face_recognition_ex.cpp` (Davis King, 2017): a ResNet-34 (arXiv:1512.03385)
+with fewer layers and half the filters. `dlib_weights` fills it.
 
 Legend: B batch, C channels, H and W rows and columns.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  the name that PyTorch's own documentation uses
 
-from mien.errors import ModelError
 from mien.labels import EMOTIONS
 
 #: (filters, halves the resolution) of dlib's blocks, in order; the last one is left out at small sizes.
@@ -107,93 +102,3 @@ def _blocks(options: FaceResNetOptions) -> list[ResBlock]:
         blocks.append(ResBlock(inside, outside, halve, side))
         inside, side = outside, side // 2 if halve else side
     return blocks
-
-
-@torch.no_grad()
-def settle(net: FaceResNet, pictures: Tensor) -> None:
-    """Give the norms of a network that `load_dlib` filled the statistics of pictures, its answers unchanged.
-
-    dlib's weights come with the norms already folded into a factor and a shift, from which nothing can learn
-    at the usual rates.
-
-    Args:
-        net: the network.
-        pictures: (B, 1, H, W) float32 gray levels 0..255, some hundred of what it is to learn from.
-    """
-    seen: list[tuple[nn.BatchNorm2d, Tensor, Tensor]] = []
-
-    def look(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
-        seen.append((norm, inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3))))
-
-    norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
-    hooks = [norm.register_forward_pre_hook(look) for norm in norms]
-    net.eval()(pictures)
-    for hook in hooks:
-        hook.remove()
-    for norm, mean, variance in seen:
-        norm.running_mean, norm.running_var = mean, variance
-        norm.bias.add_(norm.weight * mean)
-        norm.weight.mul_(torch.sqrt(variance + norm.eps))
-
-
-def load_dlib(net: FaceResNet, path: Path) -> Tensor:
-    """Fill all but the head with dlib's weights; gives dlib's own last layer, (256, 128), for comparing with it.
-
-    Raises:
-        ModelError: the file is not dlib's face recognition network.
-    """
-    tensors = iter(_tensors(path))
-    try:
-        convolutions = [(net.stem, net.stem_norm)]
-        for block in net.blocks:
-            assert isinstance(block, ResBlock)
-            convolutions += [(block.first, block.first_norm), (block.second, block.second_norm)]
-        with torch.no_grad():
-            for conv, norm in convolutions:
-                _fill(next(tensors), conv.weight, conv.bias)
-                _fill(next(tensors), norm.weight, norm.bias)
-                norm.running_mean.zero_()  # type: ignore[union-attr]
-                norm.running_var.fill_(1 - norm.eps)  # type: ignore[union-attr]
-        *_, last = tensors
-        return torch.from_numpy(last).view(256, 128)
-    except (StopIteration, ValueError, RuntimeError) as error:
-        raise ModelError(
-            f"{path}: expected dlib's face recognition network (dlib_face_recognition_resnet_model_v1.dat of the "
-            f"package face_recognition_models), could not read it as that ({error})"
-        ) from error
-
-
-def _fill(values: np.ndarray, weight: Tensor, bias: Tensor | None) -> None:
-    assert bias is not None
-    cut = weight.numel()
-    if len(values) != cut + bias.numel():
-        raise ValueError(f"a layer of {len(values)} numbers where {cut + bias.numel()} were expected")
-    weight.copy_(torch.from_numpy(values[:cut]).view_as(weight))
-    bias.copy_(torch.from_numpy(values[cut:]))
-
-
-def _tensors(path: Path) -> list[np.ndarray]:
-    """The numbers of each layer that has some, from the picture to the end.
-
-    dlib writes a layer's name, then a tensor: its version 2 and four sizes as whole numbers, then raw float32.
-    """
-    data = path.read_bytes()
-    found = []
-    for match in re.finditer(rb"\x05con_4|\x07affine_|\x04fc_2", data):
-        at = match.end()
-        if match.group().endswith(b"fc_2"):  # its outputs and inputs come first
-            _, at = _whole_numbers(data, at, 2)
-        (version, *shape), at = _whole_numbers(data, at, 5)
-        if version == 2:
-            found.append(np.frombuffer(data, "<f4", int(np.prod(shape)), at).copy())
-    return found
-
-
-def _whole_numbers(data: bytes, at: int, count: int) -> tuple[list[int], int]:
-    """`count` numbers from a place on, each as its count of bytes and the bytes, and where they end."""
-    numbers = []
-    for _ in range(count):
-        width = data[at] & 0x0F
-        numbers.append(int.from_bytes(data[at + 1 : at + 1 + width], "little"))
-        at += 1 + width
-    return numbers, at

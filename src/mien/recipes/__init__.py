@@ -138,7 +138,7 @@ def run_training(
         report: takes a line an epoch.
 
     Raises:
-        ConfigError: the folder holds a run of another recipe; a recipe with teachers got none, or the reverse.
+        ConfigError: the folder holds a run of another recipe; teachers lack, or are not asked for.
         DataError: the corpus is not at `root`.
         ModelError: a teacher cannot be read.
         TrainingError: the run cannot go on.

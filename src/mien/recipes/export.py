@@ -27,9 +27,10 @@ _BINARY: Final = (
 )
 
 
-_POOL: Final = (
-    "FairFace's faces, without labels, for the autoencoder (Karkkainen and Joo, WACV 2021; CC BY 4.0)",
-)
+_POOL: Final = "FairFace's faces, without labels, for {} (Karkkainen and Joo, WACV 2021; CC BY 4.0)"
+_STARTS: Final = {
+    "dlib": "dlib's face recognition weights, as a start (Davis King 2017; CC0)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def run_export(run: Path, path: Path) -> None:
         template=TEMPLATE,
         parameters=count.parameters(net),
         multiply_adds=count.multiply_adds(net),
-        data=source.data + (_POOL if facts.get("unlabelled") else ()),
+        data=source.data + _more_data(recipe, facts),
         licence=source.licence,
         recipe=facts.get("recipe", f"mien train {recipe.name} --data {corpus} --seed {recipe.loop.seed}"),
         scores={f"{corpus}/{'valid' if corpus == 'ferplus' else 'held out'}": _scores(last)}
@@ -94,6 +95,19 @@ def run_export(run: Path, path: Path) -> None:
         limits=_LIMITS + (_BINARY if eight else ()),
     )
     export_onnx(net, card, path)
+
+
+def _more_data(recipe: Recipe | PaperRecipe, facts: dict[str, Any]) -> tuple[str, ...]:
+    """What else the weights were learnt from."""
+    more = []
+    if facts.get("unlabelled"):
+        more.append(
+            _POOL.format("the autoencoder" if isinstance(recipe, PaperRecipe) else "teachers to label")
+        )
+    if isinstance(recipe, Recipe) and recipe.start:
+        more.append(_STARTS[recipe.start])
+    more += [f"labels by the teacher {name}" for name in facts.get("teachers", ())]
+    return tuple(more)
 
 
 def _scores(last: dict[str, Any]) -> dict[str, Any]:

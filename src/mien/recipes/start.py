@@ -15,7 +15,7 @@ _SETTLING: Final = 1024  # pictures whose statistics the norms begin with
 
 def _dlib(net: Any, pictures: Any) -> None:
     """Dlib's face recognition weights, from the package that carries them (CC0)."""
-    from mien.nets.face_resnet import load_dlib, settle
+    from mien.nets.dlib_weights import load_dlib, settle
 
     load_dlib(net, dlib_file())
     settle(net, pictures[:_SETTLING].float().cpu())

@@ -32,7 +32,8 @@ def taught(teachers: Sequence[Path], images: Image, cache: Path) -> Floats:
     """
     pictures = data_hash(images)
     answers = np.stack([_answers(path, images, pictures, cache) for path in teachers])  # (teachers, N, 8)
-    return answers.mean(axis=0, dtype=np.float32)
+    mean: Floats = answers.mean(axis=0, dtype=np.float32)
+    return mean
 
 
 def file_hash(path: Path) -> str:
@@ -45,6 +46,6 @@ def _answers(teacher: Path, images: Image, pictures: str, cache: Path) -> Floats
     if kept.is_file():
         return load_arrays(kept, "remove the file, and it is made again")["answers"]
     net = Classifier.load(teacher, threads=0)
-    answers: Floats = (net(images) + net(np.ascontiguousarray(images[:, :, ::-1]))) / 2
+    answers = (net(images) + net(np.ascontiguousarray(images[:, :, ::-1]))) / np.float32(2)
     save_arrays(kept, {"answers": answers})
     return answers
