@@ -11,7 +11,8 @@ from mien.card import CARD_KEY, ModelCard  # noqa: E402
 from mien.errors import ConfigError, TrainingError  # noqa: E402
 from mien.labels import EMOTIONS  # noqa: E402
 from mien.nets import NETS, count, make_net  # noqa: E402
-from mien.nets.compact import Compact, CompactOptions  # noqa: E402
+from mien.nets.compact import Compact  # noqa: E402
+from mien.nets.residual import Residual, ResidualOptions  # noqa: E402
 from mien.recipes import vote_shares  # noqa: E402
 from mien.train.augment import AugmentOptions, augment  # noqa: E402
 from mien.train.export import export_onnx, fold  # noqa: E402
@@ -19,7 +20,7 @@ from mien.train.loop import CHECKPOINT, LOG, LoopOptions, Task, train  # noqa: E
 from mien.train.optim import average, cosine, soft_cross_entropy  # noqa: E402
 from mien.types import Sample  # noqa: E402
 
-TINY = CompactOptions(stem=4, widths=(4, 8, 8), blocks=(1, 1, 1))
+TINY = ResidualOptions(stem=4, widths=(4, 8, 8), blocks=(1, 1, 1))
 STILL = AugmentOptions(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
@@ -42,7 +43,7 @@ def tiny_task(loss=learn):
 
 def tiny_net():
     torch.manual_seed(3)
-    return Compact(TINY)
+    return Residual(TINY)
 
 
 OPTIONS = LoopOptions(epochs=4, batch=16, rate=0.02, warmup=1)
@@ -163,8 +164,9 @@ def test_every_network_takes_gray_levels_and_gives_eight_logits(name):
 
 
 def test_the_compact_network_keeps_to_its_budget():
-    assert count.parameters(Compact()) < 1_500_000
-    assert count.multiply_adds(Compact()) < 40_000_000
+    for net in (Residual(), Compact()):
+        assert count.parameters(net) < 1_500_000
+        assert count.multiply_adds(net) < 40_000_000
 
 
 def test_multiply_adds_of_a_convolution_counted_by_hand():

@@ -19,6 +19,7 @@ from mien.cli.console import say
 from mien.cli.data import app as data
 from mien.cli.evaluate import evaluate
 from mien.cli.export import export
+from mien.cli.quantize import quantize
 from mien.cli.reproduce import reproduce
 from mien.cli.train import train
 from mien.errors import MienError
@@ -33,6 +34,7 @@ app.command()(analyze)
 app.command()(train)
 app.command()(evaluate)
 app.command()(export)
+app.command()(quantize)
 app.command()(calibrate)
 app.command()(card)
 app.command()(reproduce)

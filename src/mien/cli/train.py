@@ -12,9 +12,7 @@ import typer
 def train(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
     recipe: Annotated[
         str,
-        typer.Argument(
-            help="compact, teacher, distill, or a variant of the paper: paper-raw, paper-300-small..."
-        ),
+        typer.Argument(help="compact, residual, teacher, distill, or a variant of the paper: paper-raw..."),
     ],
     root: Annotated[Path, typer.Option(help="Folder or zip of the corpus.")],
     data: Annotated[

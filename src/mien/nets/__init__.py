@@ -10,10 +10,12 @@ from torch import nn
 from mien.errors import ConfigError
 from mien.nets.compact import Compact
 from mien.nets.face_resnet import FaceResNet
+from mien.nets.residual import Residual
 
 NETS: Final[dict[str, Callable[[], nn.Module]]] = {
     "compact": Compact,
     "face_resnet": FaceResNet,
+    "residual": Residual,
 }
 
 

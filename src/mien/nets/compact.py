@@ -1,8 +1,10 @@
-"""The compact network: a small residual convolutional network for 48 x 48 gray faces.
+"""The compact network: plain 3 x 3 convolutions once learnt, so that it is quick, also in 8 bits.
+
+While it learns, a 1 x 1 convolution and the input itself stand beside each 3 x 3 convolution; for reading, the
+three are one (RepVGG, arXiv:2101.03697). There is no attention and no shortcut: on a processor these cost more
+time than their multiply-adds tell, in 8 bits most of all (docs/model.md).
 
 Legend: B batch, C channels, H and W rows and columns.
-He et al., arXiv:1512.03385 (residual blocks, pre-pooled shortcut as in arXiv:1812.01187);
-Hu et al., arXiv:1709.01507 (squeeze and excitation).
 """
 
 from __future__ import annotations
@@ -11,59 +13,52 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from mien.labels import EMOTIONS
 
 
 @dataclass(frozen=True, slots=True)
 class CompactOptions:
-    """The shape of the network: 0.6 M weights and 36 M multiply-adds as it stands."""
+    """The shape of the network: 0.6 M weights and 21 M multiply-adds as it stands, once fused."""
 
-    stem: int = 16  # channels at full resolution
-    widths: tuple[int, ...] = (32, 64, 128)  # channels of each stage; each halves the resolution
-    blocks: tuple[int, ...] = (1, 1, 2)  # residual blocks of each stage
+    widths: tuple[int, ...] = (16, 32, 64, 64, 128, 128, 256)  # channels of each convolution
+    strides: tuple[int, ...] = (2, 1, 2, 1, 2, 1, 2)
     dropout: float = 0.2  # on the pooled features
     mean: float = 0.5077  # of FER+ train after /255
     deviation: float = 0.2550  # likewise
 
 
-class SqueezeExcite(nn.Module):
-    """Scale each channel by what the whole picture says of it."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.reduce = nn.Conv2d(channels, channels // 4, 1)
-        self.expand = nn.Conv2d(channels // 4, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same."""
-        s = x.mean((2, 3), keepdim=True)  # (B, C, 1, 1)
-        return x * torch.sigmoid(self.expand(torch.relu(self.reduce(s))))
-
-
-class Block(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut; the first may halve the resolution."""
+class RepConv(nn.Module):
+    """A 3 x 3 convolution, a 1 x 1 beside it and, where shapes allow it, the input: each with its norm."""
 
     def __init__(self, inside: int, outside: int, stride: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
-        self.first_norm = nn.BatchNorm2d(outside)
-        self.second = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
-        self.second_norm = nn.BatchNorm2d(outside)
-        self.excite = SqueezeExcite(outside)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride > 1 or inside != outside:
-            self.shortcut = nn.Sequential(
-                nn.AvgPool2d(stride) if stride > 1 else nn.Identity(),
-                nn.Conv2d(inside, outside, 1, bias=False),
-                nn.BatchNorm2d(outside),
-            )
+        self.wide = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
+        self.wide_norm = nn.BatchNorm2d(outside)
+        self.narrow = nn.Conv2d(inside, outside, 1, stride, bias=False)
+        self.narrow_norm = nn.BatchNorm2d(outside)
+        self.same_norm = nn.BatchNorm2d(outside) if inside == outside and stride == 1 else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H/stride, W/stride)."""
-        y = torch.relu(self.first_norm(self.first(x)))  # (B, C', H/stride, W/stride)
-        y = self.excite(self.second_norm(self.second(y)))
-        return torch.relu(y + self.shortcut(x))
+        y = self.wide_norm(self.wide(x)) + self.narrow_norm(self.narrow(x))
+        if self.same_norm is not None:
+            y = y + self.same_norm(x)
+        return torch.relu(y)
+
+    def fused(self) -> nn.Module:
+        """One 3 x 3 convolution and a ReLU that give the same, in eval mode."""
+        kernels = [(self.wide.weight, self.wide_norm)]  # (C', C, 3, 3)
+        kernels.append((_centred(self.narrow.weight), self.narrow_norm))
+        if self.same_norm is not None:
+            eye = torch.eye(len(self.same_norm.weight), device=self.wide.weight.device)
+            kernels.append((_centred(eye[:, :, None, None]), self.same_norm))
+        weight, bias = (sum(parts) for parts in zip(*(_folded(*one) for one in kernels), strict=True))
+        shape = self.wide
+        conv = nn.Conv2d(shape.in_channels, shape.out_channels, 3, shape.stride, 1)  # type: ignore[arg-type]
+        conv.weight, conv.bias = nn.Parameter(weight), nn.Parameter(bias)
+        return nn.Sequential(conv, nn.ReLU())
 
 
 class Compact(nn.Module):
@@ -77,10 +72,10 @@ class Compact(nn.Module):
         options = options or CompactOptions()
         self.register_buffer("mean", torch.tensor(options.mean))
         self.register_buffer("deviation", torch.tensor(options.deviation))
-        self.stem = nn.Sequential(
-            nn.Conv2d(1, options.stem, 3, 1, 1, bias=False), nn.BatchNorm2d(options.stem), nn.ReLU()
+        insides = (1, *options.widths)
+        self.body = nn.Sequential(
+            *(RepConv(*shape) for shape in zip(insides, options.widths, options.strides, strict=False))
         )
-        self.body = nn.Sequential(*_body(options))
         self.head = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
@@ -90,17 +85,17 @@ class Compact(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 1, 48, 48) gray levels to (B, 8) logits."""
-        x = (x / 255.0 - self.mean) / self.deviation
-        x = self.stem(x)  # (B, 16, 48, 48)
-        x = self.body(x)  # (B, 128, 6, 6)
-        logits: Tensor = self.head(x)  # (B, 8)
+        logits: Tensor = self.head(self.body((x / 255.0 - self.mean) / self.deviation))
         return logits
 
 
-def _body(options: CompactOptions) -> list[Block]:
-    layers, inside = [], options.stem
-    for width, count in zip(options.widths, options.blocks, strict=True):
-        for i in range(count):
-            layers.append(Block(inside, width, 2 if i == 0 else 1))
-            inside = width
-    return layers
+def _centred(kernel: Tensor) -> Tensor:
+    """(C', C, 1, 1) in the middle of (C', C, 3, 3) zeros."""
+    return nn.functional.pad(kernel, (1, 1, 1, 1))
+
+
+def _folded(kernel: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """A kernel and its norm as a kernel and a bias."""
+    mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+    weight, bias = fuse_conv_bn_weights(kernel, None, mean, variance, norm.eps, norm.weight, norm.bias)
+    return weight.detach(), bias.detach()

@@ -72,18 +72,19 @@ def run_export(run: Path, path: Path) -> None:
     from mien.align import TEMPLATE
     from mien.card import ModelCard
     from mien.nets import count
-    from mien.train.export import export_onnx
+    from mien.train.export import export_onnx, fold
 
     recipe, facts, last = _read_run(run)
     net = _load(recipe, run)
+    folded = fold(net)  # what will be in the file
     corpus = facts.get("corpus", "ferplus").split("/")[0]
     source = _SOURCES[corpus]
     eight = isinstance(recipe, PaperRecipe) and recipe.networks == "eight"
     card = ModelCard(
         name=recipe.name,
         template=TEMPLATE,
-        parameters=count.parameters(net),
-        multiply_adds=count.multiply_adds(net),
+        parameters=count.parameters(folded),
+        multiply_adds=count.multiply_adds(folded),
         data=source.data + _more_data(recipe, facts),
         licence=source.licence,
         recipe=facts.get("recipe", f"mien train {recipe.name} --data {corpus} --seed {recipe.loop.seed}"),

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mien.card import CARD_KEY, ModelCard
 from mien.errors import ModelError, OutputError
+from mien.train.quiet import quiet
 
 #: Largest difference of a logit between torch and ONNX Runtime that passes for rounding.
 TOLERANCE = 1e-3
@@ -50,8 +48,8 @@ def export_onnx(net: nn.Module, card: ModelCard, path: Path) -> None:
 
 
 def fold(net: nn.Module) -> nn.Module:
-    """A copy in eval mode whose batch norms are folded into the convolutions before them."""
-    traced = torch.fx.symbolic_trace(copy.deepcopy(net).cpu().eval())
+    """A copy in eval mode, branches fused and batch norms folded into the convolutions before them."""
+    traced = torch.fx.symbolic_trace(_fuse_branches(copy.deepcopy(net).cpu().eval()))
     modules = dict(traced.named_modules())
     for node in traced.graph.nodes:
         before = node.args[0] if node.args else None
@@ -62,6 +60,15 @@ def fold(net: nn.Module) -> nn.Module:
     traced.delete_all_unused_submodules()
     traced.recompile()
     return traced
+
+
+def _fuse_branches(net: nn.Module) -> nn.Module:
+    """Each module that knows a simpler form of itself, `fused()`, replaced by it."""
+    for name, module in list(net.named_modules()):
+        fused = getattr(module, "fused", None)
+        if fused is not None:
+            net.set_submodule(name, fused())
+    return net
 
 
 def _fuse(
@@ -75,7 +82,7 @@ def _fuse(
 
 
 def _trace(net: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
-    with warnings.catch_warnings(), _quiet("torch.onnx"):
+    with warnings.catch_warnings(), quiet("torch.onnx"):
         warnings.simplefilter("ignore")  # the exporter warns of its own internals
         program = torch.onnx.export(
             net,
@@ -101,18 +108,6 @@ def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
             thing.doc_string = ""
     del model.graph.metadata_props[:]
     return model
-
-
-@contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    """Nothing below an error from one logger: the exporter reports packages that Mien does not use."""
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _check(data: bytes, net: nn.Module, example: torch.Tensor) -> None:
