@@ -41,11 +41,14 @@ class Face:
     shown: int | None = None  # index of the emotion that the policy chose; None: the likeliest
     set: tuple[str, ...] | None = None  # emotions it may be, likeliest first; None: the network knows no sets
     uncertain: bool | None = None  # confidence below the card's threshold; None: the card has none
+    smoothed: Floats | None = None  # (8,) probabilities smoothed over time, along its track; None: not so
 
     def __post_init__(self) -> None:
         check_shape("Face.landmarks", self.landmarks, (5, 2))
         if self.probabilities is not None:
             check_shape("Face.probabilities", self.probabilities, (len(EMOTIONS),))
+        if self.smoothed is not None:
+            check_shape("Face.smoothed", self.smoothed, (len(EMOTIONS),))
 
     @property
     def emotion(self) -> str | None:

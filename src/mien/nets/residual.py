@@ -22,6 +22,8 @@ class ResidualOptions:
     stem: int = 16  # channels at full resolution
     widths: tuple[int, ...] = (32, 64, 128)  # channels of each stage; each halves the resolution
     blocks: tuple[int, ...] = (1, 1, 2)  # residual blocks of each stage
+    excite: bool = True  # scale channels by what the whole picture says of them
+    pooled: bool = True  # shortcuts average what they halve; otherwise they take each second pixel
     dropout: float = 0.2  # on the pooled features
     mean: float = 0.5077  # of FER+ train after /255
     deviation: float = 0.2550  # likewise
@@ -44,18 +46,20 @@ class SqueezeExcite(nn.Module):
 class Block(nn.Module):
     """Two 3 x 3 convolutions beside a shortcut; the first may halve the resolution."""
 
-    def __init__(self, inside: int, outside: int, stride: int) -> None:
+    def __init__(
+        self, inside: int, outside: int, stride: int, *, excite: nn.Module, pool: nn.Module | None
+    ) -> None:
         super().__init__()
         self.first = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
         self.first_norm = nn.BatchNorm2d(outside)
         self.second = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
         self.second_norm = nn.BatchNorm2d(outside)
-        self.excite = SqueezeExcite(outside)
+        self.excite = excite
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or inside != outside:
             self.shortcut = nn.Sequential(
-                nn.AvgPool2d(stride) if stride > 1 else nn.Identity(),
-                nn.Conv2d(inside, outside, 1, bias=False),
+                pool or nn.Identity(),
+                nn.Conv2d(inside, outside, 1, 1 if pool else stride, bias=False),
                 nn.BatchNorm2d(outside),
             )
 
@@ -92,7 +96,7 @@ class Residual(nn.Module):
         """(B, 1, 48, 48) gray levels to (B, 8) logits."""
         x = (x / 255.0 - self.mean) / self.deviation
         x = self.stem(x)  # (B, 16, 48, 48)
-        x = self.body(x)  # (B, 128, 6, 6)
+        x = self.body(x)  # (B, C, H, W) of the last stage
         logits: Tensor = self.head(x)  # (B, 8)
         return logits
 
@@ -101,6 +105,9 @@ def _body(options: ResidualOptions) -> list[Block]:
     layers, inside = [], options.stem
     for width, count in zip(options.widths, options.blocks, strict=True):
         for i in range(count):
-            layers.append(Block(inside, width, 2 if i == 0 else 1))
+            stride = 2 if i == 0 else 1
+            excite = SqueezeExcite(width) if options.excite else nn.Identity()
+            pool = nn.AvgPool2d(stride) if options.pooled and stride > 1 else None
+            layers.append(Block(inside, width, stride, excite=excite, pool=pool))
             inside = width
     return layers

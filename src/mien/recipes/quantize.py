@@ -72,7 +72,8 @@ def run_quantize(model: Path, root: Path, path: Path, *, within: float = 1.0, se
     if found.loss[worst] > within:
         raise ModelError(
             f"{model}: expected every emotion to keep its recall within {within:g} points, in 8 bits "
-            f"{EMOTIONS[worst]} loses {found.loss[worst]:.1f}: keep the network in float32, or give a larger --within"
+            f"{EMOTIONS[worst]} loses {found.loss[worst]:.1f}: keep the network in float32, or give a "
+            "larger --within"
         )
     write_whole(path, with_card(small, _card(card, content, train.name, found)))
     return found
