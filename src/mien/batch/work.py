@@ -30,6 +30,7 @@ class Job:
     every: int = 1  # of a clip, each so-manieth frame ...
     fps: float | None = None  # ... or so many a second
     policy: str = "accurate"  # how probabilities become the emotion shown
+    runtime: str = "onnxruntime"  # what runs the classifier
     threads: int = 0  # that decode a clip; 0: one a core, 1 in a worker that has one core
 
     def open(self) -> Analyzer:
@@ -42,6 +43,7 @@ class Job:
             crops=self.crops,
             min_face=self.min_face,
             max_faces=self.max_faces,
+            runtime=self.runtime,
         )
 
 

@@ -59,7 +59,8 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         typer.Option(min=1, metavar="N", help="Processes (default: by the number of files and cores)."),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="An ONNX file made by `mien export` (default: ours).")
+        Path | None,
+        typer.Option(metavar="FILE", help="ONNX file by `mien export`, or name of a shipped network."),
     ] = None,
     policy: Annotated[
         str,
@@ -68,6 +69,10 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
             help="accurate: show the likeliest emotion; balanced: find more of the rare ones.",
         ),
     ] = "accurate",
+    runtime: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="What runs the network: onnxruntime, or openvino if installed."),
+    ] = "onnxruntime",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:
@@ -83,7 +88,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     if fps is not None and not 0 < fps < float("inf"):
         raise typer.BadParameter(f"--fps: expected frames a second above 0, got {fps:g}")
     tasks = _plan(sources, annotate, overwrite=overwrite)
-    job = Job(model, crops, min_face, max_faces, every, fps, policy)
+    job = Job(model, crops, min_face, max_faces, every, fps, policy, runtime)
     worker = Worker(job)
     worker.load()  # before the output is opened: without networks there is none
     summary = _run(tasks, worker, output, workers=workers, overwrite=overwrite, quiet=quiet)

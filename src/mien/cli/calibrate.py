@@ -47,6 +47,7 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     from mien.output.whole import WholeFile
     from mien.run.classify import Classifier
     from mien.run.rewrite import with_card
+    from mien.run.runtimes import by_session
     from mien.run.session import open_session, read_card
 
     _check(coverage=coverage, right=right, protocol=protocol)
@@ -56,7 +57,7 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     card = read_card(session)
     file = WholeFile(output, overwrite=overwrite)
     try:
-        raw = Classifier(session, replace(card, temperature=1.0))
+        raw = Classifier(by_session(session), replace(card, temperature=1.0))
         readings = read_all(corpus, raw, make_cut(card, detect=not found.crops, threads=threads))
         plan = Plan(Settings(coverage, right), protocol, splits, seed)
         card = calibrated_card(card, corpus.name, readings, plan)

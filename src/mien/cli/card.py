@@ -10,14 +10,13 @@ import typer
 
 def card(
     model: Annotated[
-        Path | None, typer.Argument(metavar="[MODEL]", help="ONNX file (default: the shipped network).")
+        Path | None, typer.Argument(metavar="[MODEL]", help="ONNX file, or the name of a shipped network.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="The whole card as JSON.")] = False,
 ) -> None:
     """Print the model card inside a network's file."""
-    from mien.models import load_model
     from mien.output.card import render_card
-    from mien.run.session import open_session, read_card
+    from mien.run.session import open_session, read_card, read_model
 
-    found = read_card(open_session(load_model() if model is None else model))
+    found = read_card(open_session(read_model(model)))
     typer.echo(found.to_json(indent=1) + "\n" if json else render_card(found), nl=False)

@@ -21,7 +21,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its argum
             help="ferplus, fer2013, rafd, ckplus, jaffe, kdef, toy, fairface or folder (one an emotion)."
         ),
     ] = "ferplus",
-    model: Annotated[Path | None, typer.Option(help="ONNX file, instead of the shipped model.")] = None,
+    model: Annotated[Path | None, typer.Option(help="ONNX file, or name of a shipped network.")] = None,
     split: Annotated[
         str | None,
         typer.Option(help="train, valid or test, of ferplus and fer2013; valid if not given."),
@@ -195,6 +195,6 @@ def _corpora(data: str, found: Reader, root: Path, split: str | None) -> tuple[C
 def _sha256(model: Path | None) -> str:
     from hashlib import sha256
 
-    from mien.models import load_model
+    from mien.run.session import read_model
 
-    return sha256(load_model() if model is None else model.read_bytes()).hexdigest()
+    return sha256(read_model(model)).hexdigest()

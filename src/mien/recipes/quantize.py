@@ -67,7 +67,7 @@ def run_quantize(model: Path, root: Path, path: Path, *, within: float = 1.0, se
     content = model.read_bytes()
     card = read_card(open_session(content))
     small = quantize(content, _pictures(train))
-    found = _compare(content, small, card, _pictures(valid), PROTOCOLS[PROTOCOL](valid.samples))
+    found = _compare(content, small, _pictures(valid), PROTOCOLS[PROTOCOL](valid.samples))
     worst = int(np.nanargmax(found.loss))
     if found.loss[worst] > within:
         raise ModelError(
@@ -83,11 +83,9 @@ def _pictures(corpus: Corpus) -> Image:
     return np.stack([corpus.read(sample) for sample in corpus.samples])  # (N, H, W)
 
 
-def _compare(
-    before: bytes, after: bytes, card: ModelCard, faces: Image, truth: NDArray[np.int64]
-) -> Comparison:
+def _compare(before: bytes, after: bytes, faces: Image, truth: NDArray[np.int64]) -> Comparison:
     used = truth != LEFT_OUT
-    guesses = [Classifier(open_session(one), card)(faces[used]).argmax(1) for one in (before, after)]
+    guesses = [Classifier.read(one)(faces[used]).argmax(1) for one in (before, after)]
     counts = [metrics.confusion(truth[used], guess) for guess in guesses]
     return Comparison(
         n=counts[0].sum(axis=1),

@@ -20,6 +20,7 @@ from mien.errors import ConfigError, ImageError
 from mien.image import read_image
 from mien.labels import EMOTIONS
 from mien.preprocess import SMALLEST, crop, fit
+from mien.run import runtimes
 from mien.run.classify import Classifier
 from mien.run.decide import read_faces
 from mien.run.detect import Detector, DetectorOptions, YuNet
@@ -188,25 +189,28 @@ def load(
     min_face: int | None = None,
     max_faces: int | None = None,
     threads: int = 1,
+    runtime: str = runtimes.DEFAULT,
 ) -> Analyzer:
     """An analyzer with the detector and the network that come with Mien: no download, no torch.
 
     Args:
-        model: an ONNX file that `mien export` wrote; None: the shipped network.
+        model: an ONNX file that `mien export` wrote, or the name of a shipped network; None: the default one.
         policy: how probabilities become the emotion shown: "accurate", the likeliest, or "balanced", which
             finds more of the rare emotions and is wrong more often. The probabilities stay the same.
         crops: pictures already are faces, so that nothing is to be detected.
         min_face: pixels; smaller faces are left out. None: the detector's own limit.
         max_faces: only the largest so many of each picture. None: all.
         threads: threads inside the networks; with several worker processes keep it at 1.
+        runtime: what runs the network: "onnxruntime", or "openvino" where that is installed.
 
     Raises:
-        ConfigError: `min_face` or `max_faces` below 1, or the network has no such policy.
+        ConfigError: `min_face` or `max_faces` below 1, no such runtime, or the network has no such policy.
+        MissingExtra: the runtime's package is not installed.
         ModelError: no such file, not an ONNX network with its card, or a shipped file was altered.
     """
     if max_faces is not None and max_faces < 1:
         raise ConfigError(f"max_faces: expected at least 1 or None for all, got {max_faces}")
-    classifier = Classifier.load(None if model is None else Path(model), threads=threads)
+    classifier = Classifier.load(None if model is None else Path(model), threads=threads, runtime=runtime)
     chosen = classifier.card.policy(policy)
     if crops:
         return Analyzer(WholePicture(), classifier, cut=cut_whole, max_faces=max_faces, policy=chosen)

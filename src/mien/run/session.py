@@ -10,6 +10,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from mien.card import CARD_KEY, ModelCard
 from mien.errors import ModelError
+from mien.models import MODELS, load_model
 
 _ERRORS_ONLY: Final = 3  # ONNX Runtime's severities: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal
 #: What ONNX Runtime raises for bytes that it cannot run; none of them share a base but `Exception`.
@@ -25,17 +26,18 @@ _REFUSALS: Final = (
 )
 
 
-def open_session(model: Path | bytes, *, threads: int = 1) -> ort.InferenceSession:
+def open_session(model: Path | bytes, *, name: str = "", threads: int = 1) -> ort.InferenceSession:
     """Open a network for the processor.
 
     Args:
         model: an ONNX file, or the bytes of one.
+        name: what errors call it; otherwise by its path or number of bytes.
         threads: threads inside one operator; with several worker processes keep it at 1.
 
     Raises:
         ModelError: there is no such file, or it is not a network that ONNX Runtime can run.
     """
-    name = f"{len(model)} bytes" if isinstance(model, bytes) else str(model)
+    name = name or (f"{len(model)} bytes" if isinstance(model, bytes) else str(model))
     content = model if isinstance(model, bytes) else _read(model)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -66,12 +68,26 @@ def read_card(session: ort.InferenceSession) -> ModelCard:
     return ModelCard.from_json(metadata[CARD_KEY])
 
 
+def read_model(model: Path | None) -> bytes:
+    """The bytes of a network: of the one that comes with Mien, of another that comes by name, or of a file.
+
+    Raises:
+        ModelError: the file cannot be read, or a shipped one was altered.
+    """
+    if model is None:
+        return load_model()
+    if str(model) in MODELS:
+        return load_model(str(model))
+    return _read(model)
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise ModelError(
-            f"expected an ONNX file at {path}, could not read it ({error.strerror or error}); check the path"
+            f"expected an ONNX file at {path}, could not read it ({error.strerror or error}); check the "
+            f"path, or name a network that comes with Mien: {', '.join(MODELS)}"
         ) from error
 
 

@@ -1,0 +1,68 @@
+"""What runs the classifier: ONNX Runtime or, where it is installed, OpenVINO.
+
+Legend: N faces, C channels, S the side of the network's input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from mien.errors import ConfigError, MissingExtra
+from mien.types import Floats
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+DEFAULT: Final = "onnxruntime"
+#: (N, C, S, S) float32 gray levels or RGB, 0..255, to (N, 8) float32 logits.
+Logits = Callable[[Floats], Floats]
+
+
+def make_logits(runtime: str, session: ort.InferenceSession, content: bytes, *, threads: int) -> Logits:
+    """The network as a function.
+
+    Args:
+        runtime: a name of `RUNTIMES`.
+        session: the network as ONNX Runtime has opened it.
+        content: the bytes of its file.
+        threads: threads inside one operator.
+
+    Raises:
+        ConfigError: there is no such runtime; the message lists those there are.
+        MissingExtra: its package is not installed.
+    """
+    if runtime not in RUNTIMES:
+        raise ConfigError(f"runtime: expected one of {', '.join(RUNTIMES)}, got {runtime!r}")
+    return RUNTIMES[runtime](session, content, threads)
+
+
+def by_session(session: ort.InferenceSession) -> Logits:
+    """The network as ONNX Runtime runs it."""
+    return partial(_run, session, session.get_inputs()[0].name)
+
+
+def _run(session: ort.InferenceSession, name: str, batch: Floats) -> Floats:
+    logits: Floats = session.run(None, {name: batch})[0]
+    return logits
+
+
+def _by_openvino(_session: ort.InferenceSession, content: bytes, threads: int) -> Logits:
+    try:
+        import openvino
+    except ImportError as error:
+        raise MissingExtra("openvino", "openvino", "the runtime openvino") from error
+    # float32 as everywhere else: on some processors OpenVINO would take bfloat16 by itself.
+    options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+    core = openvino.Core()
+    network = core.compile_model(core.read_model(content), "CPU", options)
+    return lambda batch: np.array(network(batch)[0])  # a copy: its own memory is used again
+
+
+RUNTIMES: Final[dict[str, Callable[[ort.InferenceSession, bytes, int], Logits]]] = {
+    "onnxruntime": lambda session, _content, _threads: by_session(session),
+    "openvino": _by_openvino,
+}
