@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "mien"
 
 LADDER = [
-    {"errors", "labels", "types", "config", "files", "_version"},
+    {"errors", "labels", "types", "event", "config", "files", "_version"},
     {"image", "align", "card", "preprocess", "models"},
     {"data", "nets", "run", "output"},
     {"train", "evaluate"},
@@ -21,6 +21,7 @@ LADDER = [
 WITHIN = {
     "types": {"labels", "errors"},
     "labels": {"errors"},
+    "event": {"labels", "errors"},
     "config": {"errors", "_version"},
     "files": {"errors"},
     "align": {"image"},

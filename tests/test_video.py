@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mien.errors import ConfigError, VideoError
-from mien.run.video import CLIP_SUFFIXES, Video, frames, is_clip
+from mien.run.video import CLIP_SUFFIXES, Video, Wanted, frames, is_clip
 
 MEDIA = Path(__file__).parents[2] / "shared/data/media"
 needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason=f"real clips are not at {MEDIA}")
@@ -57,8 +57,8 @@ def clip(tmp_path_factory):
     return encode(tmp_path_factory.mktemp("clip") / "clip.mp4", options={"movflags": "faststart"})
 
 
-def read(path, **options):
-    with Video(path, **options) as video:
+def read(path, threads=1, **options):
+    with Video(path, Wanted(**options), threads=threads) as video:
         return list(video), video
 
 
@@ -387,7 +387,7 @@ def test_a_camera_that_is_not_there(capfd):
     ],
 )
 def test_real_clips(name, count, rate, size):
-    with Video(MEDIA / name, every=20) as video:
+    with Video(MEDIA / name, Wanted(every=20)) as video:
         got = list(video)
     assert video.decoded == count
     assert video.notes == ()

@@ -29,6 +29,9 @@ class Job:
     max_faces: int | None = None  # a picture
     every: int = 1  # of a clip, each so-manieth frame ...
     fps: float | None = None  # ... or so many a second
+    start: float | None = None  # seconds of a clip, by its time stamps: from here ...
+    end: float | None = None  # ... to here
+    detect_every: int = 1  # of the frames taken, look for faces in each so-manieth
     policy: str = "accurate"  # how probabilities become the emotion shown
     runtime: str = "onnxruntime"  # what runs the classifier
     threads: int = 0  # that decode a clip; 0: one a core, 1 in a worker that has one core
@@ -124,19 +127,22 @@ def _photo(analyzer: Analyzer, task: Task) -> Iterator[Part]:
 
 
 def _clip(analyzer: Analyzer, task: Task, job: Job) -> Iterator[Part]:
-    from mien.run.video import Video
+    from mien.run.video import Video, Wanted
 
     name = task.source.name
     place = int(name) if task.source.kind == "camera" else name
     with ExitStack() as stack:
-        video = stack.enter_context(Video(place, every=job.every, fps=job.fps, threads=job.threads))
+        video = stack.enter_context(
+            Video(place, Wanted(job.every, job.fps, job.start, job.end), threads=job.threads)
+        )
         copy = None
         if task.copy is not None:
             from mien.output.clip import ClipWriter
 
             _make_folder(task.copy.parent)
             copy = stack.enter_context(ClipWriter(task.copy))
-        for frame, pixels in analyzer.follow(video, source=name):
+        follower = analyzer.follower(detect_every=job.detect_every, threads=job.threads)
+        for frame, pixels in analyzer.follow(video, source=name, follower=follower):
             if copy is not None:
                 copy.write(pixels, frame)
             total = video.frames_total

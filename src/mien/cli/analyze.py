@@ -48,6 +48,18 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     fps: Annotated[
         float | None, typer.Option(metavar="F", help="Of clips, take F frames a second instead.")
     ] = None,
+    start: Annotated[
+        float | None, typer.Option(metavar="S", help="Of clips, leave out what is before S seconds.")
+    ] = None,
+    end: Annotated[
+        float | None, typer.Option(metavar="S", help="Of clips, leave out what is from S seconds on.")
+    ] = None,
+    detect_every: Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="N", help="Of clips, look for faces in each Nth frame; between, they are tracked."
+        ),
+    ] = 1,
     min_face: Annotated[
         int | None, typer.Option(min=1, metavar="PX", help="Leave out faces smaller than PX pixels.")
     ] = None,
@@ -88,7 +100,21 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     if fps is not None and not 0 < fps < float("inf"):
         raise typer.BadParameter(f"--fps: expected frames a second above 0, got {fps:g}")
     tasks = _plan(sources, annotate, overwrite=overwrite)
-    job = Job(model, crops, min_face, max_faces, every, fps, policy, runtime)
+    if start is not None and end is not None and start >= end:
+        raise typer.BadParameter(f"expected a --start before the --end, got {start:g} and {end:g} s")
+    job = Job(
+        model=model,
+        crops=crops,
+        min_face=min_face,
+        max_faces=max_faces,
+        every=every,
+        fps=fps,
+        start=start,
+        end=end,
+        detect_every=detect_every,
+        policy=policy,
+        runtime=runtime,
+    )
     worker = Worker(job)
     worker.load()  # before the output is opened: without networks there is none
     summary = _run(tasks, worker, output, workers=workers, overwrite=overwrite, quiet=quiet)

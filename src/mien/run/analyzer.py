@@ -24,14 +24,12 @@ from mien.run import runtimes
 from mien.run.classify import Classifier
 from mien.run.decide import read_faces
 from mien.run.detect import Detector, DetectorOptions, YuNet
-from mien.run.track import Tracker
-from mien.run.video import Video
+from mien.run.follow import Follower, Start
+from mien.run.video import Video, Wanted
 from mien.types import Face, Floats, Frame, Image
 
 #: Takes a face out of its picture: (H, W, 3) RGB, the face and the card, to the card's crop.
 Cut = Callable[[Image, Face, ModelCard], Image]
-#: Numbers the faces of one frame at a time in seconds: `Tracker().update`.
-Track = Callable[[Sequence[Face], float], list[Face]]
 
 
 def cut_aligned(pixels: Image, face: Face, card: ModelCard) -> Image:
@@ -98,7 +96,12 @@ class Analyzer:
         return self.frame(picture.pixels, source=name, notes=picture.notes)
 
     def video(
-        self, source: str | os.PathLike[str] | int, *, every: int = 1, fps: float | None = None
+        self,
+        source: str | os.PathLike[str] | int,
+        *,
+        every: int = 1,
+        fps: float | None = None,
+        detect_every: int = 1,
     ) -> Iterator[Frame]:
         """The frames of a clip or camera, one after the other, in constant memory; faces carry tracks.
 
@@ -106,28 +109,65 @@ class Analyzer:
             source: a path, or the number of a camera.
             every: take each so-manieth frame.
             fps: or take so many frames a second, by the clip's own time stamps.
+            detect_every: look for faces in each so-manieth of these frames only; see `follow`.
 
         Raises:
-            ConfigError: `every` or `fps` makes no sense.
+            ConfigError: `every`, `fps` or `detect_every` makes no sense.
             VideoError: the clip cannot be read. What could be read of a cut clip comes as frames;
                 `Video.notes` tells what is missing (open the `Video` and use `follow`).
         """
-        video = Video(source, every=every, fps=fps)  # here, not in the generator: errors come at the call
+        video = Video(source, Wanted(every, fps))  # here, not in the generator: errors come at the call
+        follower = self.follower(detect_every=detect_every)
 
         def stream() -> Iterator[Frame]:
             with video:
-                for frame, _ in self.follow(video, source=str(source)):
+                for frame, _ in self.follow(video, source=str(source), follower=follower):
                     yield frame
 
         return stream()
 
-    def follow(self, video: Video, *, source: str) -> Iterator[tuple[Frame, Image]]:
-        """The frames of an opened video, each with its (H, W, 3) RGB pixels, to draw on a copy of them."""
-        moving = replace(self, detector=self.video_detector or self.detector)
-        track = Tracker().update
-        for shot in video:
-            frame = moving.frame(shot.pixels, source=source, index=shot.index, time=shot.time, track=track)
-            yield frame, shot.pixels
+    def follow(
+        self, video: Video, *, source: str, follower: Follower | None = None
+    ) -> Iterator[tuple[Frame, Image]]:
+        """The frames of an opened video, each with its (H, W, 3) RGB pixels, to draw on a copy of them.
+
+        Decoding, looking for faces and reading them go on side by side, some frames ahead of the one that
+        is given; a camera's frames come one by one instead, so that none is late.
+
+        Args:
+            video: an opened video.
+            source: what the frames call it.
+            follower: how it is followed; None: `self.follower()`.
+        """
+        follower = follower or self.follower()
+        batches = follower.one_by_one(video) if video.live else follower.batches(video)
+        for batch in batches:
+            for found in batch:
+                shot = found.shot
+                yield Frame(source, shot.index, shot.time, tuple(found.faces)), shot.pixels
+
+    def follower(self, *, detect_every: int = 1, threads: int = 0, start: Start | None = None) -> Follower:
+        """What follows the faces of one video.
+
+        Args:
+            detect_every: look for faces in each so-manieth frame only. Where two such frames show the same
+                faces, these move in straight lines between; otherwise the frames between are looked at too.
+            threads: that look for faces; 0: one a core.
+            start: where another follower stood, to go on from there.
+
+        Raises:
+            ConfigError: `detect_every` below 1.
+        """
+        if detect_every < 1:
+            raise ConfigError(f"detect_every: expected at least 1, got {detect_every}")
+        detector = self.video_detector or self.detector
+        return Follower(
+            lambda pixels: detector.detect(pixels)[: self.max_faces],
+            self._read,
+            detect_every=detect_every,
+            threads=threads,
+            start=start,
+        )
 
     def frame(
         self,
@@ -137,7 +177,6 @@ class Analyzer:
         index: int = 0,
         time: float | None = None,
         notes: tuple[str, ...] = (),
-        track: Track | None = None,
     ) -> Frame:
         """The faces of (H, W, 3) RGB uint8 pixels; those of one picture are classified in one batch.
 
@@ -146,9 +185,7 @@ class Analyzer:
         7
         """
         faces = self.detector.detect(pixels)[: self.max_faces]
-        if track is not None and time is not None:
-            faces = track(faces, time)
-        return Frame(source, index, time, tuple(self._classified(pixels, faces)), notes)
+        return Frame(source, index, time, tuple(self._read([pixels], [faces])[0]), notes)
 
     def classify(self, crops: NDArray[np.uint8] | Sequence[Image]) -> Floats:
         """The probabilities of pictures that already are faces.
@@ -172,13 +209,16 @@ class Analyzer:
         ready = [fit(_checked(picture), card) for picture in crops]
         return self.classifier(np.stack(ready)) if ready else np.empty((0, len(EMOTIONS)), np.float32)
 
-    def _classified(self, pixels: Image, faces: list[Face]) -> list[Face]:
-        if not faces:
-            return []
+    def _read(self, pixels: Sequence[Image], faces: Sequence[Sequence[Face]]) -> list[list[Face]]:
+        """The faces of several pictures, classified in one batch."""
         card = self.classifier.card
-        crops = np.stack([self.cut(pixels, face, card) for face in faces])  # (N, S, S) or (N, S, S, 3)
+        crops = [self.cut(p, face, card) for p, some in zip(pixels, faces, strict=True) for face in some]
+        if not crops:
+            return [[] for _ in faces]
         policy = self.policy or card.policy(ACCURATE)
-        return read_faces(faces, self.classifier(crops), policy, card.uncertain)
+        flat = [face for some in faces for face in some]
+        read = iter(read_faces(flat, self.classifier(np.stack(crops)), policy, card.uncertain))
+        return [[next(read) for _ in some] for some in faces]
 
 
 def load(

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mien.types import Face
+from mien.types import Face, Image
 
 #: A match is nearer than this share of the face's side, and no more than this many times its size.
 REACH = 0.8
@@ -40,7 +40,7 @@ class Tracker:
         self._last = 0  # highest number given; numbers are never used again
         self._time: float | None = None
 
-    def update(self, faces: Sequence[Face], time: float) -> list[Face]:
+    def update(self, faces: Sequence[Face], time: float, pixels: Image | None = None) -> list[Face]:
         """The same faces in the same order, each with its track number (from 1); `time` in seconds."""
         step = 0.0 if self._time is None else abs(time - self._time)
         keep = max(self._memory, 1.5 * step)

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -35,6 +36,15 @@ class VideoFrame:
     time: float  # seconds, the container's own time stamp; for a camera, since it was opened
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Shot:
+    """A frame whose pixels have not been made yet."""
+
+    pixels: Callable[[], Image]  # gives them, (H, W, 3) RGB uint8, upright
+    index: int
+    time: float
+
+
 class _Reader(Protocol):
     """What `Video` reads from: a clip or a camera."""
 
@@ -54,11 +64,35 @@ def is_clip(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in CLIP_SUFFIXES
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which frames of a clip are taken: all but for what is said here."""
+
+    every: int = 1  # each so-manieth
+    fps: float | None = None  # or the first of each 1/fps seconds by time stamp
+    start: float | None = None  # seconds by time stamp: none before it ...
+    end: float | None = None  # ... and none from it on
+
+    def __post_init__(self) -> None:
+        every, fps = self.every, self.fps
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise ConfigError(f"every: expected a whole number from 1, got {every!r}")
+        if fps is not None and not (math.isfinite(fps) and fps > 0):
+            raise ConfigError(f"fps: expected frames a second above 0, got {fps!r}")
+        if fps is not None and every != 1:
+            raise ConfigError(f"expected every or fps, got both ({every} and {fps:g}); leave one out")
+        for name, value in (("start", self.start), ("end", self.end)):
+            if value is not None and not math.isfinite(value):
+                raise ConfigError(f"{name}: expected seconds, got {value!r}")
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ConfigError(f"expected a start before the end, got {self.start:g} and {self.end:g} s")
+
+
 def frames(
     source: str | os.PathLike[str] | int, *, every: int = 1, fps: float | None = None
 ) -> Iterator[VideoFrame]:
     """The frames of a clip or camera, one after the other; arguments and errors are those of `Video`."""
-    video = Video(source, every=every, fps=fps)  # here, not in the generator: errors come at the call
+    video = Video(source, Wanted(every, fps))  # here, not in the generator: errors come at the call
 
     def stream() -> Iterator[VideoFrame]:
         with video:
@@ -70,51 +104,71 @@ def frames(
 class Video:
     """A clip (path) or camera (its number), to be iterated over once.
 
-    `every=N` takes frames 0, N, 2N...; `fps=F` takes the first frame of each 1/F seconds by time stamp.
+    `wanted` says which frames are taken; the others are decoded and passed over, so that a frame's index is
+    always its place in the clip.
     `threads` decode a clip: one gives the same frames on every machine and keeps up with the analysis;
     more (0: as many as there are cores) help with 4K, but FFmpeg then drops up to that many frames more
     where a clip is damaged.
 
-        with Video("clip.mp4", fps=5) as video:
+        with Video("clip.mp4", Wanted(fps=5)) as video:
             for frame in video:
                 ...
         print(video.notes)  # complete once the last frame was read
 
     Raises:
-        ConfigError: `every` below 1, `fps` not above 0, or both given.
         VideoError: missing, empty, cut or not a clip, no video stream in it, or no such camera.
     """
 
     def __init__(
-        self,
-        source: str | os.PathLike[str] | int,
-        *,
-        every: int = 1,
-        fps: float | None = None,
-        threads: int = 1,
+        self, source: str | os.PathLike[str] | int, wanted: Wanted | None = None, *, threads: int = 1
     ) -> None:
-        _check_sampling(every, fps)
-        self._every = every
-        self._sample = fps
+        self._wanted = wanted or Wanted()
+        self._served: int | None = None  # the slot of 1/fps seconds that the last frame taken fell into
+        self.live = isinstance(source, int)  # frames come when they come
         self._used = False
-        self.decoded = 0  # frames so far, sampled or not
+        self._closed = False
+        self._lock = Lock()  # another thread may read than the one that closes
+        self.decoded = 0  # frames so far, taken or not
         self._reader: _Reader = Camera(source) if isinstance(source, int) else Clip(Path(source), threads)
 
     def __iter__(self) -> Iterator[VideoFrame]:
+        for shot in self.shots():
+            with self._lock:
+                pixels = shot.pixels()
+            yield VideoFrame(pixels, shot.index, shot.time)
+
+    def shots(self) -> Iterator[Shot]:
+        """As iterating does, but a frame's pixels are made only if asked for, before the next frame."""
         if self._used:
             raise VideoError("a Video is read once; open it again to start over")
         self._used = True
-        served = None  # the slot of 1/fps seconds that the last frame taken fell into
-        for index, (seconds, pixels) in enumerate(self._reader.pictures()):
+        end = math.inf if self._wanted.end is None else self._wanted.end
+        for index, (seconds, pixels) in enumerate(self._pictures()):
+            if seconds >= end:
+                return
             self.decoded = index + 1
-            if self._sample is None:
-                wanted = index % self._every == 0
-            else:
-                slot = math.floor(seconds * self._sample + 1e-6)
-                wanted = slot != served  # not ">": time stamps of a joined clip may start over
-                served = slot
-            if wanted:
-                yield VideoFrame(pixels(), index, seconds)
+            if self._takes(index, seconds):
+                yield Shot(pixels, index, seconds)
+
+    def _pictures(self) -> Iterator[tuple[float, Callable[[], Image]]]:
+        """What the reader gives; nothing more once the video was closed."""
+        pictures = self._reader.pictures()
+        while True:
+            with self._lock:
+                picture = None if self._closed else next(pictures, None)
+            if picture is None:
+                return
+            yield picture
+
+    def _takes(self, index: int, seconds: float) -> bool:
+        wanted = self._wanted
+        if wanted.start is not None and seconds < wanted.start:
+            return False
+        if wanted.fps is None:
+            return index % wanted.every == 0
+        slot, before = math.floor(seconds * wanted.fps + 1e-6), self._served
+        self._served = slot
+        return slot != before  # not ">": time stamps of a joined clip may start over
 
     def __enter__(self) -> Self:
         return self
@@ -125,8 +179,10 @@ class Video:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file or camera; may be called twice."""
-        self._reader.close()
+        """Let go of the file or camera; may be called twice, and while another thread reads."""
+        with self._lock:
+            self._closed = True
+            self._reader.close()
 
     @property
     def frames_total(self) -> int | None:
@@ -157,12 +213,3 @@ class Video:
     def notes(self) -> tuple[str, ...]:
         """What the reader should know, e.g. that the clip is cut; complete after the last frame."""
         return self._reader.notes()
-
-
-def _check_sampling(every: int, fps: float | None) -> None:
-    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-        raise ConfigError(f"every: expected a whole number from 1, got {every!r}")
-    if fps is not None and not (math.isfinite(fps) and fps > 0):
-        raise ConfigError(f"fps: expected frames a second above 0, got {fps!r}")
-    if fps is not None and every != 1:
-        raise ConfigError(f"expected every or fps, got both ({every} and {fps:g}); leave one out")
