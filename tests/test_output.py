@@ -40,7 +40,9 @@ def read_back(path):
 def test_the_columns_are_the_promised_ones():
     assert ", ".join(COLUMNS) == (
         "source, frame, time, face, track, success, x, y, width, height, score, emotion, confidence, "
-        "neutral, happiness, surprise, sadness, anger, disgust, fear, contempt, set, uncertain"
+        "neutral, happiness, surprise, sadness, anger, disgust, fear, contempt, set, uncertain, "
+        "smoothed_neutral, smoothed_happiness, smoothed_surprise, smoothed_sadness, smoothed_anger, "
+        "smoothed_disgust, smoothed_fear, smoothed_contempt"
     )
 
 

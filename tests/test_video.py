@@ -95,11 +95,10 @@ def test_every_and_fps(clip):
 
 
 def test_only_sampled_frames_become_rgb(clip, monkeypatch):
-    from mien.run.clip import Clip
+    from mien.run import clip as module
 
-    made = []
-    real = Clip._to_rgb
-    monkeypatch.setattr(Clip, "_to_rgb", lambda self, frame: made.append(1) or real(self, frame))
+    made, real = [], module.to_rgb
+    monkeypatch.setattr(module, "to_rgb", lambda frame, name: made.append(1) or real(frame, name))
     assert len(list(frames(clip, every=10))) == len(made) == 4
 
 
@@ -254,7 +253,7 @@ def test_missing_and_folder_and_address(tmp_path):
     with pytest.raises(VideoError, match="is a folder"):
         frames(tmp_path)
     with pytest.raises(VideoError, match="does not exist"):  # nothing is fetched
-        frames("http://localhost/clip.mp4")
+        frames("ftp://localhost/clip.mp4")
     with pytest.raises(VideoError, match=r"a\\x00b"):
         frames("a\0b.mp4")
 

@@ -1,4 +1,4 @@
-"""Where the annotated copies go: one name an input, none twice, none over what is there."""
+"""Where annotated copies and pages go: one name an input, none twice, none over what is there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from mien.batch.sources import Source
 from mien.errors import OutputError
 
 #: Endings that a copy keeps; any other photo becomes `name.ending.png`, any other clip `name.ending.mp4`.
-_KEPT: Final = {"photo": (".jpg", ".jpeg", ".png"), "clip": (".mp4",), "camera": (".mp4",)}
+_KEPT: Final = {
+    "photo": (".jpg", ".jpeg", ".png"),
+    "clip": (".mp4",),
+    "camera": (".mp4",),
+    "stream": (".mp4",),
+}
 
 
 def name_copies(sources: Sequence[Source], folder: Path) -> list[Path | None]:
@@ -20,6 +25,15 @@ def name_copies(sources: Sequence[Source], folder: Path) -> list[Path | None]:
     """
     taken: set[str] = set()
     return [None if s.kind == "missing" else _free(folder / _copy_name(s), taken) for s in sources]
+
+
+def name_pages(sources: Sequence[Source], folder: Path) -> list[Path | None]:
+    """The path of each clip's page in `folder`, named in the same way; photos have none."""
+    taken: set[str] = set()
+    return [
+        _free(folder / f"{s.inside}.html", taken) if s.kind in {"clip", "camera", "stream"} else None
+        for s in sources
+    ]
 
 
 def check_copies(copies: Sequence[Path | None], sources: Sequence[Source], *, overwrite: bool) -> None:
@@ -35,7 +49,7 @@ def check_copies(copies: Sequence[Path | None], sources: Sequence[Source], *, ov
             raise OutputError(f"expected another place than the inputs', {copy} is one of them; name another")
     if there and not overwrite:
         raise OutputError(
-            f"expected no annotated copies yet, {there[0]} exists already (and {len(there) - 1} more); "
+            f"expected no copies and pages yet, {there[0]} exists already (and {len(there) - 1} more); "
             "name another folder or give --overwrite"
         )
 

@@ -19,7 +19,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import IO, Final
 
-from mien.batch.work import Job, Part, Task, Worker, failure
+from mien.batch.part import Job, Part, Task, failure
+from mien.batch.work import Worker
 from mien.errors import MienError
 
 #: How far past the input whose turn it is others may be read; what is done early waits.

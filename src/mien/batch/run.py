@@ -11,7 +11,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from mien.batch.work import Part, Task, Worker
+from mien.batch.part import Part, Task
+from mien.batch.work import Worker
 from mien.output.rows import Row
 
 #: Photos from which a second worker pays for its start; a clip counts as so many as well.
@@ -48,6 +49,7 @@ def analyze_files(
     worker: Worker,
     write: Callable[[list[Row]], object],
     *,
+    write_events: Callable[[list[Row]], object] = lambda _rows: None,
     workers: int = 1,
     watch: Callable[[Summary, Part], None] = lambda _summary, _part: None,
 ) -> Summary:
@@ -59,6 +61,7 @@ def analyze_files(
         tasks: the inputs.
         worker: reads them when `workers` is 1; otherwise processes do what its job says.
         write: takes the rows of one frame, or of one input that failed.
+        write_events: takes the rows of events.
         workers: processes; 1 reads in this one.
         watch: told of every part once its rows are written.
 
@@ -71,6 +74,8 @@ def analyze_files(
             for part in parts:
                 with hold_interrupts():
                     write(part.rows)
+                    if part.events:
+                        write_events(part.events)
                     summary.add(part)
                     summary.seconds = time.monotonic() - start
                     watch(summary, part)

@@ -1,8 +1,9 @@
-"""What the user named to what is to be read: files, folders, globs, cameras, and paths on stdin."""
+"""What the user named to what is to be read: files, folders, globs, cameras, streams, and paths on stdin."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
@@ -10,20 +11,26 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from mien.image import is_image
+from mien.run.stream import is_stream, shown
 from mien.run.video import is_clip
 
 #: How a source is read; "missing" is one that was asked for and is not there.
-Kind = Literal["photo", "clip", "camera", "missing"]
+Kind = Literal["photo", "clip", "camera", "stream", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One input: a path (or the number of a camera) as the user would write it."""
+    """One input: a path, the number of a camera or the address of a stream, as the user would write it."""
 
     name: str  # undecodable bytes of a file name as surrogates (os.fsdecode)
     kind: Kind
     inside: str = ""  # path below the folder that the user named; the file's name if they named the file
     error: str = ""  # why a missing one is missing
+
+    @property
+    def shown(self) -> str:
+        """What tables and messages call it: an address without its password."""
+        return shown(self.name) if self.kind == "stream" else self.name
 
 
 def find_sources(
@@ -62,7 +69,9 @@ def _from_stdin(stdin: BinaryIO | None, skip: Path | None) -> Iterator[Source]:
 def _named(name: str, skip: Path | None, *, literal: bool) -> Iterator[Source]:
     """What one path, glob or number stands for; a file of that very name comes first."""
     path = Path(name)
-    if _is_dir(path):
+    if is_stream(name):
+        yield Source(name, "stream", "stream-" + re.sub(r"[^\w.-]+", "-", shown(name).partition("://")[2]))
+    elif _is_dir(path):
         yield from _checked(name, list(_walk(path, skip)))
     elif os.path.lexists(path) or literal:
         yield Source(name, "clip" if is_clip(path) else "photo", path.name)
@@ -74,7 +83,7 @@ def _named(name: str, skip: Path | None, *, literal: bool) -> Iterator[Source]:
         yield Source(
             name,
             "missing",
-            error=f"expected a photo, clip, folder, glob or camera number, {name!r} does not exist; "
+            error=f"expected a photo, clip, folder, glob, camera number or stream, {name!r} does not exist; "
             "check the path",
         )
 

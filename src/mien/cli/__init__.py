@@ -16,6 +16,7 @@ from mien.cli.analyze import analyze
 from mien.cli.calibrate import calibrate
 from mien.cli.card import card
 from mien.cli.console import say
+from mien.cli.convert import convert
 from mien.cli.data import app as data
 from mien.cli.evaluate import evaluate
 from mien.cli.export import export
@@ -31,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(analyze)
+app.command()(convert)
 app.command()(train)
 app.command()(evaluate)
 app.command()(export)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated
@@ -15,8 +16,11 @@ import typer
 from mien.errors import OutputError
 
 if TYPE_CHECKING:
+    from mien.batch.part import Task
     from mien.batch.run import Summary
-    from mien.batch.work import Task, Worker
+    from mien.batch.work import Worker
+    from mien.output.preview import Preview
+    from mien.output.rows import Row
     from mien.output.writers import Writer
 
 
@@ -25,8 +29,8 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="Photos, clips, folders (searched to the bottom), quoted globs, the number of a camera, "
-            "or - for paths on standard input, one a line.",
+            help="Photos, clips, folders (searched to the bottom), quoted globs, the number of a camera, the "
+            "address of a stream (rtsp://, http://...), or - for paths on standard input, one a line.",
         ),
     ],
     output: Annotated[
@@ -41,6 +45,22 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     annotate: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also write copies with the faces drawn on, here.")
     ] = None,
+    events: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT",
+            help="Also write the expressions that come and go in clips, with onset, apex and offset, here.",
+        ),
+    ] = None,
+    pages: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Also write a page and a picture of each clip, its faces over time, here."
+        ),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show clips, cameras and streams as they are read.")
+    ] = False,
     crops: Annotated[
         bool, typer.Option("--crops", help="Each picture already is a face, 48 x 48 or more: detect nothing.")
     ] = False,
@@ -60,6 +80,12 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
             min=1, metavar="N", help="Of clips, look for faces in each Nth frame; between, they are tracked."
         ),
     ] = 1,
+    smooth: Annotated[
+        float | None,
+        typer.Option(
+            min=0, metavar="S", help=r"Smooth clips over S seconds; 0: not at all \[default: 0.2, live 0.1]."
+        ),
+    ] = None,
     min_face: Annotated[
         int | None, typer.Option(min=1, metavar="PX", help="Leave out faces smaller than PX pixels.")
     ] = None,
@@ -93,13 +119,14 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     Exits 0 when all inputs were read, 1 when one failed (its row has success 0), 2 on misuse and
     130 on Ctrl-C (what was done is kept).
     """
-    from mien.batch.work import Job, Worker
+    from mien.batch.part import Job
+    from mien.batch.work import Worker
 
     if every > 1 and fps is not None:
         raise typer.BadParameter("expected --every or --fps, got both; leave one out")
     if fps is not None and not 0 < fps < float("inf"):
         raise typer.BadParameter(f"--fps: expected frames a second above 0, got {fps:g}")
-    tasks = _plan(sources, annotate, overwrite=overwrite)
+    tasks = _plan(sources, annotate, pages, overwrite=overwrite)
     if start is not None and end is not None and start >= end:
         raise typer.BadParameter(f"expected a --start before the --end, got {start:g} and {end:g} s")
     job = Job(
@@ -112,59 +139,90 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         start=start,
         end=end,
         detect_every=detect_every,
+        smooth=smooth,
+        events=events is not None,
         policy=policy,
         runtime=runtime,
     )
-    worker = Worker(job)
-    worker.load()  # before the output is opened: without networks there is none
-    summary = _run(tasks, worker, output, workers=workers, overwrite=overwrite, quiet=quiet)
+    with ExitStack() as stack:
+        worker = Worker(job, _preview(stack) if show else None)
+        worker.load()  # before the output is opened: without networks there is none
+        tables = _Tables(output, events, overwrite)
+        summary = _run(tasks, worker, tables, workers=1 if show else workers, quiet=quiet, plain=show)
     if summary.interrupted:
         raise typer.Exit(130)
     if summary.failed:
         raise typer.Exit(1)
 
 
-def _plan(arguments: list[str], annotate: Path | None, *, overwrite: bool) -> list[Task]:
-    """The inputs and where their copies go; refuses before any work is done."""
-    from mien.batch.copies import check_copies, name_copies
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """Where the tables go."""
+
+    output: Path | None  # None: standard output
+    events: Path | None
+    overwrite: bool
+
+
+def _plan(arguments: list[str], annotate: Path | None, pages: Path | None, *, overwrite: bool) -> list[Task]:
+    """The inputs and where their copies and pages go; refuses before any work is done."""
+    from mien.batch.copies import check_copies, name_copies, name_pages
+    from mien.batch.part import Task
     from mien.batch.sources import find_sources
-    from mien.batch.work import Task
 
     sources = find_sources(arguments, stdin=sys.stdin.buffer, leave=annotate)
-    if annotate is None:
-        return [Task(source) for source in sources]
-    copies = name_copies(sources, annotate)
-    check_copies(copies, sources, overwrite=overwrite)
-    return [Task(source, copy) for source, copy in zip(sources, copies, strict=True)]
+    nothing: list[Path | None] = [None] * len(sources)
+    copies = nothing if annotate is None else name_copies(sources, annotate)
+    sheets = nothing if pages is None else name_pages(sources, pages)
+    for made in (copies, sheets):
+        check_copies(made, sources, overwrite=overwrite)
+    return [Task(*all_of) for all_of in zip(sources, copies, sheets, strict=True)]
+
+
+def _preview(stack: ExitStack) -> Preview:
+    from mien.output.preview import choose_preview
+
+    return stack.enter_context(closing(choose_preview()))
 
 
 def _run(
-    tasks: list[Task],
-    worker: Worker,
-    output: Path | None,
-    *,
-    workers: int | None,
-    overwrite: bool,
-    quiet: bool,
+    tasks: list[Task], worker: Worker, tables: _Tables, *, workers: int | None, quiet: bool, plain: bool
 ) -> Summary:
     from mien.batch.run import analyze_files, count_workers
     from mien.cli.console import say
     from mien.cli.progress import choose_progress, end_lines
 
-    writer = _open(output, overwrite=overwrite, live=any(task.source.kind == "camera" for task in tasks))
-    on_terminal = output is None and sys.stdout.isatty()
-    progress = choose_progress(len(tasks), quiet=quiet, rows_on_terminal=on_terminal)
+    live = any(task.source.kind in {"camera", "stream"} for task in tasks)
+    writer = _open(tables.output, overwrite=tables.overwrite, live=live)
+    on_terminal = tables.output is None and sys.stdout.isatty()
+    progress = choose_progress(len(tasks), quiet=quiet, rows_on_terminal=on_terminal or plain)
     try:
-        with _finishing(writer):
+        with ExitStack() as stack:
+            stack.enter_context(_finishing(writer))
             summary = analyze_files(
-                tasks, worker, writer.write, workers=workers or count_workers(tasks), watch=progress.watch
+                tasks,
+                worker,
+                writer.write,
+                write_events=_open_events(tables, stack),
+                workers=workers or count_workers(tasks),
+                watch=progress.watch,
             )
     finally:
         progress.close()
     if not quiet:
-        for line in end_lines(summary, "standard output" if output is None else str(output)):
+        for line in end_lines(summary, "standard output" if tables.output is None else str(tables.output)):
             say(line)
     return summary
+
+
+def _open_events(tables: _Tables, stack: ExitStack) -> Callable[[list[Row]], object]:
+    if tables.events is None:
+        return lambda _rows: None
+    from mien.output.events import open_event_writer
+
+    writer = open_event_writer(tables.events, overwrite=tables.overwrite)
+    stack.enter_context(_finishing(writer))
+    return writer.write
 
 
 @contextmanager

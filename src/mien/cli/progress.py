@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final, Protocol
 
+from mien.batch.part import Part
 from mien.batch.run import Summary
-from mien.batch.work import Part
 from mien.cli.console import printable, say
 
 if TYPE_CHECKING:

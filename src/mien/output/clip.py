@@ -1,4 +1,4 @@
-"""The annotated copy of a clip: H.264 in MP4, every frame at its own time; it appears whole or not at all.
+"""The annotated copy of a clip: H.264 in MP4, each frame at its own time, with its sound; whole or not there.
 
 Legend: H rows, W columns.
 """
@@ -17,6 +17,7 @@ from PIL import Image as Pillow
 
 from mien.errors import OutputError
 from mien.output.draw import annotate
+from mien.output.sound import Sound
 from mien.output.whole import WholeFile
 from mien.types import Frame, Image
 
@@ -34,8 +35,16 @@ class ClipWriter:
     An exception leaves no file; Ctrl-C keeps what was written so far. No frames, no file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, sound: Path | None = None) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            path: where.
+            sound: a clip whose sound goes with the pictures, by its time stamps.
+        """
         self._path = path
+        self._from = sound
+        self._sound: Sound | None = None
         self._file: WholeFile | None = None
         self._container: Any = None
         self._stream: Any = None
@@ -80,17 +89,22 @@ class ClipWriter:
         self._stream.height, self._stream.width = height, width
         self._stream.pix_fmt = "yuv420p"  # what every player shows
         self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, CLOCK)
+        if self._from is not None:
+            self._sound = Sound(self._from, self._container)
 
     def _encode(self, picture: Image, frame: Frame) -> None:
         video = av.VideoFrame.from_ndarray(picture, format="rgb24")
         self._last = max(self._last + 1, round((frame.time or 0.0) * CLOCK))
         video.pts, video.time_base = self._last, Fraction(1, CLOCK)
+        if self._sound is not None:
+            self._sound.until(self._last / CLOCK)
         self._container.mux(self._stream.encode(video))
 
     def _finish(self, file: WholeFile) -> None:
         try:
             self._container.mux(self._stream.encode())
             self._container.close()
+            self._hush()
         except (OSError, av.FFmpegError) as error:
             self._discard(file)
             raise self._failure(error) from error
@@ -100,7 +114,12 @@ class ClipWriter:
         if self._container is not None:
             with suppress(OSError, av.FFmpegError):  # the first error is the one to tell
                 self._container.close()
+        self._hush()
         file.discard()
+
+    def _hush(self) -> None:
+        if self._sound is not None:
+            self._sound.close()
 
     def _failure(self, error: Exception) -> OutputError:
         reason = getattr(error, "strerror", None) or error

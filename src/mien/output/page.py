@@ -98,7 +98,7 @@ def _section(entry: PageEntry) -> str:
 def _photo(entry: PageEntry) -> str:
     faces = [face for frame in entry.frames for face in frame.faces]
     picture = next(iter(entry.pictures), None)
-    shown = "" if picture is None else f"<figure>{_img(picture, LONGEST, describe(faces))}</figure>"
+    shown = "" if picture is None else f"<figure>{img(picture, LONGEST, describe(faces))}</figure>"
     cards = "".join(_card(number, face, picture) for number, face in enumerate(faces, 1))
     cards = f'<div class="faces">{cards}</div>' if faces else "<p>No face was found.</p>"
     return f'<div class="photo{" many" * (len(faces) > 2)}">{shown}{cards}</div>'
@@ -149,10 +149,10 @@ def _clip(entry: PageEntry) -> str:
 def _shot(picture: Image, time: float | None, frames: tuple[Frame, ...]) -> str:
     """One picture of a clip, with its time where that is known."""
     if time is None:
-        return f"<figure>{_img(picture, STRIP_LONGEST, 'A frame of the clip')}</figure>"
+        return f"<figure>{img(picture, STRIP_LONGEST, 'A frame of the clip')}</figure>"
     frame = min(frames, key=lambda f: abs((f.time or 0.0) - time), default=None)
     alt = f"At {seconds(time)}: {describe(() if frame is None else frame.faces)}"
-    return f"<figure>{_img(picture, STRIP_LONGEST, alt)}<figcaption>{seconds(time)}</figcaption></figure>"
+    return f"<figure>{img(picture, STRIP_LONGEST, alt)}<figcaption>{seconds(time)}</figcaption></figure>"
 
 
 def _spread(count: int, limit: int) -> Iterator[int]:
@@ -180,10 +180,10 @@ def _thumb(face: Face, picture: Image) -> str:
     """The face alone, so that its bars are told from its neighbour's."""
     x, y, width, height = (round(v) for v in face.box)
     cut = picture[max(0, y) : max(0, y + height), max(0, x) : max(0, x + width)]
-    return _img(cut, THUMB, "") if cut.size else ""
+    return img(cut, THUMB, "") if cut.size else ""
 
 
-def _img(picture: Image, longest: int, alt: str) -> str:
+def img(picture: Image, longest: int, alt: str) -> str:
     """An `<img>` that holds its JPEG."""
     small = Pillow.fromarray(np.ascontiguousarray(picture)).convert("RGB")
     small.thumbnail((longest, longest), Pillow.Resampling.LANCZOS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,12 +20,12 @@ _TEXT, _WHOLE = ("source", "emotion"), ("frame", "face", "track", "success", "un
 class ParquetFile:
     """A Parquet file that grows by row groups."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, schema: Callable[[], pa.Schema] | None = None) -> None:
         try:
             import pyarrow.parquet as pq
         except ImportError as error:
             raise MissingExtra("pyarrow", "data", "writing Parquet") from error
-        self._schema = _schema()
+        self._schema = (schema or _schema)()
         self._file: Any = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._held: list[Row] = []
 

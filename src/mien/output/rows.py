@@ -11,11 +11,14 @@ from mien.types import Face, Frame
 Cell = str | int | float | tuple[str, ...] | None
 Row = dict[str, Cell]
 
+#: Columns of a clip's probabilities smoothed over time, in the order of EMOTIONS; empty for photos.
+SMOOTHED: Final = tuple(f"smoothed_{emotion}" for emotion in EMOTIONS)
 COLUMNS: Final = (
     "source", "frame", "time", "face", "track", "success",
     "x", "y", "width", "height", "score", "emotion", "confidence",
     *EMOTIONS,
     "set", "uncertain",
+    *SMOOTHED,
 )  # fmt: skip
 
 
@@ -45,4 +48,6 @@ def _face_row(frame: Frame, number: int, face: Face) -> Row:
         row.update(emotion=face.emotion, confidence=face.confidence)
         row.update(zip(EMOTIONS, face.probabilities.tolist(), strict=True))
         row.update(set=face.set, uncertain=None if face.uncertain is None else int(face.uncertain))
+    if face.smoothed is not None:
+        row.update(zip(SMOOTHED, face.smoothed.tolist(), strict=True))
     return row

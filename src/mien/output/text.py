@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, TextIO
 
 import numpy as np
 
 from mien.labels import EMOTIONS
-from mien.output.rows import COLUMNS, Cell, Row
+from mien.output.rows import COLUMNS, SMOOTHED, Cell, Row
 
 #: Columns that hold float32 values; `time` is a float64.
-SINGLE: Final = frozenset(("x", "y", "width", "height", "score", "confidence", *EMOTIONS))
+SINGLE: Final = frozenset(("x", "y", "width", "height", "score", "confidence", *EMOTIONS, *SMOOTHED))
 
 
-def write_csv(stream: TextIO, rows: Iterable[Row], *, header: bool) -> None:
+def write_csv(stream: TextIO, rows: Iterable[Row], *, header: bool, columns: Sequence[str] = COLUMNS) -> None:
     """Rows as CSV (RFC 4180 with plain line ends); empty cells for what is not there, blanks within a set."""
     writer = csv.writer(stream, lineterminator="\n")
     if header:
-        writer.writerow(COLUMNS)
-    writer.writerows([_csv_cell(name, row[name]) for name in COLUMNS] for row in rows)
+        writer.writerow(columns)
+    writer.writerows([cell_text(name, row[name]) for name in columns] for row in rows)
 
 
-def write_jsonl(stream: TextIO, rows: Iterable[Row]) -> None:
+def write_jsonl(stream: TextIO, rows: Iterable[Row], *, columns: Sequence[str] = COLUMNS) -> None:
     """Rows as JSON Lines; null for what is not there."""
     for row in rows:
-        line = json.dumps({name: _json_cell(name, row[name]) for name in COLUMNS}, ensure_ascii=False)
+        line = json.dumps({name: _json_cell(name, row[name]) for name in columns}, ensure_ascii=False)
         stream.write(line + "\n")
 
 
@@ -44,7 +44,8 @@ def printable(text: str) -> str:
     return text
 
 
-def _csv_cell(name: str, value: Cell) -> str:
+def cell_text(name: str, value: Cell) -> str:
+    """A cell as text: empty for what is not there, the fewest digits that read back as the same number."""
     if value is None:
         return ""
     if isinstance(value, str):

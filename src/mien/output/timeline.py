@@ -56,7 +56,7 @@ def timeline(frames: Sequence[Frame]) -> str:
     if not found:
         return "<p>No face was read in this clip.</p>"
     more = f"<p>{len(found) - TRACKS} more faces were seen for a shorter time.</p>" * (len(found) > TRACKS)
-    return _legend() + "".join(_chart(track) + _table(track) for track in found[:TRACKS]) + more
+    return legend() + "".join(_chart(track) + table(track) for track in found[:TRACKS]) + more
 
 
 def seconds(time: float) -> str:
@@ -92,7 +92,8 @@ def _name(track: Track) -> str:
     return "Faces" if track.number is None else f"Face {track.number}"
 
 
-def _legend() -> str:
+def legend() -> str:
+    """The colours of the emotions."""
     items = (f'<li><i style="background:{COLOURS[e]}"></i>{e}</li>' for e in EMOTIONS)
     return f'<ul class="legend" aria-label="Colours">{"".join(items)}</ul>'
 
@@ -138,7 +139,7 @@ def _step(x: Seconds, top: Floats, bottom: Floats, run: Sequence[int]) -> str:
     return "M" + "L".join(f"{a:.4g} {HEIGHT * (1 - b):.4g}" for a, b in over + under) + "Z"
 
 
-def _table(track: Track) -> str:
+def table(track: Track) -> str:
     """A few steps in numbers, for those who do not see the chart."""
     seen = np.flatnonzero(~np.isnan(track.values[:, 0]))
     picks = seen[np.unique(np.linspace(0, len(seen) - 1, min(ROWS, len(seen))).round().astype(int))]

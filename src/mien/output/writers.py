@@ -6,7 +6,7 @@ or Mien's own closes it too, so that what was done is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ from typing import Final, Protocol, Self, TextIO
 
 from mien.errors import MienError, OutputError
 from mien.output.parquet import ParquetFile
-from mien.output.rows import Row
+from mien.output.rows import COLUMNS, Row
 from mien.output.text import write_csv, write_jsonl
 from mien.output.whole import WholeFile
 
@@ -32,14 +32,15 @@ class Format(Protocol):
 class CsvFile:
     """CSV with a header, in a file or on a stream."""
 
-    def __init__(self, stream: TextIO | Path) -> None:
+    def __init__(self, stream: TextIO | Path, columns: Sequence[str] = COLUMNS) -> None:
+        self._columns = columns
         self._stream = stream.open("w", encoding="utf-8", newline="") if isinstance(stream, Path) else stream
         self._owned = isinstance(stream, Path)
-        write_csv(self._stream, [], header=True)
+        write_csv(self._stream, [], header=True, columns=columns)
 
     def write(self, rows: Sequence[Row]) -> None:
         """Append rows."""
-        write_csv(self._stream, rows, header=False)
+        write_csv(self._stream, rows, header=False, columns=self._columns)
 
     def close(self) -> None:
         """Flush, and close what was opened here."""
@@ -51,12 +52,13 @@ class CsvFile:
 class JsonLinesFile:
     """One JSON object a line."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, columns: Sequence[str] = COLUMNS) -> None:
+        self._columns = columns
         self._stream = path.open("w", encoding="utf-8", newline="")
 
     def write(self, rows: Sequence[Row]) -> None:
         """Append rows."""
-        write_jsonl(self._stream, rows)
+        write_jsonl(self._stream, rows, columns=self._columns)
 
     def close(self) -> None:
         """Close the file."""
@@ -121,16 +123,18 @@ class Writer:
         return OutputError(f"standard output: writing broke off ({error.strerror or error})")
 
 
-def open_writer(path: Path, *, overwrite: bool = False) -> Writer:
+def open_writer(
+    path: Path, *, overwrite: bool = False, formats: Mapping[str, Callable[[Path], Format]] = WRITERS
+) -> Writer:
     """A writer for the format that the ending of `path` names.
 
     Raises:
         OutputError: no such format, the file exists (without `overwrite`), or it cannot be written.
         MissingExtra: the format needs a package that is not installed.
     """
-    make = WRITERS.get(path.suffix.lower())
+    make = formats.get(path.suffix.lower())
     if make is None:
-        raise OutputError(f"{path}: expected a name that ends in {', '.join(WRITERS)}, got {path.suffix!r}")
+        raise OutputError(f"{path}: expected a name that ends in {', '.join(formats)}, got {path.suffix!r}")
     file = WholeFile(path, overwrite=overwrite)
     try:
         return Writer(make(file.partial), file)

@@ -6,7 +6,7 @@ Legend: N faces, H rows, W columns.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from mien.run.classify import Classifier
 from mien.run.decide import read_faces
 from mien.run.detect import Detector, DetectorOptions, YuNet
 from mien.run.follow import Follower, Start
-from mien.run.video import Video, Wanted
+from mien.run.newest import Newest
+from mien.run.video import Video, VideoFrame, Wanted
 from mien.types import Face, Floats, Frame, Image
 
 #: Takes a face out of its picture: (H, W, 3) RGB, the face and the card, to the card's crop.
@@ -127,21 +128,23 @@ class Analyzer:
         return stream()
 
     def follow(
-        self, video: Video, *, source: str, follower: Follower | None = None
+        self, video: Video | Newest | Iterable[VideoFrame], *, source: str, follower: Follower | None = None
     ) -> Iterator[tuple[Frame, Image]]:
         """The frames of an opened video, each with its (H, W, 3) RGB pixels, to draw on a copy of them.
 
         Decoding, looking for faces and reading them go on side by side, some frames ahead of the one that
-        is given; a camera's frames come one by one instead, so that none is late.
+        is given. Of a camera or stream the newest frame comes next, and what came meanwhile is passed over.
 
         Args:
-            video: an opened video.
+            video: an opened video, or frames of one.
             source: what the frames call it.
             follower: how it is followed; None: `self.follower()`.
         """
         follower = follower or self.follower()
-        batches = follower.one_by_one(video) if video.live else follower.batches(video)
-        for batch in batches:
+        if isinstance(video, Video) and video.live:
+            video = Newest(video)
+        read = follower.one_by_one if isinstance(video, Newest) else follower.batches
+        for batch in read(video):
             for found in batch:
                 shot = found.shot
                 yield Frame(source, shot.index, shot.time, tuple(found.faces)), shot.pixels

@@ -65,7 +65,7 @@ class Clip:
             self._last = seconds
             self._decoded += 1
             self._damaged += frame.is_corrupt
-            yield seconds, partial(self._to_rgb, frame)
+            yield seconds, partial(to_rgb, frame, self._name)
         self._ended = True
         if self._decoded == 0:
             raise VideoError(
@@ -100,18 +100,6 @@ class Clip:
                 self.skipped += 1
             if packet is None:
                 return
-
-    def _to_rgb(self, frame: Any) -> Image:
-        """A decoded frame as RGB (H, W, 3), upright."""
-        import av
-
-        try:
-            return _upright(frame.to_ndarray(format="rgb24"), frame)
-        except (av.FFmpegError, ValueError) as error:  # ValueError: PyAV knows no array of that format
-            raise VideoError(
-                f"{self._name}: a frame of format {frame.format.name} cannot be made RGB ({error}); "
-                "save the clip as H.264"
-            ) from error
 
     def notes(self) -> tuple[str, ...]:
         """What went wrong on the way."""
@@ -201,6 +189,23 @@ def _duration(container: Any, stream: Any) -> float | None:
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     return container.duration / 1_000_000 if container.duration else None  # AV_TIME_BASE: microseconds
+
+
+def to_rgb(frame: Any, name: str) -> Image:
+    """A decoded frame of the video `name` as RGB (H, W, 3), upright.
+
+    Raises:
+        VideoError: there is no way from its format to RGB.
+    """
+    import av
+
+    try:
+        return _upright(frame.to_ndarray(format="rgb24"), frame)
+    except (av.FFmpegError, ValueError) as error:  # ValueError: PyAV knows no array of that format
+        raise VideoError(
+            f"{name}: a frame of format {frame.format.name} cannot be made RGB ({error}); "
+            "save the clip as H.264"
+        ) from error
 
 
 def _upright(pixels: Image, frame: Any) -> Image:

@@ -19,6 +19,7 @@ from typing import Final, Protocol, Self
 from mien.errors import ConfigError, VideoError
 from mien.run.camera import Camera
 from mien.run.clip import Clip
+from mien.run.stream import Stream, is_stream
 from mien.types import Image
 
 CLIP_SUFFIXES: Final = frozenset({
@@ -46,7 +47,7 @@ class Shot:
 
 
 class _Reader(Protocol):
-    """What `Video` reads from: a clip or a camera."""
+    """What `Video` reads from: a clip, a camera or a stream."""
 
     frames_total: int | None
     fps: float | None
@@ -102,7 +103,7 @@ def frames(
 
 
 class Video:
-    """A clip (path) or camera (its number), to be iterated over once.
+    """A clip (path), camera (its number) or stream (its address), to be iterated over once.
 
     `wanted` says which frames are taken; the others are decoded and passed over, so that a frame's index is
     always its place in the clip.
@@ -116,7 +117,7 @@ class Video:
         print(video.notes)  # complete once the last frame was read
 
     Raises:
-        VideoError: missing, empty, cut or not a clip, no video stream in it, or no such camera.
+        VideoError: missing, empty, cut or not a clip, no video stream in it, no such camera, or no answer.
     """
 
     def __init__(
@@ -124,12 +125,12 @@ class Video:
     ) -> None:
         self._wanted = wanted or Wanted()
         self._served: int | None = None  # the slot of 1/fps seconds that the last frame taken fell into
-        self.live = isinstance(source, int)  # frames come when they come
+        self.live = isinstance(source, int) or is_stream(os.fspath(source))  # frames come when they come
         self._used = False
         self._closed = False
         self._lock = Lock()  # another thread may read than the one that closes
         self.decoded = 0  # frames so far, taken or not
-        self._reader: _Reader = Camera(source) if isinstance(source, int) else Clip(Path(source), threads)
+        self._reader = _open(source, threads)
 
     def __iter__(self) -> Iterator[VideoFrame]:
         for shot in self.shots():
@@ -213,3 +214,10 @@ class Video:
     def notes(self) -> tuple[str, ...]:
         """What the reader should know, e.g. that the clip is cut; complete after the last frame."""
         return self._reader.notes()
+
+
+def _open(source: str | os.PathLike[str] | int, threads: int) -> _Reader:
+    if isinstance(source, int):
+        return Camera(source)
+    name = os.fspath(source)
+    return Stream(name) if is_stream(name) else Clip(Path(name), threads)

@@ -1,0 +1,184 @@
+"""One clip, camera or stream to its parts: rows, events, an annotated copy and a page, in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from mien.batch.part import Job, Part, Task
+from mien.errors import MienError, OutputError
+from mien.output.rows import Row, rows
+from mien.types import Frame, Image
+
+if TYPE_CHECKING:
+    from mien.event import Event
+    from mien.output.clip import ClipWriter
+    from mien.output.clip_page import ClipFile
+    from mien.run.analyzer import Analyzer
+    from mien.run.newest import Latency, Newest
+    from mien.run.smooth import Smoother
+    from mien.run.video import Video
+
+#: Sees each frame with its (H, W, 3) pixels as soon as it is read, and what latency there is; False: enough.
+Show = Callable[[Frame, Image, "Latency | None"], bool]
+_LIVE: Final = ("camera", "stream")
+
+
+def read_clip(analyzer: Analyzer, task: Task, job: Job, show: Show | None = None) -> Iterator[Part]:
+    """The parts of one clip; the last one closes it.
+
+    Raises:
+        MienError: it cannot be read, or a copy or page of it not be written; what came before has been given.
+    """
+    from mien.run.video import Video, Wanted
+
+    name = task.source.name
+    place = int(name) if task.source.kind == "camera" else name
+    with ExitStack() as stack:
+        video = stack.enter_context(
+            Video(place, Wanted(job.every, job.fps, job.start, job.end), threads=job.threads)
+        )
+        reading = _Reading(video, job, stack, task)
+        try:
+            yield from reading.run(_frames(analyzer, video, job, task, reading), show)
+        except GeneratorExit:  # Ctrl-C: copy and page so far are finished, as the rows are
+            return
+    yield _end(video, task.source.shown, reading)
+
+
+def _frames(
+    analyzer: Analyzer, video: Video, job: Job, task: Task, reading: _Reading
+) -> Iterator[tuple[Frame, Image]]:
+    """Every frame with its pixels; those that a killed run had read come from its journal."""
+    from mien.run.newest import Newest
+
+    source = task.source.shown
+    follower = analyzer.follower(detect_every=job.detect_every, threads=job.threads)
+    if task.source.kind in _LIVE:
+        reading.newest = Newest(video)
+        yield from analyzer.follow(reading.newest, source=source, follower=follower)
+        return
+    yield from analyzer.follow(video, source=source, follower=follower)
+
+
+class _Reading:
+    """What is made of the frames of one clip."""
+
+    def __init__(self, video: Video, job: Job, stack: ExitStack, task: Task) -> None:
+        from mien.run.events import EventFinder
+
+        self.newest: Newest | None = None
+        self._video = video
+        self._smoother = _smoother(job, live=task.source.kind in _LIVE)
+        self._finder = EventFinder() if job.events or task.page else None
+        self._copy = _open_copy(task, stack)
+        self._pages = _open_pages(task, stack)
+        self._waiting: dict[int, Image] = {}  # pixels of frames that the smoother holds
+
+    def run(self, frames: Iterator[tuple[Frame, Image]], show: Show | None) -> Iterator[Part]:
+        """The parts of the frames; when reading them fails, first those of what came before."""
+        try:
+            for frame, pixels in frames:
+                yield from self._take(frame, pixels)
+                if show is not None and not show(frame, pixels, self.newest.latency if self.newest else None):
+                    break
+        except MienError:
+            yield from self._flush()
+            raise
+        yield from self._flush()
+
+    def _take(self, frame: Frame, pixels: Image) -> Iterator[Part]:
+        if self._copy is not None:
+            self._copy.write(pixels, frame)
+        if self._pages:
+            self._waiting[frame.index] = pixels
+        yield from map(self._part, self._smoother.push(frame))
+
+    def _flush(self) -> Iterator[Part]:
+        """The parts of what is still held."""
+        yield from map(self._part, self._smoother.flush())
+        events = list(self._finder.flush()) if self._finder else []
+        if events:
+            yield Part(events[0].source, events=self._told(events))
+
+    def _part(self, frame: Frame) -> Part:
+        pixels = self._waiting.pop(frame.index, None)
+        for page in self._pages:
+            page.add(frame, pixels)
+        events = list(self._finder.push(frame)) if self._finder else []
+        total = self._video.frames_total
+        share = min(1.0, self._video.decoded / total) if total else 0.0
+        return Part(frame.source, rows(frame), self._told(events), 1, len(frame.faces), share)
+
+    def _told(self, events: list[Event]) -> list[Row]:
+        from mien.output.events import event_row
+
+        for event in events:
+            for page in self._pages:
+                page.event(event)
+        return [event_row(event) for event in events]
+
+
+def _smoother(job: Job, *, live: bool) -> Smoother:
+    from mien.run.smooth import CAUSAL, TWO_SIDED, Causal, TwoSided
+
+    if live:
+        return Causal(CAUSAL if job.smooth is None else job.smooth)
+    return TwoSided(TWO_SIDED if job.smooth is None else job.smooth)
+
+
+def _open_copy(task: Task, stack: ExitStack) -> ClipWriter | None:
+    if task.copy is None:
+        return None
+    from mien.output.clip import ClipWriter
+
+    make_folder(task.copy.parent)
+    sound = Path(task.source.name) if task.source.kind == "clip" else None
+    return stack.enter_context(ClipWriter(task.copy, sound=sound))
+
+
+def _open_pages(task: Task, stack: ExitStack) -> list[ClipFile]:
+    if task.page is None:
+        return []
+    from mien.output.clip_page import ClipPage
+    from mien.output.clip_picture import ClipPicture
+
+    make_folder(task.page.parent)
+    title = Path(task.source.shown).name
+    made = (ClipPage(task.page, title, overwrite=True),
+            ClipPicture(task.page.with_suffix(".svg"), title, overwrite=True))  # fmt: skip
+    return [stack.enter_context(one) for one in made]
+
+
+def _end(video: Video, name: str, reading: _Reading) -> Part:
+    """The last part: a clip of which something is missing has failed, though its rows are kept."""
+    missing = video.missing
+    notes = [note for note in video.notes if note not in missing]
+    if reading.newest is not None and reading.newest.latency is not None:
+        over = reading.newest.passed_over
+        notes.append(f"latency {reading.newest.latency}; {over} frames passed over for newer ones")
+    end = Part(name, share=1.0, notes=tuple(notes), last=True)
+    if not missing:
+        return end
+    error = (
+        f"expected a whole clip, {name} was read in part: {'; '.join(missing)}; its rows until there are "
+        "kept: get it again or save it anew for the rest"
+    )
+    return replace(end, error=error)
+
+
+def make_folder(folder: Path) -> None:
+    """A folder for copies or pages.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"expected a folder that can be made at {folder}, got: {error.strerror}; name another"
+        ) from error
