@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from mien.batch.copies import check_copies, name_copies
+from mien.batch.part import Job, Part, Task
 from mien.batch.pool import WINDOW, _Waiting
 from mien.batch.run import Summary, analyze_files, count_workers, hold_interrupts
 from mien.batch.sources import Source, find_sources
-from mien.batch.part import Job, Part, Task
 from mien.batch.work import Worker
 from mien.errors import MienError, OutputError
 from mien.image import write_image

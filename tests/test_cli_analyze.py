@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 from mien import EMOTIONS, __version__
-from mien.batch.run import Summary
 from mien.batch.part import Part
+from mien.batch.run import Summary
 from mien.cli.analyze import _finishing
 from mien.cli.progress import (
     Lines,
@@ -198,8 +198,8 @@ def test_quiet_says_errors_alone(mien, folder, tiny_model):
     ran = mien("analyze", folder / "one.png", "gone.jpg", "--quiet", "--model", tiny_model)
     assert ran.code == 1
     assert ran.err.splitlines() == [
-        "mien: error: expected a photo, clip, folder, glob, camera number or stream, 'gone.jpg' does not exist; "
-        "check the path"
+        "mien: error: expected a photo, clip, folder, glob, camera number or stream, 'gone.jpg' does not "
+        "exist; check the path"
     ]
 
 
