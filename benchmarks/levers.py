@@ -4,7 +4,7 @@
 
 Every run learns FER+ train for --epochs and is judged on FER+ valid; all else is the recipe `compact` (no
 teachers). A lever's figure is its difference to `as it is` in the same faces, with a 95 % interval of a
-paired bootstrap over faces; what the seeds do is not in it, so that a difference of less than a point says little.
+paired bootstrap over faces; what the seeds do is not in it, so that less than a point says little.
 
 Each run has a folder with its `result.json`; the command goes on where it was stopped, and ends with the
 table of all runs in --out.

@@ -59,6 +59,11 @@ class Jobs:
         analyzer = self.analyzer()
         return lambda: sum(len(analyzer.image(path).faces) for path in paths)
 
+    def clip(self, path: str, detect_every: int) -> Callable[[], int]:
+        """A clip to its frames, faces read, as many threads as there are cores."""
+        analyzer = self.analyzer()
+        return lambda: sum(1 for _ in analyzer.video(path, detect_every=detect_every))
+
     def decode(self, paths: list[str]) -> Callable[[], None]:
         """Files to pixels."""
         return lambda: _each(paths, read_image)

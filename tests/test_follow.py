@@ -153,3 +153,22 @@ def test_reading_ahead_stops_with_its_reader():
     assert [next(frames), next(frames)] == [0, 1]
     frames.close()
     assert threading.active_count() == threads
+
+
+#: First and last frame with a face, as seen by eye in single frames; there is one face at most.
+SEEN = {"face_noface.mov": (0, 71), "noface_face.mov": (96, 167), "no_face.mp4": None}
+
+
+@pytest.mark.parametrize("detect_every", [pytest.param(1, marks=pytest.mark.slow), 5])
+@pytest.mark.parametrize("name", SEEN)
+def test_a_face_comes_and_goes_when_the_eye_says_so(media, name, detect_every):
+    frames = list(mien.load().video(media / name, detect_every=detect_every))
+    found = [frame.index for frame in frames if frame.faces]
+    assert {face.track for frame in frames for face in frame.faces} <= {1}
+    if SEEN[name] is None:
+        assert found == []
+        return
+    first, last = SEEN[name]
+    assert abs(found[0] - first) <= 3
+    assert abs(found[-1] - last) <= 3
+    assert len(found) == found[-1] - found[0] + 1, "seen all the time between"

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
+from mien.batch.journal import Journal, describe, journal_path
 from mien.batch.part import Job, Part, Task
-from mien.errors import MienError, OutputError
+from mien.errors import MienError, OutputError, VideoError
 from mien.output.rows import Row, rows
 from mien.types import Frame, Image
 
@@ -20,11 +24,12 @@ if TYPE_CHECKING:
     from mien.run.analyzer import Analyzer
     from mien.run.newest import Latency, Newest
     from mien.run.smooth import Smoother
-    from mien.run.video import Video
+    from mien.run.video import Shot, Video
 
 #: Sees each frame with its (H, W, 3) pixels as soon as it is read, and what latency there is; False: enough.
 Show = Callable[[Frame, Image, "Latency | None"], bool]
 _LIVE: Final = ("camera", "stream")
+_UNSEEN: Final = np.zeros((1, 1, 3), np.uint8)  # pixels that nobody looks at
 
 
 def read_clip(analyzer: Analyzer, task: Task, job: Job, show: Show | None = None) -> Iterator[Part]:
@@ -41,9 +46,9 @@ def read_clip(analyzer: Analyzer, task: Task, job: Job, show: Show | None = None
         video = stack.enter_context(
             Video(place, Wanted(job.every, job.fps, job.start, job.end), threads=job.threads)
         )
-        reading = _Reading(video, job, stack, task)
+        reading = _Reading(video, job, task, stack, show)
         try:
-            yield from reading.run(_frames(analyzer, video, job, task, reading), show)
+            yield from reading.run(_frames(analyzer, video, job, task, reading))
         except GeneratorExit:  # Ctrl-C: copy and page so far are finished, as the rows are
             return
     yield _end(video, task.source.shown, reading)
@@ -54,36 +59,71 @@ def _frames(
 ) -> Iterator[tuple[Frame, Image]]:
     """Every frame with its pixels; those that a killed run had read come from its journal."""
     from mien.run.newest import Newest
+    from mien.run.video import VideoFrame
 
     source = task.source.shown
-    follower = analyzer.follower(detect_every=job.detect_every, threads=job.threads)
+    make = partial(analyzer.follower, detect_every=job.detect_every, threads=job.threads)
     if task.source.kind in _LIVE:
         reading.newest = Newest(video)
-        yield from analyzer.follow(reading.newest, source=source, follower=follower)
-        return
-    yield from analyzer.follow(video, source=source, follower=follower)
+        yield from analyzer.follow(reading.newest, source=source, follower=make())
+    elif job.journals is None:
+        yield from analyzer.follow(video, source=source, follower=make())
+    else:
+        path = journal_path(job.journals, task.source.name)
+        what = describe(Path(task.source.name), job, analyzer.classifier.digest)
+        with Journal(path, what, source) as journal:
+            shots = video.shots()
+            yield from _replayed(journal, shots, reading)
+            follower = make(start=journal.start)
+            rest = (VideoFrame(shot.pixels(), shot.index, shot.time) for shot in shots)
+            for frame, pixels in analyzer.follow(rest, source=source, follower=follower):
+                journal.add(frame)
+                if frame.index == follower.last:
+                    journal.mark(follower.stand)
+                yield frame, pixels
+
+
+def _replayed(journal: Journal, shots: Iterator[Shot], reading: _Reading) -> Iterator[tuple[Frame, Image]]:
+    """The journal's frames; the clip is decoded along with them, so that it stands where they end.
+
+    Raises:
+        VideoError: the clip gives other frames than the journal has.
+    """
+    for frame in journal.replay():
+        shot = next(shots, None)
+        if shot is None or (shot.index, shot.time) != (frame.index, frame.time):
+            raise VideoError(
+                f"expected the frames that an earlier run had read of {frame.source}, got others at "
+                f"frame {frame.index}: it changed, or is damaged; remove {journal.path} and start again"
+            )
+        yield frame, shot.pixels() if reading.sees else _UNSEEN
+    if journal.replayed:
+        reading.notes.append(f"went on after {journal.replayed} frames that an earlier run had read")
 
 
 class _Reading:
     """What is made of the frames of one clip."""
 
-    def __init__(self, video: Video, job: Job, stack: ExitStack, task: Task) -> None:
+    def __init__(self, video: Video, job: Job, task: Task, stack: ExitStack, show: Show | None) -> None:
         from mien.run.events import EventFinder
 
         self.newest: Newest | None = None
-        self._video = video
+        self.notes: list[str] = []
+        self._video, self._show = video, show
         self._smoother = _smoother(job, live=task.source.kind in _LIVE)
         self._finder = EventFinder() if job.events or task.page else None
         self._copy = _open_copy(task, stack)
         self._pages = _open_pages(task, stack)
+        self.sees = bool(self._copy or self._pages or show)  # somebody looks at pixels
         self._waiting: dict[int, Image] = {}  # pixels of frames that the smoother holds
 
-    def run(self, frames: Iterator[tuple[Frame, Image]], show: Show | None) -> Iterator[Part]:
+    def run(self, frames: Iterator[tuple[Frame, Image]]) -> Iterator[Part]:
         """The parts of the frames; when reading them fails, first those of what came before."""
         try:
             for frame, pixels in frames:
                 yield from self._take(frame, pixels)
-                if show is not None and not show(frame, pixels, self.newest.latency if self.newest else None):
+                latency = self.newest.latency if self.newest else None
+                if self._show is not None and not self._show(frame, pixels, latency):
                     break
         except MienError:
             yield from self._flush()
@@ -156,7 +196,7 @@ def _open_pages(task: Task, stack: ExitStack) -> list[ClipFile]:
 def _end(video: Video, name: str, reading: _Reading) -> Part:
     """The last part: a clip of which something is missing has failed, though its rows are kept."""
     missing = video.missing
-    notes = [note for note in video.notes if note not in missing]
+    notes = reading.notes + [note for note in video.notes if note not in missing]
     if reading.newest is not None and reading.newest.latency is not None:
         over = reading.newest.passed_over
         notes.append(f"latency {reading.newest.latency}; {over} frames passed over for newer ones")

@@ -30,6 +30,7 @@ class Job:
     events: bool = False  # look for events in clips
     policy: str = "accurate"  # how probabilities become the emotion shown
     runtime: str = "onnxruntime"  # what runs the classifier
+    journals: Path | None = None  # folder of what has been read of clips, to go on from; None: none is kept
     threads: int = 0  # that decode a clip and look for faces; 0: one a core, 1 in a worker that has one core
 
     def open(self) -> Analyzer:

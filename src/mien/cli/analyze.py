@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -141,6 +142,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         detect_every=detect_every,
         smooth=smooth,
         events=events is not None,
+        journals=_journals(output, tasks),
         policy=policy,
         runtime=runtime,
     )
@@ -151,6 +153,8 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         summary = _run(tasks, worker, tables, workers=1 if show else workers, quiet=quiet, plain=show)
     if summary.interrupted:
         raise typer.Exit(130)
+    if job.journals is not None:
+        shutil.rmtree(job.journals, ignore_errors=True)  # the results are whole
     if summary.failed:
         raise typer.Exit(1)
 
@@ -177,6 +181,13 @@ def _plan(arguments: list[str], annotate: Path | None, pages: Path | None, *, ov
     for made in (copies, sheets):
         check_copies(made, sources, overwrite=overwrite)
     return [Task(*all_of) for all_of in zip(sources, copies, sheets, strict=True)]
+
+
+def _journals(output: Path | None, tasks: list[Task]) -> Path | None:
+    """Where it is kept what has been read of clips, to go on after a kill: beside a table in a file."""
+    if output is None or not any(task.source.kind == "clip" for task in tasks):
+        return None
+    return output.with_name(f"{output.name}.journal")
 
 
 def _preview(stack: ExitStack) -> Preview:
