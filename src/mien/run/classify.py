@@ -5,6 +5,7 @@ Legend: N faces, C channels, S the side of the network's input.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +22,9 @@ BATCH: Final = 64  # faces a call; more brings no speed and takes memory
 class Classifier:
     """A network and its card; call it with crops that `preprocess` made."""
 
-    def __init__(self, logits: runtimes.Logits, card: ModelCard) -> None:
+    def __init__(self, logits: runtimes.Logits, card: ModelCard, *, digest: str = "") -> None:
         self.card = card
+        self.digest = digest  # sha256 of the file, to tell networks apart
         self._logits = logits
 
     @classmethod
@@ -45,7 +47,8 @@ class Classifier:
     ) -> Classifier:
         """The network in the bytes of an ONNX file; errors as in `load`, naming `name`."""
         session = open_session(content, name=name, threads=threads)
-        return cls(runtimes.make_logits(runtime, session, content, threads=threads), read_card(session))
+        logits = runtimes.make_logits(runtime, session, content, threads=threads)
+        return cls(logits, read_card(session), digest=sha256(content).hexdigest())
 
     def __call__(self, crops: Image) -> Floats:
         """(N, S, S) gray or (N, S, S, 3) RGB uint8 crops to (N, 8) float32 probabilities, rows sum to 1."""

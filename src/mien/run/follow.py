@@ -81,6 +81,7 @@ class Follower:
     ) -> None:
         self._tracker = start.tracker if start else Tracker()
         self._key = start.key if start else None
+        self.last = -1  # index of the latest batch's last frame
         self._detect, self._classify = detect, classify
         self._every = detect_every
         self._threads = threads or os.cpu_count() or 1
@@ -106,9 +107,11 @@ class Follower:
             for stretch in self._stretches(_until(coming, failure), pool):
                 batch += stretch
                 if len(batch) >= BATCH:
+                    self.last = batch[-1].shot.index
                     yield self._read(batch)
                     batch = []
             if batch:
+                self.last = batch[-1].shot.index
                 yield self._read(batch)
         if failure:
             raise failure[0]
