@@ -25,7 +25,7 @@ import torch
 from mien.config import provenance
 from mien.nets.count import multiply_adds
 from mien.nets.paper import PaperCNN
-from mien.nets.residual import Residual
+from mien.nets.compact import Compact
 from mien.recipes.paper import PaperRecipe
 from mien.train.augment import augment
 from mien.train.finetune import labelled_loss
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    names = [*(f"PaperCNN({width})" for width in given.widths), "Residual()"]
+    names = [*(f"PaperCNN({width})" for width in given.widths), "Compact()"]
     cases = [Case(name, layout, mode) for name in names for layout in LAYOUTS for mode in given.modes]
     rows = []
     print("| network | layout | compiled | step ms | GFLOP a step | share of GEMM | augment | data |")
@@ -84,7 +84,7 @@ def main() -> None:
 
 def measure(case: Case, rounds: int) -> dict[str, object]:
     """One network in one layout, in turn with the matrix product."""
-    net = eval(case.net, {"PaperCNN": PaperCNN, "Residual": Residual})  # noqa: S307  a name of our own
+    net = eval(case.net, {"PaperCNN": PaperCNN, "Compact": Compact})  # noqa: S307  a name of our own
     gflop = BATCH * 2 * step_multiply_adds(net) / 1e9
     net = net.to(memory_format=LAYOUTS[case.layout])
     run = make_step(net, case.mode)

@@ -13,7 +13,7 @@ import torch
 from mien.card import ModelCard
 from mien.errors import ModelError
 from mien.image import encode_image
-from mien.nets.residual import Residual, ResidualOptions
+from mien.nets.compact import Compact, CompactOptions
 from mien.recipes import quantize as recipe
 from mien.recipes.quantize import run_quantize
 from mien.run.classify import Classifier
@@ -48,7 +48,7 @@ def _bands(count, seed):
 def model(tmp_path_factory):
     """A small residual network that was taught the bands."""
     torch.manual_seed(0)
-    net = Residual(ResidualOptions(stem=8, widths=(16, 16), blocks=(1, 1)))
+    net = Compact(CompactOptions(stem=8, widths=(16, 16), blocks=(1, 1)))
     faces = torch.from_numpy(_bands(64, 0))[:, None].float()
     optimizer = torch.optim.Adam(net.parameters(), 0.01)
     for _ in range(60):

@@ -12,7 +12,7 @@ import typer
 def train(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
     recipe: Annotated[
         str,
-        typer.Argument(help="compact, residual, teacher, distill, or a variant of the paper: paper-raw..."),
+        typer.Argument(help="compact, teacher, distill, or a variant of the paper: paper-raw..."),
     ],
     root: Annotated[Path, typer.Option(help="Folder or zip of the corpus.")],
     data: Annotated[
@@ -30,6 +30,9 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
     teacher: Annotated[
         list[Path] | None,
         typer.Option(help="An exported network whose answers distill learns from; several: their mean."),
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Folder of the run whose weights distill starts from.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, ...")] = "cpu",
     precision: Annotated[
@@ -66,6 +69,7 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
                 run,
                 teachers=teacher or (),
                 unlabelled=unlabelled,
+                start=start,
                 device=place,
                 report=say,
             )

@@ -8,14 +8,12 @@ from typing import Final
 from torch import nn
 
 from mien.errors import ConfigError
-from mien.nets.compact import compact
+from mien.nets.compact import Compact
 from mien.nets.face_resnet import FaceResNet
-from mien.nets.residual import Residual
 
 NETS: Final[dict[str, Callable[[], nn.Module]]] = {
-    "compact": compact,
+    "compact": Compact,
     "face_resnet": FaceResNet,
-    "residual": Residual,
 }
 
 

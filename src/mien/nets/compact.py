@@ -1,20 +1,118 @@
-"""The compact network, which ships: a residual network made for processors, quick also in 8 bits.
+"""The compact network: a small residual convolutional network for 48 x 48 gray faces.
 
-Against `residual` it has one block a stage and one stage more, no attention, and shortcuts that take each
-second pixel: attention and averages cost far more time than their multiply-adds tell, in 8 bits most of
-all (docs/model.md).
+Legend: B batch, C channels, H and W rows and columns.
+He et al., arXiv:1512.03385 (residual blocks, pre-pooled shortcut as in arXiv:1812.01187);
+Hu et al., arXiv:1709.01507 (squeeze and excitation).
 """
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass
 
-from mien.nets.residual import Residual, ResidualOptions
+import torch
+from torch import Tensor, nn
 
-#: 0.8 M weights and 30 M multiply-adds.
-OPTIONS: Final = ResidualOptions(widths=(32, 64, 128, 176), blocks=(1, 1, 1, 1), excite=False, pooled=False)
+from mien.labels import EMOTIONS
 
 
-def compact() -> Residual:
-    """A fresh one: (B, 1, 48, 48) float32 gray levels 0..255 to (B, 8) logits in the order of EMOTIONS."""
-    return Residual(OPTIONS)
+@dataclass(frozen=True, slots=True)
+class CompactOptions:
+    """The shape of the network: 0.6 M weights and 36 M multiply-adds as it stands."""
+
+    stem: int = 16  # channels at full resolution
+    widths: tuple[int, ...] = (32, 64, 128)  # channels of each stage; each halves the resolution
+    blocks: tuple[int, ...] = (1, 1, 2)  # residual blocks of each stage
+    dropout: float = 0.2  # on the pooled features
+    mean: float = 0.5077  # of FER+ train after /255
+    deviation: float = 0.2550  # likewise
+
+
+class SqueezeExcite(nn.Module):
+    """Scale each channel by what the whole picture says of it."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, channels // 4, 1)
+        self.expand = nn.Conv2d(channels // 4, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        s = x.mean((2, 3), keepdim=True)  # (B, C, 1, 1)
+        return x * torch.sigmoid(self.expand(torch.relu(self.reduce(s))))
+
+
+class Halving(nn.Sequential):
+    """Average each square of pixels, then mix channels: the shortcut where the resolution falls."""
+
+    def __init__(self, inside: int, outside: int, stride: int) -> None:
+        mix = nn.Conv2d(inside, outside, 1, bias=False)
+        super().__init__(nn.AvgPool2d(stride), mix, nn.BatchNorm2d(outside))
+        self.shape = (inside, outside, stride)
+
+    def fused(self) -> nn.Module:
+        """The same with the average in the convolution, which is quicker, in 8 bits by a fourth."""
+        inside, outside, n = self.shape
+        conv = nn.Conv2d(inside, outside, n, n, bias=False)
+        conv.weight = nn.Parameter((self[1].get_parameter("weight").detach() / n**2).repeat(1, 1, n, n))
+        return nn.Sequential(conv, self[2])
+
+
+class Block(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut; the first may halve the resolution."""
+
+    def __init__(self, inside: int, outside: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(outside)
+        self.second = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
+        self.second_norm = nn.BatchNorm2d(outside)
+        self.excite = SqueezeExcite(outside)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1 or inside != outside:
+            self.shortcut = Halving(inside, outside, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', H/stride, W/stride)."""
+        y = torch.relu(self.first_norm(self.first(x)))  # (B, C', H/stride, W/stride)
+        y = self.excite(self.second_norm(self.second(y)))
+        return torch.relu(y + self.shortcut(x))
+
+
+class Compact(nn.Module):
+    """(B, 1, 48, 48) float32 gray levels 0..255 to (B, 8) logits in the order of EMOTIONS."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, options: CompactOptions | None = None) -> None:
+        super().__init__()
+        options = options or CompactOptions()
+        self.register_buffer("mean", torch.tensor(options.mean))
+        self.register_buffer("deviation", torch.tensor(options.deviation))
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, options.stem, 3, 1, 1, bias=False), nn.BatchNorm2d(options.stem), nn.ReLU()
+        )
+        self.body = nn.Sequential(*_body(options))
+        self.head = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Dropout(options.dropout),
+            nn.Linear(options.widths[-1], len(EMOTIONS)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 1, 48, 48) gray levels to (B, 8) logits."""
+        x = (x / 255.0 - self.mean) / self.deviation
+        x = self.stem(x)  # (B, 16, 48, 48)
+        x = self.body(x)  # (B, 128, 6, 6)
+        logits: Tensor = self.head(x)  # (B, 8)
+        return logits
+
+
+def _body(options: CompactOptions) -> list[Block]:
+    layers, inside = [], options.stem
+    for width, count in zip(options.widths, options.blocks, strict=True):
+        for i in range(count):
+            layers.append(Block(inside, width, 2 if i == 0 else 1))
+            inside = width
+    return layers

@@ -48,8 +48,8 @@ def export_onnx(net: nn.Module, card: ModelCard, path: Path) -> None:
 
 
 def fold(net: nn.Module) -> nn.Module:
-    """A copy in eval mode, batch norms folded into the convolutions before them."""
-    traced = torch.fx.symbolic_trace(copy.deepcopy(net).cpu().eval())
+    """A copy in eval mode: parts in their simplest form, batch norms in the convolutions before them."""
+    traced = torch.fx.symbolic_trace(_fuse_parts(copy.deepcopy(net).cpu().eval()))
     modules = dict(traced.named_modules())
     for node in traced.graph.nodes:
         before = node.args[0] if node.args else None
@@ -60,6 +60,15 @@ def fold(net: nn.Module) -> nn.Module:
     traced.delete_all_unused_submodules()
     traced.recompile()
     return traced
+
+
+def _fuse_parts(net: nn.Module) -> nn.Module:
+    """Each module that knows a simpler form of itself, `fused()`, replaced by it."""
+    for name, module in list(net.named_modules()):
+        fused = getattr(module, "fused", None)
+        if fused is not None:
+            net.set_submodule(name, fused())
+    return net
 
 
 def _fuse(
