@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mien.nets.residual import Residual
 from torch import Tensor, nn
 
 from mien.data.arrays import load_images
@@ -28,7 +29,6 @@ from mien.data.audit import duplicate_of_earlier
 from mien.data.ferplus import ferplus
 from mien.evaluate.protocol import PROTOCOLS
 from mien.nets.compact import OPTIONS
-from mien.nets.residual import Residual
 from mien.recipes import Recipe, make_recipe
 from mien.recipes.supervised import make_task
 from mien.train.augment import augment

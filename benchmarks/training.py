@@ -23,9 +23,9 @@ from pathlib import Path
 import torch
 
 from mien.config import provenance
+from mien.nets.compact import Compact
 from mien.nets.count import multiply_adds
 from mien.nets.paper import PaperCNN
-from mien.nets.compact import Compact
 from mien.recipes.paper import PaperRecipe
 from mien.train.augment import augment
 from mien.train.finetune import labelled_loss

@@ -13,6 +13,7 @@ import torch
 
 from mien.errors import ConfigError, MissingExtra, ModelError
 from mien.image import encode_image
+from mien.nets import make_net
 from mien.nets.dlib_weights import load_dlib, settle
 from mien.nets.face_resnet import FaceResNet
 from mien.recipes import make_recipe, run_training, teachers
@@ -20,6 +21,7 @@ from mien.recipes.export import run_export
 from mien.recipes.start import dlib_file, start_net
 from mien.recipes.supervised import make_task
 from mien.run.classify import Classifier
+from mien.train.checkpoint import load_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,14 @@ def ferplus_zip(tmp_path_factory):
                 rows.append(f'fer{i:07d}.png,"(0, 0, 48, 48)",{",".join(votes)},0,0')
             archive.writestr(f"f/{split}/label.csv", "\n".join(rows) + "\n")
     return path
+
+
+@pytest.fixture(scope="module")
+def begun(ferplus_zip, tmp_path_factory):
+    """The folder of a run of the compact network, one epoch old."""
+    run = tmp_path_factory.mktemp("begun") / "compact"
+    run_training(_short(make_recipe("compact")), ferplus_zip, run, report=lambda _line: None)
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -87,20 +97,19 @@ def test_a_student_learns_votes_and_teachers_for_labelled_and_teachers_alone_for
 
 
 def test_a_distilled_run_exports_with_its_sources_on_the_card(
-    ferplus_zip, fairface_zip, tiny_model, tmp_path
+    ferplus_zip, fairface_zip, tiny_model, begun, tmp_path
 ):
     recipe, run = _short(make_recipe("distill")), tmp_path / "run"
     lines = []
-    run_training(
-        recipe, ferplus_zip, run, teachers=[tiny_model], unlabelled=fairface_zip, report=lines.append
-    )
+    given = {"teachers": [tiny_model], "start": begun, "report": lines.append}
+    run_training(recipe, ferplus_zip, run, unlabelled=fairface_zip, **given)
     assert [line["epoch"] for line in lines] == [1]
     run_export(run, tmp_path / "student.onnx")
     card = Classifier.load(tmp_path / "student.onnx").card
     assert any("FairFace" in line for line in card.data)
     assert any(teachers.file_hash(tiny_model) in line for line in card.data)
     with pytest.raises(ConfigError, match="run on other pictures"):
-        run_training(recipe, ferplus_zip, run, teachers=[tiny_model], report=lines.append)
+        run_training(recipe, ferplus_zip, run, **given)
 
 
 @pytest.mark.parametrize(
@@ -115,8 +124,24 @@ def test_teachers_are_asked_for_where_needed_and_refused_elsewhere(name, given, 
         make_task(make_recipe(name), ferplus_zip, tmp_path, teachers=given)
 
 
+def test_a_run_to_start_from_is_asked_for_where_needed_and_its_weights_are_taken(
+    ferplus_zip, tiny_model, begun, tmp_path
+):
+    with pytest.raises(ConfigError, match="starts from a run, got none"):
+        run_training(make_recipe("distill"), ferplus_zip, tmp_path, teachers=[tiny_model], report=print)
+    with pytest.raises(ConfigError, match="starts from no other run"):
+        run_training(make_recipe("compact"), ferplus_zip, tmp_path, start=begun, report=print)
+    assert not list(tmp_path.iterdir())
+    net = make_net("compact")
+    start_net("run", net, None, begun)
+    want = load_checkpoint(begun / "checkpoint.pt")["averaged"]
+    assert all(torch.equal(value, want[name]) for name, value in net.state_dict().items())
+    with pytest.raises(ConfigError, match="run of the same network"):
+        start_net("run", make_net("face_resnet"), None, begun)
+
+
 def test_weights_that_are_not_there_are_told(monkeypatch, tmp_path):
-    with pytest.raises(ConfigError, match="expected one of 'dlib', got 'vggface'"):
+    with pytest.raises(ConfigError, match="expected one of 'dlib', 'run', got 'vggface'"):
         start_net("vggface", None, None)
     monkeypatch.setattr("mien.recipes.start.find_spec", lambda _name: None)
     with pytest.raises(MissingExtra, match=r"mien\[teacher\]"):

@@ -152,6 +152,7 @@ def run_training(
     from mien.nets import make_net
     from mien.recipes.start import check_start, start_net
     from mien.recipes.supervised import make_task
+    from mien.recipes.teachers import file_hash
     from mien.train import dist
     from mien.train.loop import CHECKPOINT, train
 
@@ -161,7 +162,8 @@ def run_training(
         check_start(recipe, start)
         claim(recipe, run)
         task, facts = make_task(recipe, root, run, teachers=teachers, unlabelled=unlabelled, device=device)
-        keep_provenance(run, provenance(seed=recipe.loop.seed, **facts))
+        begun = {} if start is None else {"start": file_hash(start / CHECKPOINT)}
+        keep_provenance(run, provenance(seed=recipe.loop.seed, **facts, **begun))
     if not (run / CHECKPOINT).is_file():
         start_net(recipe.start, net, task.images, start)
     train(net, task, recipe.loop, run, report)

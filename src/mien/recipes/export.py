@@ -105,7 +105,7 @@ def _more_data(recipe: Recipe | PaperRecipe, facts: dict[str, Any]) -> tuple[str
         more.append(
             _POOL.format("the autoencoder" if isinstance(recipe, PaperRecipe) else "teachers to label")
         )
-    if isinstance(recipe, Recipe) and recipe.start:
+    if isinstance(recipe, Recipe) and recipe.start in _STARTS:
         more.append(_STARTS[recipe.start])
     more += [f"labels by the teacher {name}" for name in facts.get("teachers", ())]
     return tuple(more)

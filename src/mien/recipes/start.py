@@ -48,11 +48,17 @@ def check_start(recipe: Recipe, run: Path | None) -> None:
 
     Raises:
         ConfigError: so it is.
+        TrainingError: the run has no checkpoint.
     """
     if (recipe.start == "run") != (run is not None):
         wants = "starts from a run, got none; give --start runs/compact"
         refuses = "starts from no other run; leave --start out, or take the recipe distill"
         raise ConfigError(f"recipe {recipe.name!r}: {wants if run is None else refuses}")
+    if run is not None:
+        from mien.train.checkpoint import load_checkpoint
+        from mien.train.loop import CHECKPOINT
+
+        load_checkpoint(run / CHECKPOINT)  # whatever is wrong with it is told before any work is done
 
 
 def start_net(name: str, net: Any, pictures: Any, run: Path | None = None) -> None:

@@ -67,7 +67,7 @@ def _fuse_parts(net: nn.Module) -> nn.Module:
     for name, module in list(net.named_modules()):
         fused = getattr(module, "fused", None)
         if fused is not None:
-            net.set_submodule(name, fused())
+            net.set_submodule(name, fused().train(module.training))
     return net
 
 
