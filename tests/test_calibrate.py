@@ -265,6 +265,9 @@ def test_the_command_writes_a_model_that_reads_with_it(mien, tiny_model, labelle
     first = out.read_bytes()
     assert mien(*args, "--overwrite").code == 0
     assert out.read_bytes() == first
+    assert mien(*args, "--overwrite", "--limit", "It was not tried in the dark.").code == 0
+    assert Classifier.load(out).card.limits == (*card.limits, "It was not tried in the dark.")
+    assert mien(*args, "--overwrite").code == 0
     again = tmp_path / "again.onnx"  # what the card said before makes no difference
     assert mien(*(out if a is tiny_model else again if a is out else a for a in args)).code == 0
     assert Classifier.load(again).card.temperature == pytest.approx(card.temperature, rel=1e-4)

@@ -57,6 +57,11 @@ def test_a_run_exports_reads_faces_and_is_judged(run, toy, tmp_path):
     assert json.loads(scores.read_text())["protocols"]["argmax"]["all"]["n"] == 80
 
 
+def test_the_card_is_called_as_asked(run, tmp_path):
+    assert call("export", run, "-o", tmp_path / "m.onnx", "--name", "mine").exit_code == 0
+    assert Classifier.load(tmp_path / "m.onnx").card.name == "mine"
+
+
 def test_a_folder_with_a_run_of_other_settings_is_refused(run, toy):
     done = call("train", "paper-500-small", "--data", "toy", "--root", toy, "--out", run)
     assert isinstance(done.exception, ConfigError)
@@ -66,7 +71,7 @@ def test_a_folder_with_a_run_of_other_settings_is_refused(run, toy):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["nothing"], "expected one of compact, paper-raw"),
+        (["nothing"], "expected one of compact, teacher, distill, paper-raw"),
         (["paper-raw", "--data", "affectnet"], "expected one of rafd, ferplus, toy, got 'affectnet'"),
         (["compact", "--data", "toy"], "learns from 'ferplus' alone, got --data toy"),
         (["compact", "--precision", "half"], "expected one of float32, bfloat16, got 'half'"),

@@ -26,6 +26,9 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     protocol: Annotated[
         str, typer.Option(help="How votes become the labels that count: argmax or majority.")
     ] = "argmax",
+    limit: Annotated[
+        list[str] | None, typer.Option(help="A known failure to write on the card as well; may be repeated.")
+    ] = None,
     splits: Annotated[int, typer.Option(min=1, help="Cuts into halves that measure what is fitted.")] = 50,
     seed: Annotated[int, typer.Option(help="Of the cuts.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it exists.")] = False,
@@ -61,6 +64,7 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
         readings = read_all(corpus, raw, make_cut(card, detect=not found.crops, threads=threads))
         plan = Plan(Settings(coverage, right), protocol, splits, seed)
         card = calibrated_card(card, corpus.name, readings, plan)
+        card = replace(card, limits=(*card.limits, *(limit or ())))
         calibrated = with_card(model.read_bytes(), card)
         read_card(open_session(calibrated))  # the file can be read again, or does not take its name
         file.partial.write_bytes(calibrated)

@@ -57,13 +57,14 @@ _SOURCES: Final = {
 }
 
 
-def run_export(run: Path, path: Path) -> None:
+def run_export(run: Path, path: Path, *, name: str | None = None) -> None:
     """Write the averaged network of a finished run as ONNX with its card inside.
 
     Args:
         run: a folder made by `mien train`, or a part of `mien reproduce`
             (e.g. `runs/paper/paper-300/part-1`).
         path: the file to write.
+        name: what the card calls the network; None: as its recipe is called.
 
     Raises:
         TrainingError: `run` holds no checkpoint or no epoch was finished.
@@ -81,7 +82,7 @@ def run_export(run: Path, path: Path) -> None:
     source = _SOURCES[corpus]
     eight = isinstance(recipe, PaperRecipe) and recipe.networks == "eight"
     card = ModelCard(
-        name=recipe.name,
+        name=name or recipe.name,
         template=TEMPLATE,
         parameters=count.parameters(folded),
         multiply_adds=count.multiply_adds(folded),
