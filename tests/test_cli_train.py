@@ -73,7 +73,7 @@ def test_a_folder_with_a_run_of_other_settings_is_refused(run, toy):
     [
         (["nothing"], "expected one of compact, teacher, distill, paper-raw"),
         (["paper-raw", "--data", "affectnet"], "expected one of rafd, ferplus, toy, got 'affectnet'"),
-        (["compact", "--data", "toy"], "learns from 'ferplus' alone, got --data toy"),
+        (["compact", "--data", "toy"], "learns from 'ferplus', got --data toy"),
         (["compact", "--precision", "half"], "expected one of float32, bfloat16, got 'half'"),
     ],
 )

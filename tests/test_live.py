@@ -155,4 +155,4 @@ def test_the_library_follows_a_stream(body, monkeypatch):
     with server([body], pause=0.05) as address:
         found = list(mien.load().video(address))
     assert found
-    assert {face.track for frame in found for face in frame.faces} == {1}
+    assert all(len(frame.faces) == 1 and frame.faces[0].track for frame in found)

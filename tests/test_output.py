@@ -174,3 +174,13 @@ def test_numbers_of_numpy_are_written_as_numbers(tmp_path, suffix):
         writer.write(rows(Frame("a", np.int64(5), np.float64(1.5), (face,))))
     (row,) = read_back(path)
     assert (int(row["frame"]), float(row["time"]), int(row["track"])) == (5, 1.5, 3)
+
+
+def test_a_name_with_a_carriage_return_stays_one_cell(tmp_path):
+    frame = Frame("a\rb.jpg", 0, None, ())
+    with open_writer(tmp_path / "a.csv") as out:
+        out.write(rows(frame))
+        out.write(rows(EMPTY))
+    with (tmp_path / "a.csv").open(newline="") as file:
+        got = list(csv.DictReader(file))
+    assert [row["source"] for row in got] == ["a\rb.jpg", EMPTY.source]

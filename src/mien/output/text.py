@@ -18,10 +18,17 @@ SINGLE: Final = frozenset(("x", "y", "width", "height", "score", "confidence", *
 
 def write_csv(stream: TextIO, rows: Iterable[Row], *, header: bool, columns: Sequence[str] = COLUMNS) -> None:
     """Rows as CSV (RFC 4180 with plain line ends); empty cells for what is not there, blanks within a set."""
-    writer = csv.writer(stream, lineterminator="\n")
     if header:
-        writer.writerow(columns)
-    writer.writerows([cell_text(name, row[name]) for name in columns] for row in rows)
+        write_cells(stream, [columns])
+    write_cells(stream, ([cell_text(name, row[name]) for name in columns] for row in rows))
+
+
+def write_cells(stream: TextIO, lines: Iterable[Sequence[str]]) -> None:
+    """Lines of cells as CSV; all cells of a line are quoted where one holds a carriage return."""
+    plain = csv.writer(stream, lineterminator="\n")  # it does not quote a bare \r, at which readers break
+    quoted = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for cells in lines:
+        (quoted if any("\r" in cell for cell in cells) else plain).writerow(cells)
 
 
 def write_jsonl(stream: TextIO, rows: Iterable[Row], *, columns: Sequence[str] = COLUMNS) -> None:

@@ -7,7 +7,6 @@ has no column for stands behind them, under Mien's own names with `mien_` before
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +16,7 @@ from mien.output.interchange.sheet import Record, open_sheet
 from mien.output.interchange.table import read_rows
 from mien.output.interchange.wish import Wish
 from mien.output.rows import COLUMNS, Cell, Row
-from mien.output.text import cell_text
+from mien.output.text import cell_text, write_cells
 
 NATIVE: Final = ("frame", "face_id", "timestamp", "confidence", "success")
 #: Columns of Mien that one of OpenFace's holds exactly.
@@ -31,10 +30,8 @@ def write_openface(rows: Iterable[Row], path: Path, wish: Wish) -> None:
     """Write the rows of one clip, one after the other."""
     wish.note("openface: gaze, pose, landmark and action unit columns are absent, Mien does not read them")
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*NATIVE, *(f"mien_{name}" for name in EXTRA)])
-        for row in rows:
-            writer.writerow([*_native(row), *(cell_text(name, row[name]) for name in EXTRA)])
+        write_cells(file, [[*NATIVE, *(f"mien_{name}" for name in EXTRA)]])
+        write_cells(file, ([*_native(row), *(cell_text(n, row[n]) for n in EXTRA)] for row in rows))
 
 
 def _native(row: Row) -> list[str]:

@@ -7,7 +7,6 @@ own names with `mien_` before. Action units, landmarks, pose and gaze are absent
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -21,7 +20,7 @@ from mien.output.interchange.sheet import Record, open_sheet
 from mien.output.interchange.table import read_rows
 from mien.output.interchange.wish import Wish
 from mien.output.rows import COLUMNS, Cell, Row
-from mien.output.text import cell_text
+from mien.output.text import cell_text, write_cells
 
 #: py-feat's columns and the columns of Mien that they hold exactly.
 BOX: Final = {
@@ -39,10 +38,8 @@ def write_pyfeat(rows: Iterable[Row], path: Path, wish: Wish) -> None:
     """Write rows, one after the other; a frame without a face has empty cells, as py-feat's NaN."""
     wish.note("pyfeat: action unit, landmark, pose and gaze columns are absent, Mien does not read them")
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*HEADER, *(f"mien_{name}" for name in EXTRA)])
-        for row in rows:
-            writer.writerow([*_native(row), *(cell_text(name, row[name]) for name in EXTRA)])
+        write_cells(file, [[*HEADER, *(f"mien_{name}" for name in EXTRA)]])
+        write_cells(file, ([*_native(row), *(cell_text(n, row[n]) for n in EXTRA)] for row in rows))
 
 
 def _native(row: Row) -> list[str]:
