@@ -29,6 +29,7 @@ class Jobs:
         from fer.fer import FER
 
         cv2.setNumThreads(threads)
+        cv2.waitKey = lambda _milliseconds: -1  # Video.analyze asks for keys; OpenCV has no window here
         self._fer = FER()
 
     def classify(self, batch: int, calls: int) -> Callable[[], None]:
@@ -46,23 +47,16 @@ class Jobs:
         """Files to faces with their emotions, by the call that its README gives."""
         return lambda: sum(len(self._fer.detect_emotions(path)) for path in paths)
 
-    def clip(self, path: str) -> Callable[[], int]:
-        """A clip to a list of its frames, no copies made: the call of its README without the pictures."""
-        from fer import Video
+    def clip(self, path: str, pictures: bool) -> Callable[[], int]:
+        """A clip to a list of its frames: the call of its README or, without `pictures`, no copies made."""
+        from fer.classes import Video
+
+        names = ("save_frames", "save_video", "annotate_frames", "zip_images")
+        options = {} if pictures else dict.fromkeys(names, False)
 
         def run() -> int:
             with tempfile.TemporaryDirectory() as folder:
-                video = Video(path, outdir=folder, tempdir=folder)
-                found = video.analyze(
-                    self._fer,
-                    display=False,
-                    output="pandas",
-                    save_frames=False,
-                    save_video=False,
-                    annotate_frames=False,
-                    zip_images=False,
-                )
-                return len(found)
+                return len(Video(path, outdir=folder).analyze(self._fer, display=False, **options))
 
         return run
 

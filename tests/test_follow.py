@@ -40,7 +40,7 @@ def follower(places, asked=None, **options):
 
 
 def run(places, **options):
-    return [found for batch in follower(places, **options).batches(shots(places)) for found in batch]
+    return [found for batch in follower(places, **options).batches(shots(places)) for found in batch.found]
 
 
 @pytest.mark.parametrize("threads", [1, 4])
@@ -76,12 +76,11 @@ def test_one_that_goes_on_gives_what_an_uninterrupted_one_gives():
         first = follower(places, detect_every=detect_every)
         batches = first.batches(shots(places))
         begun = next(batches)
-        assert len(begun) >= BATCH
-        stand = first.stand
+        assert len(begun.found) >= BATCH
         batches.close()
-        second = follower(places, detect_every=detect_every, start=stand)
-        rest = [shot for shot in shots(places) if shot.index > begun[-1].shot.index]
-        found = begun + [one for batch in second.batches(rest) for one in batch]
+        second = follower(places, detect_every=detect_every, start=begun.stand)
+        rest = [shot for shot in shots(places) if shot.index > begun.found[-1].shot.index]
+        found = begun.found + [one for batch in second.batches(rest) for one in batch.found]
         assert [[(f.track, f.box) for f in one.faces] for one in found] == [
             [(f.track, f.box) for f in one.faces] for one in whole
         ]
@@ -95,7 +94,7 @@ def test_frames_before_a_failure_come_before_it():
     batches, found = follower([[10]] * 11).batches(broken()), []
     with pytest.raises(VideoError, match="the rest is gone"):
         found.extend(iter(lambda: next(batches), None))
-    assert sum(map(len, found)) == 11
+    assert sum(len(batch.found) for batch in found) == 11
 
 
 def test_between_two_frames_faces_move_in_straight_lines():

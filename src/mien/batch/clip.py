@@ -76,11 +76,13 @@ def _frames(
             yield from _replayed(journal, shots, reading)
             follower = make(start=journal.start)
             rest = (VideoFrame(shot.pixels(), shot.index, shot.time) for shot in shots)
-            for frame, pixels in analyzer.follow(rest, source=source, follower=follower):
-                journal.add(frame)
-                if frame.index == follower.last:
-                    journal.mark(follower.stand)
-                yield frame, pixels
+            for batch in analyzer.follow_batches(rest, follower):
+                for found in batch.found:
+                    frame = found.frame(source)
+                    journal.add(frame)
+                    if found is batch.found[-1]:
+                        journal.mark(batch.stand)
+                    yield frame, found.shot.pixels
 
 
 def _replayed(journal: Journal, shots: Iterator[Shot], reading: _Reading) -> Iterator[tuple[Frame, Image]]:

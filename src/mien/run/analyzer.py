@@ -24,7 +24,7 @@ from mien.run import runtimes
 from mien.run.classify import Classifier
 from mien.run.decide import read_faces
 from mien.run.detect import Detector, DetectorOptions, YuNet
-from mien.run.follow import Follower, Start
+from mien.run.follow import Batch, Follower, Start
 from mien.run.newest import Newest
 from mien.run.video import Video, VideoFrame, Wanted
 from mien.types import Face, Floats, Frame, Image
@@ -140,14 +140,18 @@ class Analyzer:
             source: what the frames call it.
             follower: how it is followed; None: `self.follower()`.
         """
+        for batch in self.follow_batches(video, follower):
+            for found in batch.found:
+                yield found.frame(source), found.shot.pixels
+
+    def follow_batches(
+        self, video: Video | Newest | Iterable[VideoFrame], follower: Follower | None = None
+    ) -> Iterator[Batch]:
+        """The same, some frames at a time, each time with where the follower stands."""
         follower = follower or self.follower()
         if isinstance(video, Video) and video.live:
             video = Newest(video)
-        read = follower.one_by_one if isinstance(video, Newest) else follower.batches
-        for batch in read(video):
-            for found in batch:
-                shot = found.shot
-                yield Frame(source, shot.index, shot.time, tuple(found.faces)), shot.pixels
+        return (follower.one_by_one if isinstance(video, Newest) else follower.batches)(video)
 
     def follower(self, *, detect_every: int = 1, threads: int = 0, start: Start | None = None) -> Follower:
         """What follows the faces of one video.

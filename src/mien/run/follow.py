@@ -1,8 +1,8 @@
 """The frames of a video to tracked and classified faces, its steps side by side.
 
-One thread decodes, as many as there are cores look for faces, and the caller's own tracks, cuts and
-classifies while the others work on the frames that follow: FFmpeg and ONNX Runtime let go of Python's lock.
-Frames come out in order, whatever the threads do, and always with the same numbers.
+One thread decodes, as many as there are cores look for faces, cut them out and classify them, and the
+caller's own tracks, while the others work on the frames that follow: FFmpeg, Pillow and ONNX Runtime let go
+of Python's lock. Frames come out in order, whatever the threads do, and always with the same numbers.
 
 Between two frames with the same faces the detector need not be asked (`detect_every`): there, boxes and
 landmarks move in straight lines.
@@ -24,7 +24,7 @@ import numpy as np
 from mien.run.ahead import ahead
 from mien.run.track import Tracker
 from mien.run.video import VideoFrame
-from mien.types import Face, Image
+from mien.types import Face, Frame, Image
 
 BATCH: Final = 8  # frames whose faces are classified together
 _MEMORY: Final = 64_000_000  # bytes of frames on their way
@@ -41,6 +41,10 @@ class Found:
 
     shot: VideoFrame
     faces: list[Face]
+
+    def frame(self, source: str) -> Frame:
+        """As a record without pixels."""
+        return Frame(source, self.shot.index, self.shot.time, tuple(self.faces))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +63,20 @@ class Start:
     key: Key | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Some frames in order, their faces read, and where the follower stood behind them."""
+
+    found: list[Found]
+    stand: Start
+
+
 class Follower:
     """Goes through one video; `Analyzer.follower` makes one.
 
     Args:
-        detect: finds faces; called from several threads at once.
-        classify: gives the faces of several frames their probabilities.
+        detect: finds faces.
+        classify: gives the faces of several frames their probabilities; both are called from several threads.
         detect_every: look for faces in each so-manieth frame only.
         threads: that look for faces; 0: one a core.
         start: where another follower stood.
@@ -81,44 +93,50 @@ class Follower:
     ) -> None:
         self._tracker = start.tracker if start else Tracker()
         self._key = start.key if start else None
-        self.last = -1  # index of the latest batch's last frame
         self._detect, self._classify = detect, classify
         self._every = detect_every
         self._threads = threads or os.cpu_count() or 1
 
-    @property
-    def stand(self) -> Start:
-        """Where it stands after the latest batch; it moves on with the next one."""
-        return Start(self._tracker, self._key)
-
-    def one_by_one(self, shots: Iterable[VideoFrame]) -> Iterator[list[Found]]:
+    def one_by_one(self, shots: Iterable[VideoFrame]) -> Iterator[Batch]:
         """Each frame as soon as it comes, all looked at: for a camera, of which no frame is to be late."""
         for shot in shots:
-            yield self._read([self._step(shot, self._detect(shot.pixels))])
+            yield self._read([self._step(shot, self._detect(shot.pixels))], self._stand())
 
-    def batches(self, shots: Iterable[VideoFrame]) -> Iterator[list[Found]]:
+    def batches(self, shots: Iterable[VideoFrame]) -> Iterator[Batch]:
         """The frames in order, some at a time, their faces tracked and classified.
 
         What reading the frames raises is raised behind the last frame that came.
         """
         failure: list[Exception] = []
         with closing(ahead(shots, 2)) as coming, ThreadPoolExecutor(self._threads) as pool:
-            batch: list[Found] = []
-            for stretch in self._stretches(_until(coming, failure), pool):
-                batch += stretch
-                if len(batch) >= BATCH:
-                    self.last = batch[-1].shot.index
-                    yield self._read(batch)
-                    batch = []
-            if batch:
-                self.last = batch[-1].shot.index
-                yield self._read(batch)
+            reads: deque[Future[Batch]] = deque()
+            for batch in self._gathered(_until(coming, failure), pool):
+                reads.append(pool.submit(self._read, batch, self._stand()))
+                if len(reads) > self._threads:
+                    yield reads.popleft().result()
+            while reads:
+                yield reads.popleft().result()
         if failure:
             raise failure[0]
 
-    def _read(self, batch: list[Found]) -> list[Found]:
+    def _gathered(self, shots: Iterator[VideoFrame], pool: ThreadPoolExecutor) -> Iterator[list[Found]]:
+        """Frames with tracked faces, some at a time, up to and with one that was looked at."""
+        batch: list[Found] = []
+        for stretch in self._stretches(shots, pool):
+            batch += stretch
+            if len(batch) >= min(BATCH, _room(batch[-1].shot)):
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _read(self, batch: list[Found], stand: Start) -> Batch:
         faces = self._classify([one.shot.pixels for one in batch], [one.faces for one in batch])
-        return [Found(one.shot, found) for one, found in zip(batch, faces, strict=True)]
+        return Batch([Found(one.shot, found) for one, found in zip(batch, faces, strict=True)], stand)
+
+    def _stand(self) -> Start:
+        """Where it stands now; the tracker itself goes on."""
+        return Start(copy.deepcopy(self._tracker), self._key)
 
     def _stretches(self, shots: Iterator[VideoFrame], pool: ThreadPoolExecutor) -> Iterator[list[Found]]:
         """Frames up to and with the next one that is detected, tracked."""
@@ -143,7 +161,7 @@ class Follower:
             looked = since >= self._every
             way.append((shot, pool.submit(self._detect, shot.pixels) if looked else None))
             since = 1 if looked else since + 1
-            if len(way) >= min(_MOST, max(2, _MEMORY // max(1, shot.pixels.nbytes))):
+            if len(way) >= _room(shot):
                 yield way.popleft()
         yield from way
 
@@ -164,6 +182,11 @@ class Follower:
         numbered = self._tracker.update(faces, shot.time, shot.pixels)
         self._key = Key(shot.time, tuple(numbered))
         return Found(shot, numbered)
+
+
+def _room(shot: VideoFrame) -> int:
+    """How many frames of this size may be on their way."""
+    return min(_MOST, max(2, _MEMORY // max(1, shot.pixels.nbytes)))
 
 
 def _until(shots: Iterable[VideoFrame], failure: list[Exception]) -> Iterator[VideoFrame]:
