@@ -260,6 +260,7 @@ def test_the_command_writes_a_model_that_reads_with_it(mien, tiny_model, labelle
     assert card.temperature != 1
     assert list(card.policies) == ["accurate", "balanced"]
     assert 0.5 <= card.uncertain <= 1
+    assert sum(card.thresholds) == pytest.approx(1), "shares of the emotions among the faces"
     assert list(card.calibration["held_out"]) == ["majority"]  # one label a picture: both are the same
     assert mien(*args).code == 1  # it exists
     first = out.read_bytes()
@@ -275,6 +276,7 @@ def test_the_command_writes_a_model_that_reads_with_it(mien, tiny_model, labelle
     assert ran.code == 0
     assert b"policy    balanced" in ran.out
     assert b"label in set" in ran.out
+    assert b"(alone: each emotion asked for by itself" in ran.out
     ran = mien("card", out)
     assert b"calibrated on" in ran.out
     assert max(map(len, ran.out.decode().splitlines())) <= 80

@@ -126,6 +126,23 @@ def test_one_vs_rest_is_the_accuracy_of_a_balanced_test(drawn):
         assert got == pytest.approx((weight * right).sum() / weight.sum())
 
 
+def test_detection_is_the_accuracy_of_a_balanced_test_of_each_threshold(drawn):
+    shares, truth = drawn
+    thresholds = np.linspace(0.05, 0.4, 8)
+    for k, got in enumerate(metrics.detection(shares, truth, thresholds)):
+        weight = np.array([7.0 if t == k else 1.0 for t in truth])  # half of the test, then a seventh each
+        for t in CLASSES:
+            weight[truth == t] /= (truth == t).sum()
+        right = (shares[:, k] >= thresholds[k]) == (truth == k)
+        assert got == pytest.approx((weight * right).sum() / weight.sum())
+
+
+def test_detection_says_nothing_of_an_emotion_without_pictures(drawn):
+    shares, truth = drawn
+    found = metrics.detection(shares[truth != 7], truth[truth != 7], np.full(8, 0.1))
+    assert np.isnan(found).tolist() == [False] * 7 + [True]
+
+
 def test_one_vs_rest_of_the_papers_sizes():
     counts = np.zeros((8, 8), np.int64)
     counts[7, 7], counts[7, 0] = 80, 60  # 140 positives, 80 found

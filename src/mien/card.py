@@ -56,6 +56,8 @@ class ModelCard:
     temperature: float = 1.0  # logits are divided by it before the softmax
     policies: Mapping[str, Policy] = field(default_factory=lambda: {ACCURATE: Policy()})
     uncertain: float | None = None  # a reading of less confidence is uncertain; None: not known
+    #: (8,) probability from which each emotion, asked for alone, is shown; None: not known
+    thresholds: tuple[float, ...] | None = None
     calibration: Mapping[str, Any] = field(default_factory=dict)  # what fitted these three, and figures
     parameters: int = 0  # number of weights
     multiply_adds: int = 0  # for one face
@@ -82,6 +84,10 @@ class ModelCard:
 
         if ACCURATE not in self.policies:
             raise ModelError(f"model card: expected a policy {ACCURATE!r}, got {', '.join(self.policies)}")
+        if self.thresholds is not None and len(self.thresholds) != len(EMOTIONS):
+            raise ModelError(
+                f"model card: expected {len(EMOTIONS)} thresholds or none, got {len(self.thresholds)}"
+            )
         if self.uncertain is not None and not 0 < self.uncertain <= 1:
             raise ModelError(f"model card: expected uncertain in (0, 1], got {self.uncertain}")
 
@@ -115,6 +121,8 @@ class ModelCard:
             for key in ("labels", "data", "limits"):
                 if key in known:
                     known[key] = tuple(known[key])
+            if known.get("thresholds") is not None:
+                known["thresholds"] = tuple(map(float, known["thresholds"]))
             if "policies" in known:
                 known["policies"] = {name: _policy(one) for name, one in known["policies"].items()}
             if "template" in known:

@@ -78,8 +78,20 @@ def calibrated_card(card: ModelCard, corpus: str, readings: Readings, plan: Plan
         temperature=whole.temperature,
         policies=whole.policies,
         uncertain=whole.uncertain,
+        thresholds=_thresholds(logits[labels[plan.protocol] != LEFT_OUT], whole.temperature),
         calibration=record,
     )
+
+
+def _thresholds(logits: Logits, temperature: float) -> tuple[float, ...]:
+    """Each emotion's mean probability: where half of the faces show it, one above that more likely does.
+
+    By Bayes' rule the odds of an emotion grow by the odds of its share, and its share among the faces is the
+    mean of calibrated probabilities. (The paper tests each emotion on such halves, section 3.)
+    """
+    heated = logits / temperature  # (N, K)
+    shares = np.exp(heated - heated.max(axis=1, keepdims=True))
+    return tuple((shares / shares.sum(axis=1, keepdims=True)).mean(axis=0).tolist())
 
 
 def _fit(logits: Logits, labels: Mapping[str, Labels], plan: Plan) -> Calibration:

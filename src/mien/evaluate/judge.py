@@ -61,6 +61,7 @@ class Scores:
     precision: Values  # (K,)
     f1: Values  # (K,)
     one_vs_rest: Values  # (K,) accuracy at 50:50
+    detection: Values | None = None  # (K,) the same by the card's thresholds; None: it has none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,7 +142,12 @@ def judge(
     return [_verdict(readings, name, fresh, guess, card) for name in protocols]
 
 
-def score(probabilities: Floats, truth: NDArray[np.int64], guess: NDArray[np.int64] | None = None) -> Scores:
+def score(
+    probabilities: Floats,
+    truth: NDArray[np.int64],
+    guess: NDArray[np.int64] | None = None,
+    thresholds: Sequence[float] | None = None,
+) -> Scores:
     """The figures of (N, K) probabilities against (N,) labels in 0..7.
 
     `guess` (N,) are the emotions shown, where a policy chose them; None: the likeliest. ECE, Brier and NLL
@@ -164,6 +170,9 @@ def score(probabilities: Floats, truth: NDArray[np.int64], guess: NDArray[np.int
         precision=metrics.precision(counts),
         f1=metrics.f1(counts),
         one_vs_rest=metrics.one_vs_rest(counts),
+        detection=None
+        if thresholds is None
+        else metrics.detection(probabilities, truth, np.array(thresholds)),
     )
 
 
@@ -182,9 +191,10 @@ def _verdict(
             f"all {len(truth)} are left out; check the votes or take another --protocol"
         )
     p = readings.predictions.probabilities
-    whole = score(p[labelled], truth[labelled], guess[labelled])
+    thresholds = None if card is None else card.thresholds
+    whole = score(p[labelled], truth[labelled], guess[labelled], thresholds)
     kept = None if fresh is None else labelled & fresh
-    rest = None if kept is None else score(p[kept], truth[kept], guess[kept])
+    rest = None if kept is None else score(p[kept], truth[kept], guess[kept], thresholds)
     policies = {} if card is None else _policies(card, p, labelled, truth[labelled])
     return Verdict(protocol, int((~labelled).sum()), whole, rest, policies)
 

@@ -79,6 +79,30 @@ def one_vs_rest(counts: Counts) -> Values:
     return (recall(counts) + specificity(counts)) / 2
 
 
+def detection(
+    probabilities: Floats, truth: NDArray[np.int64], thresholds: NDArray[np.floating[Any]]
+) -> Values:
+    """(K,) the same, each emotion asked for alone: shown where its probability reaches its threshold.
+
+    Args:
+        probabilities: (N, K).
+        truth: (N,) labels.
+        thresholds: (K,).
+    """
+    found = probabilities >= thresholds  # (N, K)
+    rates = np.array(
+        [
+            found[truth == k].mean(axis=0) if (truth == k).any() else np.full(len(thresholds), np.nan)
+            for k in range(len(thresholds))
+        ]
+    )  # (K, K): of the pictures of an emotion, the share in which each is found
+    own = rates.diagonal().copy()
+    np.fill_diagonal(rates, np.nan)
+    others = np.array([1 - _mean(column) for column in rates.T])
+    accuracy: Values = (own + others) / 2
+    return accuracy
+
+
 def ece(probabilities: Floats, truth: NDArray[np.int64], bins: int = BINS) -> float:
     """Expected calibration error: |accuracy - confidence| over equal bins of confidence (arXiv:1706.04599).
 

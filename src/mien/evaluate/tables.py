@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.card import ACCURATE
 from mien.errors import OutputError
@@ -179,21 +180,29 @@ def _summary(scores: Scores, rest: Scores | None) -> list[str]:
 def _emotions(scores: Scores, rest: Scores | None) -> list[str]:
     """A line an emotion; at 50:50 beside the paper's figures."""
     lines = [
-        f"{'':<10}{'':>6}{'':>8}{'':>8}{'':>8}{'one against rest':>18}" + ("  no copy" if rest else ""),
-        f"{'emotion, %':<10}{'n':>6}{'recall':>8}{'prec.':>8}{'F1':>8}{'50:50':>9}{'paper':>9}"
+        f"{'':<10}{'':>6}{'':>8}{'':>8}{'':>8}{'one against rest':>24}" + ("  no copy" if rest else ""),
+        f"{'emotion, %':<10}{'n':>6}{'recall':>8}{'prec.':>8}{'F1':>8}{'50:50':>8}{'alone':>8}{'paper':>8}"
         + (f"{'n':>7}{'recall':>8}" if rest else ""),
     ]
     for k, emotion in enumerate(EMOTIONS):
         line = f"{emotion:<10}{scores.counts[k].sum():>6}"
         line += "".join(f"{_percent(v[k]):>8}" for v in (scores.recall, scores.precision, scores.f1))
-        line += f"{_percent(scores.one_vs_rest[k]):>9}{PAPER[emotion]:>9.2f}"
+        alone = "" if scores.detection is None else _percent(scores.detection[k])
+        line += f"{_percent(scores.one_vs_rest[k]):>8}{alone:>8}{PAPER[emotion]:>8.2f}"
         line += f"{rest.counts[k].sum():>7}{_percent(rest.recall[k]):>8}" if rest else ""
         lines.append(line)
-    known = scores.one_vs_rest[~np.isnan(scores.one_vs_rest)]
-    mean = float(known.mean()) if len(known) else float("nan")
-    lines.append(f"{'mean':<40}{_percent(mean):>9}{sum(PAPER.values()) / len(PAPER):>9.2f}")
+    alone = "" if scores.detection is None else _percent(_known_mean(scores.detection))
+    mean = _percent(_known_mean(scores.one_vs_rest))
+    lines.append(f"{'mean':<40}{mean:>8}{alone:>8}{sum(PAPER.values()) / len(PAPER):>8.2f}")
     lines.append("(paper: Tables 3-10, 50:50 on RaFD; chance is 50 there, and 12.5 in 8 ways)")
+    if alone:
+        lines.append("(alone: each emotion asked for by itself, by its threshold on the card)")
     return lines
+
+
+def _known_mean(values: NDArray[np.float64]) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _policies(verdict: Verdict) -> list[str]:

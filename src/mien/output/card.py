@@ -36,6 +36,9 @@ def render_calibration(card: ModelCard) -> list[str]:
         lean = f", leans to rare emotions with strength {about['strength']:g}" if any(policy.offsets) else ""
         share = "" if policy.set_from is None else f"sets of emotions of a share of {policy.set_from:.4f}"
         lines += _entry(f"policy {name}"[: _KEY - 1], share + lean)
+    if card.thresholds is not None:
+        pairs = zip(EMOTIONS, card.thresholds, strict=True)
+        lines += _entry("detected from", ", ".join(f"{name} {value:.3f}" for name, value in pairs))
     for protocol, figures in about["held_out"].items():
         lines += ["", *_held_out(about, protocol, figures)]
     return lines
