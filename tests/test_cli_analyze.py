@@ -156,9 +156,9 @@ def test_copies_that_exist_stay_unless_told(mien, folder, tiny_model, tmp_path):
 
 
 def test_the_shipped_model_is_the_default(mien, folder):
-    from mien.models import MODELS
+    from mien.models import DEFAULT, MODELS
 
-    if not MODELS["compact"]:
+    if not MODELS[DEFAULT]:
         pytest.skip("no network is shipped yet")
     assert len(table(mien("analyze", folder / "one.png").out)) == 1
 

@@ -10,9 +10,10 @@ from mien.errors import ModelError
 
 #: Name to sha256 of `<name>.onnx` beside this file.
 MODELS: Final = {
-    "compact": "c0c705af15f07b95fc4232aecc48789902fd155e51c2e7aad4d8c8ee98c0194a",
+    "compact": "7ac9b6e867f1cfb9494dcaed80425fb8d8e5f745f91691044d297113a6f5d7f8",  # float32
+    "compact-int8": "f8981a980b1219fb1358787a26a5ae0344359838ca130c3c2304684abda3fca7",  # the same in 8 bits
 }
-DEFAULT: Final = "compact"
+DEFAULT: Final = "compact-int8"
 
 
 def load_model(name: str = DEFAULT) -> bytes:
