@@ -21,14 +21,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mien.nets.residual import Residual
 from torch import Tensor, nn
 
 from mien.data.arrays import load_images
 from mien.data.audit import duplicate_of_earlier
 from mien.data.ferplus import ferplus
 from mien.evaluate.protocol import PROTOCOLS
-from mien.nets.compact import OPTIONS
+from mien.nets.compact import Compact, CompactOptions
 from mien.recipes import Recipe, make_recipe
 from mien.recipes.supervised import make_task
 from mien.train.augment import augment
@@ -46,7 +45,7 @@ class Lever:
 
     what: str
     recipe: Callable[[Recipe], Recipe] = lambda recipe: recipe
-    net: Callable[[], nn.Module] = lambda: Residual(OPTIONS)
+    net: Callable[[], nn.Module] = Compact
     task: Callable[[Task, Recipe], Task] = lambda task, _recipe: task
 
 
@@ -62,7 +61,7 @@ def augmented(**changes: float) -> Callable[[Recipe], Recipe]:
 
 def shape(**changes: object) -> Callable[[], nn.Module]:
     """A change of the network."""
-    return lambda: Residual(replace(OPTIONS, **changes))
+    return lambda: Compact(replace(CompactOptions(), **changes))
 
 
 def hard(task: Task, _recipe: Recipe) -> Task:
@@ -156,9 +155,13 @@ LEVERS = {
     "no erasing": Lever("no rectangle is lost", augmented(erase=0.0)),
     "no averaging": Lever("the last weights instead of their moving average", loop(average=0.0)),
     "float32": Lever("float32 instead of bfloat16 arithmetic", loop(precision="float32")),
-    "squeeze and excitation": Lever("channels scaled by what the whole picture says", net=shape(excite=True)),
-    "pooled shortcuts": Lever("shortcuts average what they halve", net=shape(pooled=True)),
-    "wider end": Lever("256 instead of 176 channels in the last stage", net=shape(widths=(32, 64, 128, 256))),
+    "one stage more": Lever(
+        "four stages of one block, the last of 176 channels",
+        net=shape(widths=(32, 64, 128, 176), blocks=(1, 1, 1, 1)),
+    ),
+    "wider": Lever(
+        "half as many channels again, more than twice the work", net=shape(stem=24, widths=(48, 96, 192))
+    ),
 }
 
 

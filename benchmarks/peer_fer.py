@@ -7,6 +7,7 @@ a private method.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -55,7 +56,8 @@ class Jobs:
         options = {} if pictures else dict.fromkeys(names, False)
 
         def run() -> int:
-            with tempfile.TemporaryDirectory() as folder:
+            # It writes its tables where it stands.
+            with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
                 return len(Video(path, outdir=folder).analyze(self._fer, display=False, **options))
 
         return run

@@ -13,9 +13,10 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -49,13 +50,13 @@ class Bench:
         }
 
     @contextmanager
-    def subjects(self, threads: int, *more: str) -> Iterator[dict[str, Subject]]:
-        """Mien, further processes of its script, and the peer if it is installed."""
+    def subjects(self, threads: int, **more: Sequence[str]) -> Iterator[dict[str, Subject]]:
+        """Mien, further processes of its script with these arguments, and the peer if it is installed."""
         mien, fer = HERE / "subject_mien.py", HERE / "peer_fer.py"
         with ExitStack() as stack:
             made = {
-                name: stack.enter_context(Subject(mien, *self.model, threads=threads))
-                for name in ("mien", *more)
+                name: stack.enter_context(Subject(mien, *arguments, threads=threads))
+                for name, arguments in {"mien": self.model, **more}.items()
             }
             if self.peer:
                 made["fer"] = stack.enter_context(Subject(fer, threads=threads, python=self.peer))
@@ -64,8 +65,14 @@ class Bench:
 
     def classifier(self) -> None:
         """Faces a second of the classifier alone, beside matrix products and the peer's."""
-        for threads, batches in ((1, (1, 8, 64)), (2, (1, 64))):
-            with self.subjects(threads) as subjects:
+        others: dict[str, Sequence[str]] = {"float32": ("--model", "compact")}
+        if find_spec("openvino"):
+            others["openvino"] = ("--runtime", "openvino")
+        if self.options.before:
+            others["before"] = ("--model", str(self.options.before))
+        for threads in (1, 2):
+            batches = (1, 8, 64)
+            with self.subjects(threads, **others) as subjects:
                 for batch in batches:
                     self._classifier(subjects, batch, threads)
 
@@ -95,7 +102,7 @@ class Bench:
             for kind, paths in self.pictures.items():
                 self._whole(subjects, kind, paths)
             self._stages(subjects["mien"])
-        with self.subjects(1, "cv2") as subjects:
+        with self.subjects(1, cv2=self.model) as subjects:
             for kind, paths in self.pictures.items():
                 self._detectors(subjects, kind, paths)
 
@@ -188,7 +195,13 @@ class Bench:
 
 
 def _title(name: str) -> str:
-    return {"mien": "Mien", "fer": "fer"}.get(name, name)
+    return {
+        "mien": "Mien",
+        "fer": "fer",
+        "float32": "Mien, float32",
+        "openvino": "Mien, by OpenVINO",
+        "before": "an earlier network",
+    }.get(name, name)
 
 
 def _mien() -> str:
@@ -223,6 +236,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model", type=Path, help="an ONNX file (default: the one that comes with Mien)")
     parser.add_argument("--rounds", type=int, default=11, help="of classifier and cold start")
+    parser.add_argument("--before", type=Path, help="an earlier ONNX file, beside it in `classifier`")
     for kind, number in (("photos", 240), ("hd", 10), ("large", 5)):
         parser.add_argument(f"--{kind}", type=int, default=number, help=f"pictures of {KINDS[kind]}")
     sections = ("classifier", "pipeline", "commands", "cold_start")

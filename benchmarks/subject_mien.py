@@ -28,10 +28,12 @@ THRESHOLD = 0.6  # of YuNet alone, here and in OpenCV
 class Jobs:
     """One job a method; what each returns is timed."""
 
-    def __init__(self, model: Path | None, threads: int) -> None:
+    def __init__(self, model: Path | None, threads: int, runtime: str) -> None:
         self._model, self._threads = model, threads
-        self.classifier = cache(lambda: Classifier.load(model, threads=threads))
-        self.analyzer: Callable[[], Analyzer] = cache(lambda: mien.load(model, threads=threads))
+        self.classifier = cache(lambda: Classifier.load(model, threads=threads, runtime=runtime))
+        self.analyzer: Callable[[], Analyzer] = cache(
+            lambda: mien.load(model, threads=threads, runtime=runtime)
+        )
         self.network = cache(lambda: Network(threads))
         self._detector_40 = cache(lambda: YuNet(DetectorOptions(min_face=40), threads))
 
@@ -162,8 +164,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--runtime", default="onnxruntime")
     options = parser.parse_args()
-    jobs = Jobs(options.model, options.threads)
+    jobs = Jobs(options.model, options.threads, options.runtime)
     card = jobs.classifier().card
     packages = ("mien", "numpy", "onnxruntime", "pillow", "opencv-python-headless")
     about = {

@@ -5,6 +5,8 @@ Legend: N faces, C channels, S the side of the network's input.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -17,13 +19,18 @@ from mien.run.session import open_session, read_card, read_model
 from mien.types import Floats, Image, check_shape
 
 BATCH: Final = 64  # faces a call; more brings no speed and takes memory
+_LEAST: Final = 8  # faces for which another thread is worth waking
 
 
 class Classifier:
     """A network and its card; call it with crops that `preprocess` made."""
 
-    def __init__(self, logits: runtimes.Logits, card: ModelCard, *, digest: str = "") -> None:
+    def __init__(
+        self, logits: runtimes.Logits, card: ModelCard, *, digest: str = "", threads: int = 1
+    ) -> None:
         self.card = card
+        self._threads = threads or os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(self._threads, "mien-classify") if self._threads > 1 else None
         self.digest = digest  # sha256 of the file, to tell networks apart
         self._logits = logits
 
@@ -46,17 +53,20 @@ class Classifier:
         cls, content: bytes, *, name: str = "", threads: int = 1, runtime: str = runtimes.DEFAULT
     ) -> Classifier:
         """The network in the bytes of an ONNX file; errors as in `load`, naming `name`."""
-        session = open_session(content, name=name, threads=threads)
-        logits = runtimes.make_logits(runtime, session, content, threads=threads)
-        return cls(logits, read_card(session), digest=sha256(content).hexdigest())
+        session = open_session(content, name=name)  # threads share out the faces: so they gain more
+        logits = runtimes.make_logits(runtime, session, content)
+        return cls(logits, read_card(session), digest=sha256(content).hexdigest(), threads=threads)
 
     def __call__(self, crops: Image) -> Floats:
         """(N, S, S) gray or (N, S, S, 3) RGB uint8 crops to (N, 8) float32 probabilities, rows sum to 1."""
         size = self.card.size
         shape = (None, size, size) if self.card.colour == "gray" else (None, size, size, 3)
         check_shape("crops", crops, shape)
-        parts = [self._logits(self._batch(crops[i : i + BATCH])) for i in range(0, len(crops), BATCH)]
-        logits = np.concatenate(parts) if parts else np.empty((0, len(self.card.labels)), np.float32)
+        step = min(BATCH, max(_LEAST, -(-len(crops) // self._threads)))
+        parts = [crops[i : i + step] for i in range(0, len(crops), step)]
+        share = map if self._pool is None else self._pool.map
+        read = list(share(lambda part: self._logits(self._batch(part)), parts))
+        logits = np.concatenate(read) if read else np.empty((0, len(self.card.labels)), np.float32)
         return softmax(logits / np.float32(self.card.temperature))
 
     def _batch(self, crops: Image) -> Floats:

@@ -5,6 +5,8 @@ Legend: N faces, C channels, S the side of the network's input.
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -22,14 +24,13 @@ DEFAULT: Final = "onnxruntime"
 Logits = Callable[[Floats], Floats]
 
 
-def make_logits(runtime: str, session: ort.InferenceSession, content: bytes, *, threads: int) -> Logits:
-    """The network as a function.
+def make_logits(runtime: str, session: ort.InferenceSession, content: bytes) -> Logits:
+    """The network as a function of one thread, which several threads may call at once.
 
     Args:
         runtime: a name of `RUNTIMES`.
         session: the network as ONNX Runtime has opened it.
         content: the bytes of its file.
-        threads: threads inside one operator.
 
     Raises:
         ConfigError: there is no such runtime; the message lists those there are.
@@ -37,7 +38,7 @@ def make_logits(runtime: str, session: ort.InferenceSession, content: bytes, *, 
     """
     if runtime not in RUNTIMES:
         raise ConfigError(f"runtime: expected one of {', '.join(RUNTIMES)}, got {runtime!r}")
-    return RUNTIMES[runtime](session, content, threads)
+    return RUNTIMES[runtime](session, content)
 
 
 def by_session(session: ort.InferenceSession) -> Logits:
@@ -50,19 +51,28 @@ def _run(session: ort.InferenceSession, name: str, batch: Floats) -> Floats:
     return logits
 
 
-def _by_openvino(_session: ort.InferenceSession, content: bytes, threads: int) -> Logits:
+def _by_openvino(_session: ort.InferenceSession, content: bytes) -> Logits:
     try:
         import openvino
     except ImportError as error:
         raise MissingExtra("openvino", "openvino", "the runtime openvino") from error
     # float32 as everywhere else: on some processors OpenVINO would take bfloat16 by itself.
-    options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+    # A stream a core, each of one thread, so that several callers do not wait for one another.
+    cores = os.cpu_count() or 1
+    options = {"INFERENCE_NUM_THREADS": cores, "NUM_STREAMS": cores, "INFERENCE_PRECISION_HINT": "f32"}
     core = openvino.Core()
     network = core.compile_model(core.read_model(content), "CPU", options)
-    return lambda batch: np.array(network(batch)[0])  # a copy: its own memory is used again
+    own = threading.local()  # a request serves one thread at a time
+
+    def run(batch: Floats) -> Floats:
+        if not hasattr(own, "request"):
+            own.request = network.create_infer_request()
+        return np.array(own.request.infer({0: batch})[0])  # a copy: its own memory is used again
+
+    return run
 
 
-RUNTIMES: Final[dict[str, Callable[[ort.InferenceSession, bytes, int], Logits]]] = {
-    "onnxruntime": lambda session, _content, _threads: by_session(session),
+RUNTIMES: Final[dict[str, Callable[[ort.InferenceSession, bytes], Logits]]] = {
+    "onnxruntime": lambda session, _content: by_session(session),
     "openvino": _by_openvino,
 }
