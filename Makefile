@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test test-slow check format bench train clean help
+.PHONY: demo test test-slow check format bench page train clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ $(VENV)/.peers: $(BIN)/python benchmarks/peer_fer.txt
 bench: $(VENV)/.dev  ## speed, memory and cold start, beside a peer on this machine (minutes)
 	-@$(MAKE) --no-print-directory $(VENV)/.peers
 	$(BIN)/python benchmarks/speed.py
+
+page:  ## build the page of `mien serve` (Node 20+); the built files are committed
+	cd web && npm ci && npm run build
 
 clean:  ## remove what the other targets made (runs/ stays)
 	rm -rf $(VENV) demo build dist

@@ -29,6 +29,7 @@ WITHIN = {
     "preprocess": {"image", "align", "card"},
     "recipes": set(),
     "batch": set(),
+    "cli": {"server"},
     "__main__": {"cli"},
 }
 HEAVY = {"torch", "tensorflow", "pandas", "matplotlib", "cv2", "sklearn", "pyarrow", "jinja2", "onnx"}

@@ -22,6 +22,7 @@ from mien.cli.evaluate import evaluate
 from mien.cli.export import export
 from mien.cli.quantize import quantize
 from mien.cli.reproduce import reproduce
+from mien.cli.serve import serve
 from mien.cli.train import train
 from mien.errors import MienError
 
@@ -40,6 +41,7 @@ app.command()(quantize)
 app.command()(calibrate)
 app.command()(card)
 app.command()(reproduce)
+app.command()(serve)
 app.add_typer(data, name="data")
 
 

@@ -39,6 +39,7 @@ def open_session(model: Path | bytes, *, name: str = "", threads: int = 1) -> or
     """
     name = name or (f"{len(model)} bytes" if isinstance(model, bytes) else str(model))
     content = model if isinstance(model, bytes) else _read(model)
+    ort.disable_telemetry_events()  # nothing of what is read is anybody else's business
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

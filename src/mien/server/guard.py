@@ -1,0 +1,211 @@
+"""What stands before every request: whose name, whose page, whose token, how many bytes, how slowly.
+
+It is plain ASGI, outside of everything else, so that nothing is read of what is not meant for us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import ipaddress
+import secrets
+import socket
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from mien.server.metrics import Metrics
+from mien.server.problem import Problem
+from mien.server.settings import Limits, Settings, is_loopback
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+COOKIE: Final = "mien_session"
+#: Paths that hold nothing of anybody.
+OPEN: Final = frozenset({"/", "/healthz", "/v1/about", "/v1/openapi.json"})
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+#: Added to every answer that does not say otherwise.
+HEADERS: Final = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+}
+
+
+class Guard:
+    """The whole server as one ASGI application.
+
+    Args:
+        app: what answers.
+        settings: who may ask.
+        metrics: where requests are counted.
+    """
+
+    def __init__(self, app: App, settings: Settings, metrics: Metrics) -> None:
+        self.app, self.settings, self.metrics = app, settings, metrics
+        self.session = secrets.token_urlsafe(32)  # what the page's cookie says; another with each start
+        self._token = _digest(settings.token or "")
+        here = () if is_loopback(settings.host) else (socket.gethostname().lower(),)
+        self._names = {"localhost", settings.host.lower(), *map(str.lower, settings.names), *here}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self.app(scope, receive, send)
+            return
+        try:
+            self._check(scope)
+        except Problem as problem:
+            await _refuse(problem, scope, receive, self._dressed(scope, send))
+            return
+        if scope["type"] == "http":
+            receive = Intake(receive, self.settings.limits, _limit(scope, self.settings.limits))
+        await self.app(scope, receive, self._dressed(scope, send))
+
+    def _check(self, scope: Scope) -> None:
+        """Raise the problem that a request is refused with."""
+        headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
+        host = headers.get("host", "")
+        if not self._is_ours(host):
+            raise Problem(
+                "wrong-host",
+                f"expected a Host that this server goes by, got {host!r}; use its address, "
+                "or start it with --allow-host and that name",
+            )
+        origin = headers.get("origin")
+        changes = scope["type"] == "websocket" or scope["method"] not in SAFE
+        if changes and origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+            raise Problem("forbidden-origin", f"expected a page of this server, got one of {origin}")
+        if self.settings.guarded and not self._is_open(scope["path"]) and not self._knows(headers):
+            raise Problem("unauthorized", "expected the token as `Authorization: Bearer TOKEN`; give it")
+        announced = headers.get("content-length", "0")  # digits, says h11
+        if scope["type"] == "http" and int(announced) > (most := _limit(scope, self.settings.limits)):
+            raise too_large(most)
+
+    def _is_ours(self, host: str) -> bool:
+        """Whether a Host is ours: a name that somebody else can point here is not (DNS rebinding)."""
+        name = _without_port(host)
+        if name in self._names:
+            return True
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return address.is_loopback or not is_loopback(self.settings.host)
+
+    def _is_open(self, path: str) -> bool:
+        return path in OPEN or path.startswith("/assets/")
+
+    def _knows(self, headers: dict[str, str]) -> bool:
+        """Whether token or cookie is right, in a time that does not tell how nearly."""
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer":
+            return hmac.compare_digest(_digest(given.strip()), self._token)
+        try:
+            morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        except CookieError:
+            return False
+        return morsel is not None and hmac.compare_digest(_digest(morsel.value), _digest(self.session))
+
+    def _dressed(self, scope: Scope, send: Send) -> Send:
+        """Adds the headers that every answer has, and counts it."""
+        start = time.perf_counter()
+
+        async def dressed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                present = {key.lower() for key, _ in message.get("headers", ())}
+                extra = [(k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in present]
+                message = {**message, "headers": [*message.get("headers", ()), *extra]}
+                route = getattr(scope.get("route"), "path", "other")
+                status = str(message["status"])
+                self.metrics.count("mien_requests_total", route=route, method=_method(scope), status=status)
+                self.metrics.took(time.perf_counter() - start, route=route)
+            await send(message)
+
+        return dressed
+
+
+class Intake:
+    """The body of a request, of which neither too much nor too little may come.
+
+    Args:
+        receive: gives it.
+        limits: how slowly it may come.
+        most: bytes.
+    """
+
+    def __init__(self, receive: Receive, limits: Limits, most: int) -> None:
+        self._receive, self._limits, self._most = receive, limits, most
+        self._bytes, self._whole = 0, False
+        self._start = time.monotonic()
+
+    async def __call__(self) -> Message:
+        """The next piece.
+
+        Raises:
+            Problem: too large, or too slow.
+        """
+        if self._whole:
+            return await self._receive()  # only that the client has gone
+        try:
+            async with asyncio.timeout(self._limits.stall):
+                message = await self._receive()
+        except TimeoutError:
+            raise self._slow(f"nothing came for {self._limits.stall:g} s") from None
+        self._bytes += len(message.get("body", b""))
+        self._whole = not message.get("more_body", False)
+        if self._bytes > self._most:
+            raise too_large(self._most)
+        took = time.monotonic() - self._start
+        if not self._whole and took > self._limits.stall and self._bytes < took * self._limits.rate:
+            raise self._slow(f"got {self._bytes} in {took:.0f} s")
+        return message
+
+    def _slow(self, what: str) -> Problem:
+        return Problem(
+            "too-slow", f"expected {self._limits.rate} bytes a second of upload, {what}; send it again"
+        )
+
+
+def too_large(most: int) -> Problem:
+    """A body of too many bytes."""
+    return Problem("too-large", f"expected at most {most:,} bytes, got more; send less, or raise the limit")
+
+
+def _limit(scope: Scope, limits: Limits) -> int:
+    return limits.clip if scope["path"].rstrip("/") == "/v1/clips" else limits.upload
+
+
+async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()  # its `connect`
+        if problem.kind == "unauthorized":
+            await send({"type": "websocket.accept"})  # else a page cannot tell it from a server that is gone
+        await send({"type": "websocket.close", "code": 1008, "reason": problem.body()["title"]})
+        return
+    await problem.response()(scope, receive, send)
+
+
+def _without_port(host: str) -> str:
+    """The name or address of a Host header."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.rpartition(":")[0].lower() if ":" in host else host.lower()
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+
+
+def _method(scope: Scope) -> str:
+    method = str(scope.get("method", "WEBSOCKET"))
+    return method if method in {"GET", "HEAD", "POST", "DELETE", "WEBSOCKET"} else "OTHER"

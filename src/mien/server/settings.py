@@ -1,0 +1,94 @@
+"""What may be set of the server, with defaults that are safe on one machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from mien.errors import ConfigError
+
+MEGA: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request, and all together, may take; `problem` says how it is refused."""
+
+    upload: int = 100 * MEGA  # bytes of a request with photos
+    clip: int = 2_000 * MEGA  # bytes of a request with a clip
+    files: int = 500  # photos of one request
+    pixels: int = 50 * MEGA  # of a photo, or of a clip's frame
+    faces: int = 200  # of a picture; the largest are kept
+    requests: int = 128  # with photos, at one time
+    clip_seconds: float = 7200.0  # of a clip, by its time stamps
+    clip_frames: int = 500_000  # read of a clip
+    job_seconds: float = 14_400.0  # of work on one clip
+    jobs: int = 1  # clips read at one time
+    queue: int = 20  # clips that wait
+    disk: int = 20_000 * MEGA  # bytes of uploads and results together
+    stall: float = 15.0  # seconds without a byte of an upload
+    rate: int = 10_000  # bytes a second that an upload makes at least, once it took longer than `stall`
+    live: int = 8  # cameras at one time
+    live_frame: int = 8 * MEGA  # bytes of a live frame
+    live_pixels: int = 9 * MEGA
+    streams: int = 64  # readers of job events at one time
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a server is run.
+
+    Raises:
+        ConfigError: an address that others can reach, without a token; or numbers that make no sense.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000  # 0: any that is free
+    workers: int | None = None  # threads that read photos; None: one a core
+    model: Path | None = None
+    runtime: str = "onnxruntime"
+    keep: Path | None = None  # folder where jobs stay; None: nothing stays
+    forget_after: float = 3600.0  # seconds that a finished job's results stay, where nothing is kept
+    token: str | None = field(default=None, repr=False)
+    auth: bool = True  # False: no token is wanted, whoever can reach the address
+    names: tuple[str, ...] = ()  # further names that this server goes by
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ConfigError(f"--port: expected 0 to 65535, got {self.port}")
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"--workers: expected at least 1, got {self.workers}")
+        if self.token is not None and (len(self.token) < 8 or not self.token.isascii()):
+            raise ConfigError("--token: expected at least 8 ASCII characters; take a long random one")
+        if self.auth and not self.token and not is_loopback(self.host):
+            raise ConfigError(
+                f"--host {self.host}: others can reach this address; expected a --token that they must know, "
+                "or --no-auth if everyone who can reach it may use it"
+            )
+
+    @property
+    def threads(self) -> int:
+        """Threads that read photos."""
+        if self.workers:
+            return self.workers
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return cores or 1
+
+    @property
+    def guarded(self) -> bool:
+        """Whether a token is wanted."""
+        return self.auth and bool(self.token)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,291 @@
+"""The server on a real port: photos, the page, who may ask."""
+
+import base64
+import csv
+import io
+import threading
+import time
+from contextlib import contextmanager
+
+import httpx
+import numpy as np
+import pytest
+
+from conftest import scene
+
+pytest.importorskip("fastapi")
+
+import mien
+from mien.errors import ConfigError
+from mien.image import encode_image, read_image
+from mien.server.listen import opened
+from mien.server.settings import Limits, Settings
+
+pytestmark = pytest.mark.slow  # a server, processes, a browser: make test-slow
+
+SECRET = "a-long-secret"  # noqa: S105 - of tests
+
+
+@contextmanager
+def running(**changes):
+    """A server in a thread, and a client of it."""
+    settings = Settings(port=0, **{"workers": 1, **changes})
+    with opened(settings) as (server, bound):
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.01)
+            address = f"http://127.0.0.1:{bound.getsockname()[1]}"
+            with httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
+                client.service = server.config.app.app.state.service
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def client():
+    with running() as client:
+        yield client
+
+
+def jpeg(pixels):
+    return encode_image(pixels, ".jpg")
+
+
+def is_problem(response, status, kind):
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert body["type"] == f"urn:mien:problem:{kind}"
+    assert body["status"] == status
+    assert body["title"]
+    assert body["detail"]
+    return True
+
+
+def test_a_photo_is_read_as_the_analyzer_reads_it(client, two_faces):
+    data = jpeg(two_faces)
+    answer = client.post("/v1/photos", files=[("files", ("two.jpg", data, "image/jpeg"))])
+    assert answer.status_code == 200
+    [photo] = answer.json()["photos"]
+    frame = mien.load().image(data)
+    assert (photo["name"], photo["width"], photo["height"], photo["error"]) == ("two.jpg", 400, 240, None)
+    assert len(photo["faces"]) == len(frame.faces) == 2
+    for number, (face, known) in enumerate(zip(photo["faces"], frame.faces, strict=True)):
+        assert face["face"] == number
+        assert face["emotion"] == known.emotion
+        np.testing.assert_allclose(face["box"], known.box, rtol=1e-6)
+        np.testing.assert_allclose(face["landmarks"], known.landmarks, rtol=1e-6)
+        np.testing.assert_allclose(list(face["probabilities"].values()), known.probabilities, rtol=1e-6)
+        assert tuple(face["probabilities"]) == mien.EMOTIONS
+        assert face["set"] == list(known.set)
+        assert face["uncertain"] == known.uncertain
+
+
+def test_one_photo_as_the_body(client, one_face):
+    for kind in ("image/jpeg", "application/octet-stream"):
+        answer = client.post("/v1/photos", content=jpeg(one_face), headers={"Content-Type": kind})
+        assert len(answer.json()["photos"][0]["faces"]) == 1
+
+
+def test_a_bad_file_among_many_has_its_own_error(client, one_face):
+    files = [
+        ("files", ("a.jpg", jpeg(one_face))),
+        ("files", ("b.txt", b"no picture")),
+        ("files", ("c.jpg", jpeg(one_face)[:900])),
+    ]
+    photos = client.post("/v1/photos", files=files).json()["photos"]
+    assert [photo["name"] for photo in photos] == ["a.jpg", "b.txt", "c.jpg"]
+    assert [photo["error"] and photo["error"]["status"] for photo in photos] == [None, 415, 422]
+    assert [len(photo["faces"]) for photo in photos] == [1, 0, 0]
+
+
+def test_a_lone_bad_file_is_a_problem(client, one_face):
+    assert is_problem(client.post("/v1/photos", files={"files": ("a.jpg", b"text")}), 415, "unsupported")
+    assert is_problem(
+        client.post("/v1/photos", files={"files": ("a.jpg", jpeg(one_face)[:900])}), 422, "unreadable"
+    )
+
+
+def test_rows_as_csv(client, one_face, two_faces):
+    files = [
+        ("files", ("one.jpg", jpeg(one_face))),
+        ("files", ("bad", b"x")),
+        ("files", ("two.jpg", jpeg(two_faces))),
+    ]
+    answer = client.post("/v1/photos", files=files, headers={"Accept": "text/csv"})
+    assert answer.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [(row["source"], row["success"]) for row in rows] == [
+        ("one.jpg", "1"), ("bad", "0"), ("two.jpg", "1"), ("two.jpg", "1")]  # fmt: skip
+
+
+def test_settings_of_a_request(client, two_faces):
+    def faces(**query):
+        answer = client.post("/v1/photos", params=query, files={"files": jpeg(two_faces)})
+        return answer.json()["photos"][0]["faces"]
+
+    assert len(faces(max_faces=1)) == 1
+    assert len(faces(min_face=100)) == 1
+    assert faces(policy="balanced")[0]["probabilities"] == faces()[0]["probabilities"]
+    for query in ({"policy": "other"}, {"min_face": 2}, {"max_faces": "x"}):
+        answer = client.post("/v1/photos", params=query, files={"files": jpeg(two_faces)})
+        assert is_problem(answer, 422, "bad-setting")
+
+
+def test_a_drawn_copy(client, one_face):
+    answer = client.post("/v1/photos?annotate=true", files={"files": jpeg(one_face)})
+    head, _, code = answer.json()["photos"][0]["annotated"].partition(",")
+    assert head == "data:image/jpeg;base64"
+    drawn = read_image(base64.b64decode(code)).pixels
+    assert drawn.shape == one_face.shape
+    assert np.abs(drawn.astype(int) - one_face).max() > 60
+
+
+def test_crops(client, one_face):
+    crop = one_face[60:190, 70:200]
+    answer = client.post("/v1/crops", files={"files": ("crop.png", encode_image(crop, ".png"))})
+    [face] = answer.json()["photos"][0]["faces"]
+    assert face["box"] == [0, 0, 130, 130]
+    known = mien.load().classify(crop[None])[0]
+    np.testing.assert_allclose(list(face["probabilities"].values()), known, rtol=1e-5)
+    small = client.post("/v1/crops", files={"files": ("s.png", encode_image(crop[:30, :30], ".png"))})
+    assert is_problem(small, 422, "unreadable")
+
+
+def test_many_clients_get_their_own_answers(client):
+    sides = [100, 120, 140, 160, 180, 200] * 3
+    answers: dict[int, dict] = {}
+
+    def ask(number, side):
+        files = {"files": (f"{number}", jpeg(scene((40, 20, side))))}
+        answers[number] = httpx.post(
+            f"{client.base_url}/v1/photos", files=files, timeout=30, trust_env=False
+        ).json()
+
+    threads = [threading.Thread(target=ask, args=pair) for pair in enumerate(sides)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, side in enumerate(sides):
+        [photo] = answers[number]["photos"]
+        assert photo["name"] == str(number)
+        assert abs(photo["faces"][0]["box"][3] - 0.67 * side) < 0.2 * side
+
+
+def test_real_photos(client, media):
+    names = ["single_face.jpg", "multi_face.jpg", "0-f1-su-ph.jpg", "Image_with_alpha.png"]
+    files = [("files", (name, (media / name).read_bytes())) for name in names]
+    photos = client.post("/v1/photos", files=files).json()["photos"]
+    analyzer = mien.load()
+    for photo, name in zip(photos, names, strict=True):
+        known = analyzer.image(media / name)
+        assert [face["emotion"] for face in photo["faces"]] == [face.emotion for face in known.faces]
+        assert photo["notes"] == list(known.notes)
+
+
+def test_about(client):
+    about = client.get("/v1/about").json()
+    assert (about["auth"], about["keep"], about["forget_after"]) == (False, False, 3600)
+    [model] = client.get("/v1/models").json()["models"]
+    assert model["name"] == mien.load().classifier.card.name
+    assert model["labels"] == list(mien.EMOTIONS)
+    assert {"accurate", "balanced"} <= set(model["policies"])
+    assert client.get("/healthz").json() == {"status": "ok", "version": mien.__version__}
+    assert client.get("/v1/openapi.json").json()["info"]["title"] == "Mien"
+
+
+def test_figures(client, one_face):
+    client.post("/v1/photos", files={"files": jpeg(one_face)})
+    text = client.get("/metrics").text
+    figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert float(figures['mien_photos_total{outcome="read"}']) >= 1
+    assert float(figures['mien_requests_total{route="/v1/photos",method="POST",status="200"}']) >= 1
+    assert figures["mien_photos_waiting"] == "0"
+    assert float(figures['mien_request_seconds_bucket{route="/v1/photos",le="+Inf"}']) >= 1
+
+
+def test_the_page_has_its_policy(client):
+    answer = client.get("/")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe-inline" not in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    for path in ("/assets/../app.py", "/assets/%2e%2e/app.py", "/assets/..%2fapp.py"):
+        assert client.get(path).status_code in {404, 405}
+
+
+def test_unknown_paths_and_methods_are_problems(client):
+    assert is_problem(client.get("/v1/other"), 404, "not-found")
+    assert is_problem(client.put("/v1/photos"), 405, "method-not-allowed")
+    assert is_problem(client.post("/v1/photos"), 400, "bad-request")
+
+
+def test_another_name_is_refused(client):
+    """DNS rebinding: a page of evil.example whose name was pointed at 127.0.0.1."""
+    for host in ("evil.example", "evil.example:8000", "127.0.0.1.evil.example", "192.168.1.5"):
+        assert is_problem(client.get("/healthz", headers={"Host": host}), 421, "wrong-host")
+    for host in ("localhost", "localhost:1234", "[::1]:80", "127.0.0.1"):
+        assert client.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+def test_another_page_is_refused(client, one_face):
+    files = {"files": jpeg(one_face)}
+    for origin in ("http://evil.example", "null", "http://localhost:1"):
+        answer = client.post("/v1/photos", files=files, headers={"Origin": origin})
+        assert is_problem(answer, 403, "forbidden-origin")
+        assert "access-control-allow-origin" not in answer.headers
+    own = str(client.base_url).rstrip("/")
+    assert client.post("/v1/photos", files=files, headers={"Origin": own}).status_code == 200
+
+
+def test_a_token_is_wanted():
+    with running(token=SECRET) as client:
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/v1/about").json()["auth"] is True
+        for path in ("/v1/models", "/v1/jobs", "/metrics", "/v1/other"):
+            answer = client.get(path)
+            assert is_problem(answer, 401, "unauthorized")
+            assert answer.headers["www-authenticate"] == "Bearer"
+        for wrong in ("Bearer other", "Bearer", "Basic a-long-secret", "Bearer a-long-secret2"):
+            assert client.get("/v1/models", headers={"Authorization": wrong}).status_code == 401
+        right = {"Authorization": "Bearer a-long-secret"}
+        assert client.get("/v1/models", headers=right).status_code == 200
+        assert client.post("/v1/session").status_code == 401
+        session = client.post("/v1/session", headers=right)
+        assert session.status_code == 204
+        assert "httponly" in session.headers["set-cookie"].lower()
+        assert "a-long-secret" not in session.headers["set-cookie"]
+        assert client.get("/v1/models").status_code == 200  # by the cookie
+        client.cookies.clear()
+        client.cookies.set("mien_session", "other")
+        assert client.get("/v1/models").status_code == 401
+
+
+def test_an_open_address_wants_a_token():
+    for host in ("0.0.0.0", "::", "192.168.1.2", "example.org"):  # noqa: S104 - it is refused
+        with pytest.raises(ConfigError, match="--token"):
+            Settings(host=host)
+        assert Settings(host=host, token=SECRET).guarded
+        assert not Settings(host=host, auth=False).guarded
+    with pytest.raises(ConfigError, match="at least 8"):
+        Settings(token=SECRET[:5])
+
+
+def test_too_many_requests_with_photos(one_face):
+    with running(limits=Limits(requests=0)) as client:
+        answer = client.post("/v1/photos", files={"files": jpeg(one_face)})
+        assert is_problem(answer, 503, "busy")
+        assert int(answer.headers["retry-after"]) > 0
+
+
+def test_importing_mien_loads_no_server():
+    import subprocess
+    import sys
+
+    code = "import sys, mien, mien.cli; sys.exit(any(name in sys.modules for name in ('fastapi', 'uvicorn')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

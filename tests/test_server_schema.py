@@ -1,0 +1,71 @@
+"""The OpenAPI description against the server that it describes (schemathesis)."""
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from test_server import running
+
+schemathesis = pytest.importorskip("schemathesis")
+
+pytestmark = pytest.mark.slow  # a server, processes, a browser: make test-slow
+
+EXAMPLES = 8  # of each operation
+#: Whatever is sent, the answer is one that is described: no bug, a known status, its type and its shape.
+OPERATIONS = [
+    ("POST", "/v1/photos"), ("POST", "/v1/crops"), ("POST", "/v1/clips"), ("GET", "/v1/jobs"),
+    ("GET", "/v1/jobs/{job}"), ("GET", "/v1/jobs/{job}/events"), ("GET", "/v1/jobs/{job}/results/{name}"),
+    ("DELETE", "/v1/jobs/{job}"), ("GET", "/v1/models"), ("GET", "/v1/about"), ("GET", "/healthz"),
+    ("GET", "/metrics"), ("POST", "/v1/session"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def address():
+    with running() as client:
+        yield str(client.base_url).rstrip("/")
+
+
+@pytest.fixture(scope="module")
+def described(address):
+    return schemathesis.openapi.from_url(f"{address}/v1/openapi.json")
+
+
+def check(described, address, method, path, examples):
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi.checks import (
+        content_type_conformance,
+        response_schema_conformance,
+        status_code_conformance,
+    )
+
+    checks = [
+        not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance,
+    ]  # fmt: skip
+
+    @settings(
+        max_examples=examples, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(case=described[path][method].as_strategy())
+    def run(case):
+        case.call_and_validate(base_url=address, checks=checks)
+
+    run()
+
+
+def test_every_operation_is_tried(described):
+    found = {
+        (operation.ok().method.upper(), operation.ok().path) for operation in described.get_all_operations()
+    }
+    assert found == set(OPERATIONS)
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_answers_are_as_described(described, address, method, path):
+    check(described, address, method, path, EXAMPLES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_answers_are_as_described_at_length(described, address, method, path):
+    check(described, address, method, path, 300)

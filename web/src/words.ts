@@ -1,0 +1,305 @@
+// Every English string of the page, so that it can be put into another language in one place.
+// House rule: a face *shows* an expression. Nothing here says what a person feels.
+
+import type { Emotion } from "./emotions";
+
+const many = (n: number, one: string, more = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : more}`;
+
+/** A share as the page shows it: no "100 %" for what is a little less, no "0 %" for what is a little more. */
+export const percent = (share: number, digits = 0): string => {
+  const text = (100 * share).toFixed(digits);
+  return `${text}\u00a0%`;
+};
+
+/** Seconds as a player shows them, to a tenth: 0:04.2, 1:02:05.5. */
+export function clock(seconds: number): string {
+  const tenths = Math.round(10 * Math.max(0, seconds));
+  const minutes = Math.floor(tenths / 600);
+  const rest = tenths - 600 * minutes;
+  const head = minutes >= 60 ? `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}` : `${minutes}`;
+  return `${head}:${String(Math.floor(rest / 10)).padStart(2, "0")}.${rest % 10}`;
+}
+
+const duration = (seconds: number): string => {
+  if (seconds < 5400) return many(Math.round(seconds / 60), "minute");
+  return seconds < 129_600 ? many(Math.round(seconds / 3600), "hour") : many(Math.round(seconds / 86_400), "day");
+};
+
+const bytes = (n: number): string => (n < 1e9 ? `${Math.ceil(n / 1e6)} MB` : `${(n / 1e9).toFixed(1)} GB`);
+
+export const or = (words: readonly string[]): string =>
+  words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} or ${words[words.length - 1]}`;
+
+export const EMOTION_WORDS: Record<Emotion, string> = {
+  neutral: "neutral",
+  happiness: "happiness",
+  surprise: "surprise",
+  sadness: "sadness",
+  anger: "anger",
+  disgust: "disgust",
+  fear: "fear",
+  contempt: "contempt",
+};
+
+export const W = {
+  name: "Mien",
+  tagline: "Reads the expression shown on faces. Everything stays on the machine that runs it.",
+  skip: "Skip to the content",
+  nav: "Parts of this page",
+  tabs: { read: "Read", history: "History", notice: "Notice", uses: "Uses" },
+  meaning:
+    "How strongly each expression shows on each face, as a network reads it from the picture: 100 % is shared among eight expressions. It is the expression shown, not what a person feels.",
+
+  drop: {
+    title: "Photos or a clip",
+    lead: "Drop photos or a clip here, or paste a photo.",
+    choose: "Choose files",
+    camera: "Use the camera",
+    over: "Let go to read",
+    label: "Choose photos or clips to read",
+    rejected: (name: string) => `${name}: expected a photo or a clip, this is another kind of file.`,
+    tooLarge: (name: string, size: number, limit: number) =>
+      `${name} has ${bytes(size)}; this server takes at most ${bytes(limit)}.`,
+    options: "Options for clips",
+    annotate: "Also make a copy with the faces drawn on it",
+    every: "Look for faces in",
+    everyChoices: { 1: "every frame", 2: "every second frame", 5: "every fifth frame, which is quicker" },
+    pasted: (n: number) => `pasted-${n}`,
+    nothing: "There is no photo or clip in what was dropped or pasted.",
+  },
+
+  face: {
+    title: (n: number, words: string) => `Face ${n}: ${words}`,
+    short: (n: number) => `Face ${n}`,
+    shows: (emotion: string, share: number) => `${emotion} ${percent(share)}`,
+    unsure: (emotion: string, share: number) => `unsure, perhaps ${emotion} ${percent(share)}`,
+    perhaps: (emotion: string, share: number) => `perhaps ${emotion} ${percent(share)}`,
+    unsureTag: "unsure",
+    unsureMark: "?",
+    unread: "expression not read",
+    unsureLine: "Unsure: too little speaks for one expression. Do not rely on this reading.",
+    set: (words: readonly string[]) => `It may be ${or(words)}.`,
+    setHint: "in the prediction set",
+    bars: (n: number) => `Expressions shown by face ${n}`,
+    none: "No face was found.",
+    noneNow: "No face here.",
+  },
+
+  photos: {
+    title: "Photos",
+    waiting: "Waiting",
+    reading: "Reading",
+    failed: "Could not be read",
+    unshowable: "Your browser cannot show this kind of picture. Its faces were read all the same.",
+    progress: (done: number, all: number) => `${done} of ${many(all, "photo")} read`,
+    done: (n: number, faces: number, failed: number) =>
+      `${many(n, "photo")} read, ${many(faces, "face")} found.${failed ? ` ${many(failed, "photo")} could not be read.` : ""}`,
+    shown: (shown: number, all: number) => (shown === all ? many(all, "photo") : `${shown} of ${many(all, "photo")}`),
+    sort: "Sort by",
+    sorts: {
+      added: "order added",
+      name: "name",
+      faces: "number of faces",
+      unsure: "unsure first",
+      by: (emotion: string) => `${emotion}, strongest first`,
+    },
+    filter: "Show",
+    filters: {
+      all: "all photos",
+      by: (emotion: string) => `with ${emotion} shown`,
+      unsure: "with an unsure face",
+      none: "without a face",
+      failed: "that could not be read",
+    },
+    empty: "No photo is like that.",
+    open: ". Show its faces",
+    faces: (n: number) => (n ? many(n, "face") : "no face"),
+    close: "Close",
+    previous: "Previous photo",
+    next: "Next photo",
+    clear: "Remove all",
+    remove: "Remove",
+    retry: "Try again",
+    alt: (name: string, words: string) => `${name}: ${words}`,
+    more: (n: number) => `+${n}`,
+    moreButton: (n: number) => `Show ${n} more`,
+  },
+
+  save: {
+    title: "Save as",
+    csv: "CSV",
+    json: "JSON",
+    files: {
+      "rows.csv": "Table, CSV",
+      "rows.json": "Table, JSON",
+      "rows.parquet": "Table, Parquet",
+      "events.json": "Events, JSON",
+      "page.html": "Page, HTML",
+      "page.svg": "Timeline, SVG",
+      "annotated.mp4": "Annotated clip, MP4",
+    } as Record<string, string>,
+  },
+
+  clip: {
+    title: (name: string) => name,
+    sending: "Sending",
+    states: {
+      queued: "Waiting for its turn",
+      running: "Reading",
+      done: "Read",
+      failed: "Could not be read",
+      cancelled: "Cancelled",
+    },
+    progress: (name: string) => `Progress of ${name}`,
+    soFar: (frames: number, faces: number | null) =>
+      faces === null ? many(frames, "frame") : `${many(frames, "frame")}, ${many(faces, "reading")} of faces`,
+    cancel: "Cancel",
+    remove: "Remove",
+    loading: "Fetching the results",
+    summary: (frames: number, tracks: number, events: number) =>
+      `${many(frames, "frame")}, ${many(tracks, "face")} followed, ${many(events, "event")}`,
+    unplayable: "Your browser cannot play this clip. The timeline below works without it.",
+    annotatedInstead: "Your browser cannot play this clip as it is, so here is the annotated copy.",
+    noPicture: "The clip itself is not kept; this is the annotated copy.",
+    noVideo: "The clip itself is not kept here. The timeline below works without it.",
+    player: (name: string) => `Clip ${name}`,
+    now: (time: string) => `At ${time}`,
+    nowRegion: "Faces at this moment",
+    scrub: "Place in the clip",
+    timeline: "Timeline",
+    timelineHint:
+      "A band for each face: height is the share of each expression shown, smoothed over time. Marks below a band are events. Click a band, or use the slider, to go to a moment.",
+    band: (n: number, words: string) => `Face ${n} over time: ${words}. The events below have the numbers.`,
+    inSight: (time: string) => `in sight for ${time}`,
+    mostly: (emotion: string, share: number) => `mostly ${emotion}, ${percent(share)}`,
+    events: (n: number) => (n ? many(n, "event") : "no event"),
+    eventsTitle: "Events",
+    eventsNone: "No expression other than neutral came and went long enough to be an event.",
+    eventsHint:
+      "A stretch in which an expression shows on a face. “From the start” and “to the end” say that it may have lasted longer than it was seen.",
+    goTo: (emotion: string, face: number, time: string) => `Go to ${emotion} of face ${face} at ${time}`,
+    goThere: "Go to ",
+    apex: (share: number, time: string) => `${percent(share)} at ${time}`,
+    columns: {
+      expression: "Expression",
+      face: "Face",
+      onset: "From",
+      apex: "Apex",
+      offset: "To",
+      duration: "Seconds",
+      peak: "Peak",
+      mean: "Mean",
+      cut: "Cut",
+    },
+    cuts: { start: "from the start", end: "to the end", both: "at both ends" },
+    moreTracks: (n: number) => `Show ${many(n, "more face")}`,
+    moreEvents: (n: number) => `Show ${many(n, "more event")}`,
+    noFace: "No face was read in this clip.",
+    lost: "The connection to the server was lost. The clip goes on being read there; trying again.",
+    announce: (name: string, state: string) => `${name}: ${state}`,
+  },
+
+  live: {
+    title: "Camera",
+    start: "Start the camera",
+    back: "Not now",
+    stop: "Stop the camera",
+    starting: "Waiting for the camera",
+    running: "The camera is on. Its pictures are read for the expression shown and then forgotten.",
+    pace: (perSecond: number, delay: number) =>
+      `${perSecond.toFixed(0)} pictures a second, ${Math.round(delay)} ms from picture to reading`,
+    which: "Camera",
+    camera: (n: number) => `Camera ${n}`,
+    video: "Picture of the camera",
+    lost: "The connection to the server was lost.",
+    errors: {
+      NotAllowedError: "The camera was not allowed. Allow it for this page in your browser, then try again.",
+      NotFoundError: "No camera was found. Plug one in, then try again.",
+      NotReadableError: "The camera is in use by another program. Close that, then try again.",
+      insecure: "Browsers give the camera only to pages from this machine or over HTTPS. Open this page that way.",
+      other: "The camera could not be started.",
+    } as Record<string, string>,
+    retry: "Try again",
+    summary: (words: string) => `Now: ${words}`,
+  },
+
+  notice: {
+    title: "A camera here reads the expression on faces",
+    readTitle: "What is read",
+    read: "Where faces are in the picture, and which of eight expressions each face shows: neutral, happiness, surprise, sadness, anger, disgust, fear or contempt. Not who you are, and not what you feel. Readings can be wrong; unsure ones are marked.",
+    purposeTitle: "What for",
+    purpose: "To show the reading on this screen.",
+    purposeLabel: "What these readings are for (shown in the notice)",
+    keptTitle: "How long it is kept",
+    kept: "Not at all. Each picture is read in memory and forgotten at once; no picture and no reading of the camera is stored.",
+    whereTitle: "Where",
+    where: (host: string, own: boolean) =>
+      own ? "On this machine. Nothing is sent anywhere else." : `On ${host}, to which this page sends the pictures.`,
+    choiceTitle: "Your choice",
+    choice: "If you do not want to be read, stay out of the picture or ask for the camera to be stopped.",
+    page: "The notice for people in front of a camera",
+    lead: "People whose expression is read must be told so (EU AI Act, article 50 (3)). Show or print this page where they see it before the camera does.",
+    print: "Print",
+    duty: "People must be told before they are read (EU AI Act, article 50 (3)). Start only when everyone in front of the camera has seen this.",
+  },
+
+  uses: {
+    title: "Uses that are not allowed, or not sound",
+    lead: "Mien reads which expression a face shows in a picture. That is less than it may seem. Whoever uses it answers for the use; this page is a guide, not legal advice.",
+    notAllowedTitle: "Not allowed in the European Union",
+    notAllowed: [
+      ["At work and in hiring.", "Inferring the emotions of employees or applicants is prohibited, except for medical or safety reasons (AI Act, article 5 (1) (f))."],
+      ["At school, university or in exams.", "The same article prohibits it for pupils and students, with the same exceptions."],
+      ["Without telling the people.", "Those who are read must be told (article 50 (3)), and their data needs a legal ground (GDPR). Other uses of emotion recognition are high-risk and carry duties of their own (article 6 and annex III)."],
+    ] as [string, string][],
+    notSoundTitle: "Not sound anywhere",
+    notSound: [
+      ["As a window on inner feeling.", "The same face is made for different reasons, and the same feeling shows differently or not at all (Barrett and others, 2019). A smile that is read as happiness may be courtesy."],
+      ["To find lies or intent.", "No expression, and no set of them, tells a lie from the truth."],
+      ["To judge health, character or fitness.", "It is not a medical device and was not tested as one."],
+      ["To decide about one person.", "A single reading is wrong for about one face in six of its test pictures, more often for contempt, disgust and fear, and not equally often for every age, gender and skin colour: see the model card."],
+      ["On faces unlike those it learned from.", "Small children, covered or turned faces, drawings, masks and very small faces are read badly. Where it knows that, it says unsure; it does not always know."],
+    ] as [string, string][],
+    soundTitle: "What it is for",
+    sound: [
+      ["Counting and comparing over many pictures", "that people agreed to have read, with the error rates in view."],
+      ["Finding places in a clip", "for a person to look at, such as where an expression comes and goes."],
+      ["Research on expressions", "whose labels people check, and on how well such networks read them."],
+      ["Pictures of yourself,", "to see what a network makes of them."],
+    ] as [string, string][],
+  },
+
+  history: {
+    title: "History",
+    lead: "Clips that this server is reading or has read. Photos and the camera are never kept.",
+    kept: "It keeps them until somebody removes them.",
+    forgotten: (seconds: number) =>
+      seconds < 90 ? "It forgets them a minute after they were read." : `It forgets them ${duration(seconds)} after they were read.`,
+    none: "There is nothing here now.",
+    open: (name: string) => `Open ${name}`,
+    remove: (name: string) => `Remove ${name}`,
+    cancel: (name: string) => `Cancel ${name}`,
+    columns: { name: "Clip", state: "State", created: "Added", actions: "Actions" },
+    removed: (name: string) => `${name} was removed.`,
+    back: "Back to the history",
+    refresh: "Look again",
+    loading: "Looking",
+  },
+
+  token: {
+    title: "This server asks for a token",
+    lead: "Whoever started it with “mien serve --token” has it. This page does not keep it.",
+    label: "Token",
+    wrong: "That token was not accepted.",
+    send: "Use it",
+    cancel: "Cancel",
+  },
+
+  errors: {
+    network: "The server does not answer",
+    networkDetail: "Check that “mien serve” is running, then try again.",
+    unexpected: (status: number) => `The server answered ${status}`,
+    dismiss: "Dismiss",
+  },
+
+} as const;
