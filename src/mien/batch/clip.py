@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 #: Sees each frame with its (H, W, 3) pixels as soon as it is read, and what latency there is; False: enough.
 Show = Callable[[Frame, Image, "Latency | None"], bool]
-_LIVE: Final = ("camera", "stream")
 _UNSEEN: Final = np.zeros((1, 1, 3), np.uint8)  # pixels that nobody looks at
 
 
@@ -63,7 +62,7 @@ def _frames(
 
     source = task.source.shown
     make = partial(analyzer.follower, detect_every=job.detect_every, threads=job.threads)
-    if task.source.kind in _LIVE:
+    if task.source.live:
         reading.newest = Newest(video)
         yield from analyzer.follow(reading.newest, source=source, follower=make())
     elif job.journals is None:
@@ -112,7 +111,7 @@ class _Reading:
         self.newest: Newest | None = None
         self.notes: list[str] = []
         self._video, self._show = video, show
-        self._smoother = _smoother(job, live=task.source.kind in _LIVE)
+        self._smoother = _smoother(job, live=task.source.live)
         self._finder = EventFinder() if job.events or task.page else None
         self._copy = _open_copy(task, stack)
         self._pages = _open_pages(task, stack)

@@ -30,10 +30,7 @@ def name_copies(sources: Sequence[Source], folder: Path) -> list[Path | None]:
 def name_pages(sources: Sequence[Source], folder: Path) -> list[Path | None]:
     """The path of each clip's page in `folder`, named in the same way; photos have none."""
     taken: set[str] = set()
-    return [
-        _free(folder / f"{s.inside}.html", taken) if s.kind in {"clip", "camera", "stream"} else None
-        for s in sources
-    ]
+    return [_free(folder / f"{s.inside}.html", taken) if s.moving else None for s in sources]
 
 
 def check_copies(copies: Sequence[Path | None], sources: Sequence[Source], *, overwrite: bool) -> None:

@@ -28,6 +28,16 @@ class Source:
     error: str = ""  # why a missing one is missing
 
     @property
+    def live(self) -> bool:
+        """It has no end and no past: late frames are passed over."""
+        return self.kind in {"camera", "stream"}
+
+    @property
+    def moving(self) -> bool:
+        """It has frame after frame."""
+        return self.live or self.kind == "clip"
+
+    @property
     def shown(self) -> str:
         """What tables and messages call it: an address without its password."""
         return shown(self.name) if self.kind == "stream" else self.name

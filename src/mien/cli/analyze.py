@@ -203,7 +203,7 @@ def _run(
     from mien.cli.console import say
     from mien.cli.progress import choose_progress, end_lines
 
-    live = any(task.source.kind in {"camera", "stream"} for task in tasks)
+    live = any(task.source.live for task in tasks)
     writer = _open(tables.output, overwrite=tables.overwrite, live=live)
     on_terminal = tables.output is None and sys.stdout.isatty()
     progress = choose_progress(len(tasks), quiet=quiet, rows_on_terminal=on_terminal or plain)

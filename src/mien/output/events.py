@@ -7,12 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from mien.event import Event
 from mien.output.parquet import ParquetFile
 from mien.output.rows import Row
-from mien.output.text import printable
+from mien.output.text import printable, shortest
 from mien.output.writers import CsvFile, Format, JsonLinesFile, Writer, open_writer
 
 if TYPE_CHECKING:
@@ -36,7 +34,7 @@ def event_row(event: Event) -> Row:
     for name in _SECONDS:
         row[name] = round(float(getattr(event, name)), 9)  # sums of time stamps, to the nanosecond
     for name in _SINGLE:
-        row[name] = float(str(np.float32(getattr(event, name))))
+        row[name] = shortest(getattr(event, name))
     return row
 
 

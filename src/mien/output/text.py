@@ -59,7 +59,7 @@ def cell_text(name: str, value: Cell) -> str:
         return printable(value)
     if isinstance(value, tuple):
         return " ".join(value)
-    return _shortest(value) if name in SINGLE else repr(value)
+    return shortest_text(value) if name in SINGLE else repr(value)
 
 
 def _json_cell(name: str, value: Cell) -> Cell:
@@ -67,9 +67,14 @@ def _json_cell(name: str, value: Cell) -> Cell:
         return printable(value)
     if value is None or isinstance(value, tuple):  # a tuple becomes a list
         return value
-    return float(_shortest(value)) if name in SINGLE else value
+    return shortest(value) if name in SINGLE else value
 
 
-def _shortest(value: float) -> str:
+def shortest(value: float) -> float:
+    """The float64 of the fewest digits that give the same float32 again: for JSON, which prints float64."""
+    return float(shortest_text(value))
+
+
+def shortest_text(value: float) -> str:
     """The fewest digits that give the same float32 again."""
     return np.format_float_positional(np.float32(value), unique=True, trim="0")

@@ -8,11 +8,10 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import numpy as np
-
 from mien.image import encode_image
 from mien.labels import EMOTIONS
 from mien.output.draw import annotate
+from mien.output.text import shortest
 from mien.server.problem import Problem
 from mien.types import Face, Floats, Frame, Image
 
@@ -67,11 +66,11 @@ def faces_answer(frame: Frame) -> list[dict[str, Any]]:
 def _face(number: int, face: Face) -> dict[str, Any]:
     return {
         "face": number,
-        "box": [_short(value) for value in face.box],
-        "landmarks": [[_short(x), _short(y)] for x, y in face.landmarks],
-        "score": _short(face.score),
+        "box": [shortest(value) for value in face.box],
+        "landmarks": [[shortest(x), shortest(y)] for x, y in face.landmarks],
+        "score": shortest(face.score),
         "emotion": face.emotion,
-        "confidence": None if face.confidence is None else _short(face.confidence),
+        "confidence": None if face.confidence is None else shortest(face.confidence),
         "probabilities": _shares(face.probabilities),
         "set": None if face.set is None else list(face.set),
         "uncertain": face.uncertain,
@@ -81,8 +80,4 @@ def _face(number: int, face: Face) -> dict[str, Any]:
 def _shares(probabilities: Floats | None) -> dict[str, float] | None:
     if probabilities is None:
         return None
-    return {emotion: _short(value) for emotion, value in zip(EMOTIONS, probabilities, strict=True)}
-
-
-def _short(value: float) -> float:
-    return float(str(np.float32(value)))
+    return {emotion: shortest(value) for emotion, value in zip(EMOTIONS, probabilities, strict=True)}
