@@ -57,6 +57,22 @@ PROTOCOLS: Final[dict[str, Callable[[Sequence[Sample]], Labels]]] = {
 }
 
 
+def accuracies(guess: Labels, samples: Sequence[Sample]) -> dict[str, float]:
+    """Accuracy under each protocol, and its n.
+
+    Args:
+        guess: (N,) index into EMOTIONS of what each sample was read as.
+        samples: the N samples.
+    """
+    figures: dict[str, float] = {}
+    for name, protocol in PROTOCOLS.items():
+        truth = protocol(samples)
+        used = truth != LEFT_OUT
+        figures[name] = round(float((guess[used] == truth[used]).mean()), 5)
+        figures[f"n_{name}"] = int(used.sum())
+    return figures
+
+
 def count_votes(samples: Sequence[Sample]) -> Votes:
     """(N, 10) votes: eight emotions, unknown, not a face; zeros where a sample has none."""
     none = (0,) * len(EMOTIONS)

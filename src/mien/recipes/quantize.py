@@ -6,6 +6,7 @@ Legend: N faces, K = 8 emotions.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,7 @@ from mien.data.corpus import Corpus, draw
 from mien.data.ferplus import ferplus
 from mien.errors import ModelError
 from mien.evaluate import metrics
-from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS
+from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS, accuracies
 from mien.files import write_whole
 from mien.labels import EMOTIONS
 from mien.run.classify import Classifier
@@ -68,7 +69,8 @@ def run_quantize(model: Path, root: Path, path: Path, *, within: float = 1.0, se
     card = read_card(open_session(content))
     small = quantize(content, _pictures(train))
     faces = _pictures(valid)
-    found = _compare(content, small, faces, PROTOCOLS[PROTOCOL](valid.samples))
+    guesses = [Classifier.read(one)(faces).argmax(1) for one in (content, small)]  # (N,) each
+    found = _compare(guesses, PROTOCOLS[PROTOCOL](valid.samples))
     worst = int(np.nanargmax(found.loss))
     if found.loss[worst] > within:
         raise ModelError(
@@ -76,7 +78,7 @@ def run_quantize(model: Path, root: Path, path: Path, *, within: float = 1.0, se
             f"{EMOTIONS[worst]} loses {found.loss[worst]:.1f}: keep the network in float32, or give a "
             "larger --within"
         )
-    scores = _scores(Classifier.read(small)(faces).argmax(1), valid)
+    scores = accuracies(guesses[1], valid.samples)
     write_whole(path, with_card(small, _card(card, content, train.name, scores)))
     return found
 
@@ -85,28 +87,18 @@ def _pictures(corpus: Corpus) -> Image:
     return np.stack([corpus.read(sample) for sample in corpus.samples])  # (N, H, W)
 
 
-def _compare(before: bytes, after: bytes, faces: Image, truth: NDArray[np.int64]) -> Comparison:
+def _compare(guesses: Sequence[NDArray[np.int64]], truth: NDArray[np.int64]) -> Comparison:
+    """Of what was read before and after, both (N,); faces whose truth is left out do not count."""
     used = truth != LEFT_OUT
-    guesses = [Classifier.read(one)(faces[used]).argmax(1) for one in (before, after)]
-    counts = [metrics.confusion(truth[used], guess) for guess in guesses]
+    before, after = (guess[used] for guess in guesses)
+    counts = [metrics.confusion(truth[used], guess) for guess in (before, after)]
     return Comparison(
         n=counts[0].sum(axis=1),
         before=metrics.recall(counts[0]),
         after=metrics.recall(counts[1]),
         accuracy=(metrics.accuracy(counts[0]), metrics.accuracy(counts[1])),
-        agreement=float((guesses[0] == guesses[1]).mean()),
+        agreement=float((before == after).mean()),
     )
-
-
-def _scores(guess: NDArray[np.int64], valid: Corpus) -> dict[str, float]:
-    """Accuracy under each protocol, with its n."""
-    scores: dict[str, float] = {}
-    for name, protocol in PROTOCOLS.items():
-        truth = protocol(valid.samples)
-        used = truth != LEFT_OUT
-        scores[name] = round(float((guess[used] == truth[used]).mean()), 5)
-        scores[f"n_{name}"] = int(used.sum())
-    return scores
 
 
 def _card(card: ModelCard, content: bytes, faces: str, scores: dict[str, float]) -> ModelCard:

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from mien.data.arrays import data_hash, load_images
 from mien.data.audit import in_other
-from mien.data.corpus import Corpus
 from mien.data.ferplus import ferplus
 from mien.errors import ConfigError
-from mien.evaluate.protocol import PROTOCOLS
+from mien.evaluate.protocol import PROTOCOLS, accuracies
 from mien.recipes import Recipe, vote_shares
 from mien.recipes.teachers import file_hash, taught
 from mien.types import Floats, Image
@@ -74,7 +73,7 @@ def make_task(
         loss=lambda net, pictures, target, generator: soft_cross_entropy(
             net(augment(pictures, generator, recipe.augment)), target
         ),
-        judge=lambda net: _judge(net, held, valid, device),
+        judge=lambda net: accuracies(_predict(net, valid, device), held.samples),
     )
     return task, lesson.facts
 
@@ -116,18 +115,6 @@ def _with_teachers(
         "unlabelled": len(images) - known,
     }
     return Lesson(images, targets.astype(np.float32), lesson.facts | facts)
-
-
-def _judge(net: nn.Module, held: Corpus, images: Image, device: str) -> dict[str, float]:
-    """Accuracy on the validation split under both protocols."""
-    guess = _predict(net, images, device)
-    figures: dict[str, float] = {}
-    for name, protocol in PROTOCOLS.items():
-        truth = protocol(held.samples)
-        used = truth >= 0
-        figures[name] = round(float((guess[used] == truth[used]).mean()), 5)
-        figures[f"n_{name}"] = int(used.sum())
-    return figures
 
 
 def _predict(net: nn.Module, images: Image, device: str) -> NDArray[np.int64]:
