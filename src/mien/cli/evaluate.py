@@ -87,7 +87,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its argum
     verdicts = judge(readings, protocols, training=marks, card=classifier.card, policy=policy)
     heading = tables.Heading(
         model=classifier.card.name,
-        sha256=_sha256(model),
+        sha256=classifier.digest,
         data=data,
         split=(split or "valid") if found.splits else None,
         root=str(root),
@@ -190,11 +190,3 @@ def _corpora(data: str, found: Reader, root: Path, split: str | None) -> tuple[C
     except DataError as error:
         typer.echo(f"mien: note: no scores without training's copies: {error}", err=True)
         return corpus, None
-
-
-def _sha256(model: Path | None) -> str:
-    from hashlib import sha256
-
-    from mien.run.session import read_model
-
-    return sha256(read_model(model)).hexdigest()
