@@ -12,17 +12,17 @@ from typing import Final
 import numpy as np
 
 from mien.align import TEMPLATE, similarity
+from mien.run.signature import POINTS, signature
 from mien.types import Face, Floats, Image
 
 _CELLS: Final = 8  # S
 _INNER: Final = 0.8  # of the crop's side: beyond is hair, hat and background
-_POINTS: Final = 2  # a side of a cell, which takes out noise
 _FLAT: Final = 1.0  # gray levels of deviation below which there is nothing to tell from
 
 
 def _grid() -> Floats:
     """(P, 3) x, y and 1: where the picture is read, in units of a crop's side."""
-    side = ((np.arange(_CELLS * _POINTS) + 0.5) / (_CELLS * _POINTS) - 0.5) * _INNER + 0.5
+    side = ((np.arange(_CELLS * POINTS) + 0.5) / (_CELLS * POINTS) - 0.5) * _INNER + 0.5
     x, y = np.meshgrid(side, side)
     return np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3).astype(np.float32)
 
@@ -37,8 +37,4 @@ def look(pixels: Image, face: Face) -> Floats | None:
     spots = (_GRID @ matrix.T).astype(np.int32)  # (P, 2)
     rows, columns = pixels.shape[:2]
     x, y = spots[:, 0].clip(0, columns - 1), spots[:, 1].clip(0, rows - 1)
-    gray = pixels[y, x].sum(axis=1, dtype=np.float32)  # (P,)
-    cells = gray.reshape(_CELLS, _POINTS, _CELLS, _POINTS).sum(axis=(1, 3)).ravel()  # (S * S,)
-    cells -= cells.mean()
-    length = float(np.sqrt(cells @ cells))
-    return cells / length if length > _FLAT * 3 * _POINTS**2 * _CELLS else None
+    return signature(pixels[y, x], (_CELLS, _CELLS), flat=_FLAT)

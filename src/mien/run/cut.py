@@ -13,11 +13,11 @@ from typing import Any, Final, Self
 
 import numpy as np
 
+from mien.run.signature import POINTS, listed, signature, unlisted
 from mien.types import Floats, Image
 
 _ROWS: Final = 18  # R
 _COLUMNS: Final = 32  # C
-_POINTS: Final = 2  # a side of a cell, which takes out noise
 _FLAT: Final = 4.0  # gray levels of deviation below which a frame shows nothing: black, or a flash
 _LEAST: Final = (
     0.35  # 1 - correlation of a cut in a clip that stands still; 99 of 100 pairs of heads have more
@@ -64,21 +64,7 @@ class CutDetector:
 def _small(pixels: Image) -> Floats | None:
     """(R * C,) gray, of mean 0 and length 1; None: the frame is flat."""
     rows, columns = pixels.shape[:2]
-    y = (np.arange(_ROWS * _POINTS) + 0.5) * rows / (_ROWS * _POINTS)
-    x = (np.arange(_COLUMNS * _POINTS) + 0.5) * columns / (_COLUMNS * _POINTS)
+    y = (np.arange(_ROWS * POINTS) + 0.5) * rows / (_ROWS * POINTS)
+    x = (np.arange(_COLUMNS * POINTS) + 0.5) * columns / (_COLUMNS * POINTS)
     spots = pixels[y.astype(np.intp)[:, None], x.astype(np.intp)]  # (R * points, C * points, 3)
-    gray = spots.sum(axis=2, dtype=np.float32)
-    cells = gray.reshape(_ROWS, _POINTS, _COLUMNS, _POINTS).sum(axis=(1, 3)).ravel()  # (R * C,)
-    cells -= cells.mean()
-    length = float(np.sqrt(cells @ cells))
-    return cells / length if length > _FLAT * 3 * _POINTS**2 * np.sqrt(cells.size) else None
-
-
-def listed(array: Floats | None) -> list[float] | None:
-    """An array as JSON can hold it."""
-    return None if array is None else [float(value) for value in array]
-
-
-def unlisted(values: list[float] | None) -> Floats | None:
-    """The array again, to the last bit."""
-    return None if values is None else np.array(values, np.float32)
+    return signature(spots.reshape(-1, 3), (_ROWS, _COLUMNS), flat=_FLAT)

@@ -98,9 +98,12 @@ class Follower:
         self._threads = threads or os.cpu_count() or 1
 
     def one_by_one(self, shots: Iterable[VideoFrame]) -> Iterator[Batch]:
-        """Each frame as soon as it comes, all looked at: for a camera, of which no frame is to be late."""
+        """Each frame as soon as it comes, all looked at: for a camera, of which no frame is to be late.
+
+        Where it stood is the follower's own tracker, which goes on with the next frame.
+        """
         for shot in shots:
-            yield self._read([self._step(shot, self._detect(shot.pixels))], self._stand())
+            yield self._read([self._step(shot, self._detect(shot.pixels))], Start(self._tracker, self._key))
 
     def batches(self, shots: Iterable[VideoFrame]) -> Iterator[Batch]:
         """The frames in order, some at a time, their faces tracked and classified.

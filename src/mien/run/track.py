@@ -17,7 +17,8 @@ from typing import Any, Final
 import numpy as np
 
 from mien.run.appearance import look
-from mien.run.cut import CutDetector, listed, unlisted
+from mien.run.cut import CutDetector
+from mien.run.signature import listed, unlisted
 from mien.types import Face, Floats, Image
 
 _REACH: Final = 0.8  # sides of a face: how far from where it should be it may come, ...
