@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from mien.data.arrays import load_images
 from mien.data.audit import duplicate_of_earlier
 from mien.data.ferplus import ferplus
+from mien.evaluate.compare import paired_bootstrap
 from mien.evaluate.protocol import PROTOCOLS
 from mien.nets.compact import Compact, CompactOptions
 from mien.recipes import Recipe, make_recipe
@@ -35,7 +36,6 @@ from mien.train.export import fold
 from mien.train.loop import Task, train
 from mien.train.optim import soft_cross_entropy
 
-DRAWS = 2000
 RESULT = "result.json"
 
 
@@ -240,19 +240,18 @@ def table(out: Path) -> str:
 
 
 def hits(result: dict, protocol: str) -> np.ndarray:
-    """(n,) whether each face that counts was read right."""
+    """(n,) whether each face that counts was read right, bool."""
     truth, guess = np.array(result["truth"][protocol]), np.array(result["guess"])
-    return (guess == truth)[truth >= 0].astype(float)
+    return (guess == truth)[truth >= 0]
 
 
 def difference(right: np.ndarray, base: dict | None, protocol: str, *, own: bool) -> str:
     """Points above the base, with an interval of a paired bootstrap over faces."""
     if base is None or own:
         return ""
-    gain = 100 * (right - hits(base, protocol))
-    draws = np.random.default_rng(0).integers(0, len(gain), (DRAWS, len(gain)))
-    low, high = np.percentile(gain[draws].mean(1), [2.5, 97.5])
-    return f"{gain.mean():+.2f} ({low:+.2f} to {high:+.2f})"
+    before = hits(base, protocol)
+    low, high = paired_bootstrap(right, before)
+    return f"{100 * (right.mean() - before.mean()):+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
 
 
 if __name__ == "__main__":
