@@ -6,7 +6,6 @@ import base64
 import io
 import re
 import xml.etree.ElementTree as ET
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -25,6 +24,7 @@ from mien.output.colours import COLOURS
 from mien.output.timeline import TRACKS, Track
 from mien.run.events import EventFinder
 from mien.types import Face, Frame
+from parsed_page import ParsedPage
 
 POINTS = np.zeros((5, 2), np.float32)
 KINDS = {".html": ClipPage, ".svg": ClipPicture}
@@ -62,38 +62,8 @@ def clip(n=100, fps=25, tracks=1):
     ]
 
 
-class Reader(HTMLParser):
-    """Fails on a tag that is not closed; keeps elements with their attributes, and the text."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.elements, self.text = [], [], ""
-        self.feed(text)
-        self.close()
-        assert self.open == []
-        self.text = " ".join(self.text.replace("\u00a0", " ").split())
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open[-1:] != ["style"]:
-            self.text += data
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
 def test_the_page_has_a_chart_marks_and_a_table_a_face(tmp_path):
-    reader = Reader(write(tmp_path / "p.html", clip(tracks=2)))
+    reader = ParsedPage(write(tmp_path / "p.html", clip(tracks=2)))
     assert [a["class"] for a in reader.all("svg") if "class" in a] == ["marks", "marks"]
     assert len(reader.all("svg")) == 4
     assert all(a["role"] == "img" and a["aria-label"] for a in reader.all("svg"))
@@ -107,7 +77,7 @@ def test_the_page_has_a_chart_marks_and_a_table_a_face(tmp_path):
 def test_the_page_stands_alone_and_is_for_all(tmp_path):
     grey = np.full((60, 80, 3), 120, np.uint8)
     text = write(tmp_path / "p.html", clip(), pixels=lambda _: grey)
-    reader = Reader(text)
+    reader = ParsedPage(text)
     for word in ("http:", "https:", "<script", "url(", "@import"):
         assert word not in text
     assert "default-src 'none'" in text
@@ -126,7 +96,7 @@ def test_names_cannot_break_the_file(tmp_path, suffix):
     text = write(tmp_path / f"p{suffix}", frames, title=evil)
     assert "<script" not in text
     if suffix == ".html":
-        assert Reader(text).text.count('<script>alert("1")</script>$title${x}&\\xff') == 3
+        assert ParsedPage(text).text.count('<script>alert("1")</script>$title${x}&\\xff') == 3
     else:
         assert ET.fromstring(text)[0].text == '<script>alert("1")</script>$title${x}&\\xff'  # noqa: S314 - ours
 
@@ -227,7 +197,7 @@ def test_pictures_and_events_are_bounded_to_the_strongest(tmp_path):
     assert text.count("<img ") == PICTURES
     assert f"Face 1: 200 events, the {EVENTS} strongest of them here" in text
     assert text.count("<rect ") == EVENTS
-    reader = Reader(text)
+    reader = ParsedPage(text)
     kept = sorted(
         float(v)
         for v in re.findall(r"happiness (\d+) % at", text.replace("<br>", " ").replace("\u00a0", " "))
@@ -290,7 +260,7 @@ def test_the_picture_and_the_page_are_well_formed(tmp_path, suffix):
         words = " ".join(t.text or "" for t in root.iter("{http://www.w3.org/2000/svg}text"))
         assert all(word in words for word in (*EMOTIONS, "Face 3", "4.0 s", "a clip.mp4"))
     else:
-        Reader(text)
+        ParsedPage(text)
 
 
 @pytest.mark.parametrize("suffix", KINDS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from itertools import pairwise
 
@@ -17,6 +15,7 @@ from mien.output.events import COLUMNS, FORMATS, event_row, open_event_writer
 from mien.run.events import EventFinder
 from mien.run.smooth import TwoSided
 from mien.types import Face, Frame
+from written_table import read_back
 
 POINTS = np.zeros((5, 2), np.float32)
 HAPPY = 1
@@ -250,15 +249,6 @@ def test_events_are_written_and_read_back(tmp_path, suffix):
     assert np.float32(first["peak"]) == np.float32(0.7)
     assert second["cut"] is None
     assert list(tmp_path.iterdir()) == [path]
-
-
-def read_back(path):
-    if path.suffix == ".csv":
-        with path.open(newline="") as file:
-            return [{k: v or None for k, v in row.items()} for row in csv.DictReader(file)]
-    if path.suffix == ".jsonl":
-        return [json.loads(line) for line in path.read_text().splitlines()]
-    return pytest.importorskip("pyarrow.parquet").read_table(path).to_pylist()
 
 
 def test_a_table_that_cannot_be_written_is_refused(tmp_path):

@@ -1,6 +1,5 @@
 import csv
 import io
-import json
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from mien.labels import EMOTIONS
 from mien.output import COLUMNS, WRITERS, failure_row, open_writer, rows, stream_writer
 from mien.output.text import printable
 from mien.types import Face, Frame
+from written_table import read_back
 
 
 def make_face(seed, track=None):
@@ -22,19 +22,6 @@ def make_face(seed, track=None):
 
 FRAME = Frame("clips/a, b.mp4", 7, 7 * 1001 / 30000, (make_face(1, track=2), make_face(2, track=1)))
 EMPTY = Frame("photo.jpg", 0, None, ())
-
-
-def read_back(path):
-    if path.suffix == ".csv":
-        with path.open(newline="") as file:
-            return [{k: v or None for k, v in row.items()} for row in csv.DictReader(file)]
-    if path.suffix == ".jsonl":
-        return [json.loads(line) for line in path.read_text().splitlines()]
-    return (
-        pytest.importorskip("pyarrow.parquet", reason="needs pip install 'mien[data]'")
-        .read_table(path)
-        .to_pylist()
-    )
 
 
 def test_the_columns_are_the_promised_ones():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -17,44 +16,14 @@ from mien.output import timeline
 from mien.output.colours import COLOURS
 from mien.output.page import STRIP, PageEntry, write_page
 from mien.types import Face, Frame
+from parsed_page import ParsedPage
 
 HAPPY = np.array([0.05, 0.65, 0.04, 0.06, 0.03, 0.02, 0.085, 0.065], np.float32)
 SAD = np.array([0.1, 0.0, 0.0, 0.9, 0.0, 0.0, 0.0, 0.0], np.float32)
-VOID = {"meta", "link", "img", "br", "hr", "input"}
-
-
-class Reader(HTMLParser):
-    """Fails on a tag that is not closed; keeps elements with their attributes, and the text."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.elements, self.text = [], [], ""
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
-            self.text += data.replace("\u00a0", " ")
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def read(path):
-    reader = Reader()
-    reader.feed(path.read_text("utf-8"))
-    reader.close()
-    assert reader.open == []
-    return reader
+    return ParsedPage(path.read_text("utf-8"))
 
 
 def face(probabilities=HAPPY, track=None, x=10):
