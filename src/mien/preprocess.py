@@ -37,8 +37,9 @@ def crop(image: Image, landmarks: NDArray[Any], card: ModelCard) -> Image:
         outermost pixels repeat.
     """
     template = np.array(card.template or TEMPLATE)
-    matrix = similarity(landmarks, template * card.size)
-    return _as_colour(warp(image, matrix, (card.size, card.size)), card)
+    size = (card.size, card.size)
+    patch, matrix = _patch(image, similarity(landmarks, template * card.size), size)
+    return _resample(_as_colour(patch, card), matrix, size)
 
 
 def fit(image: Image, card: ModelCard) -> Image:
@@ -85,8 +86,12 @@ def warp(image: Image, matrix: Matrix, size: tuple[int, int]) -> Image:
     Returns:
         (height, width, 3) or (height, width) uint8.
     """
-    patch, matrix = _patch(image, matrix, size)
-    picture = Pil.fromarray(patch)
+    return _resample(*_patch(image, matrix, size), size)
+
+
+def _resample(image: Image, matrix: Matrix, size: tuple[int, int]) -> Image:
+    """`warp` of a picture that holds little else than what the result shows."""
+    picture = Pil.fromarray(image)
     scale = hypot(matrix[0, 0], matrix[1, 0])
     if scale < 1:
         small = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
