@@ -200,7 +200,8 @@ def to_rgb(frame: Any, name: str) -> Image:
     import av
 
     try:
-        return _upright(frame.to_ndarray(format="rgb24"), frame)
+        pixels = frame.to_ndarray(format="rgb24", threads=1)  # more wait for each other longer than they work
+        return _upright(pixels, frame)
     except (av.FFmpegError, ValueError) as error:  # ValueError: PyAV knows no array of that format
         raise VideoError(
             f"{name}: a frame of format {frame.format.name} cannot be made RGB ({error}); "
