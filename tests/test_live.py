@@ -1,6 +1,7 @@
 """Streams from the network, the newest frame, latency: against a real server on this machine."""
 
 import io
+import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -100,6 +101,29 @@ def test_a_stream_that_does_not_answer_or_is_a_clip_is_told(drawn_clip):
         Video("rtsp://ann:secret@127.0.0.1:1/x")
     with server([drawn_clip.read_bytes()]) as address, pytest.raises(VideoError, match="download it"):
         Video(address)
+
+
+def test_a_recording_that_is_sent_like_a_camera_is_read(drawn_clip, tmp_path):
+    recording = tmp_path / "clip.avi"  # its header says how long it is, and it can be read without seeking
+    with av.open(str(drawn_clip)) as clip, av.open(str(recording), "w") as out:
+        made = out.add_stream_from_template(clip.streams.video[0])
+        for packet in clip.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = made
+                out.mux(packet)
+    with socket.create_server(("127.0.0.1", 0)) as door:
+
+        def send():
+            with door.accept()[0] as caller:
+                caller.sendall(recording.read_bytes())
+
+        sending = threading.Thread(target=send)
+        sending.start()
+        stream = Stream(f"tcp://127.0.0.1:{door.getsockname()[1]}", patience=0.0)
+        assert stream._container.duration
+        assert len([seconds for seconds, _ in stream.pictures()]) == 12
+        stream.close()
+        sending.join()
 
 
 def test_what_is_a_stream():

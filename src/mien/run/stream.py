@@ -15,6 +15,8 @@ from mien.errors import VideoError
 from mien.run.clip import to_rgb
 from mien.types import Image
 
+#: These give a clip as fast as it is fetched; the others send it at its own pace, as a camera does.
+_FILES: Final = ("http", "https")
 #: What a name begins with that is a stream, and the protocols that each may use; files are none of them.
 PROTOCOLS: Final = {
     "rtsp": "rtsp,rtp,udp,tcp",
@@ -117,7 +119,7 @@ class Stream:
         if not container.streams.video:
             container.close()
             raise VideoError(f"expected a video stream, {self._name} has none; give another address")
-        if container.duration:
+        if container.duration and scheme in _FILES:
             seconds = container.duration / 1_000_000  # AV_TIME_BASE: microseconds
             container.close()
             raise VideoError(
