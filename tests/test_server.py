@@ -2,7 +2,10 @@
 
 import base64
 import csv
+import importlib.util
 import io
+import signal
+import ssl
 import threading
 import time
 from contextlib import contextmanager
@@ -18,11 +21,11 @@ pytest.importorskip("fastapi")
 import mien
 from mien.errors import ConfigError
 from mien.image import encode_image, read_image
+from mien.server.form import PARQUET
 from mien.server.listen import opened
 from mien.server.settings import Limits, Settings
 
-pytestmark = pytest.mark.slow  # a server, processes, a browser: make test-slow
-
+PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used; making one for each client takes its time
 SECRET = "a-long-secret"  # noqa: S105 - of tests
 
 
@@ -37,8 +40,9 @@ def running(**changes):
             while not server.started:
                 time.sleep(0.01)
             address = f"http://127.0.0.1:{bound.getsockname()[1]}"
-            with httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
+            with httpx.Client(base_url=address, timeout=30, trust_env=False, verify=PLAIN) as client:
                 client.service = server.config.app.app.state.service
+                client.server = server
                 yield client
         finally:
             server.should_exit = True
@@ -163,7 +167,7 @@ def test_many_clients_get_their_own_answers(client):
     def ask(number, side):
         files = {"files": (f"{number}", jpeg(scene((40, 20, side))))}
         answers[number] = httpx.post(
-            f"{client.base_url}/v1/photos", files=files, timeout=30, trust_env=False
+            f"{client.base_url}/v1/photos", files=files, timeout=30, trust_env=False, verify=PLAIN
         ).json()
 
     threads = [threading.Thread(target=ask, args=pair) for pair in enumerate(sides)]
@@ -289,3 +293,62 @@ def test_importing_mien_loads_no_server():
 
     code = "import sys, mien, mien.cli; sys.exit(any(name in sys.modules for name in ('fastapi', 'uvicorn')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [("text/csv", "text/csv"), ("application/json, text/csv;q=0.5", "application/json"),
+     ("application/json;q=0.2, text/csv;q=0.5", "text/csv"), ("*/*", "application/json"),
+     ("text/html, text/csv;q=x", "application/json"), ("text/csv;q=0", "application/json")],
+)  # fmt: skip
+def test_the_form_is_what_is_liked_best(client, one_face, accept, kind):
+    answer = client.post("/v1/photos", content=jpeg(one_face), headers={"Accept": accept})
+    assert answer.headers["content-type"].partition(";")[0] == kind
+
+
+def test_rows_as_parquet(client, one_face, two_faces):
+    pq = pytest.importorskip("pyarrow.parquet")
+    files = [("files", ("one.jpg", jpeg(one_face))), ("files", ("two.jpg", jpeg(two_faces))), ("files", b"x")]
+    answer = client.post("/v1/photos", files=files, headers={"Accept": PARQUET})
+    assert answer.headers["content-type"] == PARQUET
+    found = pq.read_table(io.BytesIO(answer.content)).to_pylist()
+    text = client.post("/v1/photos", files=files, headers={"Accept": "text/csv"}).text
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["success"] for row in found] == [int(row["success"]) for row in rows] == [1, 1, 1, 0]
+    for one, other in zip(found[:3], rows, strict=False):
+        assert (one["source"], one["emotion"]) == (other["source"], other["emotion"])
+        assert np.float32(one["happiness"]) == np.float32(other["happiness"])
+
+
+def test_parquet_without_pyarrow_says_what_is_missing(client, one_face, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "mien.server.form.importlib.util.find_spec", lambda name: None if name == "pyarrow" else find(name)
+    )
+    answer = client.post("/v1/photos", content=jpeg(one_face), headers={"Accept": PARQUET})
+    assert is_problem(answer, 406, "not-acceptable")
+    assert "pyarrow" in answer.json()["detail"]
+
+
+def test_a_port_that_is_taken(client, mien):
+    ran = mien("serve", "--port", str(client.base_url.port))
+    assert ran.code == 1
+    assert f"--port {client.base_url.port}" in ran.err
+    assert "in use" in ran.err
+    assert "serving" not in ran.err
+
+
+def test_why_it_ends_is_said():
+    said = []
+    with opened(Settings(port=0, workers=1), said.append) as (server, bound):
+        address = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        assert not said  # it does not answer yet
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+        thread.start()
+        while not said:
+            time.sleep(0.01)
+        assert address in said[0]
+        assert httpx.get(f"{address}/healthz", trust_env=False).status_code == 200
+        server.handle_exit(signal.SIGTERM, None)
+        thread.join()
+    assert "SIGTERM" in said[1]

@@ -8,10 +8,12 @@ import struct
 import time
 import zipfile
 import zlib
+from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
 from conftest import scene
 from mien.image import encode_image
@@ -19,8 +21,6 @@ from mien.server import upload
 from mien.server.settings import Limits
 from test_server import is_problem, jpeg, running
 from test_server_clips import waited
-
-pytestmark = pytest.mark.slow  # a server, processes, a browser: make test-slow
 
 FACE = scene((60, 40, 160))
 
@@ -235,14 +235,69 @@ def test_requests_that_are_given_up(client):
 
 def test_thousands_of_faces():
     """A wall of 48 faces: as many as the limit says are read, and the answer says how many there were."""
-    from PIL import Image
-
     tile = np.asarray(Image.fromarray(scene((0, 0, 160), size=(160, 160))).resize((56, 56)))
     wall = np.tile(tile, (6, 8, 1))
     with running(limits=Limits(faces=20)) as client:
         answer = client.post("/v1/photos", content=encode_image(wall, ".png")).json()["photos"][0]
         assert len(answer["faces"]) == 20
         assert "the 20 largest read" in answer["notes"][0]
+
+
+@pytest.mark.slow
+def test_thousands_of_faces_at_length():
+    """2,000 faces in one picture: answered, by the 200 largest."""
+    tile = np.asarray(Image.fromarray(scene((0, 0, 160), size=(160, 160))).resize((64, 64)))
+    with running() as client:
+        answer = client.post(
+            "/v1/photos", content=encode_image(np.tile(tile, (40, 50, 1)), ".jpg"), timeout=250
+        )
+        [photo] = answer.json()["photos"]
+        assert len(photo["faces"]) == 200
+        assert "the 200 largest read" in photo["notes"][0]
+
+
+def test_many_files_are_one_handle(client, monkeypatch):
+    """More files than stay in memory, and no handle for each: else a few requests would use up all."""
+    handles = Path("/proc/self/fd")
+    if not handles.is_dir():
+        pytest.skip("needs /proc")
+    content, seen = upload.Received.content, []
+
+    def counted(self, one):
+        seen.append(len(list(handles.iterdir())))
+        return content(self, one)
+
+    monkeypatch.setattr(upload.Received, "content", counted)
+    monkeypatch.setattr(upload, "HELD", 100_000)
+    client.get("/healthz")
+    before = len(list(handles.iterdir()))
+    data = jpeg(FACE) + bytes(20_000)
+    files = [("files", (str(n), data)) for n in range(20)]
+    photos = client.post("/v1/photos", files=files).json()["photos"]
+    assert [len(photo["faces"]) for photo in photos] == [1] * 20
+    assert len(seen) == 20
+    assert max(seen) < before + 8
+
+
+def test_answers_that_would_be_too_large():
+    with running(limits=Limits(answer=20_000)) as client:
+        picture = encode_image(np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8), ".jpg")
+        answer = client.post("/v1/photos?annotate=true", content=picture)
+        assert is_problem(answer, 413, "too-large")
+        files = [("files", picture), ("files", jpeg(FACE))]
+        photos = client.post("/v1/photos", files=files).json()["photos"]
+        assert [photo["error"] for photo in photos] == [None, None]
+
+
+def test_endless_small_fields(client):
+    part = b'--x\r\nContent-Disposition: form-data; name="same"\r\n\r\ny\r\n'
+    answer = client.post(
+        "/v1/photos",
+        content=part * 1000 + b"--x--\r\n",
+        headers={"Content-Type": "multipart/form-data; boundary=x"},
+    )
+    assert is_problem(answer, 400, "bad-request")
+    assert "fields" in answer.json()["detail"]
 
 
 def test_no_room_in_the_budget():

@@ -14,8 +14,6 @@ from mien.image import encode_image
 from mien.server.settings import Limits
 from test_server import SECRET, jpeg, running
 
-pytestmark = pytest.mark.slow  # a server, processes, a browser: make test-slow
-
 
 @pytest.fixture(scope="module")
 def client():
@@ -120,3 +118,22 @@ def test_a_camera_that_goes_leaves_nothing(client):
     while client.service.cameras and time.monotonic() < until:
         time.sleep(0.05)
     assert client.service.cameras == 0
+
+
+def test_a_camera_that_sends_nothing_is_let_go(client, monkeypatch):
+    monkeypatch.setattr("mien.server.live._IDLE", 0.2)
+    with camera(client) as wire, pytest.raises(ConnectionClosed) as end:
+        wire.recv(timeout=30)
+    assert end.value.rcvd.code == 1001
+
+
+def test_what_breaks_ends_the_socket_and_not_the_server(client, monkeypatch, caplog):
+    def broken(*_arguments):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("mien.server.live.Camera.__init__", broken)
+    with camera(client) as wire, pytest.raises(ConnectionClosed) as end:
+        wire.recv(timeout=30)
+    assert end.value.rcvd.code == 1011
+    assert "a bug" in caplog.text
+    assert client.get("/healthz").status_code == 200

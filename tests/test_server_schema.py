@@ -7,8 +7,6 @@ from test_server import running
 
 schemathesis = pytest.importorskip("schemathesis")
 
-pytestmark = pytest.mark.slow  # a server, processes, a browser: make test-slow
-
 EXAMPLES = 8  # of each operation
 #: Whatever is sent, the answer is one that is described: no bug, a known status, its type and its shape.
 OPERATIONS = [

@@ -69,7 +69,7 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
 ) -> None:
     """Serve the page and the API; nothing leaves this machine, and nothing is kept without --keep."""
     from mien.cli.console import say
-    from mien.errors import ConfigError, MissingExtra
+    from mien.errors import MissingExtra
 
     try:
         from mien.server.listen import serve as listen
@@ -107,9 +107,4 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         names=tuple(allow_host or ()),
         limits=limits,
     )
-    try:
-        listen(settings, lambda address: say(f"mien: serving {address}  (Ctrl-C ends it)"))
-    except OSError as error:
-        raise ConfigError(
-            f"--port {port}: expected an address that is free, got: {error.strerror}; name another"
-        ) from error
+    listen(settings, say)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from mien.errors import MissingExtra
 from mien.output.rows import COLUMNS, Row
@@ -20,7 +20,7 @@ _TEXT, _WHOLE = ("source", "emotion"), ("frame", "face", "track", "success", "un
 class ParquetFile:
     """A Parquet file that grows by row groups."""
 
-    def __init__(self, path: Path, schema: Callable[[], pa.Schema] | None = None) -> None:
+    def __init__(self, path: Path | BinaryIO, schema: Callable[[], pa.Schema] | None = None) -> None:
         try:
             import pyarrow.parquet as pq
         except ImportError as error:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from mien.errors import ConfigError, VideoError
-from mien.run.video import Video, Wanted
+from mien.errors import ConfigError
+from mien.run.video import Wanted
 from mien.server.kinds import is_said
 from mien.server.photos import unless_gone
 from mien.server.problem import Problem
+from mien.server.process import alone
 from mien.server.schema import CLIP, JobBody, problems
 from mien.server.service import service_of
 from mien.server.settings import Limits
@@ -44,19 +48,21 @@ async def clips(request: Request) -> JSONResponse:
     folder = service.jobs.folder(job)
     try:
         async with received(
-            request, service.disk, lambda _before: (folder / "clip").open("xb"), name="file", most=1
+            request, service.disk, lambda: (folder / "clip").open("xb"), name="file", most=1
         ) as got:
             upload = got.files[0]
             options = read_options({**request.query_params, **got.fields})
-            upload.file.close()
+            await asyncio.to_thread(got.close)  # what is held goes to the disk
             _check_said(upload.kind)
-            await unless_gone(request, _look(folder / "clip", upload.name, service.settings.limits))
+            look = _look(folder / "clip", upload.name, service.settings.limits)
+            start = await unless_gone(request, look)
             service.jobs.check_room()
-            record = service.jobs.add(Record(job, upload.name or "clip", options, size=got.size))
+            name = upload.name or "clip"
+            record = service.jobs.add(Record(job, name, options, size=got.size, start=start))
             service.metrics.count("mien_upload_bytes_total", got.size)
             got.size = 0  # its bytes are the job's now
     except BaseException:
-        service.jobs.drop(job)
+        await asyncio.to_thread(service.jobs.drop, job)
         raise
     return JSONResponse(record.body(), 202, {"Location": f"/v1/jobs/{job}"})
 
@@ -99,28 +105,35 @@ def _check_said(kind: str) -> None:
         )
 
 
-async def _look(path: Path, name: str, limits: Limits) -> None:
-    """Open the clip and see its first frame.
+async def _look(path: Path, name: str, limits: Limits) -> float:
+    """See the first frame of a clip, in a process of its own; gives when it begins, in seconds.
 
     Raises:
-        VideoError: it cannot be read.
-        Problem: it is too large, too long, or takes too long to open.
+        Problem: it cannot be read, is too large, too long, or takes too long to open.
     """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "mien.server.look", str(path), stdin=DEVNULL, stdout=PIPE, env=alone()
+    )
     try:
         async with asyncio.timeout(_LOOK):
-            await asyncio.to_thread(_first_frame, path, name, limits)
+            line, _ = await process.communicate()
     except TimeoutError:
         raise Problem("unreadable", f"expected a frame of the clip within {_LOOK:g} s, none came") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise Problem("unreadable", "expected a clip, what opened it died; it is damaged: save it anew")
+    seen = json.loads(line)
+    if "error" in seen:
+        raise Problem("unreadable", seen["error"].replace(str(path), name or "the clip"))
+    _check_size(seen, limits)
+    return float(seen["start"])
 
 
-def _first_frame(path: Path, name: str, limits: Limits) -> None:
-    try:
-        with Video(path) as video:
-            seconds = video.duration
-            shot = next(video.shots(), None)
-            rows, columns = shot.pixels().shape[:2] if shot else (0, 0)
-    except VideoError as error:
-        raise VideoError(str(error).replace(str(path), name or "the clip")) from error
+def _check_size(seen: dict[str, Any], limits: Limits) -> None:
+    rows, columns, seconds = seen["rows"], seen["columns"], seen["seconds"]
     if rows * columns > limits.pixels:
         raise Problem(
             "too-large",

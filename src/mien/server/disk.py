@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sqlite3
@@ -108,6 +109,7 @@ def sweep_stale() -> None:
         with suppress(OSError, sqlite3.Error):
             if _is_ours(folder) and (folder / STORE).is_file() and not _is_held(folder / STORE):
                 shutil.rmtree(folder, ignore_errors=True)
+                logging.getLogger(__name__).warning("removed what a server left that was killed: %s", folder)
 
 
 def _is_ours(folder: Path) -> bool:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import shutil
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from mien.server.disk import STORE, Disk, size_of
 from mien.server.metrics import Metrics
-from mien.server.problem import Problem
+from mien.server.problem import Problem, problem_of
 from mien.server.process import ClipProcess
 from mien.server.settings import Settings
 from mien.server.store import ENDED, Record, Store
@@ -21,6 +23,7 @@ RESULTS: Final = ("rows.json", "rows.csv", "rows.parquet", "events.json", "event
                   "page.svg", "annotated.mp4")  # fmt: skip
 _TRIES: Final = 3  # times that a job is begun, before it is taken for what ends the server
 _SWEEP: Final = 5.0  # seconds
+_LOG: Final = logging.getLogger(__name__)
 
 
 class Jobs:
@@ -39,6 +42,7 @@ class Jobs:
         self._settings, self._disk, self._metrics = settings, disk, metrics
         self.store = Store(disk.folder / STORE)
         self._news = threading.Condition()
+        self._ending = threading.Lock()  # a job ends, or is removed: its bytes are counted off once
         self._closed = False
         self._processes: dict[str, ClipProcess] = {}
         self._resume()
@@ -78,16 +82,16 @@ class Jobs:
 
     def remove(self, job: str) -> bool:
         """Stop a job and remove all of it; False: there is none."""
-        record = self.store.get(job)
-        if record is None:
-            return False
-        self.store.remove(job)
+        with self._ending:
+            record = self.store.remove(job)
+            if record is None:
+                return False
+            self._disk.give_back(record.size)
         with self._news:
             process = self._processes.get(job)
         if process is not None:
             process.end()  # its thread sees that the record is gone
         shutil.rmtree(self.folder(job), ignore_errors=True)
-        self._disk.give_back(record.size)
         if record.state not in ENDED:
             self._metrics.count("mien_jobs_total", state="cancelled")
         return True
@@ -120,6 +124,7 @@ class Jobs:
                     "take more memory than there is",
                 )
             elif record.state == "running":
+                _LOG.warning("the server before this one was killed while it read a clip: it goes on")
                 self.store.update(record.id, state="queued")
         ids = {record.id for record in known}
         for folder in self._disk.jobs.iterdir():
@@ -127,13 +132,23 @@ class Jobs:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _work(self) -> None:
-        while (record := self._next()) is not None:
+        """Read one clip after the other, whatever goes wrong: a full disk may have room later."""
+        while not self._closed:
             try:
-                self._read(record)
-            except Exception as error:  # noqa: BLE001 - the thread goes on with the next job
-                self._fail(
-                    record.id, "bug", f"stopped by {type(error).__name__}; a bug in Mien: please report it"
-                )
+                record = self._next()
+                if record is not None:
+                    self._read_or_fail(record)
+            except Exception:  # noqa: BLE001 - it is logged, and the thread goes on
+                _LOG.exception("the next clip cannot be taken up, or its end not be noted; trying again")
+                self._pause()
+
+    def _read_or_fail(self, record: Record) -> None:
+        try:
+            self._read(record)
+        except Exception as error:  # noqa: BLE001 - it is logged, and the job says so
+            _LOG.exception("a clip was not read")
+            problem = problem_of(error)
+            self._fail(record.id, problem.kind, problem.detail)
 
     def _next(self) -> Record | None:
         """The next job, now running; None: the server ends."""
@@ -149,11 +164,14 @@ class Jobs:
         """Read a clip in a process, and write down how it went."""
         with self._news:
             if self._closed:
-                return  # it stays `running`, for the next start
+                self._put_back(record)
+                return
             process = self._processes[record.id] = ClipProcess(self._asked(record))
         end: dict[str, Any] = {}
         try:
             with process:
+                if self.store.get(record.id) is None:  # removed before there was a process to end
+                    process.end()
                 for said in process.lines():
                     if "end" in said:
                         end = said
@@ -165,6 +183,12 @@ class Jobs:
                 del self._processes[record.id]
         if end or not self._closed:
             self._note_end(record.id, end, how)
+        else:
+            self._put_back(record)
+
+    def _put_back(self, record: Record) -> None:
+        """For the next start; that this server ends is not the clip's fault, so it is no try."""
+        self.store.update(record.id, state="queued", tries=record.tries - 1)
 
     def _asked(self, record: Record) -> dict[str, Any]:
         """What the process is told."""
@@ -173,7 +197,7 @@ class Jobs:
             "folder": str(self.folder(record.id)),
             "name": record.name,
             "model": None if model is None else str(model.absolute() if model.is_file() else model),
-            "options": record.options["job"] | {"runtime": self._settings.runtime},
+            "options": record.options["job"] | {"runtime": self._settings.runtime, "max_faces": limits.faces},
             "annotate": record.options["annotate"],
             "frames": limits.clip_frames,
             "seconds": limits.clip_seconds,
@@ -193,7 +217,7 @@ class Jobs:
                 "more memory than there is, or longer than it may",
             )
         elif end["error"]:
-            self._fail(job, "unreadable", end["error"])
+            self._fail(job, end["kind"], end["error"])
         else:
             self._tidy(job)
             results = [name for name in RESULTS if (self.folder(job) / name).is_file()]
@@ -206,29 +230,37 @@ class Jobs:
         self._end_with(job, state="failed", error=Problem(kind, detail).body())
 
     def _end_with(self, job: str, **changes: Any) -> None:
-        before = self.store.get(job)
-        if before is None:
-            return
-        size = size_of(self.folder(job)) if self.folder(job).is_dir() else 0
-        self._disk.settle(before.size, size)
-        self.store.update(job, finished=time.time(), size=size, **changes)
+        with self._ending:
+            before = self.store.get(job)
+            if before is None:
+                return
+            size = size_of(self.folder(job)) if self.folder(job).is_dir() else 0
+            self._disk.settle(before.size, size)
+            self.store.update(job, finished=time.time(), size=size, **changes)
         self._metrics.count("mien_jobs_total", state=changes["state"])
 
     def _tidy(self, job: str) -> None:
         """Remove what is no result: clip, journal, files that were begun."""
         folder = self.folder(job)
         shutil.rmtree(folder / "journal", ignore_errors=True)
-        for path in folder.glob("*") if folder.is_dir() else ():
-            if path.name not in RESULTS:
-                path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # somebody removes the job meanwhile
+            for path in folder.iterdir():
+                if path.name not in RESULTS:
+                    path.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
         """Forget finished jobs in time, where they are not kept."""
-        while not self._closed:
-            if self._settings.keep is None:
-                late = time.time() - self._settings.forget_after
+        while not self._closed and self._settings.keep is None:
+            late = time.time() - self._settings.forget_after
+            try:
                 for record in self.store.all():
                     if record.finished is not None and record.finished < late:
                         self.remove(record.id)
-            with self._news:
-                self._news.wait_for(lambda: self._closed, timeout=_SWEEP)
+            except Exception:  # noqa: BLE001 - it is logged, and the thread goes on
+                _LOG.exception("finished clips cannot be forgotten; trying again")
+            self._pause()
+
+    def _pause(self) -> None:
+        """Wait a little, but not for a server that ends."""
+        with self._news:
+            self._news.wait_for(lambda: self._closed, timeout=_SWEEP)

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any, Final
 
 import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from mien.errors import ConfigError
 from mien.server.app import make_app, open_service
 from mien.server.service import Service
 from mien.server.settings import Settings
 
 _HEADERS: Final = 10.0  # seconds in which the headers of a request come
 _LINGER: Final = 2.0  # seconds that a client has to read why its upload was refused
+_STUCK: Final = 120.0  # seconds in which a client takes some of its answer; a player that pauses asks again
+_CONNECTIONS: Final = 1000
+_HANDLES: Final = 4096  # open files that this many connections, their uploads and the clips may need
 _GRACE: Final = 3  # seconds that open requests have when the server ends
 
 
 class Connection(H11Protocol):
-    """uvicorn's connection, which waits neither for headers nor for the rest of a refused upload for ever."""
+    """uvicorn's connection, which waits for nothing for ever.
+
+    Neither for headers, nor for the rest of a refused upload, nor for a client that does not read.
+    """
 
     _watch: asyncio.TimerHandle | None = None
+    _stuck: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client came."""
@@ -43,7 +54,19 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client went."""
         self._unwatch()
+        self._unstick()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client does not read."""
+        super().pause_writing()
+        self._unstick()
+        self._stuck = self.loop.call_later(_STUCK, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        super().resume_writing()
+        self._unstick()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """The connection is another's from here."""
@@ -68,8 +91,45 @@ class Connection(H11Protocol):
             self._watch.cancel()
             self._watch = None
 
+    def _unstick(self) -> None:
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
 
-def make_server(service: Service) -> uvicorn.Server:
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which says when it can be reached, and why it ends.
+
+    Args:
+        config: uvicorn's.
+        say: is told.
+    """
+
+    def __init__(self, config: uvicorn.Config, say: Callable[[str], object]) -> None:
+        super().__init__(config)
+        self._say = say
+        self._why = "it was asked to"
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say so."""
+        await super().startup(sockets)
+        for bound in sockets or []:
+            host, port = bound.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            self._say(f"mien: serving http://{shown}:{port}  (Ctrl-C ends it)")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal came."""
+        self._why = signal.Signals(sig).name
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say why, then end."""
+        self._say(f"mien: the server ends: {self._why}")
+        await super().shutdown(sockets)
+
+
+def make_server(service: Service, say: Callable[[str], object]) -> Server:
     """A server that is ready to `run`; it closes the service when it ends."""
     settings = service.settings
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of each body that is none
@@ -88,23 +148,25 @@ def make_server(service: Service) -> uvicorn.Server:
         proxy_headers=False,
         timeout_keep_alive=20,
         timeout_graceful_shutdown=_GRACE,
-        limit_concurrency=1000,
+        limit_concurrency=_CONNECTIONS,
     )
-    return uvicorn.Server(config)
+    return Server(config, say)
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[tuple[uvicorn.Server, socket.socket]]:
+def opened(
+    settings: Settings, say: Callable[[str], object] = lambda _line: None
+) -> Iterator[tuple[Server, socket.socket]]:
     """A server and the socket that it is to run on; both are let go of when the block ends.
 
     Raises:
-        MienError: its networks or folder cannot be had.
-        OSError: the address is taken.
+        ConfigError: the address cannot be had.
+        MienError: its networks or folder cannot.
     """
     with _bound(settings) as bound:
         service = open_service(settings)
         try:
-            yield make_server(service), bound
+            yield make_server(service, say), bound
         finally:
             service.close()
 
@@ -114,18 +176,36 @@ def serve(settings: Settings, say: Callable[[str], object]) -> None:
 
     Args:
         settings: how.
-        say: is told of the address, once it is open.
+        say: is told of the address, once it can be reached, and why the server ends.
 
     Raises:
-        MienError: its networks or folder cannot be had.
-        OSError: the address is taken.
+        ConfigError: the address cannot be had.
+        MienError: its networks or folder cannot.
     """
-    with opened(settings) as (server, bound):
-        host, port = bound.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        say(f"http://{shown}:{port}")
+    with suppress(OSError, ValueError):  # standard error is no file
+        faulthandler.enable()  # a crash below Python says where it was
+    _allow_files()
+
+    def told(line: str) -> None:
+        with suppress(OSError):  # nobody reads it any more: that ends no server
+            say(line)
+
+    with opened(settings, told) as (server, bound):
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, server.handle_exit)  # else it would end without a word
         with suppress(KeyboardInterrupt):
             server.run(sockets=[bound])
+
+
+def _allow_files() -> None:
+    """Let this process open as many files as its connections may need, where the system does."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = _HANDLES if hard == resource.RLIM_INFINITY else min(_HANDLES, hard)
+        if soft != resource.RLIM_INFINITY and soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _bound(settings: Settings) -> socket.socket:
@@ -135,7 +215,11 @@ def _bound(settings: Settings) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((settings.host, settings.port))
-    except OSError:
+        bound.listen()  # two may bind an address, but only one can listen on it
+    except OSError as error:
         bound.close()
-        raise
+        raise ConfigError(
+            f"expected an address that is free and ours at --host {settings.host} --port {settings.port}, "
+            f"got: {error.strerror or error}; name another"
+        ) from error
     return bound

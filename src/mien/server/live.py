@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from dataclasses import replace
 from typing import Any, Final
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -17,9 +19,10 @@ from mien.server.service import Service, service_of
 from mien.types import Frame
 
 router = APIRouter()
+_LOG: Final = logging.getLogger(__name__)
 
-TEXT, LARGE, CROWDED, ENDING = 1003, 1009, 1013, 1001
-_IDLE: Final = 60.0  # seconds without a frame after which a camera has gone
+TEXT, LARGE, CROWDED, ENDING, BROKEN = 1003, 1009, 1013, 1001, 1011
+_IDLE: Final = 60.0  # seconds without a frame, or with an answer that is not taken: the camera has gone
 
 
 class Camera:
@@ -27,8 +30,8 @@ class Camera:
 
     def __init__(self, service: Service) -> None:
         self._pixels = service.settings.limits.live_pixels
-        self._faces = service.settings.limits.faces
-        self._follower = service.analyzer.follower(threads=1)
+        analyzer = replace(service.analyzer, max_faces=service.settings.limits.faces)
+        self._follower = analyzer.follower(threads=1)
         self._smoother = Causal()
 
     def read(self, data: bytes, index: int, moment: float) -> dict[str, Any]:
@@ -39,7 +42,7 @@ class Camera:
         """
         pixels = read_image(data, max_pixels=self._pixels).pixels
         batch = next(iter(self._follower.one_by_one([VideoFrame(pixels, index, moment)])))
-        frame = Frame("live", index, moment, tuple(batch.found[0].faces[: self._faces]))
+        frame = Frame("live", index, moment, tuple(batch.found[0].faces))
         return live_answer(pixels, next(iter(self._smoother.push(frame))))
 
 
@@ -83,14 +86,22 @@ async def live(socket: WebSocket) -> None:
 
 async def _serve(socket: WebSocket, service: Service) -> None:
     newest = Newest()
-    answering = asyncio.create_task(_answer(socket, service, newest))
+    tasks = [
+        asyncio.create_task(_receive(socket, newest, service.settings.limits.live_frame)),
+        asyncio.create_task(_answer(socket, service, newest)),
+    ]
     try:
-        code = await _receive(socket, newest, service.settings.limits.live_frame)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        errors = [error for task in done if (error := task.exception())]
+        for error in errors:
+            _LOG.error("a bug in Mien", exc_info=error)
+        code = BROKEN if errors else done.pop().result()
         if code is not None:
             await socket.close(code)
     finally:
-        answering.cancel()
-        await asyncio.wait([answering])
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def _receive(socket: WebSocket, newest: Newest, most: int) -> int | None:
@@ -111,8 +122,8 @@ async def _receive(socket: WebSocket, newest: Newest, most: int) -> int | None:
         newest.put(data)
 
 
-async def _answer(socket: WebSocket, service: Service, newest: Newest) -> None:
-    """Read the newest frame, answer, and again."""
+async def _answer(socket: WebSocket, service: Service, newest: Newest) -> int | None:
+    """Read the newest frame, answer, and again, until the client goes (None) or takes no answer (a code)."""
     camera = Camera(service)
     while True:
         data, index, moment = await newest.take()
@@ -123,6 +134,9 @@ async def _answer(socket: WebSocket, service: Service, newest: Newest) -> None:
             answer, outcome = {"index": index, "error": problem_of(error).body()}, "failed"
         service.metrics.count("mien_live_frames_total", outcome=outcome)
         try:
-            await socket.send_json(answer)
+            async with asyncio.timeout(_IDLE):
+                await socket.send_json(answer)
+        except TimeoutError:
+            return ENDING
         except (WebSocketDisconnect, RuntimeError):  # it has gone
-            return
+            return None

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import JSONResponse
 
-from mien.output.rows import Row, failure_row, rows
-from mien.output.text import write_csv
-from mien.server.answer import failed_answer, photo_answer
+from mien.server.form import CSV, PARQUET, Form, form_of
 from mien.server.problem import Problem, problem_of
-from mien.server.reader import Options, Order
+from mien.server.reader import Finish, Options, Order
 from mien.server.schema import FILES, PhotosBody, problems
 from mien.server.service import Service, service_of
 from mien.server.upload import Received, Upload, received, spooled
@@ -27,18 +23,18 @@ router = APIRouter()
 
 #: Photos of one request that wait or are read at one time, for each thread: others want their turn, too.
 WINDOW: Final = 4
-_MAY = problems(400, 408, 413, 415, 422, 503, 507)
+_MAY = problems(400, 406, 408, 413, 415, 422, 503, 507)
 
 MinFace = Annotated[int | None, Query(ge=8, le=10_000, description="Pixels; smaller faces are left out.")]
 MaxFaces = Annotated[int | None, Query(ge=1, le=10_000, description="Only the so many largest.")]
 Policy = Annotated[str, Query(max_length=50, description="How probabilities become the emotion shown.")]
 Drawn = Annotated[bool, Query(description="Also the pictures with the faces drawn on.")]
-_CSV: Final[dict[str, Any]] = {"description": "What the faces show", "content": {"text/csv": {}}}
+_TABLES: Final[dict[str, Any]] = {"description": "What the faces show", "content": {CSV: {}, PARQUET: {}}}
 
 
 @router.post(
     "/v1/photos",
-    responses={200: _CSV, **_MAY},
+    responses={200: _TABLES, **_MAY},
     response_model=PhotosBody,
     openapi_extra={"requestBody": FILES},
 )
@@ -55,7 +51,7 @@ async def photos(
 
 @router.post(
     "/v1/crops",
-    responses={200: _CSV, **_MAY},
+    responses={200: _TABLES, **_MAY},
     response_model=PhotosBody,
     openapi_extra={"requestBody": FILES},
 )
@@ -68,30 +64,24 @@ async def _answer(request: Request, options: Options, *, drawn: bool) -> Respons
     service = service_of(request)
     service.analyzer.classifier.card.policy(options.policy)  # an error before anything is read
     limits = service.settings.limits
-    as_csv = "text/csv" in request.headers.get("accept", "")
+    form = form_of(request.headers.get("accept", ""), drawn=drawn, most=limits.answer)
     with _turn(service, limits.requests):
-        async with received(
-            request, service.disk, spooled(service.disk.uploads), name="files", most=limits.files
-        ) as got:
+        place = spooled(service.disk.uploads)
+        async with received(request, service.disk, place, name="files", most=limits.files) as got:
             service.metrics.count("mien_upload_bytes_total", got.size)
-            found = await unless_gone(request, _read_all(service, got, options, drawn=drawn, as_csv=as_csv))
-    if as_csv:
-        text = io.StringIO()
-        write_csv(text, (row for some in found for row in some), header=True)
-        return Response(text.getvalue(), media_type="text/csv; charset=utf-8")
-    return JSONResponse({"photos": found})
+            found = await unless_gone(request, _read_all(service, got, options, form))
+    whole = form.whole(found) if len(found) == 1 else await asyncio.to_thread(form.whole, found)
+    return Response(whole, media_type=form.kind)
 
 
-async def _read_all(
-    service: Service, got: Received, options: Options, *, drawn: bool, as_csv: bool
-) -> list[Any]:
+async def _read_all(service: Service, got: Received, options: Options, form: Form[T]) -> list[T]:
     """What is answered of each file, in order; raises the problem of a lone one."""
     gate = asyncio.Semaphore(WINDOW * service.settings.threads)
     alone = len(got.files) == 1
 
-    async def one(upload: Upload) -> Any:
-        finish = partial(_rows, upload.name) if as_csv else partial(photo_answer, upload.name, drawn=drawn)
-        order = Order(partial(_content, upload), upload.kind, options, partial(_counted, service, finish))
+    async def one(upload: Upload) -> T:
+        finish = partial(_counted, service, partial(form.read, upload.name))
+        order: Order[T] = Order(partial(got.content, upload), upload.kind, options, finish)
         async with gate:
             try:
                 return await asyncio.wrap_future(service.reader.submit(order))
@@ -99,7 +89,7 @@ async def _read_all(
                 service.metrics.count("mien_photos_total", outcome="failed")
                 if alone:
                     raise
-                return _failed(upload.name, problem_of(error), as_csv=as_csv)
+                return form.failed(upload.name, problem_of(error))
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(upload)) for upload in got.files]
@@ -144,20 +134,7 @@ def _turn(service: Service, most: int) -> Iterator[None]:
         service.photo_requests -= 1
 
 
-def _counted(service: Service, finish: Any, pixels: Image, frame: Frame) -> Any:
+def _counted(service: Service, finish: Finish[T], pixels: Image, frame: Frame) -> T:
     service.metrics.count("mien_photos_total", outcome="read")
     service.metrics.count("mien_faces_total", len(frame.faces))
     return finish(pixels, frame)
-
-
-def _content(upload: Upload) -> bytes:
-    upload.file.seek(0)
-    return upload.file.read()
-
-
-def _rows(name: str, pixels: Image, frame: Frame) -> list[Row]:  # noqa: ARG001 - a `Finish` gets them
-    return rows(Frame(name, frame.index, frame.time, frame.faces, frame.notes))
-
-
-def _failed(name: str, problem: Problem, *, as_csv: bool) -> Any:
-    return [failure_row(name)] if as_csv else failed_answer(name, problem)

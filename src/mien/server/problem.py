@@ -17,6 +17,7 @@ KINDS: Final[dict[str, tuple[int, str]]] = {
     "forbidden-origin": (403, "Forbidden origin"),
     "not-found": (404, "Not found"),
     "method-not-allowed": (405, "Method not allowed"),
+    "not-acceptable": (406, "Not acceptable"),
     "too-slow": (408, "Too slow"),
     "gone": (410, "Gone"),
     "too-large": (413, "Too large"),

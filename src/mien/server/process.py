@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -13,6 +14,11 @@ from typing import Any, Final, Self
 
 _PATIENCE: Final = 3.0  # seconds that it has to end by itself
 _LATE: Final = 60.0  # seconds after its time in which it may say that it was too long
+
+
+def alone() -> dict[str, str]:
+    """The environment of a process in which NumPy starts no threads: it has nothing large to multiply."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class ClipProcess:
@@ -29,6 +35,7 @@ class ClipProcess:
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
+            env=alone(),
         )
         with suppress(OSError):  # it died at once; its exit status says so
             self._in.write(json.dumps(asked) + "\n")

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 
@@ -27,8 +27,9 @@ from mien.types import Face, Frame, Image
 TOGETHER: Final = 4  # photos a thread takes at once, ...
 _PIXELS: Final = 16_000_000  # ... unless they have more pixels than this
 
+T = TypeVar("T")
 #: Makes what is answered of the pixels of a photo and its frame; called in the thread.
-Finish = Callable[[Image, Frame], Any]
+Finish = Callable[[Image, Frame], T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +43,21 @@ class Options:
 
 
 @dataclass(slots=True, eq=False)
-class Order:
+class Order(Generic[T]):
     """A photo that waits to be read."""
 
     data: Callable[[], bytes]
     kind: str  # media type, as its sender says
     options: Options
-    finish: Finish
-    future: Future[Any] = field(default_factory=Future)
+    finish: Finish[T]
+    future: Future[T] = field(default_factory=Future)
 
 
 @dataclass(slots=True, eq=False)
 class _Found:
     """A photo whose faces are found."""
 
-    order: Order
+    order: Order[Any]
     pixels: Image
     faces: list[Face]
     crops: list[Image]
@@ -76,7 +77,7 @@ class Reader:
     def __init__(self, analyzer: Analyzer, *, threads: int, pixels: int, faces: int) -> None:
         self.analyzer = analyzer
         self._pixels, self._faces = pixels, faces
-        self._waiting: deque[Order] = deque()
+        self._waiting: deque[Order[Any]] = deque()
         self._news = threading.Condition()
         self._closed = False
         self._threads = [
@@ -85,7 +86,7 @@ class Reader:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, order: Order) -> Future[Any]:
+    def submit(self, order: Order[T]) -> Future[T]:
         """Queue a photo: its future gives what `finish` makes, or raises; it may be cancelled as it waits."""
         with self._news:
             if self._closed:
@@ -127,14 +128,14 @@ class Reader:
             self._finish(found)
             del found  # else the last photo's pixels stay until the next one comes
 
-    def _share(self) -> deque[Order]:
+    def _share(self) -> deque[Order[Any]]:
         """This thread's part of what waits; empty: it is over."""
         with self._news:
             self._news.wait_for(lambda: self._waiting or self._closed)
             number = min(TOGETHER, -(-len(self._waiting) // len(self._threads)))
             return deque(self._waiting.popleft() for _ in range(number))
 
-    def _find(self, order: Order) -> _Found:
+    def _find(self, order: Order[Any]) -> _Found:
         data = order.data()
         picture = read_image(data, max_pixels=self._pixels)  # it says best what is wrong with other files
         check_kind(data, order.kind)

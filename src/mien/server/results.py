@@ -77,6 +77,8 @@ async def result(request: Request, job: Id, name: str) -> FileResponse:
         known = ", ".join(record.results) or f"none yet, it is {record.state}"
         raise Problem("not-found", f"expected one of this job's results ({known}), got another name")
     path = service.jobs.folder(record.id) / name
+    if not path.is_file():
+        raise Problem("not-found", "expected a file that was kept, somebody removed it; send the clip again")
     kind = _KINDS[path.suffix]
     headers = {"Content-Security-Policy": _PAGE, "Cache-Control": "private, no-cache"}
     inline = path.suffix in {".html", ".svg", ".mp4"}

@@ -67,6 +67,7 @@ class JobBody(BaseModel):
     finished: float | None
     error: ProblemBody | None
     notes: list[str]
+    start: float
     results: dict[str, str]
 
 
@@ -112,6 +113,7 @@ class HealthBody(BaseModel):
 
 _SAYS: Final = {
     400: "Cannot be taken apart", 401: "No token, or another", 403: "Another site's page", 404: "Not there",
+    406: "Not a form that this server can give",
     408: "Too slow", 413: "Too large", 415: "Not a picture alone", 421: "Another Host",
     422: "Unreadable, or a bad setting", 429: "Too many at once", 503: "Busy", 507: "No room on the disk",
 }  # fmt: skip

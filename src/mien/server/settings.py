@@ -20,6 +20,7 @@ class Limits:
     upload: int = 100 * MEGA  # bytes of a request with photos
     clip: int = 2_000 * MEGA  # bytes of a request with a clip
     files: int = 500  # photos of one request
+    answer: int = 200 * MEGA  # bytes of the JSON of one request
     pixels: int = 50 * MEGA  # of a photo, or of a clip's frame
     faces: int = 200  # of a picture; the largest are kept
     requests: int = 128  # with photos, at one time

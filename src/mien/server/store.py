@@ -23,11 +23,14 @@ CREATE TABLE IF NOT EXISTS jobs (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, options TEXT NOT NULL, state TEXT NOT NULL,
     created REAL NOT NULL, finished REAL, progress REAL NOT NULL, frames INTEGER NOT NULL,
     faces INTEGER NOT NULL, tries INTEGER NOT NULL, size INTEGER NOT NULL,
-    error TEXT, notes TEXT NOT NULL, results TEXT NOT NULL
+    error TEXT, notes TEXT NOT NULL, results TEXT NOT NULL, start REAL NOT NULL
 )
 """
 _COLUMNS: Final = ("id", "name", "options", "state", "created", "finished", "progress", "frames", "faces",
-                   "tries", "size", "error", "notes", "results")  # fmt: skip
+                   "tries", "size", "error", "notes", "results", "start")  # fmt: skip
+_SHOWN: Final = ("id", "name", "state", "progress", "frames", "faces", "created", "finished", "error",
+                 "notes", "start")  # fmt: skip
+_VERSION: Final = 1  # of the table
 _JSON: Final = frozenset({"options", "error", "notes", "results"})
 
 
@@ -49,24 +52,13 @@ class Record:
     error: dict[str, Any] | None = None  # a problem
     notes: list[str] = field(default_factory=list)
     results: list[str] = field(default_factory=list)  # names of files
+    start: float = 0.0  # seconds, by the clip's own time stamps, at which it begins
 
     def body(self) -> dict[str, Any]:
         """Its JSON in answers."""
         raw = asdict(self)
-        shown = (
-            "id",
-            "name",
-            "state",
-            "progress",
-            "frames",
-            "faces",
-            "created",
-            "finished",
-            "error",
-            "notes",
-        )
         urls = {name: f"/v1/jobs/{self.id}/results/{name}" for name in self.results}
-        return {key: raw[key] for key in shown} | {"results": urls}
+        return {key: raw[key] for key in _SHOWN} | {"results": urls}
 
 
 class Store:
@@ -80,16 +72,30 @@ class Store:
         self._lock = threading.Lock()
         try:
             self._db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute("BEGIN EXCLUSIVE")
-            self._db.execute(_TABLE)
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+            self._open(path)
+        except (sqlite3.Error, OSError) as error:
             raise ConfigError(
                 f"--keep: expected a folder whose {path.name} no other server has, got: {error}; "
                 "end that server, or name another folder"
             ) from error
+
+    def _open(self, path: Path) -> None:
+        """Lock the file, then see that its table is there."""
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._db.execute("BEGIN EXCLUSIVE")
+        path.chmod(0o600)  # it tells what clips are called
+        [(version,)] = self._db.execute("PRAGMA user_version")
+        if version != _VERSION and self._db.execute("SELECT 1 FROM sqlite_master").fetchall():
+            raise ConfigError(
+                f"--keep: expected {path.name} of this version of Mien, got one of version {version}; "
+                "name another folder"
+            )
+        self._db.execute(_TABLE)
+        self._db.execute(f"PRAGMA user_version = {_VERSION}")
+        self._db.execute("COMMIT")
+        # A change appends to a log and waits for no disk: the event loop may wait for it in turn.
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
 
     def add(self, record: Record) -> None:
         """Take a new job."""
@@ -128,9 +134,10 @@ class Store:
         """Jobs in a state."""
         return int(self._run("SELECT count(*) FROM jobs WHERE state = ?", [state])[0][0])
 
-    def remove(self, job: str) -> None:
-        """Forget a job."""
-        self._run("DELETE FROM jobs WHERE id = ?", [job])
+    def remove(self, job: str) -> Record | None:
+        """Forget a job, and give it as it was; None: there was none."""
+        found = self._run("DELETE FROM jobs WHERE id = ? RETURNING *", [job])
+        return _record(found[0]) if found else None
 
     def close(self) -> None:
         """Let go of the file."""

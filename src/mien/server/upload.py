@@ -1,16 +1,18 @@
-"""Files out of a request, piece by piece: into memory while they are small, else into files without a name.
+"""Files out of a request, piece by piece, into one file: in memory while it is small, else without a name.
 
 What a client calls a file is data; it never becomes a path.
 """
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import IO, Final, Protocol, cast
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -20,15 +22,15 @@ from mien.server.disk import Disk
 from mien.server.guard import too_large
 from mien.server.problem import FULL, Problem, disk_full
 
-SMALL: Final = 1_000_000  # bytes of a file that stay in memory ...
-HELD: Final = 4_000_000  # ... as long as those of its request are no more than this
+HELD: Final = 4_000_000  # bytes of a request that stay in memory
+_QUICK: Final = 1_000_000  # bytes of a request up to which the event loop writes them itself
 _FIELD: Final = 1_000  # bytes of a field that is no file
 _HEADER: Final = 8_000  # bytes of a part's headers
 _NAME: Final = 255  # letters
 _FIELDS: Final = 32  # of a request, besides the files
 
-#: Makes the place that a file goes to, given the bytes that came before it.
-Place = Callable[[int], IO[bytes]]
+#: Makes the file that the files of a request go to, one behind the other.
+Place = Callable[[], IO[bytes]]
 
 
 @dataclass(slots=True)
@@ -37,7 +39,7 @@ class Upload:
 
     name: str  # as the client calls it
     kind: str  # its media type, as the client says; "" if not said
-    file: IO[bytes]
+    start: int  # where it begins
     size: int = 0  # bytes
 
 
@@ -48,23 +50,36 @@ class Received:
     files: list[Upload] = field(default_factory=list)
     fields: dict[str, str] = field(default_factory=dict)
     size: int = 0  # bytes of the files
+    place: IO[bytes] | None = None  # that has them all, so that many files are one handle
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def content(self, upload: Upload) -> bytes:
+        """The bytes of one file; from any thread.
+
+        Raises:
+            ValueError: its request is over.
+        """
+        with self.lock:
+            if self.place is None:
+                raise ValueError("the request is over")
+            self.place.seek(upload.start)
+            return self.place.read(upload.size)
 
     def close(self) -> None:
-        """Let go of the files."""
-        for upload in self.files:
-            with suppress(OSError):
-                upload.file.close()
+        """Let go of the files.
+
+        Raises:
+            OSError: the disk does not take the rest of what is held.
+        """
+        with self.lock:
+            place, self.place = self.place, None
+            if place is not None:
+                place.close()
 
 
 def spooled(folder: Path) -> Place:
-    """Places in memory for small files, else in a file without a name in the folder."""
-
-    def place(before: int) -> IO[bytes]:
-        if before > HELD:
-            return tempfile.TemporaryFile(dir=folder)
-        return cast("IO[bytes]", tempfile.SpooledTemporaryFile(SMALL, dir=str(folder)))
-
-    return place
+    """A place in memory as long as it is small, else in a file without a name in the folder."""
+    return lambda: cast("IO[bytes]", tempfile.SpooledTemporaryFile(HELD, dir=str(folder)))
 
 
 @asynccontextmanager
@@ -76,7 +91,7 @@ async def received(
     Args:
         request: multipart with files in the field `name`, or one file as its body.
         disk: is told of every byte.
-        place: where each goes.
+        place: where they go.
         name: of the field.
         most: files.
 
@@ -85,74 +100,84 @@ async def received(
     """
     whole = Received()
     try:
-        await _receive(request, disk, place, whole, name, most)
+        await _receive(request, _Sink(disk, place, whole), name, most)
         yield whole
     except OSError as error:
         if error.errno in FULL:
             raise disk_full(error) from error
         raise
     finally:
-        whole.close()
+        with suppress(OSError):
+            whole.close()
         disk.give_back(whole.size)
 
 
-async def _receive(request: Request, disk: Disk, place: Place, whole: Received, name: str, most: int) -> None:
+async def _receive(request: Request, sink: _Sink, name: str, most: int) -> None:
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind == b"multipart/form-data":
-        taker: _Raw | _Parts = _Parts(options.get(b"boundary", b""), disk, place, whole, name, most)
+        taker: _Taker = _Parts(options.get(b"boundary", b""), sink, name, most)
     else:
-        taker = _Raw(kind.decode("latin-1"), disk, place, whole)
+        taker = _Raw(kind.decode("latin-1"), sink)
     try:
         async for piece in request.stream():
-            if piece:
+            if sink.whole.size < _QUICK:
                 taker.take(piece)
+            else:  # a disk may take its time; others are not to wait for it
+                await asyncio.to_thread(taker.take, piece)
     except ClientDisconnect:
         raise Problem("bad-request", "expected a whole upload, its sender has gone") from None
     taker.finish()
+
+
+class _Taker(Protocol):
+    """Takes a body apart."""
+
+    def take(self, piece: bytes) -> None: ...
+    def finish(self) -> None: ...
 
 
 class _Sink:
     """Writes the pieces of one file after the other."""
 
     def __init__(self, disk: Disk, place: Place, whole: Received) -> None:
-        self._disk, self._place, self._whole = disk, place, whole
+        self._disk, self._place, self.whole = disk, place, whole
 
     def open(self, name: str, kind: str) -> None:
-        self._whole.files.append(Upload(name, kind, self._place(self._whole.size)))
+        if self.whole.place is None:
+            self.whole.place = self._place()
+        self.whole.files.append(Upload(name, kind, self.whole.size))
 
     def write(self, data: bytes) -> None:
         self._disk.take(len(data))
-        self._whole.size += len(data)
-        upload = self._whole.files[-1]
-        upload.file.write(data)
-        upload.size += len(data)
+        self.whole.size += len(data)
+        cast("IO[bytes]", self.whole.place).write(data)
+        self.whole.files[-1].size += len(data)
 
 
 class _Raw:
     """The body is the file."""
 
-    def __init__(self, kind: str, disk: Disk, place: Place, whole: Received) -> None:
-        self._sink, self._whole = _Sink(disk, place, whole), whole
-        self._kind = kind
+    def __init__(self, kind: str, sink: _Sink) -> None:
+        self._kind, self._sink = kind, sink
 
     def take(self, piece: bytes) -> None:
-        if not self._whole.files:
+        if piece and not self._sink.whole.files:
             self._sink.open("", self._kind)
-        self._sink.write(piece)
+        if piece:
+            self._sink.write(piece)
 
     def finish(self) -> None:
-        if not self._whole.files:
+        if not self._sink.whole.files:
             raise Problem("bad-request", "expected a file as the body or in multipart, got no body; send one")
 
 
 class _Parts:
     """The parts of `multipart/form-data` (RFC 7578)."""
 
-    def __init__(
-        self, boundary: bytes, disk: Disk, place: Place, whole: Received, name: str, most: int
-    ) -> None:
-        self._sink, self._whole = _Sink(disk, place, whole), whole
+    def __init__(self, boundary: bytes, sink: _Sink, name: str, most: int) -> None:
+        self._sink, self._whole = sink, sink.whole
         self._name, self._most = name, most
+        self._fields = 0  # so far; the same name may come twice
         self._headers: dict[bytes, bytes] = {}
         self._key = self._value = self._text = b""
         self._held = 0  # bytes of the headers
@@ -204,7 +229,8 @@ class _Parts:
         name = options.get(b"name", b"").decode(errors="replace")
         if b"filename" not in options:
             self._field = name
-            if len(self._whole.fields) >= _FIELDS:
+            self._fields += 1
+            if self._fields > _FIELDS:
                 raise Problem("bad-request", f"expected at most {_FIELDS} fields, got more")
             return
         if name != self._name:

@@ -20,7 +20,7 @@ from typing import Any, Final, cast
 from mien.batch.part import Job, Part, Task
 from mien.batch.sources import Source
 from mien.batch.work import Worker
-from mien.errors import MissingExtra
+from mien.errors import MienError, MissingExtra
 from mien.output.events import open_event_writer
 from mien.output.rows import COLUMNS, Row
 from mien.output.text import write_jsonl
@@ -69,8 +69,17 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(AttributeError, OSError):
         os.nice(5)  # photos go first
+    with suppress(OSError):  # Linux: where memory ends, this process is ended and not the server
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
     _bound_files(asked["room"])
-    say(read(asked))
+    try:
+        say(read(asked))
+    except (MienError, OSError) as error:  # a table could not be written
+        from mien.server.problem import problem_of
+
+        problem = problem_of(error)
+        detail = _without(Path(asked["folder"]), problem.detail)
+        say({"end": True, "notes": [], "error": detail, "kind": problem.kind})
 
 
 def read(asked: dict[str, Any]) -> dict[str, Any]:
@@ -99,8 +108,11 @@ def read(asked: dict[str, Any]) -> dict[str, Any]:
             frames += part.frames
             error = part.error or error
             notes += part.notes
-    plain = [_without(folder, text) for text in [*notes, *([error] if frames and error else [])]]
-    return {"end": True, "notes": plain, "error": "" if frames else _without(folder, error)}
+    full = _tells_of_full_disk(error)  # copy, page or journal broke off
+    failed = full or not frames
+    plain = [_without(folder, text) for text in [*notes, *([] if failed or not error else [error])]]
+    kind = "disk-full" if full else "unreadable"
+    return {"end": True, "notes": plain, "error": _without(folder, error) if failed else "", "kind": kind}
 
 
 def _bounded(parts: Iterator[Part], asked: dict[str, Any], notes: list[str]) -> Iterator[Part]:
@@ -176,6 +188,14 @@ def say(line: dict[str, Any]) -> None:
     """A line for whoever started this."""
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
+
+
+def _tells_of_full_disk(error: str) -> bool:
+    if not error:
+        return False
+    from mien.server.problem import FULL  # it loads the web framework, which a clip does without
+
+    return any(os.strerror(number) in error for number in FULL)
 
 
 def _without(folder: Path, text: str) -> str:
