@@ -180,6 +180,29 @@ class OddJob(Job):
         return replace(Job.open(self), detector=odd, video_detector=odd)
 
 
+class Mortal(Odd):
+    """It kills its process in the fortieth picture, once: then the file that tells it to is gone."""
+
+    def __init__(self, told):
+        self.told, self.calls = told, 0
+
+    def detect(self, image):
+        self.calls += 1
+        if self.calls == 40 and self.told.exists():
+            self.told.unlink()
+            time.sleep(1)  # until the frames before, which are read in batches, have been given
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().detect(image)
+
+
+class MortalJob(Job):
+    """A job with that detector."""
+
+    def open(self):
+        mortal = Mortal(Path(os.environ["MIEN_TEST_MORTAL"]))
+        return replace(Job.open(self), detector=mortal, video_detector=mortal)
+
+
 class DeadJob(Job):
     """A job whose workers die before they are ready."""
 
@@ -231,10 +254,25 @@ def test_a_dead_worker_costs_its_input_and_nothing_else(inputs, tiny_model, tmp_
     good, _ = run(inputs, OddJob(tiny_model))
     rows, summary = run(tasks, OddJob(tiny_model), workers=2)
     assert [name for name, _ in summary.failed] == [deadly.source.name, "gone.jpg", deadly.source.name]
-    assert "signal 9, SIGKILL" in summary.failed[0][1]
+    assert "3 processes that tried died (the last by signal 9, SIGKILL)" in summary.failed[0][1]
     assert summary.done == len(tasks)
     assert len(rows) == len(good) + 2
     assert [row for row in rows if row in good] == good
+
+
+def test_a_clip_whose_worker_died_is_read_on_by_another(
+    inputs, tiny_model, tmp_path, monkeypatch, make_clip, no_face
+):
+    """No frame is missing and none is there twice, though some had been given before."""
+    monkeypatch.setenv("MIEN_TEST_MORTAL", str(tmp_path / "die"))
+    clip = make_clip(tmp_path / "long.mp4", [no_face] * 48)
+    tasks = [Task(Source(str(clip), "clip", "long.mp4")), inputs[1]]
+    undisturbed, _ = run(tasks, MortalJob(tiny_model), workers=2)
+    (tmp_path / "die").touch()
+    rows, summary = run(tasks, MortalJob(tiny_model), workers=2)
+    assert not (tmp_path / "die").exists()
+    assert rows == undisturbed
+    assert (summary.failures, summary.frames) == (0, 49)
 
 
 def test_a_bug_costs_its_input_and_nothing_else(inputs, tiny_model, tmp_path):

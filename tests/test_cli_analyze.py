@@ -262,7 +262,8 @@ def test_a_terminal_sees_a_live_line_with_errors_above(folder, tiny_model, tmp_p
 
 
 def test_words_of_the_summary():
-    summary = Summary(4, done=1, share=0.5, frames=90, faces=1, seconds=9.0, failed=[("a", "b")] * 25)
+    summary = Summary(4, done=1, share=0.5, frames=90, faces=1, seconds=9.0)
+    summary.failures, summary.failed = 25, [("a", "b")] * 25
     assert seconds_left(summary) == pytest.approx(15)
     assert state_line(summary) == "1 of 4 files, 90 frames, 1 face, 10.0 frames/s, 25 failed, 15 s left"
     assert seconds_left(Summary(4)) is None

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from mien.batch.fetch import on_disk
 from mien.batch.journal import Journal, describe, journal_path
 from mien.batch.part import Job, Part, Task
+from mien.batch.store import is_store
 from mien.errors import MienError, OutputError, VideoError
 from mien.output.rows import Row, rows
 from mien.types import Frame, Image
@@ -39,9 +41,9 @@ def read_clip(analyzer: Analyzer, task: Task, job: Job, show: Show | None = None
     """
     from mien.run.video import Video, Wanted
 
-    name = task.source.name
-    place = int(name) if task.source.kind == "camera" else name
     with ExitStack() as stack:
+        name = stack.enter_context(on_disk(task.source))
+        place = int(name) if task.source.kind == "camera" else name
         video = stack.enter_context(
             Video(place, Wanted(job.every, job.fps, job.start, job.end), threads=job.threads)
         )
@@ -65,7 +67,7 @@ def _frames(
     if task.source.live:
         reading.newest = Newest(video)
         yield from analyzer.follow(reading.newest, source=source, follower=make())
-    elif job.journals is None:
+    elif job.journals is None or is_store(task.source.name):
         yield from analyzer.follow(video, source=source, follower=make())
     else:
         path = journal_path(job.journals, task.source.name)
@@ -177,7 +179,8 @@ def _open_copy(task: Task, stack: ExitStack) -> ClipWriter | None:
     from mien.output.clip import ClipWriter
 
     make_folder(task.copy.parent)
-    sound = Path(task.source.name) if task.source.kind == "clip" else None
+    whole = task.source.kind == "clip" and not is_store(task.source.name)
+    sound = Path(task.source.name) if whole else None
     return stack.enter_context(ClipWriter(task.copy, sound=sound))
 
 

@@ -68,9 +68,11 @@ class Part:
     share: float = 0.0  # of the input that is read, 0 to 1, where its length is known
     notes: tuple[str, ...] = ()
     error: str = ""  # why the input failed
+    lost: bool = False  # it failed because it could not be fetched, whatever is in it
     last: bool = False
+    inputs: int = 1  # that the last part closes: one, or those of a whole shard
 
 
-def failure(name: str, error: str) -> Part:
+def failure(name: str, error: str, *, lost: bool = False) -> Part:
     """The last part of an input that failed: its row has success 0."""
-    return Part(name, [failure_row(name)], error=error, last=True)
+    return Part(name, [failure_row(name)], error=error, lost=lost, last=True)

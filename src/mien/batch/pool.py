@@ -1,4 +1,4 @@
-"""Worker processes: results in the order of the inputs, and a worker's death costs one input.
+"""Worker processes: results in the order of the inputs; what a dying worker read, another reads again.
 
 Not `ProcessPoolExecutor`: it gives one result an input (a clip has one a frame), and when a worker
 dies it cannot tell over which input, and takes the whole pool down. Each worker here has a pipe of
@@ -11,7 +11,7 @@ import pickle
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -23,34 +23,13 @@ from mien.batch.part import Job, Part, Task, failure
 from mien.batch.work import Worker
 from mien.errors import MienError
 
+#: Workers that may die over one input before it has failed: one may be killed by chance, or for memory.
+DEATHS: Final = 3
 #: How far past the input whose turn it is others may be read; what is done early waits.
 WINDOW: Final = 256
 _IN_MEMORY: Final = 1 << 16  # bytes of one waiting result that stay in memory; past that it goes to disk
-_STILLBORN: Final = 3  # workers in a row that may die before they are ready
-_READY, _FATAL, _PART = b"R", b"F", b"P"  # first byte of what a worker sends
-
-
-def run_parallel(tasks: Sequence[Task], job: Job, workers: int) -> Iterator[Part]:
-    """The parts of every task, in the order of the tasks, whatever the number of workers.
-
-    Raises:
-        MienError: the networks cannot be loaded.
-    """
-    with closing(_Pool(tasks, job, workers)) as pool, closing(_Waiting()) as waiting:
-        for turn in range(len(tasks)):
-            last = False
-            for part in waiting.take(turn):
-                last = part.last
-                yield part
-            while not last:
-                pool.hand_out(turn + WINDOW)
-                for number, data in pool.receive():
-                    if number != turn:
-                        waiting.put(number, data)
-                        continue
-                    part = _unpack(data)
-                    last = part.last
-                    yield part
+_STILLBORN: Final = 5  # workers in a row that may die before they are ready
+_READY, _FATAL, _PART, _LAST = b"R", b"F", b"P", b"L"  # first byte of what a worker sends
 
 
 class _Waiting:
@@ -89,35 +68,84 @@ class _Hand:
     pipe: Connection
     ready: bool = False  # its networks are loaded
     task: int | None = None  # what it reads
+    given: int = 0  # parts of that task that it has given
 
 
-class _Pool:
-    """Hands out the tasks in order and receives their parts in any order."""
+@dataclass(slots=True)
+class _Again:
+    """What is known of an input over which workers died."""
 
-    def __init__(self, tasks: Sequence[Task], job: Job, workers: int) -> None:
-        self._tasks, self._job, self._workers = tasks, job, workers
+    deaths: int = 0
+    given: int = 0  # parts that have been passed on; reading is deterministic, so that as many are skipped
+
+
+class Pool:
+    """Worker processes that read inputs; close it when done.
+
+    Args:
+        job: what to do with each input.
+        workers: processes; each loads the networks once and reads inputs until the pool is closed.
+    """
+
+    def __init__(self, job: Job, workers: int) -> None:
+        self._job, self._workers = job, workers
         self._context = get_context("spawn")  # a fork would copy locks that other threads hold
         self._hands: list[_Hand] = []
-        self._next = 0  # the first task that no worker has
         self._stillborn = 0
+        self._begin(())
 
-    def hand_out(self, end: int) -> None:
-        """Give the next tasks before number `end` to workers that are free, starting those that lack."""
+    def run(self, tasks: Sequence[Task]) -> Generator[Part]:
+        """The parts of every task, in the order of the tasks, whatever the number of workers.
+
+        Raises:
+            MienError: the networks cannot be loaded.
+        """
+        self._begin(tasks)
+        with closing(_Waiting()) as waiting:
+            for turn in range(len(tasks)):
+                last = False
+                for part in waiting.take(turn):
+                    last = part.last
+                    yield part
+                while not last:
+                    self._hand_out(turn + WINDOW)
+                    for number, data in self._receive():
+                        if number != turn:
+                            waiting.put(number, data)
+                            continue
+                        part = _unpack(data)
+                        last = part.last
+                        yield part
+
+    def _begin(self, tasks: Sequence[Task]) -> None:
+        self._tasks = tasks
+        self._next = 0  # the first task that no worker has had
+        self._again: dict[int, _Again] = {}  # tasks over which a worker died
+        self._orphans: list[int] = []  # those of them that no worker has
+
+    def _hand_out(self, end: int) -> None:
+        """Give orphans, then the next tasks before number `end`, to free workers; start those that lack."""
         busy = sum(hand.task is not None for hand in self._hands)
-        wanted = min(self._workers, busy + len(self._tasks) - self._next)
+        wanted = min(self._workers, busy + len(self._orphans) + len(self._tasks) - self._next)
         while len(self._hands) < wanted:
             self._hands.append(self._start())
         for hand in self._hands:
-            if not (hand.ready and hand.task is None and self._next < min(end, len(self._tasks))):
+            if not hand.ready or hand.task is not None:
                 continue
+            if not self._orphans and self._next >= min(end, len(self._tasks)):
+                return
+            number = self._orphans[0] if self._orphans else self._next
             try:
-                hand.pipe.send(self._tasks[self._next])
-            except OSError:  # it died while it had nothing to do; `receive` will notice
+                hand.pipe.send(self._tasks[number])
+            except OSError:  # it died while it had nothing to do; `_receive` will notice
                 continue
-            hand.task = self._next
-            self._next += 1
+            hand.task, hand.given = number, 0
+            if self._orphans:
+                self._orphans.pop(0)
+            else:
+                self._next += 1
 
-    def receive(self) -> Iterator[tuple[int, bytes]]:
+    def _receive(self) -> Iterator[tuple[int, bytes]]:
         """Wait until workers say something: (number of the task, a packed part) each."""
         speaking = wait([hand.pipe for hand in self._hands])
         for hand in [h for h in self._hands if h.pipe in speaking]:
@@ -131,10 +159,18 @@ class _Pool:
             if message[:1] == _READY:
                 hand.ready, self._stillborn = True, 0
             elif hand.task is not None:
-                number, data = hand.task, message[1:]
-                if _unpack(data).last:
-                    hand.task = None
-                yield number, data
+                yield from self._passed_on(hand, hand.task, message)
+
+    def _passed_on(self, hand: _Hand, number: int, message: bytes) -> Iterator[tuple[int, bytes]]:
+        """A part of task `number`, unless a worker that died had given it already."""
+        last = message[:1] == _LAST
+        hand.given += 1
+        before = self._again[number].given if number in self._again else 0
+        if last:
+            hand.task = None
+            self._again.pop(number, None)
+        if last or hand.given > before:
+            yield number, message[1:]
 
     def close(self) -> None:
         """End the workers: those without a task leave by themselves, the others are told to."""
@@ -158,7 +194,7 @@ class _Pool:
         return _Hand(process, ours)
 
     def _bury(self, hand: _Hand) -> Iterator[tuple[int, bytes]]:
-        """A worker died: what it was reading has failed, and nothing else."""
+        """A worker died: what it was reading is read again, or has failed if it took others with it."""
         self._hands.remove(hand)
         hand.pipe.close()
         hand.process.join(5)
@@ -170,12 +206,19 @@ class _Pool:
                     f"expected worker processes that start, {_STILLBORN} in a row ended at once ({how}); "
                     "free memory, or give --workers 1"
                 )
-        if hand.task is not None:
-            error = (
-                f"expected it to be read, the process that read it died ({how}); it may be damaged, or take "
-                "more memory than there is: try it alone"
-            )
-            yield hand.task, pickle.dumps(failure(self._tasks[hand.task].source.name, error))
+        if hand.task is None:
+            return
+        again = self._again.setdefault(hand.task, _Again())
+        again.deaths, again.given = again.deaths + 1, max(again.given, hand.given)
+        if again.deaths < DEATHS:
+            self._orphans.append(hand.task)
+            return
+        del self._again[hand.task]
+        error = (
+            f"expected it to be read, {DEATHS} processes that tried died (the last by {how}); it may be "
+            "damaged, or take more memory than there is: try it alone"
+        )
+        yield hand.task, pickle.dumps(failure(self._tasks[hand.task].source.shown, error))
 
 
 def _work(pipe: Connection, job: Job) -> None:
@@ -188,7 +231,7 @@ def _work(pipe: Connection, job: Job) -> None:
         pipe.send_bytes(_READY)
         while True:
             for part in worker.read(pipe.recv()):
-                pipe.send_bytes(_PART + pickle.dumps(part))
+                pipe.send_bytes((_LAST if part.last else _PART) + pickle.dumps(part))
     except MienError as error:
         pipe.send_bytes(_FATAL + str(error).encode(errors="replace"))
     except (EOFError, OSError):  # the parent has gone, or needs no more

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Final
 
 from mien.batch.part import Part, Task
@@ -17,6 +18,7 @@ from mien.output.rows import Row
 
 #: Photos from which a second worker pays for its start; a clip counts as so many as well.
 _WORTH: Final = 60
+KEPT: Final = 1000  # failures whose names a summary holds
 
 
 @dataclass(slots=True)
@@ -29,7 +31,8 @@ class Summary:
     faces: int = 0
     share: float = 0.0  # of the input that is being read
     seconds: float = 0.0
-    failed: list[tuple[str, str]] = field(default_factory=list)  # name, error
+    failures: int = 0  # inputs that failed
+    failed: list[tuple[str, str]] = field(default_factory=list)  # name, error of the first `KEPT` of them
     interrupted: bool = False  # by Ctrl-C; what was done until then is in the rows
 
     def add(self, part: Part) -> None:
@@ -38,9 +41,11 @@ class Summary:
         self.faces += part.faces
         self.share = part.share
         if part.error:
-            self.failed.append((part.name, part.error))
+            self.failures += 1
+            if len(self.failed) < KEPT:
+                self.failed.append((part.name, part.error))
         if part.last:
-            self.done += 1
+            self.done += part.inputs
             self.share = 0.0
 
 
@@ -89,8 +94,12 @@ def count_workers(tasks: Sequence[Task]) -> int:
     """How many processes pay for their start: one for a few photos, up to one a core for many."""
     clips = sum(task.source.kind == "clip" for task in tasks)
     worth = clips + (len(tasks) - clips) // _WORTH
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(worth, cores))
+    return max(1, min(worth, count_cores()))
+
+
+def count_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
@@ -110,11 +119,12 @@ def hold_interrupts() -> Iterator[None]:
 
 
 def _parts(tasks: Sequence[Task], worker: Worker, workers: int) -> Generator[Part]:
-    workers = min(workers, sum(task.source.kind != "missing" for task in tasks))
-    if workers > 1:
-        from mien.batch.pool import run_parallel
+    readable = (task for task in tasks if task.source.kind != "missing")
+    if sum(1 for _ in islice(readable, workers)) > 1:
+        from mien.batch.pool import Pool
 
-        yield from run_parallel(tasks, replace(worker.job, threads=1), workers)
+        with closing(Pool(replace(worker.job, threads=1), workers)) as pool:
+            yield from pool.run(tasks)
         return
     for task in tasks:
         yield from worker.read(task)

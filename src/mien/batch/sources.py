@@ -1,15 +1,18 @@
-"""What the user named to what is to be read: files, folders, globs, cameras, streams, and paths on stdin."""
+"""What the user named to what is to be read: files, folders, globs, lists, stores, cameras, streams."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from mien.batch import held, store
+from mien.errors import DataError
 from mien.image import is_image
 from mien.run.stream import is_stream, shown
 from mien.run.video import is_clip
@@ -26,6 +29,7 @@ class Source:
     kind: Kind
     inside: str = ""  # path below the folder that the user named; the file's name if they named the file
     error: str = ""  # why a missing one is missing
+    held: held.Place | None = None  # where it lies in a file that holds many; None: it is a file or an object
 
     @property
     def live(self) -> bool:
@@ -46,34 +50,52 @@ class Source:
 def find_sources(
     arguments: Sequence[str], *, stdin: BinaryIO | None = None, leave: Path | None = None
 ) -> list[Source]:
+    """Every input that the arguments name, as `iterate_sources` gives them."""
+    return list(iterate_sources(arguments, stdin=stdin, leave=leave))
+
+
+def iterate_sources(
+    arguments: Sequence[str], *, stdin: BinaryIO | None = None, leave: Path | None = None
+) -> Iterator[Source]:
     """Every input that the arguments name, in their order; folders are sorted and searched to the bottom.
 
     Inside folders and globs, hidden files and files that are neither picture nor clip by their ending
-    are left out; a file that was named itself is always tried.
+    are left out; a file that was named itself is always tried. One folder's names are in memory at a time.
 
     Args:
-        arguments: paths, folders, globs, camera numbers, or `-` for one path a line from `stdin`.
+        arguments: paths, folders, globs, camera numbers, `-` for one path a line from `stdin`, `@FILE` for
+            one path a line from a file, Parquet of paths or bytes, tar shards, addresses of object stores.
         stdin: where `-` reads.
         leave: a folder whose content is left out (the copies that an earlier run drew).
     """
     skip = None if leave is None else leave.resolve()
-    found: list[Source] = []
     for argument in arguments:
         if argument == "-":
-            found += _from_stdin(stdin, skip)
+            yield from _listed("-", "standard input", stdin or (), skip)
+        elif argument.startswith("@") and not os.path.lexists(argument):
+            yield from _list_file(argument, skip)
         else:
-            found += _named(argument, skip, literal=False)
-    return found
+            yield from _named(argument, skip, literal=False)
 
 
-def _from_stdin(stdin: BinaryIO | None, skip: Path | None) -> Iterator[Source]:
+def _list_file(argument: str, skip: Path | None) -> Iterator[Source]:
+    try:
+        with Path(argument[1:]).open("rb") as lines:
+            yield from _listed(argument, argument[1:], lines, skip)
+    except OSError as error:
+        text = f"expected a list of paths in {argument[1:]!r}, got: {error.strerror}; check the path"
+        yield Source(argument, "missing", error=text)
+
+
+def _listed(argument: str, place: str, lines: Iterable[bytes], skip: Path | None) -> Iterator[Source]:
     """Lines are taken literally: a bracket or a number in a file name means itself."""
-    lines = [line.rstrip(b"\r") for line in (stdin.read() if stdin else b"").split(b"\n")]
-    names = [os.fsdecode(line) for line in lines if line]
-    if not names:
-        yield Source("-", "missing", error="expected paths on standard input, one a line, none came")
-    for name in names:
+    names = (os.fsdecode(line.rstrip(b"\r\n")) for line in lines)
+    empty = True
+    for name in filter(None, names):
+        empty = False
         yield from _named(name, skip, literal=True)
+    if empty:
+        yield Source(argument, "missing", error=f"expected paths on {place}, one a line, none came")
 
 
 def _named(name: str, skip: Path | None, *, literal: bool) -> Iterator[Source]:
@@ -81,8 +103,12 @@ def _named(name: str, skip: Path | None, *, literal: bool) -> Iterator[Source]:
     path = Path(name)
     if is_stream(name):
         yield Source(name, "stream", "stream-" + re.sub(r"[^\w.-]+", "-", shown(name).partition("://")[2]))
+    elif held.is_holder(name) and (literal or not has_magic(name) or os.path.lexists(name)):
+        yield from _held(name, skip)
+    elif store.is_store(name):
+        yield from _stored(name)
     elif _is_dir(path):
-        yield from _checked(name, list(_walk(path, skip)))
+        yield from _checked(name, _walk(path, skip))
     elif os.path.lexists(path) or literal:
         yield Source(name, "clip" if is_clip(path) else "photo", path.name)
     elif name.isascii() and name.isdigit():
@@ -105,23 +131,62 @@ def _matched(pattern: str, skip: Path | None) -> Iterator[Source]:
         error = f"expected files that match {pattern!r}, there are none; check the pattern"
         yield Source(pattern, "missing", error=error)
         return
-    media: list[Source] = []
-    for match in matches:
-        path = Path(match)
-        if _is_dir(path):
-            if "**" not in pattern:  # `**` gives what is inside the folder by itself
-                media += _walk(path, skip)
-        elif _is_media(path):
-            media.append(Source(match, "clip" if is_clip(path) else "photo", path.name))
-    yield from _checked(pattern, media)
+    yield from _checked(pattern, (source for match in matches for source in _match(match, pattern, skip)))
 
 
-def _checked(name: str, media: list[Source]) -> list[Source]:
+def _match(match: str, pattern: str, skip: Path | None) -> Iterator[Source]:
+    path = Path(match)
+    if _is_dir(path):
+        if "**" not in pattern:  # `**` gives what is inside the folder by itself
+            yield from _walk(path, skip)
+    elif held.is_holder(match):
+        yield from _held(match, skip)
+    elif _is_media(path):
+        yield Source(match, "clip" if is_clip(path) else "photo", path.name)
+
+
+def _held(holder: str, skip: Path | None) -> Iterator[Source]:
+    """What a tar shard or a Parquet file holds; it may name files as well."""
+
+    def members() -> Iterator[Source]:
+        for name, place in held.members(holder):
+            if place is None:
+                yield from _named(name, skip, literal=True)
+            elif place.kind == "parquet" or is_image(name):
+                yield Source(f"{holder}/{name}", "photo", name, held=place)
+
+    yield from _reachable(holder, members())
+
+
+def _stored(address: str) -> Iterator[Source]:
+    """The media below an address of an object store, or the object of that name."""
+    objects = store.walk(address)
+    media = (
+        Source(name, "clip" if is_clip(name) else "photo", inside)
+        for name, inside, named in objects
+        if named or _is_media(Path(name))
+    )
+    yield from _reachable(address, media)
+
+
+def _reachable(name: str, media: Iterator[Source]) -> Iterator[Source]:
+    """The media; where the holder or store breaks off, an input that failed says so."""
+    try:
+        yield from _checked(name, media)
+    except DataError as error:
+        yield Source(name, "missing", error=str(error))
+    except OSError as error:
+        text = f"expected {name} to be readable, got: {error.strerror or error}; check the address and access"
+        yield Source(name, "missing", error=text)
+
+
+def _checked(name: str, media: Iterator[Source]) -> Iterator[Source]:
     """The media found, or why the run goes on without."""
-    if media:
-        return media
-    error = f"expected photos or clips in {name!r}, found none; check the path and the files' endings"
-    return [Source(name, "missing", error=error)]
+    first = next(media, None)
+    if first is None:
+        error = f"expected photos or clips in {name!r}, found none; check the path and the files' endings"
+        first = Source(name, "missing", error=error)
+    return chain([first], media)
 
 
 def _walk(folder: Path, skip: Path | None) -> Iterator[Source]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mien.batch.clip import Show, make_folder, read_clip
+from mien.batch.fetch import fetch_picture, is_lost
 from mien.batch.part import Job, Part, Task, failure
 from mien.errors import MienError
 from mien.output.rows import rows
@@ -42,7 +43,7 @@ class Worker:
         """The parts of one input; what is wrong with it ends in a part, never in an exception."""
         source = task.source
         if source.kind == "missing":
-            yield failure(source.shown, source.error)
+            yield failure(source.shown, source.error, lost=True)
             return
         analyzer = self.load()  # outside the try: without it no input can be read
         try:
@@ -51,7 +52,7 @@ class Worker:
             else:
                 yield from read_clip(analyzer, task, self.job, self._show)
         except MienError as error:
-            yield failure(source.shown, str(error))
+            yield failure(source.shown, str(error), lost=is_lost(error))
         except Exception as error:  # noqa: BLE001 - one bad file never ends a batch
             text = f"stopped by {type(error).__name__}: {error}; a bug in Mien: please report the file"
             yield failure(source.shown, text)
@@ -60,12 +61,11 @@ class Worker:
 
 
 def _photo(analyzer: Analyzer, task: Task) -> Part:
-    from mien.image import read_image, write_image
-
     name = task.source.name
-    picture = read_image(name)
+    picture = fetch_picture(task.source)
     frame = analyzer.frame(picture.pixels, source=name, notes=picture.notes)
     if task.copy is not None:
+        from mien.image import write_image
         from mien.output.draw import annotate
 
         make_folder(task.copy.parent)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated
@@ -31,16 +32,18 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         typer.Argument(
             metavar="SOURCE",
             help="Photos, clips, folders (searched to the bottom), quoted globs, the number of a camera, the "
-            "address of a stream (rtsp://, http://...), or - for paths on standard input, one a line.",
+            "address of a stream (rtsp://, http://...), - or @FILE for paths on standard input or in a file, "
+            "one a line, Parquet of paths or bytes, tar shards, an object store (s3://bucket/prefix/).",
         ),
     ],
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--output",
             "-o",
             metavar="OUT",
-            help="Table to write: .csv, .jsonl or .parquet. (default: CSV to standard output)",
+            help="Table to write: .csv, .jsonl or .parquet; DIR/: a folder of Parquet shards, from which a "
+            "run that was killed goes on. (default: CSV to standard output)",
         ),
     ] = None,
     annotate: Annotated[
@@ -97,6 +100,28 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         int | None,
         typer.Option(min=1, metavar="N", help="Processes (default: by the number of files and cores)."),
     ] = None,
+    shard: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help=r"Of -o DIR/: inputs a shard \[default: 1000].")
+    ] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Of -o DIR/: read again the inputs of whole shards that failed.")
+    ] = False,
+    max_lost: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Of -o DIR/: stop when N inputs in a row cannot be fetched (a disk or network that is "
+            r"away); 0: never \[default: 100].",
+        ),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="local: this machine's processes; ray: with -o DIR/, on Ray.")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Of --engine ray: a cluster to use (default: start one here)."),
+    ] = None,
     model: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="ONNX file by `mien export`, or name of a shipped network."),
@@ -122,12 +147,12 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     """
     from mien.batch.part import Job
     from mien.batch.work import Worker
+    from mien.cli.shards import Run, Shards, analyze_shards
 
     if every > 1 and fps is not None:
         raise typer.BadParameter("expected --every or --fps, got both; leave one out")
     if fps is not None and not 0 < fps < float("inf"):
         raise typer.BadParameter(f"--fps: expected frames a second above 0, got {fps:g}")
-    tasks = _plan(sources, annotate, pages, overwrite=overwrite)
     if start is not None and end is not None and start >= end:
         raise typer.BadParameter(f"expected a --start before the --end, got {start:g} and {end:g} s")
     job = Job(
@@ -142,21 +167,38 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         detect_every=detect_every,
         smooth=smooth,
         events=events is not None,
-        journals=_journals(output, tasks),
         policy=policy,
         runtime=runtime,
     )
+    shards = Shards(shard, max_lost, engine, address, retry=retry)
+    place = None if output is None else Path(output)
+    if output is not None and (output.endswith(("/", os.sep)) or Path(output).is_dir()):
+        _only_rows(annotate=annotate, events=events, pages=pages, show=show)
+        run = Run(Path(output), workers=workers, overwrite=overwrite, quiet=quiet)
+        raise typer.Exit(analyze_shards(sources, job, shards, run))
+    if shards != Shards():
+        text = "expected -o DIR/ with --shard, --retry, --max-lost, --engine ray or --address"
+        raise typer.BadParameter(f"{text}, got {output or 'standard output'}")
+    tasks = _plan(sources, annotate, pages, overwrite=overwrite)
+    job = replace(job, journals=_journals(place, tasks))
     with ExitStack() as stack:
         worker = Worker(job, _preview(stack) if show else None)
         worker.load()  # before the output is opened: without networks there is none
-        tables = _Tables(output, events, overwrite)
+        tables = _Tables(place, events, overwrite)
         summary = _run(tasks, worker, tables, workers=1 if show else workers, quiet=quiet, plain=show)
     if summary.interrupted:
         raise typer.Exit(130)
     if job.journals is not None:
         shutil.rmtree(job.journals, ignore_errors=True)  # the results are whole
-    if summary.failed:
+    if summary.failures:
         raise typer.Exit(1)
+
+
+def _only_rows(**others: object) -> None:
+    """Refuse what a folder of shards does not have."""
+    for name, given in others.items():
+        if given:
+            raise typer.BadParameter(f"expected no --{name} with -o DIR/, which has rows alone; leave it out")
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,8 +114,8 @@ def state_line(summary: Summary) -> str:
         count(summary.faces, "face"),
         f"{rate:.1f} frames/s",
     ]
-    if summary.failed:
-        parts.append(f"{len(summary.failed)} failed")
+    if summary.failures:
+        parts.append(f"{summary.failures:,} failed")
     if (left := seconds_left(summary)) is not None:
         parts.append(f"{duration(left)} left")
     return ", ".join(parts)
@@ -135,11 +135,11 @@ def end_lines(summary: Summary, output: str) -> list[str]:
         lines.append(f"mien: stopped by Ctrl-C with {of} done; what was done is whole and kept")
     done = f"{count(summary.done, 'input')}, {count(summary.frames, 'frame')}, {count(summary.faces, 'face')}"
     lines.append(f"mien: {done} in {duration(summary.seconds)}; rows in {output}")
-    if summary.failed:
-        lines.append(f"mien: {len(summary.failed)} of {count(summary.inputs, 'input')} failed:")
+    if summary.failures:
+        lines.append(f"mien: {summary.failures:,} of {count(summary.inputs, 'input')} failed:")
         lines += [f"  {name}" for name, _ in summary.failed[:_NAMES]]
-        if len(summary.failed) > _NAMES:
-            lines.append(f"  and {len(summary.failed) - _NAMES} more (rows with success 0)")
+        if summary.failures > _NAMES:
+            lines.append(f"  and {summary.failures - _NAMES:,} more (rows with success 0)")
     return lines
 
 

@@ -1,0 +1,208 @@
+"""Inputs that are no files of a folder: lists, Parquet of paths and of bytes, tar shards, an object store."""
+
+import errno
+import io
+import tarfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mien.batch import fetch, store
+from mien.batch.fetch import fetch_picture, is_lost
+from mien.batch.sources import Source, find_sources
+from mien.errors import ImageError
+from mien.image import encode_image
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory, one_face, two_faces, no_face):
+    """Five photos by name, as bytes, and in a folder."""
+    folder = tmp_path_factory.mktemp("photos")
+    held = {}
+    for i, pixels in enumerate((one_face, two_faces, no_face, two_faces, one_face)):
+        held[f"{i}.png"] = encode_image(pixels, ".png")
+        (folder / f"{i}.png").write_bytes(held[f"{i}.png"])
+    return folder, held
+
+
+@pytest.fixture(scope="module")
+def tar(photos, tmp_path_factory):
+    """A tar shard: pictures with a text beside each, as WebDataset has them."""
+    path = tmp_path_factory.mktemp("tar") / "shard-0.tar"
+    with tarfile.open(path, "w") as file:
+        for name, data in photos[1].items():
+            for inside, content in ((name, data), (Path(name).stem + ".cls", b"3")):
+                entry = tarfile.TarInfo(f"faces/{inside}")
+                entry.size = len(content)
+                file.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def faces(mien, model, *arguments):
+    """Every column of the rows but the first, the source."""
+    ran = mien("analyze", *arguments, "--model", model)
+    assert ran.code == 0, ran.err
+    lines = ran.out.decode().splitlines()[1:]
+    return [line.partition(",")[0] for line in lines], [line.partition(",")[2] for line in lines]
+
+
+@pytest.fixture
+def expected(mien, photos, tiny_model):
+    """What the folder gives."""
+    return faces(mien, tiny_model, photos[0])[1]
+
+
+def test_a_list_file(mien, photos, expected, tiny_model, tmp_path):
+    names = [str(photos[0] / name) for name in photos[1]]
+    (tmp_path / "list.txt").write_text("\n".join(names))
+    assert faces(mien, tiny_model, f"@{tmp_path}/list.txt")[1] == expected
+    (tmp_path / "empty.txt").write_text("\n\n")
+    (source,) = find_sources([f"@{tmp_path}/empty.txt"])
+    assert "none came" in source.error
+    (source,) = find_sources(["@nowhere.txt"])
+    assert "No such file" in source.error
+
+
+def test_parquet_of_paths(mien, photos, expected, tiny_model, tmp_path):
+    pq.write_table(pa.table({"path": [str(photos[0] / name) for name in photos[1]]}), tmp_path / "p.parquet")
+    assert faces(mien, tiny_model, tmp_path / "p.parquet")[1] == expected
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_parquet_of_bytes_over_several_row_groups(mien, photos, expected, tiny_model, tmp_path, workers):
+    table = pa.table({"name": list(photos[1]), "bytes": list(photos[1].values())})
+    pq.write_table(table, tmp_path / "b.parquet", row_group_size=2)
+    pq.write_table(table.drop(["name"]), tmp_path / "n.parquet", row_group_size=2)
+    options = (mien, tiny_model, "--workers", workers)
+    names, rows = faces(*options, tmp_path / "b.parquet")
+    assert rows == expected
+    assert names[0] == f"{tmp_path}/b.parquet/0.png"
+    names, rows = faces(*options, tmp_path / "n.parquet")
+    assert rows == expected
+    assert names[-1] == f"{tmp_path}/n.parquet/4"
+
+
+def test_tar_shards_by_glob(mien, tar, expected, tiny_model):
+    names, rows = faces(mien, tiny_model, f"{tar.parent}/shard-*.tar")
+    assert rows == expected
+    assert names[0] == f"{tar}/faces/0.png"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "text"),
+    [
+        ("a.tar", b"no tar" * 200, "tar -cf"),
+        ("a.tar.gz", b"\x1f\x8b" + bytes(600), "uncompressed"),
+        ("a.parquet", b"no parquet", "expected Parquet"),
+        ("gone.tar", None, "No such file"),
+        ("other.parquet", {"face": ["a"]}, "a column `path`"),
+        ("empty.parquet", {"path": pa.array([], pa.string())}, "found none"),
+    ],
+)
+def test_what_holds_nothing_is_an_input_that_failed(tmp_path, name, content, text):
+    if isinstance(content, dict):
+        pq.write_table(pa.table(content), tmp_path / name)
+    elif content is not None:
+        (tmp_path / name).write_bytes(content)
+    (source,) = find_sources([str(tmp_path / name)])
+    assert source.kind == "missing"
+    assert text in source.error
+
+
+def test_a_tar_that_went_away_is_lost_and_one_that_changed_is_damage(photos, tmp_path):
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as file:
+        file.add(photos[0] / "0.png", "0.png")
+    (source,) = find_sources([str(path)])
+    path.write_bytes(bytes(20_000))
+    with pytest.raises(ImageError) as damage:
+        fetch_picture(source)
+    assert not is_lost(damage.value)
+    path.unlink()
+    with pytest.raises(ImageError, match="No such file") as lost:
+        fetch_picture(source)
+    assert is_lost(lost.value)
+
+
+# --- an object store: moto's server, which speaks S3
+
+
+@pytest.fixture(scope="module")
+def bucket(photos, tar, drawn_clip):
+    """s3://faces with the photos in a folder, the tar and a clip, at a server on this machine."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }.items():
+            patch.setenv(key, value)
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="faces")
+        for name, data in photos[1].items():
+            client.put_object(Bucket="faces", Key=f"in/more/{name}", Body=data)
+        for key in ("in/notes.txt", "in/.hidden.png"):
+            client.put_object(Bucket="faces", Key=key, Body=b"no picture")
+        client.put_object(Bucket="faces", Key="shard.tar", Body=tar.read_bytes())
+        client.put_object(Bucket="faces", Key="clip.mp4", Body=drawn_clip.read_bytes())
+        yield server
+        client.close()
+    server.stop()
+    store._file_system.cache_clear()
+
+
+def test_objects_below_a_prefix_in_order(bucket):
+    found = find_sources(["s3://faces/in/"])
+    assert [(s.name, s.inside) for s in found] == [
+        (f"s3://faces/in/more/{i}.png", f"more/{i}.png") for i in range(5)
+    ]
+    assert [s.inside for s in find_sources(["s3://faces/in/more/3.png"])] == ["3.png"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_objects_give_the_rows_of_the_files(mien, bucket, expected, tiny_model, workers):
+    assert faces(mien, tiny_model, "s3://faces/in/", "--workers", workers)[1] == expected
+    assert faces(mien, tiny_model, "s3://faces/shard.tar", "--workers", workers)[1] == expected
+
+
+def test_a_clip_in_a_store_gives_the_rows_of_the_file(mien, bucket, drawn_clip, tiny_model, tmp_path):
+    names, rows = faces(mien, tiny_model, "s3://faces/clip.mp4")
+    assert rows == faces(mien, tiny_model, drawn_clip)[1]
+    assert set(names) == {"s3://faces/clip.mp4"}
+
+
+def test_an_object_that_is_not_there(bucket):
+    (source,) = find_sources(["s3://faces/none/"])
+    assert source.kind == "missing"
+    assert "s3://faces/none/" in source.error
+    with pytest.raises(ImageError) as lost:
+        fetch_picture(Source("s3://faces/gone.png", "photo"))
+    assert is_lost(lost.value)
+
+
+def test_a_store_that_is_away_is_tried_again_and_then_lost(bucket, photos, monkeypatch):
+    calls = []
+
+    def away(address, start=None, end=None):
+        calls.append(address)
+        if len(calls) < 3:
+            raise OSError(errno.ETIMEDOUT, "timed out")
+        return photos[1]["0.png"]
+
+    monkeypatch.setattr(fetch, "PAUSES", (0, 0, 0))
+    monkeypatch.setattr(fetch, "read_object", away)
+    assert fetch_picture(Source("s3://faces/x.png", "photo")).pixels.shape == (240, 320, 3)
+    assert len(calls) == 3
+    monkeypatch.setattr(fetch, "read_object", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "broken")))
+    with pytest.raises(ImageError, match="broken") as lost:
+        fetch_picture(Source("s3://faces/x.png", "photo"))
+    assert is_lost(lost.value)

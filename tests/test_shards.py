@@ -1,0 +1,286 @@
+"""Sharded runs: the same rows as one table, gone on with after a stop, refused for other inputs."""
+
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mien.batch.part import Job
+from mien.batch.plan import Plan, Tasks, begin, describe
+from mien.batch.shard import Patience, Unreachable, read_shard
+from mien.batch.sharded import Settings, open_plan, run_shards
+from mien.batch.sources import Source
+from mien.errors import ConfigError, OutputError
+from mien.image import write_image
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory, one_face, two_faces, no_face, drawn_clip):
+    """Ten photos, the last damaged, and a clip between."""
+    folder = tmp_path_factory.mktemp("photos")
+    for i in range(10):
+        write_image(folder / f"{i}.png", (one_face, two_faces, no_face)[i % 3])
+    (folder / "9.png").write_bytes((folder / "9.png").read_bytes()[:2000])
+    shutil.copy(drawn_clip, folder / "5b.mp4")
+    return folder
+
+
+def shards(folder):
+    return sorted(folder.glob("part-*.parquet"))
+
+
+def union(folder):
+    return pa.concat_tables([pq.read_table(path) for path in shards(folder)])
+
+
+def digests(folder):
+    return {path.name: sha256(path.read_bytes()).hexdigest() for path in shards(folder)}
+
+
+@pytest.fixture(scope="module")
+def one_table(photos, tiny_model, tmp_path_factory):
+    """What one process writes of the photos in one file."""
+    out = tmp_path_factory.mktemp("one") / "one.parquet"
+    command = [sys.executable, "-m", "mien", "analyze", photos, "-o", out, "--model", tiny_model, "-q"]
+    assert subprocess.run([*command, "--workers", "1"], check=False, stderr=subprocess.PIPE).returncode == 1
+    return pq.read_table(out)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_shards_together_are_the_one_table(mien, photos, one_table, tiny_model, tmp_path, workers):
+    out = tmp_path / "out"
+    ran = mien(
+        "analyze", photos, "-o", f"{out}/", "--shard", 4, "--model", tiny_model, "--workers", str(workers)
+    )
+    assert ran.code == 1
+    assert "1 of all 11 inputs failed; --retry reads them again" in ran.err
+    assert union(out).equals(one_table)
+    assert pq.read_table(out).num_rows == one_table.num_rows  # readers of folders see shards alone
+    manifest = json.loads((out / "_manifest.json").read_text())
+    assert manifest["inputs"]["count"] == 11
+    assert [shard["inputs"] for shard in manifest["shards"]] == [4, 4, 3]
+    assert [shard["failed"] for shard in manifest["shards"]] == [0, 0, 1]
+    assert {shard["file"]: shard["sha256"] for shard in manifest["shards"]} == digests(out)
+    assert sum(shard["rows"] for shard in manifest["shards"]) == one_table.num_rows
+    (failed,) = read_shard(out / "part-00002.parquet").failed
+    assert (failed.input, Path(failed.name).name) == (2, "9.png")
+    assert "damaged" in failed.error
+
+
+def test_only_what_lacks_is_made(mien, photos, tiny_model, tmp_path):
+    out = tmp_path / "out"
+    again = ("analyze", photos, "-o", f"{out}/", "--shard", "4", "--model", tiny_model)
+    mien(*again)
+    before, kept = digests(out), shards(out)[0].stat().st_mtime_ns
+    shards(out)[1].unlink()
+    ran = mien(*again)
+    assert "4 inputs, " in ran.err
+    assert digests(out) == before
+    assert shards(out)[0].stat().st_mtime_ns == kept
+    assert "0 inputs, " in mien(*again).err
+
+
+def test_other_inputs_and_settings_are_refused_by_name(mien, photos, tiny_model, tmp_path):
+    copied, out = tmp_path / "in", tmp_path / "out"
+    shutil.copytree(photos, copied)
+    again = ("analyze", copied, "-o", f"{out}/", "--model", tiny_model)
+    mien(*again)
+    ran = mien(*again, "--max-faces", "1")
+    assert (ran.code, ran.out) == (1, b"")
+    assert "max_faces was None and is 1 now" in ran.err
+    assert "shard was 1000 and is 3 now" in mien(*again, "--shard", "3").err
+    (copied / "3.png").unlink()
+    ran = mien(*again)
+    assert ran.code == 1
+    assert f"input 3 was '{copied}/3.png' and is '{copied}/4.png' now" in ran.err
+    assert mien(*again, "--overwrite").code == 1
+    assert json.loads((out / "_manifest.json").read_text())["inputs"]["count"] == 10
+
+
+def test_a_folder_with_something_else_is_refused(mien, photos, tiny_model, tmp_path):
+    (tmp_path / "part-00000.parquet").touch()
+    ran = mien("analyze", photos, "-o", tmp_path, "--model", tiny_model)
+    assert ran.code == 1
+    assert "has results without" in ran.err
+
+
+def test_what_failed_is_read_again_and_nothing_else(mien, photos, tiny_model, tmp_path):
+    copied, out, mended = tmp_path / "in", tmp_path / "out", tmp_path / "mended"
+    shutil.copytree(photos, copied)
+    whole = (copied / "4.png").read_bytes()
+    (copied / "4.png").write_bytes(whole[:1000])
+    again = ("analyze", copied, "-o", f"{mended}/", "--shard", "4", "--model", tiny_model)
+    assert mien(*again).code == 1
+    (copied / "4.png").write_bytes(whole)
+    shutil.copy(copied / "0.png", copied / "9.png")
+    first = shards(mended)[0].stat().st_mtime_ns
+    ran = mien(*again, "--retry")
+    assert ran.code == 0, ran.err
+    assert "2 inputs, 2 frames, 3 faces" in ran.err
+    assert shards(mended)[0].stat().st_mtime_ns == first
+    assert mien("analyze", copied, "-o", f"{out}/", "--shard", "4", "--model", tiny_model).code == 0
+    assert digests(mended) == digests(out)
+
+
+def test_retry_needs_a_run(mien, photos, tiny_model, tmp_path):
+    ran = mien("analyze", photos, "-o", f"{tmp_path}/out/", "--retry", "--model", tiny_model)
+    assert ran.code == 1
+    assert "there is none" in ran.err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--shard", "3"),
+        ("--retry",),
+        ("--engine", "ray"),
+        ("-o", "{}/d/", "--pages", "{}/p"),
+        ("-o", "{}/d/", "--events", "{}/e.csv"),
+        ("-o", "{}/d/", "--engine", "dask"),
+        ("-o", "{}/d/", "--address", "auto"),
+    ],
+)
+def test_misuse_exits_2_and_makes_nothing(mien, photos, tmp_path, options):
+    ran = mien("analyze", photos, *[one.format(tmp_path) for one in options])
+    assert (ran.code, ran.out) == (2, b"")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_live_source_has_no_shards(mien, tiny_model, tmp_path):
+    ran = mien("analyze", "0", "-o", f"{tmp_path}/out/", "--model", tiny_model)
+    assert ran.code == 1
+    assert "0 is live" in ran.err
+
+
+# --- what is gone, and what is full
+
+
+def test_a_source_that_vanished_stops_the_run_and_it_goes_on(photos, tiny_model, tmp_path):
+    """The folder goes away while it is read: nothing that was not read is marked as failed for good."""
+    copied, away = tmp_path / "in", tmp_path / "away"
+    shutil.copytree(photos, copied)
+    (copied / "9.png").write_bytes((copied / "8.png").read_bytes())
+    job, settings = Job(tiny_model), Settings(most_lost=2)
+
+    def plan():
+        sources = [Source(str(copied / f"{i}.png"), "photo") for i in range(10)]
+        return open_plan(tmp_path / "out", sources, job, network="", shard=2, overwrite=False)
+
+    def vanish(summary, part):
+        if summary.done == 1 and copied.exists():
+            copied.rename(away)
+
+    with pytest.raises(Unreachable, match="2 in a row could not be"):
+        run_shards(plan(), job, settings, vanish)
+    assert len(plan().missing()) >= 3
+    away.rename(copied)
+    assert run_shards(plan(), job, settings).failures == 0
+    run_shards(plan(), job, Settings(retry=True))
+    undisturbed = open_plan(
+        tmp_path / "same",
+        [s for n in range(5) for s in plan().sources(n)],
+        job,
+        network="",
+        shard=2,
+        overwrite=False,
+    )
+    run_shards(undisturbed, job, settings)
+    assert digests(tmp_path / "out") == digests(tmp_path / "same")
+
+
+def test_patience_counts_only_what_is_lost_in_a_row(photos, tiny_model, tmp_path):
+    from mien.batch.part import Part, failure
+
+    patience = Patience(3)
+    for part in [failure("a", "gone", lost=True)] * 2 + [Part("b", last=True), failure("c", "damaged")] * 9:
+        patience.watch(part)
+    gone = failure("a", "gone", lost=True)
+    patience.watch(gone)
+    patience.watch(gone)
+    with pytest.raises(Unreachable, match="--max-lost 0"):
+        patience.watch(gone)
+    careless = Patience(0)
+    for _ in range(500):
+        careless.watch(gone)
+
+
+def test_a_full_disk_stops_the_run_and_it_goes_on(photos, one_table, tiny_model, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "mien", "analyze", str(photos), "-o", f"{out}/", "--shard", "4", "-q"]
+    command += ["--model", str(tiny_model), "--workers", "1"]
+
+    def small():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, resource.RLIM_INFINITY))
+
+    ran = subprocess.run(command, preexec_fn=small, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert re.search(r"writing broke off .*File too large\); make room, and start again", ran.stderr)
+    assert "Traceback" not in ran.stderr
+    assert not shards(out)
+    assert not list(out.glob(".*"))
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1  # of the damaged photo
+    assert union(out).equals(one_table)
+
+
+# --- the plan
+
+
+def test_a_plan_gives_its_inputs_back_by_number(tmp_path):
+    sources = [Source(f"{i}.jpg", "photo", f"{i}.jpg") for i in range(10)]
+    sources[4] = Source(os.fsdecode(b"caf\xe9.jpg"), "missing", error="gone")
+    plan = begin(tmp_path / "out", iter(sources), describe(Job(), "", 4))
+    assert (plan.shards, plan.inputs, plan.missing()) == (3, 10, [0, 1, 2])
+    assert [source for shard in range(3) for source in plan.sources(shard)] == sources
+    tasks = Tasks(plan, [1, 2])
+    assert [task.source for task in tasks] == sources[4:]
+    assert len(tasks) == 6
+    assert len(Tasks(plan, [0, 1])) == 8
+    assert len(Tasks(plan, [2])) == 2
+    with pytest.raises(IndexError):
+        tasks[6]
+
+
+def test_shards_of_large_runs_sort_by_name(tmp_path):
+    plan = begin(tmp_path, (Source("a", "photo") for _ in range(3)), describe(Job(), "", 1))
+    plan.shards = 1_000_000
+    assert plan.part(7).name == "part-000007.parquet"
+
+
+def test_a_plan_that_is_torn_is_said(tmp_path):
+    begin(tmp_path, [Source("a", "photo")], describe(Job(), "", 1))
+    (tmp_path / "_manifest.json").write_text("{")
+    with pytest.raises(OutputError, match="--overwrite"):
+        Plan(tmp_path)
+
+
+def test_a_killed_planning_begins_anew(tmp_path):
+    def broken():
+        yield Source("a", "photo")
+        raise ConfigError("stopped")
+
+    with pytest.raises(ConfigError):
+        begin(tmp_path, broken(), describe(Job(), "", 1))
+    assert not (tmp_path / "_manifest.json").exists()
+    assert begin(tmp_path, [Source("b", "photo")], describe(Job(), "", 1)).inputs == 1
+
+
+def test_a_plan_of_nothing_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="got none"):
+        begin(tmp_path, [], describe(Job(), "", 1))
+
+
+def test_a_shard_that_is_no_shard_is_said(tmp_path):
+    pq.write_table(pa.table({"a": np.arange(3)}), tmp_path / "part-00000.parquet")
+    with pytest.raises(OutputError, match="remove it"):
+        read_shard(tmp_path / "part-00000.parquet")
