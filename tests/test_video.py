@@ -184,6 +184,14 @@ def test_a_clip_cut_before_its_index_is_refused(tmp_path):
         frames(path)
 
 
+@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".ts"])
+def test_a_clip_that_begins_late_is_whole(ending, tmp_path):
+    late = encode(tmp_path / f"late{ending}", times=[5000 + 50 * i for i in range(40)])
+    got, video = read(late)
+    assert len(got) == 40
+    assert video.notes == ()
+
+
 def test_a_cut_container_without_a_frame_count_is_noticed_by_its_duration(tmp_path):
     path = encode(tmp_path / "cut.mkv")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

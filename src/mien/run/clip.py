@@ -129,10 +129,11 @@ class Clip:
         return ()
 
     def _covered(self) -> float:
-        """Seconds from the first frame to the end of the last."""
+        """Seconds from where the duration counts to the end of the last frame."""
         if self._first is None or self._last is None:
             return 0.0
-        return self._last - self._first + 1 / (self.fps or FALLBACK_RATE)
+        from_zero = self._container.format.name.startswith("matroska")  # and WebM: not from the first frame
+        return self._last - (0.0 if from_zero else self._first) + 1 / (self.fps or FALLBACK_RATE)
 
     def close(self) -> None:
         """Close the file."""
@@ -177,7 +178,9 @@ def _video_stream(container: Any, name: str) -> Any:
         )
     stream = moving[0]
     if stream.codec_context is None:
-        raise VideoError(f"{name}: this build of FFmpeg has no decoder for its video; save it as H.264")
+        raise VideoError(
+            f"expected video that this build of FFmpeg can decode, {name} has another kind; save it as H.264"
+        )
     if stream.width * stream.height > MAX_PIXELS:
         size = f"{stream.width} x {stream.height}"
         raise VideoError(f"expected frames of at most {MAX_PIXELS:,} pixels, {name} has {size}; shrink it")
@@ -204,7 +207,7 @@ def to_rgb(frame: Any, name: str) -> Image:
         return _upright(pixels, frame)
     except (av.FFmpegError, ValueError) as error:  # ValueError: PyAV knows no array of that format
         raise VideoError(
-            f"{name}: a frame of format {frame.format.name} cannot be made RGB ({error}); "
+            f"expected frames that can be made RGB, {name} has one of format {frame.format.name} ({error}); "
             "save the clip as H.264"
         ) from error
 
