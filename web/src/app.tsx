@@ -1,7 +1,7 @@
 // The page: its head, its four parts, and which of them the address names.
 
 import { signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { Clips } from "./clip";
 import { Drop } from "./drop";
 import { Photos } from "./grid";
@@ -31,7 +31,8 @@ export function App() {
   const main = useRef<HTMLElement>(null);
   const first = useRef(true);
   const { part, id } = here.value;
-  useEffect(() => {
+  // before anything is painted: no moment has the new part under the old title, or the keys elsewhere
+  useLayoutEffect(() => {
     document.title = part === "read" ? W.name : `${W.tabs[part]} · ${W.name}`;
     if (part !== "read") live.value = "off"; // nothing reads a camera that nobody sees
     if (!first.current) main.current?.focus();

@@ -7,7 +7,7 @@ import { getEvents, getRows, Problem } from "./api";
 import { type Clip, clips, removeClip } from "./clips";
 import { Boxes, FaceCard } from "./face";
 import { SaveClip } from "./save";
-import { ProblemText } from "./say";
+import { ProblemText, settle } from "./say";
 import { Events, Timeline } from "./timeline";
 import { at, type Story, storyOf } from "./tracks";
 import { clock, W } from "./words";
@@ -25,17 +25,18 @@ export function ClipSection({ clip, onRemoved }: { clip: Clip; onRemoved?: () =>
   const id = `clip-${clip.key}`;
   const remove = () => {
     void removeClip(clip.key);
+    settle();
     onRemoved?.();
   };
   return (
     <section aria-labelledby={id}>
       <div class="top">
         <h2 id={id}>{W.clip.title(clip.name)}</h2>
-        {clip.state === "done" && clip.job ? <SaveClip name={clip.name} results={clip.job.results} /> : null}
         <button type="button" class="quiet" onClick={remove}>
           {busy ? W.clip.cancel : W.clip.remove}
         </button>
       </div>
+      {clip.state === "done" && clip.job ? <SaveClip name={clip.name} results={clip.job.results} /> : null}
       {busy ? <Progress clip={clip} /> : null}
       {clip.problem ? <ProblemText problem={clip.problem} /> : null}
       {clip.state === "cancelled" ? <p>{W.clip.states.cancelled}</p> : null}
@@ -143,7 +144,7 @@ function Player({ video, source, clip, story, now, onFailed }: {
 }) {
   const size = useSignal<[number, number]>([0, 0]);
   const faces = useComputed(() => at(story.moments, now.value)?.faces ?? []);
-  useEffect(() => (video.current ? followTime(video.current, now) : undefined), [source.url]);
+  useEffect(() => (video.current ? followTime(video.current, now, story.start) : undefined), [source.url]);
   const loaded = () => {
     const player = video.current;
     if (!player) return;
@@ -167,19 +168,24 @@ function Player({ video, source, clip, story, now, onFailed }: {
   );
 }
 
-/** Keep `now` at the frame that is on the screen; where the browser tells it, to the very frame. */
-function followTime(video: HTMLVideoElement, now: Signal<number>): () => void {
+/**
+ * Keep `now` at the frame that is on the screen; where the browser tells it, to the very frame. A clip that
+ * stands still shows the frame of its `currentTime`: what is told then may be the frame of a seek before the
+ * last one, and a key pressed meanwhile would go on from there. Players may begin at 0 where the clip's own time
+ * does not: `start` is that of its first frame.
+ */
+function followTime(video: HTMLVideoElement, now: Signal<number>, start: number): () => void {
   if ("requestVideoFrameCallback" in video) {
     let handle = 0;
     const frame = (_: number, meta: VideoFrameCallbackMetadata) => {
-      now.value = meta.mediaTime;
+      now.value = Math.max(start, video.paused ? video.currentTime : meta.mediaTime);
       handle = video.requestVideoFrameCallback(frame);
     };
     handle = video.requestVideoFrameCallback(frame);
     return () => video.cancelVideoFrameCallback(handle);
   }
   const update = () => {
-    now.value = (video as HTMLVideoElement).currentTime;
+    now.value = Math.max(start, (video as HTMLVideoElement).currentTime);
   };
   const player = video as HTMLVideoElement;
   player.addEventListener("timeupdate", update);

@@ -42,6 +42,8 @@ function onPaste(event: ClipboardEvent): void {
 
 export function Drop() {
   const field = useRef<HTMLInputElement>(null);
+  const camera = useRef<HTMLButtonElement>(null);
+  const before = useRef(live.value);
   const over = useSignal(false);
   useEffect(() => {
     const drag = (event: DragEvent) => {
@@ -69,6 +71,10 @@ export function Drop() {
       removeEventListener("paste", onPaste);
     };
   }, []);
+  useEffect(() => {
+    if (live.value === "off" && before.current !== "off") camera.current?.focus(); // its own buttons are gone
+    before.current = live.value;
+  }, [live.value]);
   return (
     <section class={`drop ${over.value ? "over" : ""}`} aria-labelledby="drop-title">
       <h2 id="drop-title" class="hidden">
@@ -79,7 +85,7 @@ export function Drop() {
         <button type="button" class="main" onClick={() => field.current?.click()}>
           {W.drop.choose}
         </button>
-        <button type="button" disabled={live.value !== "off"} onClick={() => (live.value = "notice")}>
+        <button ref={camera} type="button" disabled={live.value !== "off"} onClick={() => (live.value = "notice")}>
           {W.drop.camera}
         </button>
       </p>
@@ -119,7 +125,7 @@ function ClipChoices() {
             ))}
           </select>
         </label>
-        <label>
+        <label class="check">
           <input
             type="checkbox"
             checked={annotate}

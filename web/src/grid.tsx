@@ -7,7 +7,7 @@ import { Boxes, FaceCard, pictureWords, shown, Swatch } from "./face";
 import { arrange, clearPhotos, done, type Entry, entries, type Filter, read, removePhoto, retry, type Sort } from "./photos";
 import type { Photo } from "./records";
 import { SavePhotos } from "./save";
-import { ProblemText } from "./say";
+import { ProblemText, settle } from "./say";
 import { cut } from "./thumbs";
 import { EMOTION_WORDS, W } from "./words";
 
@@ -22,8 +22,8 @@ export function Photos() {
     <section aria-labelledby="photos-title">
       <div class="top">
         <h2 id="photos-title">{W.photos.title}</h2>
-        {read.value.length ? <SavePhotos photos={read.value} /> : null}
-        <button type="button" class="quiet" onClick={clearPhotos}>
+        {read.value.length ? <SavePhotos read={read.value} /> : null}
+        <button type="button" class="quiet" onClick={() => (clearPhotos(), settle())}>
           {W.photos.clear}
         </button>
       </div>
@@ -54,15 +54,16 @@ function Detail({ entry }: { entry: Entry }) {
   const image = useSignal<HTMLImageElement | null>(null);
   const { photo, problem } = entry;
   const faces = photo?.faces ?? [];
+  const nothing = unshowable.value && !photo;
   const thumbs = useMemo(() => thumbsOf(image.value, photo), [image.value, photo]);
   const set = (face: number | null) => {
     active.value = face;
   };
   return (
-    <div class={`photo ${faces.length > 2 ? "many" : ""}`}>
-      <figure class="picture">
+    <div class={`photo ${faces.length > 2 || nothing ? "many" : ""}`}>
+      <figure class="picture" hidden={nothing}>
         {unshowable.value ? (
-          photo && <p class="soft blank">{W.photos.unshowable}</p>
+          <p class="soft blank">{W.photos.unshowable}</p>
         ) : (
           <>
             <img
@@ -260,7 +261,7 @@ function Viewer({ list, id, onMove, onClose }: {
         <button type="button" disabled={!after} onClick={() => after && onMove(after.id)} aria-label={W.photos.next}>
           →
         </button>
-        <button type="button" class="quiet" onClick={() => removePhoto(entry.id)}>
+        <button type="button" class="quiet" onClick={() => (removePhoto(entry.id), settle())}>
           {W.photos.remove}
         </button>
         <button type="button" onClick={() => dialog.current?.close()}>

@@ -6,7 +6,7 @@ import { about, deleteJob, listJobs, Problem } from "./api";
 import { ClipSection } from "./clip";
 import { clips, forgetJob, openJob } from "./clips";
 import type { Job } from "./records";
-import { complain, ProblemText, say } from "./say";
+import { complain, ProblemText, say, settle } from "./say";
 import { percent, W } from "./words";
 
 const AGAIN = 3000; // milliseconds between looks while something is being read
@@ -49,6 +49,7 @@ function All() {
       await deleteJob(job.id);
       forgetJob(job.id);
       say(W.history.removed(job.name));
+      settle();
     } catch (error) {
       complain(error);
     }

@@ -63,9 +63,12 @@ function Running() {
   const which = useSignal<string | null>(null);
   const cameras = useSignal<MediaDeviceInfo[]>([]);
   const attempt = useSignal(0);
+  const end = useRef<HTMLButtonElement>(null);
+  useEffect(() => end.current?.focus(), []);
   useEffect(() => {
     const stop = new AbortController();
     problem.value = null;
+    seen.value = { faces: [], width: 0, height: 0 };
     void run(video, which.value, stop.signal, {
       onCameras: (all) => (cameras.value = all),
       onFrame: (next, perSecond, delay) => {
@@ -81,13 +84,13 @@ function Running() {
   const { faces, width, height } = seen.value;
   return (
     <>
-      <p class="banner">{W.live.running}</p>
+      {width && !problem.value ? <p class="banner">{W.live.running}</p> : null}
       <div class="top">
-        <button type="button" class="main" onClick={() => (live.value = "off")}>
-          {W.live.stop}
+        <button ref={end} type="button" class="main" onClick={() => (live.value = "off")}>
+          {problem.value ? W.live.close : W.live.stop}
         </button>
         {cameras.value.length > 1 ? <Choice cameras={cameras.value} onChoose={(id) => (which.value = id)} /> : null}
-        <span class="soft">{pace}</span>
+        {problem.value ? null : <span class="soft">{pace}</span>}
       </div>
       {problem.value ? (
         <div role="alert">

@@ -11,7 +11,8 @@ const purpose = signal(localStorage.getItem(KEY) ?? W.notice.purpose);
 
 const OWN = ["localhost", "127.0.0.1", "[::1]"];
 
-export function Notice({ level = 2 }: { level?: 2 | 3 }) {
+/** `own`: the pictures stay on this machine. */
+export function Notice({ level = 2, own = OWN.includes(location.hostname) }: { level?: 2 | 3; own?: boolean }) {
   const Title = `h${level}` as "h2";
   const Part = `h${level + 1}` as "h3";
   const part = (title: string, body: ComponentChildren) => (
@@ -27,7 +28,7 @@ export function Notice({ level = 2 }: { level?: 2 | 3 }) {
         {part(W.notice.readTitle, W.notice.read)}
         {part(W.notice.purposeTitle, purpose)}
         {part(W.notice.keptTitle, W.notice.kept)}
-        {part(W.notice.whereTitle, W.notice.where(location.hostname, OWN.includes(location.hostname)))}
+        {part(W.notice.whereTitle, W.notice.where(location.hostname, own))}
         {part(W.notice.choiceTitle, W.notice.choice)}
       </div>
     </div>
@@ -38,8 +39,8 @@ export function Purpose() {
   return (
     <label class="field noprint">
       {W.notice.purposeLabel}
-      <input
-        type="text"
+      <textarea
+        rows={1}
         maxLength={300}
         value={purpose.value}
         onInput={(e) => {

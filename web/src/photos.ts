@@ -23,7 +23,9 @@ export interface Entry {
 
 export const entries = signal<Entry[]>([]);
 export const done = computed(() => entries.value.filter((e) => e.state === "read" || e.state === "failed").length);
-export const read = computed(() => entries.value.flatMap((e) => (e.photo && e.state === "read" ? [e.photo] : [])));
+export const read = computed(() =>
+  entries.value.flatMap(({ state, file, photo }) => (photo && state === "read" ? [{ file, photo }] : [])),
+);
 
 let count = 0;
 let running = 0;
@@ -99,7 +101,7 @@ async function work({ id, file }: Entry): Promise<void> {
 function tell(): void {
   const all = entries.value.length;
   if (!all) return;
-  const faces = read.value.reduce((n, photo) => n + photo.faces.length, 0);
+  const faces = read.value.reduce((n, { photo }) => n + photo.faces.length, 0);
   say(done.value < all ? W.photos.progress(done.value, all) : W.photos.done(read.value.length, faces, all - read.value.length));
 }
 

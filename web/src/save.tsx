@@ -1,7 +1,10 @@
 // Results as files. Photos are put into Mien's table here; a clip's files come from the server.
 
+import { useSignal } from "@preact/signals";
+import { readTable } from "./api";
 import { EMOTIONS } from "./emotions";
 import type { Photo } from "./records";
+import { complain, say } from "./say";
 import { W } from "./words";
 
 /** The columns of Mien's table, as in src/mien/output/rows.py; tests/test_web.py compares them. */
@@ -81,7 +84,21 @@ export function save(data: Blob | string, name: string, type: string): void {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-export function SavePhotos({ photos }: { photos: readonly Photo[] }) {
+export function SavePhotos({ read }: { read: readonly { file: File; photo: Photo }[] }) {
+  const making = useSignal(false);
+  const photos = read.map(({ photo }) => photo);
+  const parquet = async () => {
+    if (making.value) return;
+    making.value = true;
+    say(W.save.making);
+    try {
+      save(await readTable(read.map(({ file }) => file)), "mien-photos.parquet", "application/vnd.apache.parquet");
+    } catch (error) {
+      complain(error);
+    } finally {
+      making.value = false;
+    }
+  };
   return (
     <p class="actions" role="group" aria-label={W.save.title}>
       <span class="soft">{W.save.title}</span>
@@ -90,6 +107,9 @@ export function SavePhotos({ photos }: { photos: readonly Photo[] }) {
       </button>
       <button type="button" onClick={() => save(jsonOf(photos), "mien-photos.json", "application/json")}>
         {W.save.json}
+      </button>
+      <button type="button" aria-disabled={making.value} onClick={() => void parquet()}>
+        {W.save.parquet}
       </button>
     </p>
   );

@@ -8,6 +8,9 @@ const said = signal("");
 const troubles = signal<{ id: number; problem: Problem }[]>([]);
 let count = 0;
 
+/** Where the keys go on when what had them is gone. */
+export const settle = () => document.getElementById("main")?.focus();
+
 /** Tell it politely: after what is being read out now. */
 export function say(text: string): void {
   said.value = text;
@@ -22,6 +25,7 @@ export function complain(error: unknown): void {
 
 const dismiss = (id: number) => {
   troubles.value = troubles.value.filter((t) => t.id !== id);
+  settle();
 };
 
 export function Said() {

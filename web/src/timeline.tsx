@@ -6,7 +6,7 @@ import { COLOURS, EMOTIONS, trackColour } from "./emotions";
 import { Swatch } from "./face";
 import type { EventRow } from "./records";
 import { useThumbs, type Wish } from "./thumbs";
-import { lanesOf, outlines, type Story, type Track } from "./tracks";
+import { beside, lanesOf, outlines, type Story, type Track } from "./tracks";
 import { clock, EMOTION_WORDS, percent, W } from "./words";
 
 const TRACKS = 8; // bands at first
@@ -105,14 +105,11 @@ function Scrubber({ story, now, seek }: { story: Story; now: Signal<number>; see
 
 /** Arrows go by a frame, page keys by a second: a slider's own steps are too coarse or too fine. */
 function keyed(event: KeyboardEvent, story: Story, now: Signal<number>, seek: Seek): void {
-  const frame = (story.end - story.start) / Math.max(1, story.moments.length);
-  const steps: Record<string, number> = {
-    ArrowLeft: -frame, ArrowDown: -frame, ArrowRight: frame, ArrowUp: frame, PageDown: -1, PageUp: 1,
-  };
-  const step = steps[event.key];
-  if (step === undefined) return;
+  const frames: Record<string, number> = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 };
+  const seconds: Record<string, number> = { PageDown: -1, PageUp: 1 };
+  if (!(event.key in frames || event.key in seconds)) return;
   event.preventDefault();
-  seek(Math.min(story.end - frame / 2, Math.max(story.start, now.value + step)));
+  seek(beside(story.moments, now.value + (seconds[event.key] ?? 0), frames[event.key] ?? 0));
 }
 
 const share = (story: Story, time: number) =>

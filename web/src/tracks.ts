@@ -5,7 +5,6 @@ import type { EventRow, Face, Row, Shares } from "./records";
 
 const STEPS = 300; // of a band
 
-
 export interface Moment {
   time: number;
   faces: Face[];
@@ -111,7 +110,15 @@ const bridged = (steps: (Shares | null)[]): (Shares | null)[] =>
   steps.map((s, i) => s ?? (steps[i - 1] && steps[i + 1] ? (steps[i - 1] as Shares) : null));
 
 /** The frame that shows at `time`: the last that has begun. */
-export function at(moments: readonly Moment[], time: number): Moment | null {
+export const at = (moments: readonly Moment[], time: number): Moment | null => moments[indexAt(moments, time)] ?? null;
+
+/** When the frame begins that is `steps` after the one that shows at `time`; the first or last at the ends. */
+export function beside(moments: readonly Moment[], time: number, steps: number): number {
+  const index = Math.min(moments.length - 1, Math.max(0, indexAt(moments, time) + steps));
+  return moments[index]?.time ?? 0;
+}
+
+function indexAt(moments: readonly Moment[], time: number): number {
   let low = 0;
   let high = moments.length - 1;
   while (low < high) {
@@ -119,7 +126,7 @@ export function at(moments: readonly Moment[], time: number): Moment | null {
     if ((moments[middle] as Moment).time <= time + 0.002) low = middle;
     else high = middle - 1;
   }
-  return moments[low] ?? null;
+  return low;
 }
 
 /** One outline an emotion, the highest first: each covers what lies below the one before it. */

@@ -5,11 +5,8 @@ import type { Emotion } from "./emotions";
 
 const many = (n: number, one: string, more = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : more}`;
 
-/** A share as the page shows it: no "100 %" for what is a little less, no "0 %" for what is a little more. */
-export const percent = (share: number, digits = 0): string => {
-  const text = (100 * share).toFixed(digits);
-  return `${text}\u00a0%`;
-};
+/** A share, rounded: 99.96 % is shown as "100 %". */
+export const percent = (share: number, digits = 0): string => `${(100 * share).toFixed(digits)}\u00a0%`;
 
 /** Seconds as a player shows them, to a tenth: 0:04.2, 1:02:05.5. */
 export function clock(seconds: number): string {
@@ -48,7 +45,7 @@ export const W = {
   nav: "Parts of this page",
   tabs: { read: "Read", history: "History", notice: "Notice", uses: "Uses" },
   meaning:
-    "How strongly each expression shows on each face, as a network reads it from the picture: 100 % is shared among eight expressions. It is the expression shown, not what a person feels.",
+    "A bar says how likely it is, as a network reckons from the picture, that a face shows this expression; the eight of a face sum to 100\u00a0%. It is the expression shown, not what a person feels.",
 
   drop: {
     title: "Photos or a clip",
@@ -129,10 +126,13 @@ export const W = {
     title: "Save as",
     csv: "CSV",
     json: "JSON",
+    parquet: "Parquet",
+    making: "Reading the photos once more for the Parquet file",
     files: {
       "rows.csv": "Table, CSV",
       "rows.json": "Table, JSON",
       "rows.parquet": "Table, Parquet",
+      "events.csv": "Events, CSV",
       "events.json": "Events, JSON",
       "page.html": "Page, HTML",
       "page.svg": "Timeline, SVG",
@@ -203,6 +203,7 @@ export const W = {
     title: "Camera",
     start: "Start the camera",
     back: "Not now",
+    close: "Close",
     stop: "Stop the camera",
     starting: "Waiting for the camera",
     running: "The camera is on. Its pictures are read for the expression shown and then forgotten.",
@@ -257,7 +258,7 @@ export const W = {
       ["As a window on inner feeling.", "The same face is made for different reasons, and the same feeling shows differently or not at all (Barrett and others, 2019). A smile that is read as happiness may be courtesy."],
       ["To find lies or intent.", "No expression, and no set of them, tells a lie from the truth."],
       ["To judge health, character or fitness.", "It is not a medical device and was not tested as one."],
-      ["To decide about one person.", "A single reading is wrong for about one face in six of its test pictures, more often for contempt, disgust and fear, and not equally often for every age, gender and skin colour: see the model card."],
+      ["To decide about one person.", "Of the faces it was checked with, about one face in six was read as another expression than the one that ten people named most often, one in seven where more than half of them agreed. Contempt was never found, and disgust in one of four. Women are read as happy more often than men. Whether every group is read equally well is not known."],
       ["On faces unlike those it learned from.", "Small children, covered or turned faces, drawings, masks and very small faces are read badly. Where it knows that, it says unsure; it does not always know."],
     ] as [string, string][],
     soundTitle: "What it is for",
@@ -279,7 +280,6 @@ export const W = {
     open: (name: string) => `Open ${name}`,
     remove: (name: string) => `Remove ${name}`,
     cancel: (name: string) => `Cancel ${name}`,
-    columns: { name: "Clip", state: "State", created: "Added", actions: "Actions" },
     removed: (name: string) => `${name} was removed.`,
     back: "Back to the history",
     refresh: "Look again",
@@ -293,6 +293,17 @@ export const W = {
     wrong: "That token was not accepted.",
     send: "Use it",
     cancel: "Cancel",
+  },
+
+  alone: {
+    tagline: "Reads the expression shown on faces in this browser alone. No picture leaves it.",
+    lead: "Drop a photo here, or choose one.",
+    choose: "Choose a photo",
+    loading: "Fetching the networks",
+    reading: "Reading",
+    took: (faces: number, milliseconds: number) => `${many(faces, "face")} in ${Math.round(milliseconds)} ms`,
+    notPicture: (name: string) => `${name}: expected a photo that this browser can show.`,
+    unread: "The picture could not be read",
   },
 
   errors: {
