@@ -29,8 +29,9 @@ from mien.nets.paper import PaperCNN
 from mien.recipes.paper import PaperRecipe
 from mien.train.augment import augment
 from mien.train.finetune import labelled_loss
-from mien.train.loop import State, Task, _step
+from mien.train.loop import _step
 from mien.train.optim import average, make_sgd
+from mien.train.state import State
 
 BATCH = 64
 PICTURES = 4096  # of the data set that batches are drawn from
@@ -127,18 +128,15 @@ def make_step(net: torch.nn.Module, mode: str) -> Callable[[], None]:
     optimizer = make_sgd(net, weight_decay=options.weight_decay, momentum=options.momentum)
     averaged = copy.deepcopy(net).requires_grad_(False)
     state = State(net if mode == "no" else torch.compile(net, mode=mode), averaged, optimizer)
-    task = Task(
-        torch.randint(0, 256, (PICTURES, 1, 48, 48), dtype=torch.uint8),
-        torch.eye(8)[torch.randint(0, 8, (PICTURES,))],
-        labelled_loss(recipe.augment),
-        lambda _: {},
-    )
+    images = torch.randint(0, 256, (PICTURES, 1, 48, 48), dtype=torch.uint8)
+    targets = torch.eye(8)[torch.randint(0, 8, (PICTURES,))]
+    loss = labelled_loss(recipe.augment)
     generator = torch.Generator().manual_seed(0)
     state.net.train()
 
     def run() -> None:
         batch = torch.randint(0, PICTURES, (BATCH,), generator=generator)
-        _step(state, task, (batch, generator), options)
+        _step(state, loss, (images[batch], targets[batch], generator), options)
         average(averaged, net, options.average)
 
     return run

@@ -14,9 +14,12 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         str,
         typer.Argument(help="compact, teacher, distill, or a variant of the paper: paper-raw..."),
     ],
-    root: Annotated[Path, typer.Option(help="Folder or zip of the corpus.")],
+    root: Annotated[Path, typer.Option(help="Folder or zip of the corpus; the folder of the shards.")],
     data: Annotated[
-        str, typer.Option(help="Corpus: ferplus; for the paper's also rafd and toy.")
+        str,
+        typer.Option(
+            help="Corpus: ferplus, or shards, read as they are needed; for the paper's ferplus, rafd and toy."
+        ),
     ] = "ferplus",
     out: Annotated[Path | None, typer.Option(help=r"Folder of the run \[default: runs/RECIPE].")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs, instead of the recipe's.")] = None,
@@ -47,6 +50,7 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
     from mien.errors import ConfigError
     from mien.recipes import RECIPES, make_recipe, require_torch, run_training
     from mien.recipes.paper import PAPER, make_paper, seeded
+    from mien.recipes.shards import SHARDS
     from mien.recipes.train_paper import train_paper
 
     run = out or Path("runs") / recipe
@@ -60,11 +64,14 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
     with dist.joined(device) as place:
         if recipe in RECIPES:
             chosen = make_recipe(recipe)
-            if data != chosen.data:
-                raise ConfigError(f"recipe {recipe!r}: learns from {chosen.data!r}, got --data {data}")
+            if data not in (chosen.data, SHARDS):
+                raise ConfigError(
+                    f"recipe {recipe!r}: learns from {chosen.data!r}, got --data {data}; write faces with "
+                    f"`mien data shards`, and give --data {SHARDS}"
+                )
             loop = replace(chosen.loop, seed=seed, epochs=epochs or chosen.loop.epochs, precision=precision)
             run_training(
-                replace(chosen, loop=loop),
+                replace(chosen, data=data, loop=loop),
                 root,
                 run,
                 teachers=teacher or (),

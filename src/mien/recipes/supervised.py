@@ -13,26 +13,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.arrays import data_hash, load_images
+from mien.data.arrays import data_hash, gather, load_images
 from mien.data.audit import in_other
 from mien.data.ferplus import ferplus
 from mien.errors import ConfigError
 from mien.evaluate.protocol import PROTOCOLS, accuracies
 from mien.recipes import Recipe, vote_shares
 from mien.recipes.teachers import file_hash, taught
-from mien.types import Floats, Image
+from mien.types import Floats, Image, Sample
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from mien.train.loop import Task
+    from mien.train.loop import Judge, Lesson, Loss
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lesson:
+class Faces:
     """What there is to learn from, and what is known of it."""
 
-    images: Image  # (N + M, H, W)
+    images: Image  # (N + M, H, W), in a mapped file
     targets: Floats  # (N + M, 8) label distributions
     facts: dict[str, Any]  # for the run's provenance
 
@@ -45,37 +45,50 @@ def make_task(
     teachers: Sequence[Path] = (),
     unlabelled: Path | None = None,
     device: str = "cpu",
-) -> tuple[Task, dict[str, Any]]:
-    """The task of a recipe, its pictures and targets on the device, and facts for its provenance.
+) -> tuple[Lesson, dict[str, Any]]:
+    """The task of a recipe, with its targets on the device, and facts for its provenance.
 
-    Pictures that also stand in valid are left out.
+    Pictures that also stand in valid are left out (of shards, when they were written).
 
     Raises:
         ConfigError: a recipe that leans on teachers got none, or one that does not got some.
         DataError: a corpus is not where it is said to be.
         ModelError: a teacher cannot be read.
+        OutputError: the decoded pictures cannot be written into the run's folder.
     """
     import torch
 
-    from mien.train.augment import augment
+    from mien.recipes.shards import SHARDS, shards_task
     from mien.train.loop import Task
-    from mien.train.optim import soft_cross_entropy
+    from mien.train.pictures import as_pictures
 
     _check_teachers(recipe, teachers, unlabelled)
+    if recipe.data == SHARDS:
+        return shards_task(recipe, root, device)
     held = ferplus(root, "valid")
     valid = load_images(held, cache=run / "cache")
-    lesson = _labelled(root, run, valid)
+    faces = _labelled(root, run, valid)
     if teachers:
-        lesson = _with_teachers(lesson, recipe.lean, teachers, unlabelled, run)
+        faces = _with_teachers(faces, recipe.lean, teachers, unlabelled, run)
     task = Task(
-        images=torch.from_numpy(lesson.images)[:, None].to(device),  # (N + M, 1, H, W)
-        targets=torch.from_numpy(lesson.targets).to(device),  # (N + M, 8)
-        loss=lambda net, pictures, target, generator: soft_cross_entropy(
-            net(augment(pictures, generator, recipe.augment)), target
-        ),
-        judge=lambda net: accuracies(_predict(net, valid, device), held.samples),
+        images=as_pictures(faces.images, device),  # (N + M, 1, H, W)
+        targets=torch.from_numpy(faces.targets).to(device),  # (N + M, 8)
+        loss=loss_of(recipe),
+        judge=judge_on(valid, held.samples, device),
     )
-    return task, lesson.facts
+    return task, faces.facts
+
+
+def loss_of(recipe: Recipe) -> Loss:
+    """Soft cross-entropy on augmented pictures."""
+    from mien.train.finetune import labelled_loss
+
+    return labelled_loss(recipe.augment)
+
+
+def judge_on(images: Image, samples: Sequence[Sample], device: str) -> Judge:
+    """Accuracies on pictures that are held out, (N, H, W) uint8."""
+    return lambda net: accuracies(_predict(net, images, device), samples)
 
 
 def _check_teachers(recipe: Recipe, teachers: Sequence[Path], unlabelled: Path | None) -> None:
@@ -88,33 +101,29 @@ def _check_teachers(recipe: Recipe, teachers: Sequence[Path], unlabelled: Path |
         )
 
 
-def _labelled(root: Path, run: Path, valid: Image) -> Lesson:
+def _labelled(root: Path, run: Path, valid: Image) -> Faces:
     corpus = ferplus(root, "train")
     images = load_images(corpus, cache=run / "cache")
     keep = (PROTOCOLS["argmax"](corpus.samples) >= 0) & ~in_other(images, valid)
-    facts = {"data": data_hash(images[keep]), "pictures": int(keep.sum())}
-    return Lesson(images[keep], vote_shares(corpus.samples)[keep], facts)
+    images = gather([(images, np.flatnonzero(keep))], run / "cache")
+    facts = {"data": data_hash(images), "pictures": len(images)}
+    return Faces(images, vote_shares(corpus.samples)[keep], facts)
 
 
 def _with_teachers(
-    lesson: Lesson, lean: float, teachers: Sequence[Path], unlabelled: Path | None, run: Path
-) -> Lesson:
+    faces: Faces, lean: float, teachers: Sequence[Path], unlabelled: Path | None, run: Path
+) -> Faces:
     """The same faces with the teachers' labels mixed in, and the unlabelled ones with the teachers' alone."""
     from mien.recipes.material import unlabelled as faces_of
 
-    images = (
-        lesson.images
-        if unlabelled is None
-        else np.concatenate([lesson.images, faces_of(unlabelled, run / "cache")])
-    )
-    answers = taught(teachers, images, run / "cache")  # (N + M, 8)
-    known = len(lesson.images)
-    targets = np.concatenate([(1 - lean) * lesson.targets + lean * answers[:known], answers[known:]])
-    facts = {
-        "teachers": [file_hash(path) for path in teachers],
-        "unlabelled": len(images) - known,
-    }
-    return Lesson(images, targets.astype(np.float32), lesson.facts | facts)
+    images, known, cache = faces.images, len(faces.images), run / "cache"
+    if unlabelled is not None:
+        parts = [images, faces_of(unlabelled, cache)]
+        images = gather([(part, np.arange(len(part))) for part in parts], cache)
+    answers = taught(teachers, images, cache)  # (N + M, 8)
+    targets = np.concatenate([(1 - lean) * faces.targets + lean * answers[:known], answers[known:]])
+    facts = {"teachers": [file_hash(path) for path in teachers], "unlabelled": len(images) - known}
+    return Faces(images, targets.astype(np.float32), faces.facts | facts)
 
 
 def _predict(net: nn.Module, images: Image, device: str) -> NDArray[np.int64]:
@@ -123,7 +132,7 @@ def _predict(net: nn.Module, images: Image, device: str) -> NDArray[np.int64]:
     net.eval()
     with torch.no_grad():
         batches = [
-            net(torch.from_numpy(images[i : i + 256])[:, None].float().to(device)).argmax(1).cpu()
+            net(torch.from_numpy(images[i : i + 256, None].astype(np.float32)).to(device)).argmax(1).cpu()
             for i in range(0, len(images), 256)
         ]
     guess: NDArray[np.int64] = torch.cat(batches).numpy()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from mien.data.arrays import data_hash
 from mien.files import load_arrays, save_arrays
 from mien.run.classify import Classifier
 from mien.types import Floats, Image
+
+_CHUNK: Final = 1024  # faces whose mirror images are in memory at a time
 
 
 def taught(teachers: Sequence[Path], images: Image, cache: Path) -> Floats:
@@ -46,6 +49,9 @@ def _answers(teacher: Path, images: Image, pictures: str, cache: Path) -> Floats
     if kept.is_file():
         return load_arrays(kept, "remove the file, and it is made again")["answers"]
     net = Classifier.load(teacher, threads=0)
-    answers = (net(images) + net(np.ascontiguousarray(images[:, :, ::-1]))) / np.float32(2)
+    parts = (images[i : i + _CHUNK] for i in range(0, len(images), _CHUNK))
+    answers = np.concatenate(
+        [(net(part) + net(np.ascontiguousarray(part[:, :, ::-1]))) / np.float32(2) for part in parts]
+    )
     save_arrays(kept, {"answers": answers})
     return answers

@@ -8,10 +8,10 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,10 @@ from torch import Tensor, nn
 from mien.errors import ConfigError, TrainingError
 from mien.files import write_whole
 from mien.train import dist
+from mien.train.ahead import ahead
 from mien.train.checkpoint import load_checkpoint, save_checkpoint
 from mien.train.optim import average, cosine, make_sgd
+from mien.train.state import State, pack, unpack
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
@@ -59,6 +61,9 @@ class LoopOptions:
 Loss = Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]
 
 
+Judge = Callable[[nn.Module], Mapping[str, float]]  # figures on the validation split
+
+
 Report = Callable[[Mapping[str, Any]], None]  # takes a line an epoch
 
 
@@ -67,34 +72,67 @@ def staged(stage: str, report: Report) -> Report:
     return lambda line: report({"stage": stage, **line})
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What to learn: pictures and targets on the device, and the functions of the loop."""
-
-    images: Tensor  # (N, 1, H, W) uint8
-    targets: Tensor  # (N, 8) float32 label distributions
-    loss: Loss
-    judge: Callable[[nn.Module], Mapping[str, float]]  # figures on the validation split
-
-
-@dataclass(slots=True)
-class State:
-    """What changes while learning; exactly this is in a checkpoint."""
-
-    net: nn.Module
-    averaged: nn.Module
-    optimizer: torch.optim.Optimizer
-    lines: list[dict[str, Any]] = field(default_factory=list)  # of the log, one an epoch done
+class Lesson(Protocol):
+    """What the loop learns: all of it at hand (`Task`), or read as it goes (`stream.Stream`)."""
 
     @property
-    def epoch(self) -> int:
-        """Epochs done."""
-        return len(self.lines)
+    def images(self) -> Tensor:
+        """(N, 1, H, W) uint8, all pictures or some: what a network may look at before it learns."""
+
+    @property
+    def loss(self) -> Loss:
+        """What is made small."""
+
+    @property
+    def judge(self) -> Judge:
+        """What is written down of the network after each epoch."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network learns."""
+
+    def __len__(self) -> int:
+        """Pictures of an epoch."""
+
+    def batches(self, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """This process's share of the batches of an epoch: pictures and targets, on the device.
+
+        There are `len // size` batches, of `size` pictures over all processes. What is drawn from the
+        generator, which is the same in each of them, is drawn before the first batch is asked for.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What to learn, all of it at hand, and the functions of the loop."""
+
+    images: Tensor  # (N, 1, H, W) uint8, in memory or in a mapped file; need not be on the device
+    targets: Tensor  # (N, 8) float32 label distributions, on the device
+    loss: Loss
+    judge: Judge
+
+    @property
+    def device(self) -> torch.device:
+        """Where the targets are, and where the network learns."""
+        return self.targets.device
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batches(self, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """As `Lesson` has it; pictures in a random order, and some are left over."""
+        count = len(self) // size
+        order = torch.randperm(len(self), generator=generator)[: count * size]
+        order = order.to(self.images.device)
+        return (self._take(dist.share(batch)) for batch in order.view(count, size))
+
+    def _take(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        return self.images[batch].to(self.device), self.targets[batch.to(self.device)]
 
 
 def train(
     net: nn.Module,
-    task: Task,
+    task: Lesson,
     options: LoopOptions,
     run: Path,
     report: Report = lambda _: None,
@@ -107,7 +145,7 @@ def train(
     Raises:
         TrainingError: the loss is not finite.
     """
-    state = _start(net.to(task.images.device), options, run)
+    state = _start(net.to(task.device), options, run)
     while state.epoch < options.epochs:
         began = time.perf_counter()
         loss = _epoch(state, task, options)
@@ -126,7 +164,7 @@ def train(
 
 def _keep(state: State, run: Path) -> None:
     """The checkpoint, then the log from it: killed between the two, the next start writes the log again."""
-    save_checkpoint(run / CHECKPOINT, _pack(state))
+    save_checkpoint(run / CHECKPOINT, pack(state))
     _write_log(state, run)
 
 
@@ -141,54 +179,31 @@ def _start(net: nn.Module, options: LoopOptions, run: Path) -> State:
     optimizer = make_sgd(net, weight_decay=options.weight_decay, momentum=options.momentum)
     state = State(net, copy.deepcopy(net).requires_grad_(False), optimizer)
     if (run / CHECKPOINT).is_file():
-        _unpack(state, load_checkpoint(run / CHECKPOINT))
+        unpack(state, load_checkpoint(run / CHECKPOINT))
         if dist.rank() == 0:
             _write_log(state, run)
     return state
 
 
-def _pack(state: State) -> dict[str, Any]:
-    return {
-        "net": state.net.state_dict(),
-        "averaged": state.averaged.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
-        "lines": state.lines,
-    }
-
-
-def _unpack(state: State, packed: Mapping[str, Any]) -> None:
-    try:
-        state.net.load_state_dict(packed["net"])
-        state.averaged.load_state_dict(packed["averaged"])
-        state.optimizer.load_state_dict(packed["optimizer"])
-        state.lines = list(packed["lines"])
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise TrainingError(
-            f"the run's checkpoint does not fit this network ({error}); "
-            "give another --out, or remove the old run"
-        ) from error
-
-
-def _epoch(state: State, task: Task, options: LoopOptions) -> float:
+def _epoch(state: State, task: Lesson, options: LoopOptions) -> float:
     """One pass over the pictures in a random order; gives the mean loss."""
     seed = options.seed * 1_000_003 + state.epoch
     generator = torch.Generator().manual_seed(seed)
-    count = len(task.images) // options.batch
+    count = len(task) // options.batch
     if count == 0:
         raise TrainingError(
-            f"expected at least one batch of {options.batch} pictures, got {len(task.images)} in all"
+            f"expected at least one batch of {options.batch} pictures, got {len(task)} in all"
         )
-    order = torch.randperm(len(task.images), generator=generator)[: count * options.batch]
-    order = order.to(task.images.device)
+    batches = task.batches(options.batch, generator)
     torch.manual_seed(seed + (dist.rank() << 32))  # dropout
     if dist.rank():
         generator.manual_seed(seed + (dist.rank() << 32))  # the same order, augmented otherwise
     state.net.train()
-    total = torch.zeros((), dtype=torch.float64, device=task.images.device)
-    for i, batch in enumerate(order.view(count, options.batch)):
+    total = torch.zeros((), dtype=torch.float64, device=task.device)
+    for i, batch in enumerate(ahead(batches)):
         step = state.epoch * count + i
         _set_rate(state.optimizer, _rate(options, step, count))
-        total += _step(state, task, (dist.share(batch), generator), options)
+        total += _step(state, task.loss, (*batch, generator), options)
         average(state.averaged, state.net, _decay(options.average, step))
         if i % _LOOK == _LOOK - 1 or i == count - 1:
             _check(total, state.epoch)
@@ -214,12 +229,14 @@ def _decay(decay: float, step: int) -> float:
     return min(decay, (1 + step) / (10 + step))
 
 
-def _step(state: State, task: Task, draw: tuple[Tensor, torch.Generator], options: LoopOptions) -> Tensor:
-    """Learn from a batch; gives its loss, a scalar on the device."""
-    batch, generator = draw
-    images = task.images[batch].float()  # (B, 1, H, W)
+def _step(
+    state: State, loss_of: Loss, draw: tuple[Tensor, Tensor, torch.Generator], options: LoopOptions
+) -> Tensor:
+    """Learn from a batch of pictures and targets; gives its loss, a scalar on the device."""
+    images, targets, generator = draw
+    images = images.float()  # (B, 1, H, W)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=options.precision == "bfloat16"):
-        loss = task.loss(state.net, images, task.targets[batch], generator)
+        loss = loss_of(state.net, images, targets, generator)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     dist.average_gradients(state.net)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mien.errors import ConfigError
 from mien.nets.dense import DenseUnit
 from mien.nets.stack import Stack, Unit, add_noise, patches_seen
+from mien.train import dist
 from mien.train.loop import CHECKPOINT, LoopOptions, Report, Task, staged, train
 from mien.train.pca import principal
 
@@ -64,10 +65,11 @@ def pretrain(
 ) -> Stack:
     """Learn the units of `net` on (N, 1, H, W) uint8 pictures; each stage has its own folder in `run`.
 
-    Unit k learns to restore the clean code of unit k - 1 from that of the corrupted picture. A run that
-    was stopped goes on where it stood.
+    Unit k learns to restore the clean code of unit k - 1 from that of the corrupted picture. It learns where
+    the network is; the pictures may be elsewhere. A run that was stopped goes on where it stood.
     """
-    targets = torch.zeros(len(images), 0, device=images.device)  # (N, 0): no labels
+    device = next(net.parameters()).device
+    targets = torch.zeros(len(images), 0, device=device)  # (N, 0): no labels
     task = Task(
         images=images,
         targets=targets,
@@ -77,8 +79,8 @@ def pretrain(
         judge=lambda _: {},
     )
     for stage, learner in _stages(net, options):
-        if options.start == "pca" and not (run / stage / CHECKPOINT).is_file():
-            learner.start_at_pca(images)
+        if options.start == "pca" and dist.rank() == 0 and not (run / stage / CHECKPOINT).is_file():
+            learner.start_at_pca(images)  # the other processes take over its weights
         learned = train(learner, task, options.loop(len(images)), run / stage, staged(stage, report))
         net.load_state_dict(learned.net.state_dict())  # type: ignore[union-attr]
     return net.requires_grad_()
@@ -122,8 +124,12 @@ class Greedy(nn.Module):
         """Give a dense unit the best linear solution for (N, 1, H, W) uint8 pictures to start from."""
         if not isinstance(self.unit, DenseUnit):
             return
-        most = self.unit.encoder.out_features
-        found = principal(images, lambda pictures: self.net.encode(pictures, self.depth - 1), most)
+        encoder = self.unit.encoder
+        found = principal(
+            images,
+            lambda pictures: self.net.encode(pictures.to(encoder.weight.device), self.depth - 1),
+            encoder.out_features,
+        )
         self.unit.start_at(found.mean, found.axes, found.least)
 
     def train(self, mode: bool = True) -> Self:
