@@ -59,7 +59,7 @@ def _serving(*options: str) -> Iterator[str]:
         [sys.executable, "-c", code, "--port", "0", *options], stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        said = process.stderr.readline()
+        said = next((line for line in process.stderr if "http://" in line), "")
         found = re.search(r"http://\S+", said)
         try:
             assert found, said + process.stderr.read()

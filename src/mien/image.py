@@ -8,11 +8,13 @@ Legend: H rows, W columns, C channels.
 
 from __future__ import annotations
 
+import ctypes
 import io
 import os
 import re
 import secrets
 import struct
+import warnings
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -129,6 +131,21 @@ def read_image(
         return _from_stream(stream, repr(str(path)), max_pixels)
 
 
+def quiet_decoders() -> None:
+    """For programs: what Pillow and libtiff write to stderr about damaged tags is kept from their users.
+
+    `read_image` says what matters of it, as errors and notes. A library leaves this to its caller, since it
+    counts for the whole process.
+    """
+    from PIL import _imaging
+
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    with suppress(OSError, AttributeError):  # a Pillow without libtiff, or one that hides it
+        libtiff = ctypes.CDLL(_imaging.__file__)  # finds what Pillow is linked with
+        libtiff.TIFFSetErrorHandler(None)
+        libtiff.TIFFSetWarningHandler(None)
+
+
 def swap_bgr(pixels: Image) -> Image:
     """BGR (H, W, 3), as OpenCV has it, to RGB, and back."""
     return np.ascontiguousarray(pixels[:, :, ::-1])  # (H, W, 3)
@@ -211,10 +228,11 @@ def _from_stream(stream: BinaryIO, name: str, max_pixels: int) -> Picture:
         raise
     except DecompressionBombError as error:  # its WebP and TIFF readers look at its own limit
         raise ImageTooLarge(
-            f"{name} is too large for Pillow ({error}); shrink it, or raise PIL.Image.MAX_IMAGE_PIXELS"
+            f"expected a picture within Pillow's own limit, {name} is beyond it ({error}); shrink it, or "
+            "raise PIL.Image.MAX_IMAGE_PIXELS"
         ) from error
     except MemoryError as error:
-        raise ImageError(f"{name} needs more memory than there is; shrink it first") from error
+        raise ImageError(f"expected a picture that fits into memory, {name} does not; shrink it") from error
     except _DAMAGE as error:
         raise ImageError(
             f"expected a whole {kind} picture, {name} is damaged or cut short ({error}); "

@@ -10,6 +10,7 @@ from mien.batch.clip import Show, make_folder, read_clip
 from mien.batch.fetch import fetch_picture, is_lost
 from mien.batch.part import Job, Part, Task, failure
 from mien.errors import MienError
+from mien.image import quiet_decoders
 from mien.output.rows import rows
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Worker:
             MienError: it cannot be loaded, so that nothing can be read.
         """
         if self._analyzer is None:
+            quiet_decoders()
             self._analyzer = self.job.open()
         return self._analyzer
 

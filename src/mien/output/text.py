@@ -14,6 +14,8 @@ from mien.output.rows import COLUMNS, SMOOTHED, Cell, Row
 
 #: Columns that hold float32 values; `time` is a float64.
 SINGLE: Final = frozenset(("x", "y", "width", "height", "score", "confidence", *EMOTIONS, *SMOOTHED))
+#: Line ends of Unicode that JSON lets stand, and at which readers of lines may break (`str.splitlines`).
+_LINE_ENDS: Final = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
 
 
 def write_csv(stream: TextIO, rows: Iterable[Row], *, header: bool, columns: Sequence[str] = COLUMNS) -> None:
@@ -35,7 +37,7 @@ def write_jsonl(stream: TextIO, rows: Iterable[Row], *, columns: Sequence[str] =
     """Rows as JSON Lines; null for what is not there."""
     for row in rows:
         line = json.dumps({name: _json_cell(name, row[name]) for name in columns}, ensure_ascii=False)
-        stream.write(line + "\n")
+        stream.write((line if line.isascii() else line.translate(_LINE_ENDS)) + "\n")
 
 
 def printable(text: str) -> str:

@@ -17,6 +17,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mien.errors import ConfigError
+from mien.image import quiet_decoders
 from mien.server.app import make_app, open_service
 from mien.server.service import Service
 from mien.server.settings import Settings
@@ -185,6 +186,7 @@ def serve(settings: Settings, say: Callable[[str], object]) -> None:
     with suppress(OSError, ValueError):  # standard error is no file
         faulthandler.enable()  # a crash below Python says where it was
     _allow_files()
+    quiet_decoders()
 
     def told(line: str) -> None:
         with suppress(OSError):  # nobody reads it any more: that ends no server
