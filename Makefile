@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test test-slow check format bench page train clean help
+.PHONY: demo test test-slow check format bench page train clean help fuzz lock locked audit sbom
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,7 +26,7 @@ demo: $(VENV)/.demo  ## analyse public-domain portraits and a clip of them into 
 	$(BIN)/python examples/demo.py demo
 
 test: $(VENV)/.dev  ## the default suite, a few minutes
-	$(BIN)/python -m pytest -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadscope
 
 test-slow: $(VENV)/.dev  ## the longer tests
 	$(BIN)/python -m pytest -m slow
@@ -51,6 +51,32 @@ $(VENV)/.peers: $(BIN)/python benchmarks/peer_fer.txt
 bench: $(VENV)/.dev  ## speed, memory and cold start, beside a peer on this machine (minutes)
 	-@$(MAKE) --no-print-directory $(VENV)/.peers
 	$(BIN)/python benchmarks/speed.py
+
+$(VENV)/.audit: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) -e '.[dev,audit]'
+	@touch $@ $(VENV)/.dev $(VENV)/.demo
+
+fuzz: $(VENV)/.dev  ## 100,000 damaged photos and clips through `mien analyze` (hours; goes on where it stopped)
+	$(BIN)/python benchmarks/fuzz.py
+
+lock: $(VENV)/.audit  ## choose the versions in constraints.txt anew (UPGRADE=--upgrade: the newest)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate \
+		--custom-compile-command 'make lock' $(UPGRADE) --output-file constraints.txt pyproject.toml
+
+locked: $(BIN)/python  ## fail unless .venv has the versions of constraints.txt
+	$(PIP) --dry-run --no-index --no-build-isolation -e '.[dev]'
+
+audit: $(VENV)/.audit  ## ask PyPI for known vulnerabilities in constraints.txt; fails where it cannot be asked
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+
+# An environment with what users get and no pip in it, so that nothing else is in the list.
+sbom: $(VENV)/.audit  ## write what the core install is made of to dist/mien.cdx.json (CycloneDX), and validate it
+	rm -rf $(VENV)/core && $(PYTHON) -m venv --without-pip $(VENV)/core
+	$(BIN)/python -m pip --disable-pip-version-check --python $(VENV)/core/bin/python install --quiet -c constraints.txt .
+	rm $(VENV)/core/lib/python*/site-packages/mien-*.dist-info/direct_url.json  # names a folder of this machine
+	mkdir -p dist
+	$(BIN)/cyclonedx-py environment --mc-type library --output-reproducible --validate \
+		--output-file dist/mien.cdx.json $(VENV)/core/bin/python
 
 page:  ## build the page of `mien serve` (Node 20+); the built files are committed
 	cd web && npm ci && npm run build

@@ -47,6 +47,7 @@ def main() -> None:
         return
     if options.case is not None:
         if options.keep:
+            options.keep.mkdir(parents=True, exist_ok=True)
             name = f"{options.case}{ENDINGS[case_kind(options.case)]}"
             (options.keep / name).write_bytes(case_bytes(options.seed, options.case))
         for record in watch(options.seed, [options.case]):

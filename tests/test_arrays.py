@@ -136,6 +136,7 @@ print("grown", field("RssAnon") - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status and limits memory as Linux does")
 def test_a_set_larger_than_the_memory_allowed_is_learnt_from(tmp_path):
     pytest.importorskip("torch", reason="the learning half is not installed")

@@ -172,7 +172,12 @@ def test_the_first_process_alone_reports(two):
 
 
 @pytest.mark.parametrize(
-    ("kind", "stage", "last"), [("plain", "", ""), ("units", "unit-2", "unit-2"), ("stream", "", "")]
+    ("kind", "stage", "last"),
+    [
+        pytest.param("plain", "", "", marks=pytest.mark.slow),
+        ("units", "unit-2", "unit-2"),
+        pytest.param("stream", "", "", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_of_one_goes_on_with_two_and_then_one_and_ends_as_if_unbroken(kind, stage, last, tmp_path):
     """The schedule is that of four epochs: one by one process, one by two, the rest by one."""
@@ -192,6 +197,7 @@ def test_a_run_of_one_goes_on_with_two_and_then_one_and_ends_as_if_unbroken(kind
         assert losses(run) == pytest.approx(losses(tmp_path / "unbroken"), abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "stage"), [("augmented", ""), ("stream", ""), ("noise", "unit-1")])
 def test_what_two_draw_at_random_moves_the_curve_no_further_than_another_seed(kind, stage, tmp_path):
     done = start(kind, tmp_path / "two", 6)
@@ -205,6 +211,7 @@ def test_what_two_draw_at_random_moves_the_curve_no_further_than_another_seed(ki
     assert curves.mean(0)[0] - curves.mean(0)[-1] > 4 * spread.max(), "it learns more than the noise"
 
 
+@pytest.mark.slow
 def test_two_processes_pretrain_what_one_does(tmp_path):
     learn("units", tmp_path / "one", 3)
     assert start("units", tmp_path / "two", 3).returncode == 0

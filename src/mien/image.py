@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import io
+import logging
 import os
 import re
 import secrets
@@ -140,6 +141,7 @@ def quiet_decoders() -> None:
     from PIL import _imaging
 
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     with suppress(OSError, AttributeError):  # a Pillow without libtiff, or one that hides it
         libtiff = ctypes.CDLL(_imaging.__file__)  # finds what Pillow is linked with
         libtiff.TIFFSetErrorHandler(None)
@@ -312,7 +314,8 @@ def _to_8_bit(picture: ImageFile) -> tuple[Image, tuple[str, ...]]:
         white = 4095 if tags.get(258) == (12,) else 65535  # TIFF BitsPerSample
         gray = ((values.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
         return (255 - gray if tags.get(262) == 0 else gray), ()  # TIFF PhotometricInterpretation: white is 0
-    floats = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    with np.errstate(invalid="ignore"):  # a NaN of any kind is damage, and becomes black
+        floats = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(floats.min()), float(floats.max())
     whites = (1, 255, 65535) if picture.mode == "F" else (255, 65535)
     fitting = [w for w in whites if high <= w] if low >= 0 else []
