@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,11 @@ from mien.card import CARD_KEY, ModelCard
 from mien.cli import main
 
 Pixels = NDArray[np.uint8]
+
+# Tests started in the background of a shell, or under nohup, would ignore what they send themselves.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 BACKGROUND = (96, 120, 140)
 SKIN, HAIR = (222, 176, 148), (60, 40, 30)
