@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test test-slow check format bench page train clean help fuzz lock locked audit sbom
+.PHONY: demo test test-slow check format bench page train clean help faults fuzz lock locked audit sbom
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,9 @@ bench: $(VENV)/.dev  ## speed, memory and cold start, beside a peer on this mach
 $(VENV)/.audit: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) -e '.[dev,audit]'
 	@touch $@ $(VENV)/.dev $(VENV)/.demo
+
+faults: $(VENV)/.dev  ## fifty random kills of a run, here and on Ray (half an hour)
+	$(BIN)/python -m pytest tests/test_faults.py -m slow -s
 
 fuzz: $(VENV)/.dev  ## 100,000 damaged photos and clips through `mien analyze` (hours; goes on where it stopped)
 	$(BIN)/python benchmarks/fuzz.py
