@@ -5,11 +5,13 @@
     analyzer = mien.load()
     frame = analyzer.image("photo.jpg")
 
-Importing this package loads nothing heavy; `load` does (NumPy, ONNX Runtime, never torch).
+Importing this package loads nothing heavy; `load` does (NumPy, ONNX Runtime, never torch). It turns off
+what ONNX Runtime would send over the network; import it before `onnxruntime`, if you import that as well.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from mien._version import __version__
@@ -19,6 +21,9 @@ from mien.labels import EMOTIONS
 if TYPE_CHECKING:
     from mien.run.analyzer import Analyzer, load
     from mien.types import Face, Frame
+
+# From 1.29 on ONNX Runtime reports to its makers how it is used, unless this is set before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["EMOTIONS", "Analyzer", "Face", "Frame", "MienError", "__version__", "load"]
 

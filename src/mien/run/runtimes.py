@@ -6,6 +6,7 @@ Legend: N faces, C channels, S the side of the network's input.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -52,6 +53,8 @@ def _run(session: ort.InferenceSession, name: str, batch: Floats) -> Floats:
 
 
 def _by_openvino(_session: ort.InferenceSession, content: bytes) -> Logits:
+    # OpenVINO reports to its makers as it is imported, unless the package that does so cannot be.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import openvino
     except ImportError as error:

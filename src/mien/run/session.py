@@ -12,6 +12,8 @@ from mien.card import CARD_KEY, ModelCard
 from mien.errors import ModelError
 from mien.models import MODELS, load_model
 
+ort.disable_telemetry_events()  # `mien/__init__` came too late if a program imported ONNX Runtime before
+
 _ERRORS_ONLY: Final = 3  # ONNX Runtime's severities: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal
 #: What ONNX Runtime raises for bytes that it cannot run; none of them share a base but `Exception`.
 _REFUSALS: Final = (

@@ -1,0 +1,42 @@
+"""Nothing is sent anywhere: what Mien runs on is kept from reporting how it is used."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+#: Where ONNX Runtime's reports are off by themselves, a test would see nothing.
+ELSEWHERE = ("CI", "GITHUB_", "GITLAB_", "TF_BUILD", "JENKINS", "BUILD", "ORT_", "XDG_", "PYTEST_")
+
+
+@pytest.mark.parametrize("first", ["import mien", "import mien.run.session", "import mien.train.quantize"])
+def test_onnx_runtime_leaves_no_identifier_of_this_machine(first, one_face, tmp_path):
+    """Its reporting writes one to the home folder as it starts, on Linux and macOS."""
+    if "train" in first:
+        pytest.importorskip("onnx", reason="the learning half is not installed")
+    home, photo = tmp_path / "home", tmp_path / "photo.png"
+    home.mkdir()
+    Image.fromarray(one_face).save(photo)
+    code = f"{first}; import mien, sys; print(len(mien.load().image(sys.argv[1]).faces))"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ELSEWHERE)}
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(photo)], env={**kept, "HOME": str(home)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert run.stdout == "1\n"
+    assert list(home.rglob("*")) == []
+
+
+def test_openvino_is_loaded_without_what_reports(one_face, tmp_path):
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    Image.fromarray(one_face).save(tmp_path / "photo.png")
+    code = (
+        "import mien, sys; print(len(mien.load(runtime='openvino').image(sys.argv[1]).faces)); "
+        "print([name for name, module in sys.modules.items() if 'openvino_telemetry' in name and module])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "photo.png")], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "1\n[]\n"
