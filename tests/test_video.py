@@ -76,6 +76,12 @@ def test_every_frame_with_its_time(ending, tmp_path):
     assert video.duration == pytest.approx(2, abs=0.11)
 
 
+def test_the_share_that_is_done_is_of_what_is_wanted(tmp_path):
+    with Video(encode(tmp_path / "clip.mp4"), Wanted(end=0.5)) as video:
+        shares = [video.share for _ in video]
+    assert shares == pytest.approx([(i + 1) / 10 for i in range(10)])
+
+
 def test_pixels_are_rgb(clip):
     pixels = next(frames(clip)).pixels
     assert pixels.shape == (HEIGHT, WIDTH, 3)

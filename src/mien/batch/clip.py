@@ -152,9 +152,8 @@ class _Reading:
         for page in self._pages:
             page.add(frame, pixels)
         events = list(self._finder.push(frame)) if self._finder else []
-        total = self._video.frames_total
-        share = min(1.0, self._video.decoded / total) if total else 0.0
-        return Part(frame.source, rows(frame), self._told(events), 1, len(frame.faces), share)
+        told, share = self._told(events), self._video.share
+        return Part(frame.source, rows(frame), told, 1, len(frame.faces), share)
 
     def _told(self, events: list[Event]) -> list[Row]:
         from mien.output.events import event_row

@@ -201,6 +201,14 @@ class Video:
         return self._reader.duration
 
     @property
+    def share(self) -> float:
+        """How much of what is wanted has been decoded, 0 to 1, as far as the container tells; else 0."""
+        total, end, fps = self.frames_total, self._wanted.end, self.fps
+        if total and end is not None and fps:
+            total = min(total, math.ceil(end * fps))
+        return min(1.0, self.decoded / total) if total else 0.0
+
+    @property
     def skipped(self) -> int:
         """Damaged packets that could not be decoded, so far."""
         return self._reader.skipped
