@@ -158,6 +158,14 @@ def test_video_without_a_decoder_says_what_was_expected(make_clip, no_face, tmp_
         Video(tmp_path / "clip.mp4")
 
 
+def test_a_nan_that_signals_is_black_and_no_warning():
+    values = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
+    values.view(np.uint32)[0] = 0x7FA00000  # IEEE 754: a NaN, its quiet bit off
+    pixels = read_image(saved(values, "TIFF")).pixels
+    assert pixels[0].max() == 0
+    assert pixels[-1, -1].min() == 255
+
+
 def test_damaged_tags_are_not_told_to_the_user_of_a_program(capfd):
     """Pillow warns of a tag that reaches past the end, libtiff writes of a strip that is no Zip to stderr."""
     whole = saved(np.dstack([gray()] * 3), "TIFF", compression="tiff_deflate")
