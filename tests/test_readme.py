@@ -15,8 +15,9 @@ from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-#: Lines that set up or test the project itself: CI runs them, a test cannot run inside itself.
-SET_UP = ("git clone", "make ", "pip install")
+#: Lines that set up or test the project itself, which a test cannot do inside itself, and the server, which
+#: does not end (test_server starts it).
+NOT_HERE = ("git clone", "make ", "pip install", "mien serve")
 
 
 def blocks(language):
@@ -25,7 +26,7 @@ def blocks(language):
 
 def commands():
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
-    return [line for line in lines if not line.startswith(SET_UP)]
+    return [line for line in lines if not line.startswith(NOT_HERE)]
 
 
 @pytest.fixture(scope="module")
