@@ -64,7 +64,9 @@ def test_invert_and_move() -> None:
     rng = np.random.default_rng(1)
     matrix = similarity(rng.normal(size=(5, 2)), rng.normal(size=(5, 2)))
     points = rng.normal(0, 30, (7, 2)).astype(np.float32)
-    back = move(invert(matrix), move(matrix, points))
+    moved = move(matrix, points)
+    np.testing.assert_allclose(moved, [matrix[:, :2] @ p + matrix[:, 2] for p in points], rtol=1e-4)
+    back = move(invert(matrix), moved)
     assert back.dtype == np.float32
     np.testing.assert_allclose(back, points, atol=1e-3)
 
@@ -84,3 +86,13 @@ def test_template_is_a_face() -> None:
     mirrored = points[[1, 0, 2, 4, 3]] * [-1, 1] + [1, 0]
     np.testing.assert_allclose(points, mirrored, atol=1e-9)
     assert points[:2, 1].max() < points[2, 1] < points[3:, 1].min()
+
+
+def test_what_is_no_list_of_points_is_named() -> None:
+    with pytest.raises(ValueError, match=r"^similarity: points: expected .* got \(5, 3\)"):
+        similarity(np.ones((5, 3)), np.ones((5, 3)))
+
+
+def test_roll_refuses_other_landmarks() -> None:
+    with pytest.raises(ValueError, match=r"^roll: landmarks: expected .* got \(4, 2\)"):
+        roll(np.array(TEMPLATE)[:4])

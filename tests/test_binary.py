@@ -110,6 +110,26 @@ def test_chosen_threshold_ties_go_nearest_a_half_and_chance_is_a_half() -> None:
         choose_threshold(np.zeros(4), np.zeros(4, bool))
 
 
+def test_a_threshold_no_better_than_chance_is_a_half_and_a_tie_goes_up_too() -> None:
+    chance = choose_threshold(np.array([0.1, 0.1, 0.9, 0.9]), np.array([True, False, True, False]))
+    assert chance == Threshold(0.5, "a half, as none is better than chance on training data")
+    positive = np.array([False, True, False, True])
+    assert choose_threshold(np.array([0.0, 0.02, 0.4, 0.7]), positive) == Threshold(
+        pytest.approx(0.55), "best balanced accuracy on training data"
+    )
+
+
+def test_a_threshold_better_by_a_hair_is_no_tie() -> None:
+    scores = np.repeat([0.1, 0.2, 0.3, 0.8], [400, 1, 1, 399])  # 400 of 401 and all, or all and 399 of 400
+    positive = np.repeat([False, True, False, True], [400, 1, 1, 399])
+    assert choose_threshold(scores, positive).value == pytest.approx(0.15)
+
+
+def test_a_score_that_is_missing_names_the_data_it_should_have_been_chosen_on() -> None:
+    with pytest.raises(DataError, match=r"threshold on valid: expected a score .* 1 of 2 have none"):
+        choose_threshold(np.array([0.3, nan]), np.array([False, True]), on="valid")
+
+
 @pytest.mark.parametrize("threshold", [HALF, Threshold(0.2, "chosen")])
 def test_folds_are_read_picture_by_picture(threshold: Threshold) -> None:
     scores = make_scores()
@@ -155,6 +175,16 @@ def test_summary_is_that_of_the_folds() -> None:
     assert all(isnan(v) for v in summarize(counts)["f1"].wilson_95)
 
 
+def test_the_bootstrap_over_many_folds_is_the_normal_interval() -> None:
+    rng = np.random.default_rng(2)
+    counts = [Binary(*(int(n) for n in rng.integers(1, 100, 4))) for _ in range(60)]
+    values = [binary.npv(c) for c in counts]
+    ends = [summarize(counts, seed=seed)["npv"].bootstrap_95 for seed in range(20)]
+    half = 1.96 * stdev(values) / sqrt(60)
+    assert np.mean(ends, axis=0) == pytest.approx((mean(values) - half, mean(values) + half), abs=half / 30)
+    assert ends[0] == summarize(counts)["npv"].bootstrap_95 != ends[1]
+
+
 def test_pictures_that_stand_in_several_folds_count_once_in_the_interval() -> None:
     counts = [Binary(90, 10, 20, 80)] * 10  # the same test ten times
     once, tenfold = summarize(counts[:1]), summarize(counts, effective=(100.0, 100.0))
@@ -174,13 +204,27 @@ def test_few_different_positives_widen_what_rests_on_them() -> None:
     assert (high - low) / (2 * 1.96) == pytest.approx(spread, rel=0.2)
 
 
+def test_a_score_that_just_reaches_its_threshold_is_read() -> None:
+    folds = draw(LABELS, FoldSettings("kfold", folds=2))["fear"]
+    for counts in score_folds(folds, np.full((len(LABELS), 8), 0.5)).counts:
+        assert (counts.fn, counts.tn) == (0, 0)
+    below = np.full((len(LABELS), 8), 0.7, np.float32)  # 0.69999999, which is not 0.7
+    for counts in score_folds(folds, below, Threshold(0.7, "chosen")).counts:
+        assert (counts.tp, counts.fp) == (0, 0)
+
+
+def test_two_folds_have_a_deviation() -> None:
+    got = summarize([Binary(3, 1, 0, 4), Binary(1, 3, 0, 4)])["sensitivity"]
+    assert got.deviation == pytest.approx(stdev([0.75, 0.25]))
+
+
 def test_folds_without_a_value_are_passed_over() -> None:
     got = summarize([Binary(0, 5, 0, 5), Binary(4, 1, 1, 4)])["precision"]
     assert (got.mean, got.low, got.high) == (0.8, 0.8, 0.8)
     assert isnan(got.deviation)
     nothing = summarize([Binary(0, 5, 0, 5)])["precision"]
     assert isnan(nothing.mean)
-    assert all(isnan(v) for v in nothing.wilson_95)
+    assert all(isnan(v) for v in (*nothing.wilson_95, *nothing.bootstrap_95))
 
 
 def test_winners_read_the_8_way_answer() -> None:

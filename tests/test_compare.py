@@ -59,6 +59,23 @@ def test_bootstrap_is_paired_and_fixed_by_its_seed() -> None:
     assert paired_bootstrap(first, first) == (0, 0)
 
 
+def test_bootstrap_of_many_pictures_is_the_normal_interval() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.random((2, 40_000)) < 0.7
+    middle = first.mean() - second.mean()
+    half = 1.96 * (first.astype(int) - second).std() / 200
+    got = paired_bootstrap(first, second, draws=40_000)
+    assert got == pytest.approx((middle - half, middle + half), abs=half / 40)
+
+
+def test_the_seed_is_that_of_the_interval_and_nought_if_none_is_said() -> None:
+    first, second = np.random.default_rng(0).random((2, 300)) < 0.6
+    assert compare(first, second).interval_95 == paired_bootstrap(first, second, seed=0)
+    assert compare(first, second, seed=3).interval_95 == paired_bootstrap(first, second, seed=3)
+    assert paired_bootstrap(first, second, seed=3) != paired_bootstrap(first, second)
+    assert paired_bootstrap(first, second) == paired_bootstrap(first, second, seed=0)
+
+
 def test_comparison_says_who_is_right_where() -> None:
     first = np.array([True, True, True, False, False, True])
     second = np.array([True, False, False, False, True, False])
@@ -70,7 +87,8 @@ def test_comparison_says_who_is_right_where() -> None:
     assert got.interval_95[0] <= got.difference <= got.interval_95[1]
     mirrored = compare(second, first)
     assert (mirrored.difference, mirrored.p) == (-got.difference, got.p)
-    assert json.loads(json.dumps(to_record(got)))["interval_95"] == list(got.interval_95)
+    assert json.loads(json.dumps(to_record(got))) == to_record(got)
+    assert to_record(got)["interval_95"] == list(got.interval_95)
 
 
 def test_errors_say_what_to_do() -> None:

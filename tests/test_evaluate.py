@@ -7,14 +7,20 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from mien.card import ModelCard, Policy
 from mien.data.audit import digests
 from mien.data.corpus import Corpus
 from mien.data.ferplus import ferplus
 from mien.errors import DataError, ImageError, OutputError
 from mien.evaluate import metrics, tables
+from mien.evaluate.cut import make_cut
 from mien.evaluate.judge import judge, read_all, score, training_digests
-from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS
+from mien.evaluate.policies import policy_figures
+from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS, accuracies
 from mien.labels import EMOTIONS
+from mien.preprocess import crop, fit
+from mien.run.decide import decide
+from mien.run.detect import YuNet
 from mien.types import Sample
 
 CLASSES = range(8)
@@ -143,6 +149,10 @@ def test_detection_says_nothing_of_an_emotion_without_pictures(drawn):
     assert np.isnan(found).tolist() == [False] * 7 + [True]
 
 
+def test_detection_finds_what_just_reaches_its_threshold():
+    assert metrics.detection(np.eye(8), np.arange(8), np.ones(8)).tolist() == [1.0] * 8
+
+
 def test_one_vs_rest_of_the_papers_sizes():
     counts = np.zeros((8, 8), np.int64)
     counts[7, 7], counts[7, 0] = 80, 60  # 140 positives, 80 found
@@ -198,6 +208,11 @@ def test_ece_bins_hold_their_upper_end():
     assert metrics.ece(shares, np.array([0, 1]), bins=4) == pytest.approx(abs(0.5 - 0.4375))
 
 
+def test_ece_keeps_the_lowest_and_the_highest_bin_apart():
+    shares = np.array([[0.4, 0.3, 0.3], [0.9, 0.1, 0.0]])
+    assert metrics.ece(shares, np.array([0, 1]), bins=2) == pytest.approx((0.6 + 0.9) / 2)
+
+
 def test_brier_and_nll_against_naive(drawn):
     shares, truth = drawn
     squares = [sum((shares[i, k] - (k == truth[i])) ** 2 for k in CLASSES) for i in range(400)]
@@ -220,6 +235,9 @@ def test_wilson_by_inverting_the_test():
     assert metrics.wilson(0, 10)[0] == 0
     assert metrics.wilson(10, 10)[1] == 1
     assert metrics.wilson(7, 10) == pytest.approx((0.3968, 0.8922), abs=1e-4)
+    assert {metrics.wilson(0, n)[0] for n in range(1, 100)} == {0}  # not a little beside it
+    assert {metrics.wilson(n, n)[1] for n in range(1, 100)} == {1}
+    assert metrics.wilson(1, 10)[0] == pytest.approx(1 - metrics.wilson(9, 10)[1]) != 0
 
 
 def test_bootstrap_against_drawing_pictures(drawn):
@@ -231,6 +249,19 @@ def test_bootstrap_against_drawing_pictures(drawn):
     got = metrics.bootstrap(metrics.confusion(truth, guess), metrics.balanced_accuracy)
     assert got == pytest.approx(np.percentile(naive, [2.5, 97.5]), abs=0.012)
     assert got == metrics.bootstrap(metrics.confusion(truth, guess), metrics.balanced_accuracy)
+
+
+def test_bootstrap_of_many_pictures_is_the_normal_interval(drawn):
+    shares, truth = drawn
+    counts = metrics.confusion(truth, shares.argmax(1)) * 100
+    share, n = metrics.accuracy(counts), counts.sum()
+    half = metrics.Z95 * math.sqrt(share * (1 - share) / n)
+    got = metrics.bootstrap(counts, metrics.accuracy, draws=10_000)
+    assert got == pytest.approx((share - half, share + half), abs=half / 30)
+    assert got != metrics.bootstrap(counts, metrics.accuracy, draws=10_000, seed=1)
+    assert metrics.bootstrap(counts, metrics.accuracy) == metrics.bootstrap(
+        counts, metrics.accuracy, draws=1000, seed=0
+    )
 
 
 def memory_corpus(count=20, broken=()):
@@ -267,6 +298,27 @@ def test_judge_names_what_is_broken_and_goes_on(monkeypatch):
     assert verdict.without_copies is None
 
 
+def test_pictures_are_read_in_batches_and_every_error_names_its_picture(monkeypatch):
+    monkeypatch.setattr("mien.evaluate.judge.BATCH", 7)
+    sizes = []
+
+    def classify(crops):
+        sizes.append(len(crops))
+        return by_level(crops)
+
+    def cut(image):
+        if image[0, 0] == 40:
+            raise ImageError("expected 48 x 48 or more")
+        return image
+
+    readings = read_all(memory_corpus(broken=(3,)), classify, cut)
+    assert sizes == [7, 7, 4]
+    assert readings.broken == (
+        ("3.png", "3.png: expected a picture, got noise"),
+        ("4.png", "4.png: expected 48 x 48 or more"),
+    )
+
+
 def test_judge_without_copies_of_training():
     readings = read_all(memory_corpus(), by_level, lambda image: image)
     training = frozenset(digests(np.full((5, 48, 48), 10 * np.arange(5)[:, None, None], np.uint8)))
@@ -293,6 +345,116 @@ def test_judge_of_nothing_says_so():
     unlabelled = Corpus("u", (Sample("0.png"),), lambda _: np.zeros((48, 48), np.uint8))
     with pytest.raises(DataError, match=r"argmax.*all 1 are left out"):
         judge(read_all(unlabelled, by_level, lambda image: image), ["argmax"])
+
+
+def test_pictures_that_show_no_face_are_not_called_broken():
+    with pytest.raises(DataError, match=r"of 2 samples 0 could not be read and 2 show no face; check --root"):
+        read_all(memory_corpus(2), by_level, lambda _: None)
+
+
+def test_every_score_is_that_of_metrics(drawn):
+    shares, truth = drawn
+    guess = np.where(truth % 2, truth, shares.argmax(1))
+    thresholds = np.linspace(0.05, 0.4, 8)
+    got = score(shares, truth, guess, thresholds.tolist())
+    counts = metrics.confusion(truth, guess)
+    assert got.n == 400
+    assert got.counts.tolist() == counts.tolist()
+    assert got.accuracy_95 == metrics.wilson(int((truth == guess).sum()), 400)
+    for name in ("accuracy", "balanced_accuracy", "macro_f1"):
+        assert getattr(got, name) == getattr(metrics, name)(counts)
+    for name in ("balanced_accuracy", "macro_f1"):
+        assert getattr(got, f"{name}_95") == metrics.bootstrap(counts, getattr(metrics, name))
+    for name in ("ece", "brier", "nll"):
+        assert getattr(got, name) == getattr(metrics, name)(shares, truth)
+    for name in ("recall", "precision", "f1", "one_vs_rest"):
+        assert getattr(got, name).tolist() == getattr(metrics, name)(counts).tolist()
+    assert got.detection.tolist() == metrics.detection(shares, truth, thresholds).tolist()
+    plain = score(shares, truth)
+    assert plain.detection is None
+    assert plain.counts.tolist() == metrics.confusion(truth, shares.argmax(1)).tolist()
+
+
+def test_a_cards_policies_thresholds_and_doubt_are_judged():
+    readings = read_all(memory_corpus(), by_level, lambda image: image)
+    lean = Policy((0.0, 0.0, 0.0, 5.0, 0.0, 0.0, 0.0, 0.0), set_from=0.05)
+    policies = {"accurate": Policy(set_from=0.2), "balanced": lean}
+    card = ModelCard("net", policies=policies, uncertain=0.95, thresholds=(0.01, 0.9125) * 4)
+    p, truth = readings.predictions.probabilities, np.arange(20) % 8
+    training = frozenset(readings.digests[:4])
+    (plain,) = judge(readings, ["argmax"], card=card, training=training)
+    (leant,) = judge(readings, ["argmax"], card=card, training=training, policy="balanced")
+    for verdict, policy in ((plain, policies["accurate"]), (leant, lean)):
+        shown = decide(p, policy).shown
+        assert verdict.scores.counts.tolist() == metrics.confusion(truth, shown).tolist()
+        assert verdict.without_copies.counts.tolist() == metrics.confusion(truth[4:], shown[4:]).tolist()
+        thresholds = np.array(card.thresholds)
+        found = metrics.detection(p, truth, thresholds), metrics.detection(p[4:], truth[4:], thresholds)
+        assert verdict.scores.detection.tolist() == found[0].tolist()
+        assert verdict.without_copies.detection.tolist() == found[1].tolist()
+        assert list(verdict.policies) == list(policies)
+        for name, own in policies.items():
+            want = policy_figures(decide(p, own, 0.95), np.ones(20, bool), truth)
+            np.testing.assert_equal(dict(verdict.policies[name]), want)
+    assert plain.scores.accuracy != leant.scores.accuracy
+
+
+def test_figures_of_a_policy_against_naive(drawn):
+    shares, truth = drawn
+    shares, truth = shares[:60], truth[:60]
+    said = decide(shares, Policy(set_from=0.15), 0.6)
+    known = np.arange(60) % 3 < 2
+    figures = policy_figures(said, known, truth[known])
+    faces = [(int(said.shown[i]), said.member[i], int(truth[i])) for i in np.flatnonzero(known)]
+    right = [shown == t for shown, _, t in faces]
+    held = [bool(member[t]) for _, member, t in faces]
+    sure = [shares[i, said.shown[i]] >= 0.6 for i in np.flatnonzero(known)]
+
+    def by_emotion(of):
+        own = [[x for x, (_, _, t) in zip(of, faces, strict=True) if t == k] for k in CLASSES]
+        return [np.mean(some) if some else math.nan for some in own]
+
+    wanted = {
+        "accuracy": np.mean(right),
+        "balanced accuracy": np.nanmean(by_emotion(right)),
+        "recall": by_emotion(right),
+        "coverage": np.mean(held),
+        "set size": np.mean([member.sum() for _, member, _ in faces]),
+        "coverage by emotion": by_emotion(held),
+        "uncertain": 1 - np.mean(sure),
+        "right if certain": np.mean([one for one, trusted in zip(right, sure, strict=True) if trusted]),
+    }
+    assert figures.keys() == wanted.keys()
+    for name, value in wanted.items():
+        assert figures[name] == pytest.approx(value, nan_ok=True), name
+    doubted = policy_figures(decide(shares, Policy(), 2.0), known, truth[known])
+    assert (doubted["uncertain"], "coverage" in doubted) == (1, False)
+    assert math.isnan(doubted["right if certain"])
+
+
+def test_accuracies_are_of_the_labelled():
+    samples = [sample(*(5 * (k == t) for k in range(10))) for t in (0, 1, 1, 2, 8)]
+    samples.append(sample(0, 3, 2, 2, 0, 0, 0, 0, 0, 0))  # no majority
+    assert accuracies(np.array([0, 1, 2, 0, 0, 1]), samples) == {
+        "majority": 0.5,
+        "n_majority": 4,
+        "argmax": 0.6,
+        "n_argmax": 5,
+    }
+    assert accuracies(np.array([0, 0, 0]), samples[:3])["argmax"] == 0.33333
+
+
+def test_a_cut_is_the_largest_face_or_the_whole_picture(one_face, two_faces, no_face):
+    card = ModelCard("m")
+    assert np.array_equal(make_cut(card, detect=False)(one_face), fit(one_face, card))
+    cut, detector = make_cut(card, detect=True), YuNet()
+    faces = detector.detect(two_faces)
+    assert len(faces) == 2
+    assert np.array_equal(cut(two_faces), crop(two_faces, faces[0].landmarks, card))
+    assert cut(no_face) is None
+    gray = one_face[:, :, 1]
+    (face,) = detector.detect(np.dstack([gray] * 3))
+    assert np.array_equal(cut(gray), crop(gray, face.landmarks, card))
 
 
 @pytest.fixture

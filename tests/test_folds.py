@@ -101,7 +101,8 @@ def test_too_few_pictures_take_the_largest_balanced_size_and_say_so() -> None:
         "140:140 pictures a fold requested, 16:16 taken, the largest balanced size: "
         "a fold has 16 of it to draw from, and of the others 30 of disgust; folds overlap: 320 pictures"
     )
-    assert contempt.effective[0] == 16  # the same sixteen in every fold
+    negatives = np.concatenate([fold.test[~fold.positive] for fold in contempt.folds])
+    assert contempt.effective == (16, effective_size(negatives))  # the same sixteen in every fold
     assert "of the others 16 of contempt" in result["neutral"].note
     # sixteen of contempt hold the others down: 118 = 16 + 6 x 17 is the largest even spread
     assert result["neutral"].taken.positives == 118
@@ -130,6 +131,28 @@ def test_other_sizes_keep_their_proportion() -> None:
     assert (folds.taken.positives, folds.taken.negatives) == (120, 140)
     small = draw(np.repeat(np.arange(8), 60), FoldSettings(positives=120, others=20))["anger"]
     assert (small.taken.positives, small.taken.negatives) == (60, 70)
+
+
+@pytest.mark.parametrize(
+    ("asked", "own", "taken"),
+    [
+        ((1, 1), 5, (1, 7)),
+        ((14, 1), 3, (2, 1)),
+        ((1000, 1), 20, (1, 1)),  # no size keeps 1000 to 7
+    ],
+)
+def test_the_smallest_sizes(asked: tuple[int, int], own: int, taken: tuple[int, int]) -> None:
+    labels = np.repeat(np.arange(8), [own] + [5] * 7)
+    folds = draw(labels, FoldSettings(folds=1, positives=asked[0], others=asked[1]))["neutral"]
+    check(folds, labels)
+    assert (folds.taken.positives, folds.taken.negatives) == taken
+
+
+def test_emotions_that_are_left_out_are_in_no_pool() -> None:
+    settings = FoldSettings("kfold", folds=2, emotions=("fear", "anger"))
+    for fold in draw(LARGE, settings, pool=np.arange(len(LARGE)))["fear"].folds:
+        assert fold.train is not None
+        assert {EMOTIONS[k] for k in LARGE[fold.train]} == {"fear", "anger"}
 
 
 def test_a_corpus_without_an_emotion() -> None:
@@ -164,11 +187,37 @@ def test_the_seed_fixes_the_folds(design: str) -> None:
     assert tests(1) != tests(2)
 
 
+def test_all_that_a_part_leaves_over_trains() -> None:
+    labels = np.where(np.arange(240) % 10 == 9, -1, RAFD[:240])
+    folds = draw(labels, FoldSettings("kfold", folds=2))["fear"].folds
+    trains = [fold.train for fold in folds if fold.train is not None]
+    assert np.sort(np.concatenate(trains)).tolist() == np.flatnonzero(labels >= 0).tolist()
+
+
+def test_a_part_that_holds_one_less_is_drawn_from_as_it_is() -> None:
+    labels = np.repeat(np.arange(8), [40, 6, 5, 5, 5, 5, 5, 5])  # 3 and 3, or 3 and 2
+    folds = draw(labels, FoldSettings("kfold", folds=2))["neutral"]
+    check(folds, labels)
+    assert folds.taken.negatives == 7 * 2 + 1
+
+
+@pytest.mark.parametrize("design", ["kfold", "person"])
+def test_the_seed_fixes_who_trains(design: str) -> None:
+    def trains(seed: int) -> list[list[int]]:
+        settings = FoldSettings(design, folds=2, seed=seed, emotions=("fear", "anger"))
+        drawn = draw(RAFD[:240], settings, persons=RAFD_PERSONS[:240])["fear"]
+        return [fold.train.tolist() for fold in drawn.folds]  # type: ignore[union-attr]
+
+    assert trains(1) == trains(1)
+    assert trains(1) != trains(2)
+
+
 def test_a_description_goes_to_json() -> None:
     record = json.loads(json.dumps(describe(draw(SCARCE, FoldSettings())["contempt"])))
     assert record["requested"] == {"positives": 140, "negatives": 140}
     assert record["taken"] == {"positives": 16, "negatives": 16}
     assert record["drawn"] == 320 > record["distinct"]
+    assert record["effective"][0] == 16
 
 
 def test_errors_say_expected_came_and_what_to_do() -> None:
@@ -194,6 +243,10 @@ def test_effective_size_is_the_variance_of_a_share_over_repeats() -> None:
     right = rng.random((8000, 201)) < 0.8  # as many corpora
     variance = right[:, samples].mean(axis=1).var()
     assert effective_size(samples) == pytest.approx(0.8 * 0.2 / variance, rel=0.06)
+
+
+def test_effective_size_of_nothing_is_nought() -> None:
+    assert effective_size(np.array([], np.int64)) == 0
 
 
 def test_distinct_samples_hold_each_test_sample_once() -> None:

@@ -20,7 +20,7 @@ from mien.data.corpus import Corpus, draw
 from mien.data.fairface import fairface
 from mien.data.toy import ToySettings, write_toy
 from mien.errors import ConfigError, MissingExtra, OutputError
-from mien.evaluate.gaps import GapSettings, find_gaps
+from mien.evaluate.gaps import GapSettings, find_gaps, variance_of
 from mien.evaluate.group_plot import check_plot, plot_groups
 from mien.evaluate.group_tables import render_groups, to_record
 from mien.evaluate.groups import GroupSettings, compare_groups, group_settings, parse_attributes
@@ -76,6 +76,8 @@ def test_every_figure_is_what_counting_one_by_one_gives():
     report = compare_groups(corpus, readings, ("age",), protocols=["argmax"], detected=True)
     (table,) = report.tables
     assert table.groups == AGES  # in the order of the years, not of the letters
+    assert (report.labelled, report.detected) == (True, True)
+    assert [one.name for one in table.rows if not one.share] == ["confidence"]
     probabilities = readings.predictions.probabilities
     for g, age in enumerate(table.groups):
         mine = [i for i in range(280) if tags[i]["age"] == age]
@@ -174,7 +176,107 @@ def test_two_groups_and_one_measure_give_the_interval_of_agresti_and_caffo():
     half = 1.96 * sqrt(a * (1 - a) / 402 + b * (1 - b) / 402)
     assert (one, gap.high, gap.difference) == (1, "y", pytest.approx(0.2))
     assert gap.interval_95 == pytest.approx((b - a - half, b - a + half), abs=0.003)
+    assert sum(gap.interval_95) / 2 == pytest.approx(b - a, abs=1e-12)
     assert gap.p == pytest.approx(1 / 20_001)
+
+
+def test_two_groups_and_a_mean_give_the_normal_interval():
+    rng = np.random.default_rng(6)
+    codes = np.repeat([0, 1], 400)
+    values = (5 + rng.random(800) + 0.1 * codes)[:, None]
+    (two,), _ = find_gaps(
+        codes, values, shares=np.array([False]), groups=["a", "b"], settings=GapSettings(draws=20_000)
+    )
+    first, second = values[:400], values[400:]
+    half = 1.96 * sqrt(first.var(ddof=1) / 400 + second.var(ddof=1) / 400)
+    between = second.mean() - first.mean()
+    assert two.largest.interval_95 == pytest.approx((between - half, between + half), abs=half / 15)
+
+
+def test_variances_are_those_by_hand():
+    values = np.array([0.0, 0, 0, 1, 1])
+    for n in (2, 4, 5):
+        some = values[-n:]
+        one, total = np.array([[float(n)]]), np.array([[some.sum()]])
+        share, mean = (variance_of(one, total, total, np.array([kind]))[0, 0] for kind in (True, False))
+        p = (some.sum() + 1) / (n + 2)
+        assert share == pytest.approx(p * (1 - p) / (n + 2))
+        assert mean == pytest.approx(some.var(ddof=1) / n, abs=1e-12)
+    assert np.isnan(variance_of(np.ones((1, 1)), np.ones((1, 1)), np.ones((1, 1)), np.array([False])))
+
+
+def two_groups(sizes=(30, 40), measures=2):
+    rng = np.random.default_rng(4)
+    codes = np.repeat([0, 1], sizes)
+    values = (rng.random((len(codes), measures)) < 0.3 + 0.3 * codes[:, None]).astype(float)
+    values[:, -1] += rng.random(len(codes)) / 10
+    return {
+        "codes": codes,
+        "values": values,
+        "shares": np.arange(measures) < measures - 1,
+        "groups": ["a", "b"],
+    }
+
+
+def test_groups_that_are_all_alike_have_an_interval_that_holds_their_gap():
+    values = np.repeat([1.0, 0.0], 50)[:, None]
+    (gap,), _ = find_gaps(
+        np.repeat([0, 1], 50),
+        values,
+        shares=np.array([True]),
+        groups=("a", "b"),
+        settings=GapSettings(draws=50),
+    )
+    assert gap.largest.difference == 1
+    assert gap.largest.interval_95[0] < 0.95
+    assert gap.largest.interval_95[1] == 1
+
+
+def test_a_group_of_just_enough_pictures_is_compared_as_any_other():
+    two = two_groups()
+    few, enough, more = (find_gaps(**two, settings=GapSettings(n, draws=300)) for n in (29, 30, 31))
+    assert few == enough
+    assert enough[1] == 2
+    assert more == ([None, None], 0)
+
+
+def test_one_picture_is_never_compared_whatever_is_asked():
+    two = two_groups((1, 40))
+    assert find_gaps(**two, settings=GapSettings(1, draws=10)) == ([None, None], 0)
+
+
+def test_draws_in_several_parts_are_the_same_draws(monkeypatch):
+    two = two_groups()
+    whole = find_gaps(**two, settings=GapSettings(draws=101))
+    monkeypatch.setattr("mien.evaluate.gaps._AT_ONCE", 1200)
+    assert find_gaps(**two, settings=GapSettings(draws=101)) == whole
+    assert find_gaps(**two, settings=GapSettings(draws=101, seed=1)) != whole
+
+
+def test_what_all_of_one_group_and_nobody_of_another_shows_has_a_width():
+    codes = np.repeat([0, 1], 40)
+    values = np.column_stack([codes, np.random.default_rng(0).random(80) < 0.5]).astype(float)
+    (two, _), _ = find_gaps(
+        codes,
+        values,
+        shares=np.array([True, True]),
+        groups=["a", "b"],
+        settings=GapSettings(draws=200),
+    )
+    assert (two.largest.difference, two.largest.high) == (1, "b")
+    assert two.largest.interval_95[0] < 40 / 42 - 0.04  # twice the error of 41 of 42 and of 1 of 42
+
+
+def test_an_interval_ends_where_no_difference_can_be():
+    values = np.array([[0.9], [1.0], [0.0], [0.1]])
+    (two,), _ = find_gaps(
+        np.array([0, 0, 1, 1]),
+        values,
+        shares=np.array([False]),
+        groups=["a", "b"],
+        settings=GapSettings(2, draws=200),
+    )
+    assert two.largest.interval_95 == (-1, 1)  # two pictures drawn alike have no spread: nothing is known
 
 
 def test_groups_that_do_not_differ_are_seldom_found_to():
@@ -241,6 +343,13 @@ def test_a_group_without_a_face_has_no_rates_but_a_detection_rate():
     record = to_record(report)["by"]["g"]["rows"]["neutral"]["groups"]["b"]
     assert record == {"n": 0, "value": None, "interval_95": [None, None]}
     plot_groups(report)
+
+
+def test_groups_without_a_number_stand_before_those_with_one_and_may_show_no_face():
+    corpus, readings = drawn([{"g": "0-2"}] * 4 + [{"g": "young"}] * 4 + [{"g": "a child"}] * 2, faceless=2)
+    (table,) = compare_groups(corpus, readings, ("g",), detected=True).tables
+    assert table.groups == ("a child", "young", "0-2")
+    assert np.isnan(row(table, "fear").groups.value).tolist() == [True, False, False]
 
 
 def test_pictures_without_the_tag_are_left_out_and_counted():
@@ -313,6 +422,29 @@ def test_the_cards_own_threshold_is_taken():
         compare_groups(corpus, readings, ("g",), settings=GroupSettings(0.62, "the model card"))
     )
     assert "confidence under 0.62 (the model card)" in text.replace("\n", " ")
+
+
+@pytest.mark.parametrize(("own", "below"), [(1.0, 1.0), (0.0, 0.5), (1.5, 0.5), (None, 0.5), ("0.7", 0.5)])
+def test_a_threshold_that_can_be_none_is_not_taken(own, below):
+    assert group_settings(SimpleNamespace(uncertain=own)).below == below
+    assert group_settings(SimpleNamespace()).below == 0.5
+
+
+def test_a_reading_that_just_reaches_the_threshold_is_not_unsure():
+    corpus, readings = drawn([{"g": "a"}] * 4)
+    first = np.array([0.5, 0.5, 0.75, 1.0], np.float32)
+    p = np.column_stack([first, 1 - first, np.zeros((4, 6), np.float32)])
+    readings = Readings(readings.samples, Predictions(readings.predictions.names, p), readings.digests)
+    for below, unsure in ((0.5, 0), (0.75, 0.5), (1.0, 0.75)):
+        report = compare_groups(corpus, readings, ("g",), settings=GroupSettings(below))
+        assert row(report.tables[0], "unsure").overall.value.tolist() == [unsure]
+        assert (report.labelled, report.detected) == (False, False)
+
+
+def test_persons_are_repeated_where_two_pictures_are_of_one():
+    for persons, repeated in ((["a", "b", None], False), (["a", "b", "a"], True), ([None] * 3, False)):
+        corpus, readings = drawn([{"g": "x"}] * 3, persons=persons)
+        assert compare_groups(corpus, readings, ("g",)).repeated is repeated
 
 
 def test_the_text_says_what_it_cannot_show():

@@ -6,15 +6,17 @@ import csv
 import io
 import json
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mien.evaluate import binary, metrics, tables
+from mien.evaluate.action_units import PROTOTYPES, UNITS, only, shared
 from mien.evaluate.binary import SCORES, Threshold, score_folds
-from mien.evaluate.folds import FoldSettings, draw
-from mien.evaluate.paper import MEASURES, NOT_EIGHT_WAY, TRANSPOSED, figures, printed
+from mien.evaluate.folds import FoldSettings, describe, draw
+from mien.evaluate.paper import MEASURES, NOT_EIGHT_WAY, SIZES, TRANSPOSED, figures, printed
 from mien.evaluate.paper_render import COLUMNS, render_csv, render_markdown, render_text
 from mien.labels import EMOTIONS
 
@@ -49,7 +51,12 @@ def data() -> dict[str, Any]:
 
 
 def test_all_80_rows_come_out_to_the_printed_digits() -> None:
+    printed.cache_clear()  # the file is read here, whatever ran before
     assert len(printed()) == 80
+    assert [(row.table, row.fold) for row in printed()] == [
+        (t, f) for t in range(3, 11) for f in range(1, 11)
+    ]
+    assert {row.repaired for row in printed()} > {""}
     assert Counter(row.emotion for row in printed()) == dict.fromkeys(EMOTIONS, 10)
     for row in printed():
         assert MEASURES[row.table] == row.emotion
@@ -185,9 +192,86 @@ def test_other_numbers_of_folds_and_thresholds_are_told() -> None:
     assert "\n12 " in twelve
 
 
+def plain(score: float) -> float | None:
+    return None if np.isnan(score) else score
+
+
+def test_figures_are_those_of_each_fold_and_of_the_summary() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(8), 12)
+    scores = rng.random((96, 8)) * 0.6 + 0.2 * np.eye(8)[labels]
+    drawn = draw(labels, FoldSettings(folds=2))
+    scored = {emotion: score_folds(drawn[emotion], scores) for emotion in ("neutral", "contempt", "fear")}
+    eight = metrics.confusion(labels, scores.argmax(axis=1))
+    data = figures(scored, eight=eight)
+    assert data["name"] == "ours"
+    assert data["notes"] == [TRANSPOSED, SIZES, binary.INTERVALS]
+    assert [m["ours"] for m in data["matrices"]] == [
+        [asdict(c) for c in scored[emotion].counts] for emotion in ("neutral", "contempt")
+    ]
+    paper = {emotion: [row.counts for row in printed() if row.emotion == emotion] for emotion in EMOTIONS}
+    for table in data["measures"]:
+        emotion = table["emotion"]
+        result = scored.get(emotion)
+        assert (table["table"], emotion) in MEASURES.items()
+        assert table["drawing"] == (result and describe(result.folds))
+        assert table["thresholds"] == (result and [{"value": 0.5, "how": "a half"}] * 2)
+        sources = {
+            "paper": (paper[emotion], None),
+            "turned": ([c.transposed() for c in paper[emotion]], None),
+            "ours": (result.counts, result.folds.effective) if result else None,
+        }
+        for source, given in sources.items():
+            if given is None:
+                assert table[source] is None
+                continue
+            counts, effective = given
+            assert table[source]["folds"] == [
+                {"counts": asdict(c), **{name: plain(score(c)) for name, score in SCORES.items()}}
+                for c in counts
+            ]
+            for name, want in binary.summarize(counts, effective=effective).items():
+                got = table[source]["summary"][name]
+                assert got["wilson_95"] == [plain(end) for end in want.wilson_95]
+                assert got["bootstrap_95"] == [plain(end) for end in want.bootstrap_95]
+                for key in ("mean", "deviation", "low", "high"):
+                    assert got[key] == plain(getattr(want, key))
+    assert data["eight_way"] == {
+        "n": 96,
+        "accuracy": metrics.accuracy(eight),
+        "accuracy_95": list(metrics.wilson(int(eight.trace()), 96)),
+        "balanced_accuracy": metrics.balanced_accuracy(eight),
+        "balanced_accuracy_95": list(metrics.bootstrap(eight, metrics.balanced_accuracy)),
+        "macro_f1": metrics.macro_f1(eight),
+        "macro_f1_95": list(metrics.bootstrap(eight, metrics.macro_f1)),
+        "labels": list(EMOTIONS),
+        "counts": eight.tolist(),
+    }
+
+
+def test_a_mean_over_emotions_is_of_those_that_define_it() -> None:
+    labels = np.repeat(np.arange(8), 12)
+    drawn = draw(labels, FoldSettings(folds=2))
+    never, always = np.zeros((96, 8)), np.ones((96, 8))  # nobody is read as anger, everybody as fear
+    scored = {"anger": score_folds(drawn["anger"], never), "fear": score_folds(drawn["fear"], always)}
+    macro = figures(scored)["macro"]["ours"]
+    assert (macro["precision"], macro["npv"]) == (0.5, 0.5)  # each of one of the two alone
+    assert (macro["sensitivity"], macro["accuracy"]) == (0.5, 0.5)
+    assert figures({"anger": scored["anger"]})["macro"]["ours"]["precision"] is None
+
+
 def test_thresholds_go_into_the_figures() -> None:
     folds = draw(LABELS, FoldSettings(folds=2))["anger"]
     result = score_folds(folds, np.zeros((len(LABELS), 8)), Threshold(0.25, "chosen on toy"))
     table = figures({"anger": result})["measures"][5]
     assert table["thresholds"] == [{"value": 0.25, "how": "chosen on toy"}] * 2
     assert table["ours"]["summary"]["precision"]["mean"] is None  # nothing read as anger
+
+
+def test_action_units_agree_with_what_the_paper_says_of_them() -> None:
+    assert PROTOTYPES["contempt"] == {14}, "section 4: only one action unit, the dimple"
+    assert shared("fear", "sadness") == (1, 4), "section 4: the inner brow raise and the brow lower"
+    assert set(PROTOTYPES) == set(EMOTIONS)
+    assert set().union(*PROTOTYPES.values()) == set(UNITS)
+    assert (only("neutral", "contempt"), only("contempt", "neutral")) == ((), (14,))
+    assert all(only(a, b) or only(b, a) for a in EMOTIONS for b in EMOTIONS if a != b)

@@ -13,7 +13,6 @@ pytest.importorskip("torch", reason="the learning half is not installed: pip ins
 pytest.importorskip("jinja2", reason="the report is not installed: pip install 'mien[report]'")
 
 from mien.errors import DataError, MissingExtra, OutputError
-from mien.evaluate.action_units import PROTOTYPES, UNITS, only, shared
 from mien.evaluate.gallery import load_gallery, save_gallery
 from mien.evaluate.paper_render import COLUMNS
 from mien.evaluate.report import report_folder, write_report
@@ -262,15 +261,6 @@ def test_a_gallery_comes_back_as_it_was_kept(folder, tmp_path):
     (tmp_path / "again.npz").write_bytes(b"PK broken")
     with pytest.raises(DataError, match="remove the file"):
         load_gallery(tmp_path / "again.npz")
-
-
-def test_action_units_agree_with_what_the_paper_says_of_them():
-    assert PROTOTYPES["contempt"] == {14}, "section 4: only one action unit, the dimple"
-    assert shared("fear", "sadness") == (1, 4), "section 4: the inner brow raise and the brow lower"
-    assert set(PROTOTYPES) == set(EMOTIONS)
-    assert set().union(*PROTOTYPES.values()) == set(UNITS)
-    assert (only("neutral", "contempt"), only("contempt", "neutral")) == ((), (14,))
-    assert all(only(a, b) or only(b, a) for a in EMOTIONS for b in EMOTIONS if a != b)
 
 
 def test_the_report_tells_what_sets_each_pair_of_emotions_apart(page):

@@ -146,10 +146,12 @@ def fit_uncertain(p: Probabilities, truth: Labels, right: float) -> float:
     that one threshold serves all of them.
     """
     order = np.argsort(-p.max(axis=1), kind="stable")
+    sure = p.max(axis=1)[order]  # (N,) falling
     wrong = (p.argmax(axis=1) != truth)[order].cumsum()  # (N,) errors among the surest 1, 2, ...
     kept = np.arange(1, len(truth) + 1)
-    held = np.flatnonzero(wrong + 1 <= (1 - right) * (kept + 1))
-    least = float(p.max(axis=1)[order[held[-1]]]) if len(held) else 1.0
+    whole = np.append(sure[:-1] != sure[1:], True)  # a threshold keeps all of the equally sure
+    held = np.flatnonzero((wrong + 1 <= (1 - right) * (kept + 1)) & whole)
+    least = float(sure[held[-1]]) if len(held) else 1.0
     return min(1.0, max(0.5, least))
 
 

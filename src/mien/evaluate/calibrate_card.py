@@ -101,5 +101,6 @@ def _fit(logits: Logits, labels: Mapping[str, Labels], plan: Plan) -> Calibratio
 
 
 def _differs(labels: Mapping[str, Labels], name: str) -> bool:
-    """Whether a protocol says something of its own: single labels are the same under all."""
-    return name == AGREED or bool((labels[name] != labels[AGREED]).any())
+    """Whether a protocol labels anybody, and not as another does: single labels are the same under all."""
+    some = bool((labels[name] != LEFT_OUT).any())
+    return some and (name == AGREED or bool((labels[name] != labels[AGREED]).any()))

@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.metrics import Values
+from mien.evaluate.metrics import Z95, Values
 
 _AT_ONCE: Final = 1 << 21  # weights of the bootstrap held at a time
 _LEVEL: Final = 0.95
@@ -113,7 +113,7 @@ def _gaps(figures: _Figures, m: int, groups: Sequence[str], most: Values) -> Gap
         return None
     between = centre[:, None] - centre[None]  # (g, g) of the groups that are compared
     error = np.sqrt(variance[:, None] + variance[None])
-    half = float(np.quantile(most, _LEVEL))
+    half = float(np.quantile(most, _LEVEL)) or Z95  # draws of groups that are all alike do not differ
 
     def gap(i: int, j: int) -> Gap:
         low, high = between[i, j] - half * error[i, j], between[i, j] + half * error[i, j]
