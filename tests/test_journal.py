@@ -70,17 +70,19 @@ def test_a_killed_run_goes_on_and_gives_the_same_tables(long_clip, tmp_path, opt
     assert not list(killed.glob("*.journal")), "the journal goes once the results are whole"
 
 
-def test_a_journal_that_breaks_off_in_a_line_is_used_up_to_its_last_place(clip, tmp_path, mien, monkeypatch):
+def test_a_journal_that_breaks_off_in_a_line_is_used_up_to_its_last_place(
+    long_clip, tmp_path, mien, monkeypatch
+):
     monkeypatch.setattr(module, "_STEP", 20)
     monkeypatch.setattr("shutil.rmtree", lambda *_args, **_options: None)
     monkeypatch.chdir(tmp_path)
-    assert mien("analyze", clip, "-o", "a.csv").code == 0
+    assert mien("analyze", long_clip, "-o", "a.csv").code == 0
     (path,) = tmp_path.glob("a.csv.journal/*.jsonl")
     data = path.read_bytes()
     want = (tmp_path / "a.csv").read_bytes()
-    for share in (0.02, 0.77, 0.999):
+    for share in (0.02, 0.31, 0.77, 0.999):
         path.write_bytes(data[: int(len(data) * share)])
-        ran = mien("analyze", clip, "-o", "a.csv", "--overwrite")
+        ran = mien("analyze", long_clip, "-o", "a.csv", "--overwrite")
         assert ran.code == 0
         assert ("went on after" in ran.err) == (share > 0.1)
         assert (tmp_path / "a.csv").read_bytes() == want

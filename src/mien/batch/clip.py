@@ -152,8 +152,7 @@ class _Reading:
         for page in self._pages:
             page.add(frame, pixels)
         events = list(self._finder.push(frame)) if self._finder else []
-        told, share = self._told(events), self._video.share
-        return Part(frame.source, rows(frame), told, 1, len(frame.faces), share)
+        return Part(frame.source, rows(frame), self._told(events), 1, len(frame.faces), self._video.share)
 
     def _told(self, events: list[Event]) -> list[Row]:
         from mien.output.events import event_row
