@@ -59,7 +59,7 @@ $(VENV)/.audit: $(BIN)/python pyproject.toml constraints.txt
 faults: $(VENV)/.dev  ## fifty random kills of a run, here and on Ray (half an hour)
 	$(BIN)/python -m pytest tests/test_faults.py -m slow -s
 
-fuzz: $(VENV)/.dev  ## 100,000 damaged photos and clips through `mien analyze` (hours; goes on where it stopped)
+fuzz: $(VENV)/.dev  ## 100,000 damaged photos and clips through `mien analyze` (an hour; goes on where it stopped)
 	$(BIN)/python benchmarks/fuzz.py
 
 lock: $(VENV)/.audit  ## choose the versions in constraints.txt anew (UPGRADE=--upgrade: the newest)
