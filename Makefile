@@ -57,7 +57,7 @@ $(VENV)/.audit: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@ $(VENV)/.dev $(VENV)/.demo
 
 faults: $(VENV)/.dev  ## fifty random kills of a run, here and on Ray (half an hour)
-	$(BIN)/python -m pytest tests/test_faults.py -m slow -s
+	$(BIN)/python -m pytest tests/batch/test_faults.py -m slow -s
 
 fuzz: $(VENV)/.dev  ## 100,000 damaged photos and clips through `mien analyze` (an hour; goes on where it stopped)
 	$(BIN)/python benchmarks/fuzz.py
@@ -81,7 +81,7 @@ sbom: $(VENV)/.audit  ## write what the core install is made of to dist/mien.cdx
 	$(BIN)/cyclonedx-py environment --mc-type library --output-reproducible --validate \
 		--output-file dist/mien.cdx.json $(VENV)/core/bin/python
 
-# Goes on where it stopped; `rm -rf mutants` begins anew. Again, and of one module: MUTANTS='mien.align.*'
+# Goes on where it stopped; `rm -rf mutants` begins anew. Again, and of one module: MUTANTS='mien.faces.align.*'
 mutation: $(VENV)/.audit  ## change the code that judges place by place, and name what no test notices (half an hour)
 	OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 2 $(MUTANTS)
 	$(BIN)/mutmut results

@@ -27,15 +27,15 @@ from mien.config import provenance
 from mien.data.splits import fraction
 from mien.errors import ConfigError
 from mien.evaluate.metrics import balanced_accuracy, confusion
-from mien.nets.conv_stack import ConvStack
 from mien.nets.count import training_multiply_adds
-from mien.nets.dense import DenseAutoencoder
-from mien.nets.paper import PaperCNN
-from mien.nets.stack import Stack
-from mien.recipes.material import Material, ferplus_material, unlabelled
-from mien.recipes.paper import AUTOENCODER, Lesson, PaperRecipe, learn, make_paper, make_variant, seeded
-from mien.train.finetune import LastLayer
-from mien.train.pretrain import Greedy, Masked
+from mien.paper.cnn import PaperCNN
+from mien.paper.conv_stack import ConvStack
+from mien.paper.dense import DenseAutoencoder
+from mien.paper.finetune import LastLayer
+from mien.paper.material import Material, ferplus_material, unlabelled
+from mien.paper.pretrain import Greedy, Masked
+from mien.paper.stack import Stack
+from mien.paper.variants import AUTOENCODER, Lesson, PaperRecipe, learn, make_paper, make_variant, seeded
 
 VARIANTS = ("paper-raw", "paper-300", "paper-500", "paper-300-500", "paper-pretrained", "paper-mask")
 SHARES = (0.01, 0.1, 1.0)

@@ -25,8 +25,8 @@ from mien.evaluate.crossfit import risk_coverage_area
 from mien.evaluate.cut import make_cut
 from mien.evaluate.judge import read_all
 from mien.evaluate.protocol import argmax, count_votes, majority
+from mien.faces.classify import Classifier
 from mien.labels import EMOTIONS
-from mien.run.classify import Classifier
 
 K = len(EMOTIONS)
 Array = NDArray[np.float64]

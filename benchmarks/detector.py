@@ -26,8 +26,8 @@ import numpy as np
 from PIL import Image as Pil
 from PIL import ImageDraw, ImageFilter
 
-from mien.align import roll
-from mien.run.detect import Detector, DetectorOptions, YuNet
+from mien.faces.align import roll
+from mien.faces.detect import Detector, DetectorOptions, YuNet
 from mien.types import Face, Image
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -216,7 +216,7 @@ class OpenCV:
     def __init__(self) -> None:
         import cv2
 
-        from mien.run.yunet import path_of_weights
+        from mien.faces.yunet import path_of_weights
 
         cv2.setNumThreads(1)
         self._detector = cv2.FaceDetectorYN.create(str(path_of_weights()), "", (320, 320), 0.6, 0.3, 5000)

@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pil
 
-from mien.align import TEMPLATE, roll
 from mien.card import ModelCard
 from mien.data.corpus import Corpus
 from mien.data.ferplus import ferplus
 from mien.evaluate.protocol import majority
-from mien.preprocess import crop
-from mien.run.classify import Classifier
-from mien.run.detect import DetectorOptions, YuNet
+from mien.faces.align import TEMPLATE, roll
+from mien.faces.classify import Classifier
+from mien.faces.detect import DetectorOptions, YuNet
+from mien.faces.preprocess import crop
 from mien.types import Floats, Image
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

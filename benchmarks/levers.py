@@ -26,15 +26,15 @@ from torch import Tensor, nn
 from mien.data.arrays import load_images
 from mien.data.audit import duplicate_of_earlier
 from mien.data.ferplus import ferplus
-from mien.evaluate.compare import paired_bootstrap
 from mien.evaluate.protocol import PROTOCOLS
 from mien.nets.compact import Compact, CompactOptions
-from mien.recipes import Recipe, make_recipe
-from mien.recipes.supervised import make_task
+from mien.paper.compare import paired_bootstrap
 from mien.train.augment import augment
 from mien.train.export import fold
 from mien.train.loop import Task, train
 from mien.train.optim import soft_cross_entropy
+from mien.train.recipes import Recipe, make_recipe
+from mien.train.supervised import make_task
 
 RESULT = "result.json"
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from mien.data.arrays import load_images
 from mien.data.ferplus import ferplus
 from mien.evaluate.protocol import PROTOCOLS
+from mien.faces.classify import Classifier
+from mien.faces.policy import decide
 from mien.labels import EMOTIONS
-from mien.run.classify import Classifier
-from mien.run.decide import decide
 from mien.types import Floats, Image
 
 PATCH, STEP = 12, 4  # pixels: of the square that is hidden, and between two of them

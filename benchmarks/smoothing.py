@@ -22,17 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from mien.analyzer import load
 from mien.data.arrays import load_images
 from mien.data.ferplus import ferplus
 from mien.evaluate import metrics
 from mien.evaluate.protocol import majority
-from mien.event import Event, EventOptions
+from mien.faces.classify import Classifier
 from mien.labels import EMOTIONS
-from mien.run.analyzer import load
-from mien.run.classify import Classifier
-from mien.run.events import EventFinder
-from mien.run.smooth import Causal, Smoother, TwoSided, hann
 from mien.types import Face, Frame, Image
+from mien.video.event import Event, EventOptions
+from mien.video.events import EventFinder
+from mien.video.smooth import Causal, Smoother, TwoSided, hann
 
 FPS, LENGTH = 25, 10.0  # of a made clip: frames a second, seconds
 HOLDS = (0.3, 4.0)  # seconds an expression is held, evenly on a logarithmic scale

@@ -27,17 +27,17 @@ from torch import Tensor
 
 from mien.data.arrays import gather
 from mien.data.shards import open_shards
+from mien.faces.preprocess import fit
 from mien.nets.compact import Compact
-from mien.nets.paper import PaperCNN
-from mien.preprocess import fit
-from mien.recipes.material import CARD
-from mien.recipes.shards import _lessons
+from mien.paper.cnn import PaperCNN
+from mien.paper.finetune import labelled_loss
+from mien.paper.material import CARD
 from mien.train.ahead import ahead
 from mien.train.augment import AugmentOptions
-from mien.train.finetune import labelled_loss
 from mien.train.loop import LoopOptions, Task, _step
 from mien.train.optim import average, make_sgd
 from mien.train.pictures import as_pictures
+from mien.train.shards import _lessons
 from mien.train.state import State
 from mien.train.stream import Stream
 

@@ -14,12 +14,12 @@ import numpy as np
 
 import mien
 from jobs import answer
+from mien.analyzer import Analyzer
+from mien.faces.classify import Classifier
+from mien.faces.detect import DetectorOptions, YuNet
+from mien.faces.session import open_session
+from mien.faces.yunet import FILE, PACKAGE, Network
 from mien.image import read_image
-from mien.run.analyzer import Analyzer
-from mien.run.classify import Classifier
-from mien.run.detect import DetectorOptions, YuNet
-from mien.run.session import open_session
-from mien.run.yunet import FILE, PACKAGE, Network
 from mien.types import Face, Image
 
 THRESHOLD = 0.6  # of YuNet alone, here and in OpenCV

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pil
 from PIL import ImageFilter
 
-from mien.run.detect import YuNet
+from mien.faces.detect import YuNet
 from mien.types import Floats, Image
 
 CANVAS: Final = (1400, 800)  # pixels of a background, so that the camera can move

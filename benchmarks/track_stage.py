@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pil
 
-from mien.align import Matrix, invert, move
+from mien.faces.align import Matrix, invert, move
 from mien.types import Face, Floats, Image
 from track_people import CANVAS, Doubles, Head, Rng
 

@@ -24,10 +24,10 @@ import numpy as np
 from PIL import Image as Pil
 from PIL import ImageDraw
 
-from mien.run.detect import DetectorOptions, YuNet
-from mien.run.track import Tracker
-from mien.run.video import Video
+from mien.faces.detect import DetectorOptions, YuNet
 from mien.types import Face, Image
+from mien.video.frames import Video
+from mien.video.track import Tracker
 from track_people import People
 from track_scenes import KINDS
 from track_scores import Box, Score, Step, overlap, score

@@ -25,10 +25,10 @@ import torch
 from mien.config import provenance
 from mien.nets.compact import Compact
 from mien.nets.count import multiply_adds
-from mien.nets.paper import PaperCNN
-from mien.recipes.paper import PaperRecipe
+from mien.paper.cnn import PaperCNN
+from mien.paper.finetune import labelled_loss
+from mien.paper.variants import PaperRecipe
 from mien.train.augment import augment
-from mien.train.finetune import labelled_loss
 from mien.train.loop import _step
 from mien.train.optim import average, make_sgd
 from mien.train.state import State

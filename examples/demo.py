@@ -16,12 +16,12 @@ from PIL import Image as Pil
 
 import mien
 from mien.image import read_image, write_image
-from mien.output import open_writer, rows
-from mien.output.clip import ClipWriter
-from mien.output.draw import annotate
-from mien.output.page import PageEntry, write_page
-from mien.run.video import Video
+from mien.results import open_writer, rows
+from mien.results.clip import ClipWriter
+from mien.results.draw import annotate
+from mien.results.page import PageEntry, write_page
 from mien.types import Frame, Image
+from mien.video.frames import Video
 
 #: Name to the package that carries the portrait, and its place inside it (see NOTICE).
 PORTRAITS = {

@@ -20,9 +20,9 @@ from packaging.utils import canonicalize_name
 
 import mien.models
 from mien.errors import DataError, MienError, ModelError
+from mien.faces import yunet
 from mien.files import load_arrays
 from mien.models import DEFAULT, MODELS, load_model
-from mien.run import yunet
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "mien"
@@ -163,7 +163,7 @@ def test_arrays_that_would_run_code_are_refused_and_run_none(tmp_path):
 
 @pytest.mark.parametrize("wrap", [lambda data: data, lambda data: b"\x08\x08" + data])
 def test_a_model_that_is_a_pickle_is_refused_and_runs_nothing(tmp_path, wrap):
-    from mien.run.analyzer import load
+    from mien.analyzer import load
 
     sprung = tmp_path / "sprung"
     (tmp_path / "bad.onnx").write_bytes(wrap(pickle.dumps(Trap(sprung))))

@@ -19,7 +19,7 @@ from mien.errors import MienError
 from mien.labels import EMOTIONS
 
 if TYPE_CHECKING:
-    from mien.run.analyzer import Analyzer, load
+    from mien.analyzer import Analyzer, load
     from mien.types import Face, Frame
 
 # From 1.29 on ONNX Runtime reports to its makers how it is used, unless this is set before it is imported.
@@ -28,8 +28,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 __all__ = ["EMOTIONS", "Analyzer", "Face", "Frame", "MienError", "__version__", "load"]
 
 _LAZY = {
-    "Analyzer": "mien.run.analyzer",
-    "load": "mien.run.analyzer",
+    "Analyzer": "mien.analyzer",
+    "load": "mien.analyzer",
     "Face": "mien.types",
     "Frame": "mien.types",
 }

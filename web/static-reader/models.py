@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mien.run import yunet
-from mien.run.session import open_session, read_card, read_model
+from mien.faces import yunet
+from mien.faces.session import open_session, read_card, read_model
 
 
 def main() -> None:

@@ -16,17 +16,17 @@ from mien.batch.journal import Journal, describe, journal_path
 from mien.batch.part import Job, Part, Task
 from mien.batch.store import is_store
 from mien.errors import MienError, OutputError, VideoError
-from mien.output.rows import Row, rows
+from mien.results.rows import Row, rows
 from mien.types import Frame, Image
 
 if TYPE_CHECKING:
-    from mien.event import Event
-    from mien.output.clip import ClipWriter
-    from mien.output.clip_page import ClipFile
-    from mien.run.analyzer import Analyzer
-    from mien.run.newest import Latency, Newest
-    from mien.run.smooth import Smoother
-    from mien.run.video import Shot, Video
+    from mien.analyzer import Analyzer
+    from mien.results.clip import ClipWriter
+    from mien.results.clip_page import ClipFile
+    from mien.video.event import Event
+    from mien.video.frames import Shot, Video
+    from mien.video.newest import Latency, Newest
+    from mien.video.smooth import Smoother
 
 #: Sees each frame with its (H, W, 3) pixels as soon as it is read, and what latency there is; False: enough.
 Show = Callable[[Frame, Image, "Latency | None"], bool]
@@ -39,7 +39,7 @@ def read_clip(analyzer: Analyzer, task: Task, job: Job, show: Show | None = None
     Raises:
         MienError: it cannot be read, or a copy or page of it not be written; what came before has been given.
     """
-    from mien.run.video import Video, Wanted
+    from mien.video.frames import Video, Wanted
 
     with ExitStack() as stack:
         name = stack.enter_context(on_disk(task.source))
@@ -59,8 +59,8 @@ def _frames(
     analyzer: Analyzer, video: Video, job: Job, task: Task, reading: _Reading
 ) -> Iterator[tuple[Frame, Image]]:
     """Every frame with its pixels; those that a killed run had read come from its journal."""
-    from mien.run.newest import Newest
-    from mien.run.video import VideoFrame
+    from mien.video.frames import VideoFrame
+    from mien.video.newest import Newest
 
     source = task.source.shown
     make = partial(analyzer.follower, detect_every=job.detect_every, threads=job.threads)
@@ -108,7 +108,7 @@ class _Reading:
     """What is made of the frames of one clip."""
 
     def __init__(self, video: Video, job: Job, task: Task, stack: ExitStack, show: Show | None) -> None:
-        from mien.run.events import EventFinder
+        from mien.video.events import EventFinder
 
         self.newest: Newest | None = None
         self.notes: list[str] = []
@@ -155,7 +155,7 @@ class _Reading:
         return Part(frame.source, rows(frame), self._told(events), 1, len(frame.faces), self._video.share)
 
     def _told(self, events: list[Event]) -> list[Row]:
-        from mien.output.events import event_row
+        from mien.results.event_rows import event_row
 
         for event in events:
             for page in self._pages:
@@ -164,7 +164,7 @@ class _Reading:
 
 
 def _smoother(job: Job, *, live: bool) -> Smoother:
-    from mien.run.smooth import CAUSAL, TWO_SIDED, Causal, TwoSided
+    from mien.video.smooth import CAUSAL, TWO_SIDED, Causal, TwoSided
 
     if live:
         return Causal(CAUSAL if job.smooth is None else job.smooth)
@@ -174,7 +174,7 @@ def _smoother(job: Job, *, live: bool) -> Smoother:
 def _open_copy(task: Task, stack: ExitStack) -> ClipWriter | None:
     if task.copy is None:
         return None
-    from mien.output.clip import ClipWriter
+    from mien.results.clip import ClipWriter
 
     make_folder(task.copy.parent)
     whole = task.source.kind == "clip" and not is_store(task.source.name)
@@ -185,8 +185,8 @@ def _open_copy(task: Task, stack: ExitStack) -> ClipWriter | None:
 def _open_pages(task: Task, stack: ExitStack) -> list[ClipFile]:
     if task.page is None:
         return []
-    from mien.output.clip_page import ClipPage
-    from mien.output.clip_picture import ClipPicture
+    from mien.results.clip_page import ClipPage
+    from mien.results.clip_picture import ClipPicture
 
     make_folder(task.page.parent)
     title = Path(task.source.shown).name

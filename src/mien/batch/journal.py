@@ -23,7 +23,7 @@ from mien.types import Face, Frame
 
 if TYPE_CHECKING:
     from mien.batch.part import Job
-    from mien.run.follow import Start
+    from mien.video.follow import Start
 
 _STEP: Final = 50  # frames between two places to go on from
 
@@ -180,8 +180,8 @@ def _frame(line: dict[str, Any], source: str) -> Frame:
 
 
 def _stand(line: dict[str, Any]) -> Start:
-    from mien.run.follow import Key, Start
-    from mien.run.track import Tracker
+    from mien.video.follow import Key, Start
+    from mien.video.track import Tracker
 
     key = line["key"] and Key(line["key"]["time"], tuple(_face(face) for face in line["key"]["faces"]))
     return Start(Tracker.restored(line["tracker"]), key)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.batch.sources import Source
-from mien.output.rows import Row, failure_row
+from mien.results.rows import Row, failure_row
 
 if TYPE_CHECKING:
-    from mien.run.analyzer import Analyzer
+    from mien.analyzer import Analyzer
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Job:
 
     def open(self) -> Analyzer:
         """Load the networks; one thread, so that workers do not crowd each other."""
-        from mien.run.analyzer import load
+        from mien.analyzer import load
 
         return load(
             self.model,

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from mien.batch.part import Part, Task
 from mien.batch.work import Worker
-from mien.output.rows import Row
+from mien.results.rows import Row
 
 #: Photos from which a second worker pays for its start; a clip counts as so many as well.
 _WORTH: Final = 60

@@ -14,8 +14,8 @@ from typing import BinaryIO, Literal
 from mien.batch import held, store
 from mien.errors import DataError
 from mien.image import is_image
-from mien.run.stream import is_stream, shown
-from mien.run.video import is_clip
+from mien.video.frames import is_clip
+from mien.video.stream import is_stream, shown
 
 #: How a source is read; "missing" is one that was asked for and is not there.
 Kind = Literal["photo", "clip", "camera", "stream", "missing"]

@@ -11,10 +11,10 @@ from mien.batch.fetch import fetch_picture, is_lost
 from mien.batch.part import Job, Part, Task, failure
 from mien.errors import MienError
 from mien.image import quiet_decoders
-from mien.output.rows import rows
+from mien.results.rows import rows
 
 if TYPE_CHECKING:
-    from mien.run.analyzer import Analyzer
+    from mien.analyzer import Analyzer
 
 
 class Worker:
@@ -68,7 +68,7 @@ def _photo(analyzer: Analyzer, task: Task) -> Part:
     frame = analyzer.frame(picture.pixels, source=name, notes=picture.notes)
     if task.copy is not None:
         from mien.image import write_image
-        from mien.output.draw import annotate
+        from mien.results.draw import annotate
 
         make_folder(task.copy.parent)
         write_image(task.copy, annotate(picture.pixels, frame.faces))

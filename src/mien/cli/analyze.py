@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from mien.batch.part import Task
     from mien.batch.run import Summary
     from mien.batch.work import Worker
-    from mien.output.preview import Preview
-    from mien.output.rows import Row
-    from mien.output.writers import Writer
+    from mien.results.preview import Preview
+    from mien.results.rows import Row
+    from mien.results.tables import Writer
 
 
 def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
@@ -233,7 +233,7 @@ def _journals(output: Path | None, tasks: list[Task]) -> Path | None:
 
 
 def _preview(stack: ExitStack) -> Preview:
-    from mien.output.preview import choose_preview
+    from mien.results.preview import choose_preview
 
     return stack.enter_context(closing(choose_preview()))
 
@@ -271,7 +271,7 @@ def _run(
 def _open_events(tables: _Tables, stack: ExitStack) -> Callable[[list[Row]], object]:
     if tables.events is None:
         return lambda _rows: None
-    from mien.output.events import open_event_writer
+    from mien.results.event_rows import open_event_writer
 
     writer = open_event_writer(tables.events, overwrite=tables.overwrite)
     stack.enter_context(_finishing(writer))
@@ -296,7 +296,7 @@ def _finishing(writer: Writer) -> Iterator[None]:
 
 def _open(output: Path | None, *, overwrite: bool, live: bool) -> Writer:
     """Where the rows go; on standard output UTF-8 with plain line ends, those of a camera seen at once."""
-    from mien.output import open_writer, stream_writer
+    from mien.results import open_writer, stream_writer
 
     if output is not None:
         return open_writer(output, overwrite=overwrite)

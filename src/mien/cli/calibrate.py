@@ -46,12 +46,12 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     from mien.evaluate.calibrate_card import Plan, calibrated_card
     from mien.evaluate.cut import make_cut
     from mien.evaluate.judge import read_all
-    from mien.output.card import render_calibration
-    from mien.output.whole import WholeFile
-    from mien.run.classify import Classifier
-    from mien.run.rewrite import with_card
-    from mien.run.runtimes import by_session
-    from mien.run.session import open_session, read_card
+    from mien.faces.classify import Classifier
+    from mien.faces.rewrite import with_card
+    from mien.faces.runtimes import by_session
+    from mien.faces.session import open_session, read_card
+    from mien.results.card_text import render_calibration
+    from mien.results.whole import WholeFile
 
     _check(coverage=coverage, right=right, protocol=protocol)
     found = reader(data)

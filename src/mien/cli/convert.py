@@ -46,7 +46,7 @@ def convert(
     What the format has no place for is lost; docs/interchange.md tells what. Remarks go to standard error.
     """
     from mien.cli.console import say
-    from mien.output.interchange import Wish, convert_file
+    from mien.results.formats import Wish, convert_file
 
     wish = Wish(source, events, min_seconds)
     name = convert_file(table, output, wish, to=to, overwrite=overwrite)

@@ -16,7 +16,7 @@ def shards(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the order, and of a split that is drawn.")] = 0,
 ) -> None:
     """Write a corpus as shards in WebDataset's layout: train and valid, each with its index."""
-    from mien.recipes.shards import make_shards
+    from mien.train.shards import make_shards
 
     for split, count in make_shards(data, root, folder, size=size, seed=seed).items():
         typer.echo(f"{folder}: {split} {count} pictures")

@@ -67,8 +67,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its argum
     from mien.evaluate.cut import make_cut
     from mien.evaluate.groups import compare_groups, group_settings
     from mien.evaluate.judge import judge, read_all, training_digests
-    from mien.run.classify import Classifier
-    from mien.run.decide import decide
+    from mien.faces.classify import Classifier
+    from mien.faces.policy import decide
 
     found = reader(data)
     detect = not found.crops if detect is None else detect

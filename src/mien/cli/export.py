@@ -20,8 +20,8 @@ def export(
 ) -> None:
     """Write a trained network as ONNX with its model card inside."""
     from mien.errors import OutputError
-    from mien.recipes import require_torch
-    from mien.recipes.export import run_export
+    from mien.train.export_run import run_export
+    from mien.train.recipes import require_torch
 
     require_torch()
     if output.exists() and not overwrite:

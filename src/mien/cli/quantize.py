@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from mien.recipes.quantize import Comparison
+    from mien.train.quantize_run import Comparison
 
 
 def quantize(
@@ -26,8 +26,8 @@ def quantize(
     Calibrate the result with `mien calibrate`: its probabilities are its own.
     """
     from mien.errors import OutputError
-    from mien.recipes import require_torch
-    from mien.recipes.quantize import run_quantize
+    from mien.train.quantize_run import run_quantize
+    from mien.train.recipes import require_torch
 
     require_torch()
     if output.exists() and not overwrite:

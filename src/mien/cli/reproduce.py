@@ -10,7 +10,7 @@ import typer
 from mien.cli.train import say
 
 if TYPE_CHECKING:
-    from mien.recipes.paper import PaperRecipe
+    from mien.paper.variants import PaperRecipe
 
 #: Raw pictures against what the paper's two autoencoders generate.
 DEFAULT: Final = ("paper-raw", "paper-300", "paper-500")
@@ -60,16 +60,16 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
 ) -> None:
     """Train and test the paper's system over its folds; give the command again to go on after a stop."""
     from mien.errors import ConfigError
-    from mien.recipes import require_torch
+    from mien.train.recipes import require_torch
 
     if what != "paper":
         raise ConfigError(f"reproduce: expected paper, got {what!r}")
     require_torch()
-    from mien.evaluate.folds import FoldSettings
-    from mien.recipes import material as pictures
-    from mien.recipes.part import Means
-    from mien.recipes.reproduce import Plan
-    from mien.recipes.reproduce import reproduce as run
+    from mien.paper import material as pictures
+    from mien.paper.folds import FoldSettings
+    from mien.paper.part import Means
+    from mien.paper.reproduce import Plan
+    from mien.paper.reproduce import reproduce as run
 
     names = [f"{name.removesuffix('-small')}-small" if small else name for name in variant or DEFAULT]
     recipes = tuple(_recipe(name, seed, width, autoencoders, networks) for name in names)
@@ -87,7 +87,7 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
 def _recipe(name: str, seed: int, width: int | None, autoencoders: str, networks: str) -> PaperRecipe:
     from dataclasses import replace
 
-    from mien.recipes.paper import make_paper, seeded, with_readings
+    from mien.paper.variants import make_paper, seeded, with_readings
 
     recipe = seeded(make_paper(name), seed)
     recipe = replace(recipe, width=width or recipe.width)
@@ -119,8 +119,8 @@ def _root(corpus: str, root: Path | None, out: Path) -> Path:
 def _print(results: dict[str, Any], out: Path) -> None:
     """The tables of each variant, and where they are."""
     from mien.errors import MissingExtra
-    from mien.evaluate.paper_render import render_csv, render_markdown, render_text
-    from mien.evaluate.report import report_folder
+    from mien.paper.render import render_csv, render_markdown, render_text
+    from mien.paper.report import report_folder
 
     for name, figures in results["variants"].items():
         typer.echo(render_text(figures))

@@ -48,10 +48,10 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
     With several processes: torchrun --nproc-per-node 2 -m mien train ...
     """
     from mien.errors import ConfigError
-    from mien.recipes import RECIPES, make_recipe, require_torch, run_training
-    from mien.recipes.paper import PAPER, make_paper, seeded
-    from mien.recipes.shards import SHARDS
-    from mien.recipes.train_paper import train_paper
+    from mien.paper.train import train_paper
+    from mien.paper.variants import PAPER, make_paper, seeded
+    from mien.train.recipes import RECIPES, make_recipe, require_torch, run_training
+    from mien.train.shards import SHARDS
 
     run = out or Path("runs") / recipe
     if recipe not in RECIPES and recipe.removesuffix("-small") not in PAPER:

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from mien.card import ACCURATE, Policy
 from mien.evaluate import metrics
+from mien.faces.policy import decide, shares
 from mien.labels import EMOTIONS
-from mien.run.decide import decide, shares
 
 Logits = NDArray[np.floating[Any]]
 Probabilities = NDArray[np.float64]

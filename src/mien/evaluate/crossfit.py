@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from mien.evaluate import metrics
 from mien.evaluate.calibrate import Calibration, Labels, Logits, Probabilities, softmax
 from mien.evaluate.policies import Figures, policy_figures
+from mien.faces.policy import Decisions, decide
 from mien.labels import EMOTIONS
-from mien.run.decide import Decisions, decide
 
 SPLITS: Final = 50
 

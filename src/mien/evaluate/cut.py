@@ -6,8 +6,8 @@ import numpy as np
 
 from mien.card import ModelCard
 from mien.evaluate.judge import Cut
-from mien.preprocess import crop, fit
-from mien.run.detect import YuNet
+from mien.faces.detect import YuNet
+from mien.faces.preprocess import crop, fit
 from mien.types import Image
 
 

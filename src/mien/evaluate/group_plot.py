@@ -16,7 +16,7 @@ import numpy as np
 
 from mien.errors import MissingExtra, OutputError
 from mien.evaluate.groups import FOUND, GroupReport, GroupTable, Row
-from mien.output.colours import COLOURS
+from mien.results.colours import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

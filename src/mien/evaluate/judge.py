@@ -20,7 +20,7 @@ from mien.evaluate import metrics
 from mien.evaluate.metrics import Counts, Values
 from mien.evaluate.policies import Figures, policy_figures
 from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS
-from mien.run.decide import decide
+from mien.faces.policy import decide
 from mien.types import Floats, Image, Predictions, Sample
 
 BATCH: Final = 256  # pictures held at a time, whatever the size of the corpus

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mien.evaluate import metrics
 from mien.evaluate.metrics import Values
-from mien.run.decide import Decisions
+from mien.faces.policy import Decisions
 
 Figures = dict[str, float | Values]  # by name, one number or (K,) one an emotion
 

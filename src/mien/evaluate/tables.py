@@ -20,7 +20,7 @@ from mien.card import ACCURATE
 from mien.errors import OutputError
 from mien.evaluate.judge import Readings, Scores, Verdict
 from mien.labels import EMOTIONS
-from mien.output.card import policy_lines
+from mien.results.card_text import policy_lines
 
 #: The paper's accuracy one emotion against the rest at 50:50, per cent, mean of the ten folds of its
 #: Tables 3-10 on RaFD; its matrices are transposed, which leaves accuracy as it is.

@@ -15,8 +15,8 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from mien import __version__
+from mien.analyzer import load
 from mien.errors import MienError
-from mien.run.analyzer import load
 from mien.server import about, clips, live, photos, results
 from mien.server.disk import Disk
 from mien.server.guard import Guard

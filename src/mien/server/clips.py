@@ -14,7 +14,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from mien.errors import ConfigError
-from mien.run.video import Wanted
 from mien.server.kinds import is_said
 from mien.server.photos import unless_gone
 from mien.server.problem import Problem
@@ -24,6 +23,7 @@ from mien.server.service import service_of
 from mien.server.settings import Limits
 from mien.server.store import Record
 from mien.server.upload import received
+from mien.video.frames import Wanted
 
 router = APIRouter()
 _LOOK: Final = 30.0  # seconds in which a clip gives its first frame

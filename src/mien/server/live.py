@@ -11,12 +11,12 @@ from typing import Any, Final
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from mien.image import read_image
-from mien.run.smooth import Causal
-from mien.run.video import VideoFrame
 from mien.server.answer import live_answer
 from mien.server.problem import problem_of
 from mien.server.service import Service, service_of
 from mien.types import Frame
+from mien.video.frames import VideoFrame
+from mien.video.smooth import Causal
 
 router = APIRouter()
 _LOG: Final = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import VideoError
-from mien.run.clip import FORMATS
-from mien.run.video import Video
+from mien.video.file import FORMATS
+from mien.video.frames import Video
 
 
 def look(path: Path) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 
+from mien.analyzer import Analyzer, WholePicture, cut_whole
+from mien.faces.detect import Detector, YuNet
+from mien.faces.policy import read_faces
 from mien.image import read_image
-from mien.run.analyzer import Analyzer, WholePicture, cut_whole
-from mien.run.decide import read_faces
-from mien.run.detect import Detector, YuNet
 from mien.server.kinds import check_kind
 from mien.server.problem import Problem
 from mien.types import Face, Frame, Image

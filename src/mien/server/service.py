@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fastapi import Request, WebSocket
 
-from mien.run.analyzer import Analyzer
+from mien.analyzer import Analyzer
 from mien.server.disk import Disk
 from mien.server.jobs import Jobs
 from mien.server.metrics import Metrics

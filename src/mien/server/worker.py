@@ -21,10 +21,10 @@ from mien.batch.part import Job, Part, Task
 from mien.batch.sources import Source
 from mien.batch.work import Worker
 from mien.errors import MienError, MissingExtra
-from mien.output.events import open_event_writer
-from mien.output.rows import COLUMNS, Row
-from mien.output.text import write_jsonl
-from mien.output.writers import WRITERS, Format, Writer, open_writer
+from mien.results.event_rows import open_event_writer
+from mien.results.rows import COLUMNS, Row
+from mien.results.tables import WRITERS, Format, Writer, open_writer
+from mien.results.text import write_jsonl
 
 _SAY: Final = 0.2  # seconds from one line to the next
 _OVER: Final = "expected a clip of at most {most}, got more: the rest was left out; cut it, or raise {option}"
@@ -156,7 +156,7 @@ class _Bounds:
 
 def _tables(folder: Path, stack: ExitStack) -> tuple[list[Writer], list[Writer], list[str]]:
     """Writers of the rows and of the events; what cannot be written is said."""
-    from mien.output.events import COLUMNS as EVENT_COLUMNS
+    from mien.results.event_rows import COLUMNS as EVENT_COLUMNS
 
     json_rows: dict[str, Callable[[Path], Format]] = {".json": lambda path: JsonFile(path, "rows", COLUMNS)}
     json_events: dict[str, Callable[[Path], Format]] = {

@@ -1,0 +1,1 @@
+"""One picture: find its faces, cut them out, read the expression of each."""

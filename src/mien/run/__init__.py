@@ -1,1 +1,0 @@
-"""Reading faces: detect, align, classify, follow; NumPy and ONNX Runtime, never torch."""

@@ -1,0 +1,1 @@
+"""Frames of a clip, camera or stream: read, followed, smoothed, made into events."""

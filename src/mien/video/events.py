@@ -1,0 +1,185 @@
+"""Events from the smoothed frames of a clip, one after the other, in constant memory.
+
+Two thresholds, as in edge finding (Canny, IEEE PAMI 8(6), 1986): an event is a stretch at or
+above the lower one that reaches the higher, so that a probability that hovers about one threshold does not
+make a dozen. A frame lasts until the next one begins, so frames are used one late.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from mien.errors import ConfigError
+from mien.labels import EMOTIONS
+from mien.types import Frame
+from mien.video.event import Cut, Event, EventOptions
+
+_BIT = 1e-9  # seconds: sums of time stamps are not exact
+
+
+class EventFinder:
+    """Finds events; one finder a clip.
+
+    It reads `smoothed` of each face with a track, or `probabilities` where it was not smoothed; frames
+    without a time are left out. It holds one frame, and one run an emotion of each face in sight.
+    """
+
+    def __init__(self, options: EventOptions | None = None) -> None:
+        """Find events.
+
+        Raises:
+            ConfigError: thresholds that are not 0 < leave <= enter <= 1, negative times, unknown emotions.
+        """
+        self._options = _checked(options or EventOptions())
+        self._emotions = [(e, EMOTIONS.index(e)) for e in self._options.emotions]
+        self._tracks: dict[int, _Track] = {}
+        self._frame: Frame | None = None  # the last one, whose end is not known yet
+        self._step = 0.0  # seconds between the last two
+
+    def push(self, frame: Frame) -> Iterator[Event]:
+        """Take the next frame; gives the events that are now over. It acts at once, used or not."""
+        last = self._frame
+        if frame.time is None:
+            return iter(())
+        if last is None or last.time is None:
+            self._frame = frame
+            return iter(())
+        if frame.source != last.source or frame.time < last.time:  # another clip
+            done = list(self.flush())
+            self._frame = frame
+            return iter(done)
+        self._frame, self._step = frame, frame.time - last.time
+        return iter(self._take(last, last.time, frame.time))
+
+    def flush(self) -> Iterator[Event]:
+        """The events that the end of the clip cuts; afterwards it is as new."""
+        last, done = self._frame, []
+        if last is not None and last.time is not None:
+            done = self._take(last, last.time, last.time + self._step)
+            for number, track in sorted(self._tracks.items()):
+                done += self._closed(number, track, math.inf)
+        self._tracks, self._frame, self._step = {}, None, 0.0
+        return iter(done)
+
+    def _take(self, frame: Frame, start: float, end: float) -> list[Event]:
+        """One frame, which lasts from `start` to `end`; gives the events that are over."""
+        for face in frame.faces:
+            values = face.probabilities if face.smoothed is None else face.smoothed
+            if face.track is None or values is None:
+                continue
+            new = face.track not in self._tracks
+            track = self._tracks.setdefault(face.track, _Track(frame.source, start))
+            for emotion, i in self._emotions:
+                track.take(emotion, float(values[i]), (start, end), self._options.leave, new=new)
+            track.seen = end
+        done: list[Event] = []
+        for number, track in sorted(self._tracks.items()):
+            done += self._closed(number, track, end)
+        bridge = self._options.bridge + _BIT
+        self._tracks = {n: track for n, track in self._tracks.items() if end - track.seen <= bridge}
+        return done
+
+    def _closed(self, number: int, track: _Track, now: float) -> list[Event]:
+        """The events of a track that have been over for longer than is bridged."""
+        over = [e for e, run in track.runs.items() if now - run.end > self._options.bridge + _BIT]
+        found = [(emotion, track.runs.pop(emotion)) for emotion in over]
+        events = [run.event(track.source, number, emotion) for emotion, run in found if self._counts(run)]
+        return sorted(events, key=lambda event: event.onset)
+
+    def _counts(self, run: _Run) -> bool:
+        long = run.end - run.start >= self._options.shortest - _BIT
+        return long and run.peak >= self._options.enter
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Sums over frames."""
+
+    area: float = 0.0  # probability times seconds
+    seconds: float = 0.0
+    value: float = 0.0  # sum of probabilities, for frames that last no time
+    frames: int = 0
+
+    def add(self, other: _Sums) -> None:
+        self.area += other.area
+        self.seconds += other.seconds
+        self.value += other.value
+        self.frames += other.frames
+
+
+@dataclass(slots=True)
+class _Run:
+    """A stretch at or above `leave`, short gaps bridged."""
+
+    start: float  # seconds
+    first: bool  # it begins with the first frame of the face
+    end: float  # seconds, of the last frame at or above `leave`
+    peak: float = -1.0
+    apex: float = 0.0
+    faded: bool = False  # the face was seen below `leave` since `end`
+    sums: _Sums = field(default_factory=_Sums)
+    gap: _Sums = field(default_factory=_Sums)  # since `end`; counts once it is bridged
+
+    def above(self, value: float, time: tuple[float, float]) -> None:
+        """A frame at or above `leave`."""
+        self.sums.add(self.gap)
+        self.sums.add(_of_one(value, time))
+        self.gap, self.faded, self.end = _Sums(), False, time[1]
+        if value > self.peak:
+            self.peak, self.apex = value, time[0]
+
+    def below(self, value: float, time: tuple[float, float]) -> None:
+        """A frame below `leave`."""
+        self.gap.add(_of_one(value, time))
+        self.faded = True
+
+    def event(self, source: str, track: int, emotion: str) -> Event:
+        cut: Cut = "start" if self.first else None
+        if not self.faded:
+            cut = "both" if self.first else "end"
+        mean = self.sums.area / self.sums.seconds if self.sums.seconds else self.sums.value / self.sums.frames
+        return Event(
+            source, track, emotion, self.start, self.apex, self.end, self.peak, mean, self.sums.frames, cut
+        )
+
+
+@dataclass(slots=True)
+class _Track:
+    """A face in sight."""
+
+    source: str
+    seen: float  # seconds, end of the last frame that shows it
+    runs: dict[str, _Run] = field(default_factory=dict)
+
+    def take(self, emotion: str, value: float, time: tuple[float, float], leave: float, *, new: bool) -> None:
+        """One frame of one emotion; `time` is its start and end, `new` says that it is the face's first."""
+        run = self.runs.get(emotion)
+        if value >= leave:
+            if run is None:
+                run = self.runs[emotion] = _Run(time[0], new, time[1])
+            run.above(value, time)
+        elif run is not None:
+            run.below(value, time)
+
+
+def _of_one(value: float, time: tuple[float, float]) -> _Sums:
+    seconds = time[1] - time[0]
+    return _Sums(value * seconds, seconds, value, 1)
+
+
+def _checked(options: EventOptions) -> EventOptions:
+    if not 0 < options.leave <= options.enter <= 1:
+        raise ConfigError(
+            f"events: expected 0 < leave <= enter <= 1, got leave {options.leave} and enter {options.enter}"
+        )
+    if not (options.shortest >= 0 and options.bridge >= 0):
+        raise ConfigError(
+            "events: expected shortest and bridge of 0 seconds or more, "
+            f"got {options.shortest} and {options.bridge}"
+        )
+    unknown = [e for e in options.emotions if e not in EMOTIONS]
+    if unknown:
+        raise ConfigError(f"events: expected emotions of {', '.join(EMOTIONS)}, got {', '.join(unknown)}")
+    return options

@@ -1,0 +1,231 @@
+"""Clips and cameras to a stream of RGB frames with their own times, in constant memory.
+
+Which frames are wanted is decided here; `clip` and `camera` read them, and only the wanted become RGB.
+
+Legend: H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from mien.errors import ConfigError, VideoError
+from mien.types import Image
+from mien.video.camera import Camera
+from mien.video.file import Clip
+from mien.video.stream import Stream, is_stream
+
+CLIP_SUFFIXES: Final = frozenset({
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv",
+    ".3gp", ".ogv", ".mjpeg", ".mjpg", ".y4m", ".vob",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoFrame:
+    """One frame of a clip or camera."""
+
+    pixels: Image  # (H, W, 3) RGB uint8, upright
+    index: int  # position among the decoded frames, from 0
+    time: float  # seconds, the container's own time stamp; for a camera, since it was opened
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shot:
+    """A frame whose pixels have not been made yet."""
+
+    pixels: Callable[[], Image]  # gives them, (H, W, 3) RGB uint8, upright
+    index: int
+    time: float
+
+
+class _Reader(Protocol):
+    """What `Video` reads from: a clip, a camera or a stream."""
+
+    frames_total: int | None
+    fps: float | None
+    duration: float | None
+    skipped: int
+
+    def pictures(self) -> Iterator[tuple[float, Callable[[], Image]]]: ...
+    def notes(self) -> tuple[str, ...]: ...
+    def missing(self) -> tuple[str, ...]: ...
+    def close(self) -> None: ...
+
+
+def is_clip(path: str | os.PathLike[str]) -> bool:
+    """Whether the ending of `path` is that of a clip; the file itself is not looked at."""
+    return Path(path).suffix.lower() in CLIP_SUFFIXES
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which frames of a clip are taken: all but for what is said here."""
+
+    every: int = 1  # each so-manieth
+    fps: float | None = None  # or the first of each 1/fps seconds by time stamp
+    start: float | None = None  # seconds by time stamp: none before it ...
+    end: float | None = None  # ... and none from it on
+
+    def __post_init__(self) -> None:
+        every, fps = self.every, self.fps
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise ConfigError(f"every: expected a whole number from 1, got {every!r}")
+        if fps is not None and not (math.isfinite(fps) and fps > 0):
+            raise ConfigError(f"fps: expected frames a second above 0, got {fps!r}")
+        if fps is not None and every != 1:
+            raise ConfigError(f"expected every or fps, got both ({every} and {fps:g}); leave one out")
+        for name, value in (("start", self.start), ("end", self.end)):
+            if value is not None and not math.isfinite(value):
+                raise ConfigError(f"{name}: expected seconds, got {value!r}")
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ConfigError(f"expected a start before the end, got {self.start:g} and {self.end:g} s")
+
+
+def frames(
+    source: str | os.PathLike[str] | int, *, every: int = 1, fps: float | None = None
+) -> Iterator[VideoFrame]:
+    """The frames of a clip or camera, one after the other; arguments and errors are those of `Video`."""
+    video = Video(source, Wanted(every, fps))  # here, not in the generator: errors come at the call
+
+    def stream() -> Iterator[VideoFrame]:
+        with video:
+            yield from video
+
+    return stream()
+
+
+class Video:
+    """A clip (path), camera (its number) or stream (its address), to be iterated over once.
+
+    `wanted` says which frames are taken; the others are decoded and passed over, so that a frame's index is
+    always its place in the clip.
+    `threads` decode a clip: one gives the same frames on every machine and keeps up with the analysis;
+    more (0: as many as there are cores) help with 4K, but FFmpeg then drops up to that many frames more
+    where a clip is damaged.
+
+        with Video("clip.mp4", Wanted(fps=5)) as video:
+            for frame in video:
+                ...
+        print(video.notes)  # complete once the last frame was read
+
+    Raises:
+        VideoError: missing, empty, cut or not a clip, no video stream in it, no such camera, or no answer.
+    """
+
+    def __init__(
+        self, source: str | os.PathLike[str] | int, wanted: Wanted | None = None, *, threads: int = 1
+    ) -> None:
+        self._wanted = wanted or Wanted()
+        self._served: int | None = None  # the slot of 1/fps seconds that the last frame taken fell into
+        self.live = isinstance(source, int) or is_stream(os.fspath(source))  # frames come when they come
+        self._used = False
+        self._closed = False
+        self._lock = Lock()  # another thread may read than the one that closes
+        self.decoded = 0  # frames so far, taken or not
+        self._reader = _open(source, threads)
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        for shot in self.shots():
+            with self._lock:
+                pixels = shot.pixels()
+            yield VideoFrame(pixels, shot.index, shot.time)
+
+    def shots(self) -> Iterator[Shot]:
+        """As iterating does, but a frame's pixels are made only if asked for, before the next frame."""
+        if self._used:
+            raise VideoError("a Video is read once; open it again to start over")
+        self._used = True
+        end = math.inf if self._wanted.end is None else self._wanted.end
+        for index, (seconds, pixels) in enumerate(self._pictures()):
+            if seconds >= end:
+                return
+            self.decoded = index + 1
+            if self._takes(index, seconds):
+                yield Shot(pixels, index, seconds)
+
+    def _pictures(self) -> Iterator[tuple[float, Callable[[], Image]]]:
+        """What the reader gives; nothing more once the video was closed."""
+        pictures = self._reader.pictures()
+        while True:
+            with self._lock:
+                picture = None if self._closed else next(pictures, None)
+            if picture is None:
+                return
+            yield picture
+
+    def _takes(self, index: int, seconds: float) -> bool:
+        wanted = self._wanted
+        if wanted.start is not None and seconds < wanted.start:
+            return False
+        if wanted.fps is None:
+            return index % wanted.every == 0
+        slot, before = math.floor(seconds * wanted.fps + 1e-6), self._served
+        self._served = slot
+        return slot != before  # not ">": time stamps of a joined clip may start over
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file or camera; may be called twice, and while another thread reads."""
+        with self._lock:
+            self._closed = True
+            self._reader.close()
+
+    @property
+    def frames_total(self) -> int | None:
+        """Frames that the container announces, or an estimate from its duration; None: not known."""
+        return self._reader.frames_total
+
+    @property
+    def fps(self) -> float | None:
+        """Mean frames a second, as the container or camera says; None: not known."""
+        return self._reader.fps
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds, as the container says; None: not known, or a camera."""
+        return self._reader.duration
+
+    @property
+    def share(self) -> float:
+        """How much of what is wanted has been decoded, 0 to 1, as far as the container tells; else 0."""
+        total, end, fps = self.frames_total, self._wanted.end, self.fps
+        if total and end is not None and fps:
+            total = min(total, math.ceil(end * fps))
+        return min(1.0, self.decoded / total) if total else 0.0
+
+    @property
+    def skipped(self) -> int:
+        """Damaged packets that could not be decoded, so far."""
+        return self._reader.skipped
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What of the clip did not come, once the last frame was read; empty: all of it. Part of `notes`."""
+        return self._reader.missing()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader should know, e.g. that the clip is cut; complete after the last frame."""
+        return self._reader.notes()
+
+
+def _open(source: str | os.PathLike[str] | int, threads: int) -> _Reader:
+    if isinstance(source, int):
+        return Camera(source)
+    name = os.fspath(source)
+    return Stream(name) if is_stream(name) else Clip(Path(name), threads)

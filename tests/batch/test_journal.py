@@ -1,0 +1,142 @@
+"""Clips that are gone on with after a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.batch import clip as clips
+from mien.batch import journal as module
+from mien.batch.journal import Journal
+from mien.types import Face
+from mien.video.track import Tracker
+
+MIEN = [sys.executable, "-m", "mien", "analyze"]
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory, draw_scene, make_clip):
+    """150 frames: one face that moves, another that comes and goes."""
+    pictures = [
+        draw_scene((20 + i // 2, 40, 160), *([(220, 20, 96)] if 30 < i < 90 else [])) for i in range(150)
+    ]
+    return make_clip(tmp_path_factory.mktemp("clip") / "long.mp4", pictures, fps=25)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory, draw_scene, make_clip):
+    """60 frames: its journal holds one place to go on from."""
+    pictures = [draw_scene((20 + i, 40, 160)) for i in range(60)]
+    return make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", pictures, fps=25)
+
+
+def kill_midway(command, folder):
+    """Start a command and kill it once its journal holds a place to go on from; gives the journal."""
+    process = subprocess.Popen([*MIEN, *map(str, command)], cwd=folder, stderr=subprocess.PIPE)
+    path = None
+    while process.poll() is None:
+        path = path or next(folder.glob("*.journal/*.jsonl"), None)
+        with suppress(FileNotFoundError):  # it goes once the run is over
+            if path and b'"stand"' in path.read_bytes():
+                process.send_signal(signal.SIGKILL)
+                break
+        time.sleep(0.01)
+    process.communicate()
+    return path
+
+
+@pytest.mark.parametrize("options", [[], ["--detect-every", "3"], ["--every", "2", "--smooth", "0"]])
+def test_a_killed_run_goes_on_and_gives_the_same_tables(long_clip, tmp_path, options):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        folder.mkdir()
+    command = [long_clip, "-o", "rows.csv", "--events", "events.csv", "--pages", "pages", *options]
+    subprocess.run([*MIEN, *map(str, command)], cwd=whole, check=True, capture_output=True)
+    path = kill_midway(command, killed)
+    if not path.exists():
+        pytest.skip("the run was over before it could be killed")
+    assert not (killed / "rows.csv").exists()
+    again = subprocess.run([*MIEN, *map(str, command)], cwd=killed, check=True, capture_output=True)
+    assert b"went on after" in again.stderr
+    for name in ("rows.csv", "events.csv", "pages/long.mp4.html", "pages/long.mp4.svg"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
+    assert not list(killed.glob("*.journal")), "the journal goes once the results are whole"
+
+
+def test_a_journal_that_breaks_off_in_a_line_is_used_up_to_its_last_place(
+    long_clip, tmp_path, mien, monkeypatch
+):
+    monkeypatch.setattr(module, "_STEP", 20)
+    monkeypatch.setattr("shutil.rmtree", lambda *_args, **_options: None)
+    monkeypatch.chdir(tmp_path)
+    assert mien("analyze", long_clip, "-o", "a.csv").code == 0
+    (path,) = tmp_path.glob("a.csv.journal/*.jsonl")
+    data = path.read_bytes()
+    want = (tmp_path / "a.csv").read_bytes()
+    for share in (0.02, 0.31, 0.77, 0.999):
+        path.write_bytes(data[: int(len(data) * share)])
+        ran = mien("analyze", long_clip, "-o", "a.csv", "--overwrite")
+        assert ran.code == 0
+        assert ("went on after" in ran.err) == (share > 0.1)
+        assert (tmp_path / "a.csv").read_bytes() == want
+
+
+def test_other_settings_or_another_clip_begin_anew(clip, tmp_path, mien, monkeypatch):
+    monkeypatch.setattr("shutil.rmtree", lambda *_args, **_options: None)
+    monkeypatch.chdir(tmp_path)
+    mien("analyze", clip, "-o", "a.csv")
+    again = mien("analyze", clip, "-o", "a.csv", "--overwrite", "--max-faces", 1)
+    assert "went on after" not in again.err
+    same = mien("analyze", clip, "-o", "a.csv", "--overwrite", "--max-faces", 1)
+    assert "went on after" in same.err
+
+
+def test_a_clip_that_gives_other_frames_than_its_journal_is_refused(clip, tmp_path, mien, monkeypatch):
+    monkeypatch.setattr("shutil.rmtree", lambda *_args, **_options: None)
+    monkeypatch.chdir(tmp_path)
+    mien("analyze", clip, "-o", "a.csv")
+    (path,) = tmp_path.glob("a.csv.journal/*.jsonl")
+    lines = path.read_text().splitlines()
+    frame = json.loads(lines[3])
+    lines[3] = json.dumps({**frame, "t": frame["t"] + 0.01})
+    path.write_text("\n".join(lines) + "\n")
+    ran = mien("analyze", clip, "-o", "a.csv", "--overwrite")
+    assert ran.code == 1
+    assert "remove" in ran.err
+    assert path.name in ran.err
+
+
+def test_a_tracker_comes_back_to_the_last_bit():
+    rng = np.random.default_rng(0)
+
+    def faces():
+        return [
+            Face((float(x), 20.0, 40.0, 44.0), np.zeros((5, 2), np.float32) + np.float32(x), 0.9)
+            for x in rng.uniform(0, 300, rng.integers(0, 4))
+        ]
+
+    frames = [faces() for _ in range(60)]
+    one = Tracker()
+    for i, some in enumerate(frames[:30]):
+        one.update(some, i / 25)
+    two = Tracker.restored(json.loads(json.dumps(one.state())))
+    for i, some in enumerate(frames[30:], 30):
+        assert [f.track for f in one.update(some, i / 25)] == [f.track for f in two.update(some, i / 25)]
+    assert one.state() == two.state()
+
+
+def test_a_journal_where_nothing_can_be_written_is_told(tmp_path):
+    if os.geteuid() == 0:
+        place = Path("/proc/none/a.jsonl")
+    else:
+        (tmp_path / "locked").mkdir(mode=0o500)
+        place = tmp_path / "locked" / "x" / "a.jsonl"
+    with pytest.raises(clips.OutputError, match="expected to note there"), Journal(place, {}, "s") as journal:
+        list(journal.replay())

@@ -1,0 +1,180 @@
+"""Damaged files in every format: read or refused with words, never a bug, nothing written to stderr.
+
+A short run of `benchmarks/fuzz.py`, and what its long runs found, as bytes that each test makes itself.
+"""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import warnings
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.errors import ImageError, ImageTooLarge, VideoError
+from mien.image import encode_image, quiet_decoders, read_image
+from mien.video.frames import Video
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def fuzz(monkeypatch):
+    """The modules of the benchmark."""
+    pytest.importorskip("skimage", reason="needs pip install 'mien[demo]'")
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import fuzz
+    import fuzz_inputs
+
+    return fuzz, fuzz_inputs
+
+
+def saved(pixels, kind, **options):
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, kind, **options)
+    return data.getvalue()
+
+
+def gray(side=16):
+    return np.linspace(0, 255, side * side).astype(np.uint8).reshape(side, side)
+
+
+# --- a short run
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_a_short_run_finds_nothing_and_goes_on_where_it_stopped(tmp_path):
+    pytest.importorskip("skimage", reason="needs pip install 'mien[demo]'")
+
+    def run(cases):
+        command = [sys.executable, BENCHMARKS / "fuzz.py", "--cases", cases, "--log", tmp_path / "log"]
+        return subprocess.run([*map(str, command)], capture_output=True, text=True, check=True).stdout
+
+    assert "20 in all" in run(20)
+    before = (tmp_path / "log").read_text()
+    said = run(60)
+    assert "60 in all" in said
+    assert (tmp_path / "log").read_text().startswith(before)
+    assert "case " not in said, said  # findings are named by their case
+
+
+def test_a_case_is_its_number_and_cases_differ(fuzz):
+    _, inputs = fuzz
+    cases = [inputs.case_bytes(1, n) for n in range(40)]
+    assert cases == [inputs.case_bytes(1, n) for n in range(40)]
+    assert cases != [inputs.case_bytes(2, n) for n in range(40)]
+    assert all(one != other for one, other in pairwise(cases))
+    assert {inputs.case_kind(n) for n in range(100)} == {*inputs.PICTURES, "MP4"}
+
+
+def test_whole_files_are_all_read(fuzz, tmp_path):
+    _, inputs = fuzz
+    for kind, files in inputs.seeds().items():
+        for data in files:
+            if kind != "MP4":
+                assert read_image(data).pixels.shape == (inputs.SIDE, inputs.SIDE, 3)
+                continue
+            (tmp_path / "clip.mp4").write_bytes(data)
+            with Video(tmp_path / "clip.mp4") as video:
+                assert len(list(video)) == 6
+                assert video.notes == ()
+
+
+def test_what_goes_wrong_is_told_apart(fuzz):
+    """The judge of the run: it would see a bug, an unclear error and rows that are no readings."""
+    from mien.batch.part import Part, failure
+
+    module, _ = fuzz
+    assert module._judge([failure("a.jpg", "expected a picture")])[0] == "refused"
+    assert module._judge([failure("a.jpg", "no picture")])[0] == "unclear"
+    assert module._judge([failure("a.jpg", "expected; a bug in Mien")])[0] == "unclear"
+    assert module._judge([Part("a.jpg", last=True)])[0] == "read"
+    assert module._judge([Part("a.jpg", notes=("first frame used",), last=True)])[0] == "noted"
+    assert module._judge([Part("a.jpg")])[0] == "wrong"
+    row = dict.fromkeys(
+        ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"), 0.1
+    )
+    assert (
+        module._judge([Part("a", [{**row, "success": 1, "width": 5, "height": 5}], last=True)])[0] == "wrong"
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_a_child_that_dies_or_hangs_is_counted_and_replaced(fuzz, monkeypatch):
+    module, _ = fuzz
+    monkeypatch.setattr(module, "LIMIT", 2.0)
+    lines = "import os, sys, time\nprint('ready', flush=True)\nfor line in sys.stdin:\n"
+    lines += "    os.abort() if int(line) == 0 else time.sleep(60)\n"
+    real = subprocess.Popen
+    monkeypatch.setattr(
+        module.subprocess, "Popen", lambda command, **options: real([command[0], "-c", lines], **options)
+    )
+    records = list(module.watch(1, [0, 1]))
+    assert [record["how"] for record in records] == ["crash", "hang"]
+    assert "-6" in records[0]["text"]
+
+
+# --- what was found
+
+
+def test_a_picture_beyond_pillows_limit_says_what_was_expected():
+    """A GIF whose second frame reaches far past the first."""
+    moving = bytearray(saved(gray(), "GIF", save_all=True, append_images=[Image.fromarray(255 - gray())]))
+    frames = [
+        at
+        for at in range(len(moving))
+        if moving[at : at + 1] == b"\x2c" and moving[at + 1 : at + 5] == b"\0" * 4
+    ]
+    moving[frames[0] + 5 : frames[0] + 9] = b"\xff\xff\xff\xff"
+    with pytest.raises(ImageTooLarge, match=r"^expected .* limit"):
+        read_image(bytes(moving))
+
+
+def test_a_picture_larger_than_memory_says_what_was_expected(monkeypatch):
+    from PIL.PngImagePlugin import PngImageFile
+
+    def full(_):
+        raise MemoryError
+
+    monkeypatch.setattr(PngImageFile, "load", full)
+    with pytest.raises(ImageError, match=r"^expected a picture that fits into memory, .*; shrink it"):
+        read_image(encode_image(gray(), ".png"))
+
+
+def test_video_without_a_decoder_says_what_was_expected(make_clip, no_face, tmp_path):
+    data = bytearray(make_clip(tmp_path / "clip.mp4", [no_face] * 2).read_bytes())
+    kind = data.index(
+        b"\x20\x11", data.index(b"esds")
+    )  # ISO 14496-1, 7.2.6.6: MPEG-4 video, of a visual stream
+    data[kind] = 0
+    data = data.replace(b"mp4v", b"xxxx")
+    (tmp_path / "clip.mp4").write_bytes(data)
+    with pytest.raises(VideoError, match=r"^expected video that this build of FFmpeg can decode"):
+        Video(tmp_path / "clip.mp4")
+
+
+def test_a_nan_that_signals_is_black_and_no_warning():
+    values = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
+    values.view(np.uint32)[0] = 0x7FA00000  # IEEE 754: a NaN, its quiet bit off
+    pixels = read_image(saved(values, "TIFF")).pixels
+    assert pixels[0].max() == 0
+    assert pixels[-1, -1].min() == 255
+
+
+def test_damaged_tags_are_not_told_to_the_user_of_a_program(capfd):
+    """Pillow warns of a tag that reaches past the end, libtiff writes of a strip that is no Zip to stderr."""
+    whole = saved(np.dstack([gray()] * 3), "TIFF", compression="tiff_deflate")
+    strip = whole.index(b"\x78", 8)
+    bad = [whole[:-6], whole[:strip] + b"\xff" * 20 + whole[strip + 20 :]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        quiet_decoders()
+        for data in bad:
+            with pytest.raises(ImageError):
+                read_image(data)
+    assert capfd.readouterr().err == ""

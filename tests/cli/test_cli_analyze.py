@@ -1,0 +1,335 @@
+"""`mien analyze` from argument to table, in this process and in a fresh one."""
+
+import csv
+import io
+import json
+import os
+import pty
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien import EMOTIONS, __version__
+from mien.analyzer import load
+from mien.batch.part import Part
+from mien.batch.run import Summary
+from mien.cli.analyze import _finishing
+from mien.cli.progress import (
+    Lines,
+    Live,
+    Silent,
+    choose_progress,
+    duration,
+    end_lines,
+    seconds_left,
+    state_line,
+)
+from mien.image import write_image
+from mien.results import COLUMNS
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, one_face, two_faces, no_face, drawn_clip):
+    """Two photos with faces, one without, and a clip, in two folders."""
+    root = tmp_path_factory.mktemp("folder")
+    (root / "more").mkdir()
+    write_image(root / "one.png", one_face)
+    write_image(root / "more" / "two.png", two_faces)
+    write_image(root / "more" / "none.png", no_face)
+    shutil.copy(drawn_clip, root / "clip.mp4")
+    return root
+
+
+def table(text):
+    return list(csv.DictReader(io.StringIO(text.decode() if isinstance(text, bytes) else text)))
+
+
+def test_rows_are_what_the_analyzer_says(mien, folder, tiny_model, two_faces):
+    ran = mien("analyze", folder / "more" / "two.png", "--model", tiny_model)
+    assert ran.code == 0
+    got = table(ran.out)
+    expected = load(tiny_model).image(two_faces).faces
+    assert list(got[0]) == list(COLUMNS)
+    assert len(got) == len(expected) == 2
+    for row, face in zip(got, expected, strict=True):
+        assert [np.float32(row[name]) for name in EMOTIONS] == face.probabilities.tolist()
+        assert [np.float32(row[name]) for name in ("x", "y", "width", "height")] == list(np.float32(face.box))
+        assert (row["emotion"], row["time"], row["track"], row["success"]) == (face.emotion, "", "", "1")
+
+
+def test_a_folder_in_order_with_an_empty_row_where_nobody_is(mien, folder, tiny_model, tmp_path):
+    ran = mien("analyze", folder, "--model", tiny_model, "-o", tmp_path / "out.csv")
+    assert (ran.code, ran.out) == (0, b"")
+    rows = table((tmp_path / "out.csv").read_text())
+    shown = [os.path.relpath(row["source"], folder) for row in rows]
+    assert shown == ["clip.mp4"] * 12 + ["more/none.png"] + ["more/two.png"] * 2 + ["one.png"]
+    assert [row["success"] for row in rows] == ["1"] * 10 + ["0"] * 3 + ["1"] * 3
+    assert {row["track"] for row in rows[:10]} == {"1"}
+    assert [float(row["time"]) for row in rows[:12]] == pytest.approx(np.arange(12) / 10)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_any_number_of_workers_writes_the_same_bytes(mien, folder, tiny_model, tmp_path, ending):
+    for workers in (1, 3):
+        out = tmp_path / f"{workers}.{ending}"
+        assert (
+            mien("analyze", folder, "gone.jpg", "--model", tiny_model, "-o", out, "--workers", workers).code
+            == 1
+        )
+    assert (tmp_path / f"1.{ending}").read_bytes() == (tmp_path / f"3.{ending}").read_bytes()
+
+
+def test_json_lines_and_parquet_hold_the_same(mien, folder, tiny_model, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    for ending in ("jsonl", "parquet"):
+        mien("analyze", folder, "--model", tiny_model, "-o", tmp_path / f"out.{ending}")
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    rows = parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    assert len(rows) == len(lines) == 16
+    assert [row["emotion"] for row in rows] == [line["emotion"] for line in lines]
+    assert rows[0]["neutral"] == pytest.approx(lines[0]["neutral"], abs=1e-6)
+
+
+@pytest.mark.parametrize(("option", "frames"), [(("--every", "5"), 3), (("--fps", "2"), 3), ((), 12)])
+def test_clips_are_sampled(mien, drawn_clip, tiny_model, option, frames):
+    assert len(table(mien("analyze", drawn_clip, "--model", tiny_model, *option).out)) == frames
+
+
+def test_max_faces_and_min_face(mien, folder, tiny_model):
+    photo = folder / "more" / "two.png"
+    assert len(table(mien("analyze", photo, "--model", tiny_model, "--max-faces", "1").out)) == 1
+    assert table(mien("analyze", photo, "--model", tiny_model, "--min-face", "400").out)[0]["success"] == "0"
+
+
+def test_crops_take_the_whole_picture(mien, tmp_path, tiny_model, one_face):
+    write_image(tmp_path / "face.png", one_face[40:200, 60:220])
+    (row,) = table(mien("analyze", "--crops", tmp_path / "face.png", "--model", tiny_model).out)
+    assert [float(row[k]) for k in ("x", "y", "width", "height")] == [0, 0, 160, 160]
+    expected = load(tiny_model).classify(one_face[None, 40:200, 60:220])[0]
+    assert [np.float32(row[name]) for name in EMOTIONS] == expected.tolist()
+
+
+def test_paths_come_on_stdin(mien, folder, tiny_model):
+    lines = f"{folder}/one.png\n{folder}/more\n".encode()
+    rows = table(mien("analyze", "-", "--model", tiny_model, stdin=lines).out)
+    assert [Path(row["source"]).name for row in rows] == ["one.png", "none.png", "two.png", "two.png"]
+
+
+def test_quoted_globs_are_expanded(mien, folder, tiny_model):
+    rows = table(mien("analyze", f"{folder}/*/n*.png", "--model", tiny_model).out)
+    assert [Path(row["source"]).name for row in rows] == ["none.png"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_copies_are_drawn_beside_each_other(mien, folder, tiny_model, tmp_path, workers):
+    seen = tmp_path / "seen"
+    options = ("--model", tiny_model, "--annotate", seen, "--workers", workers, "-o", tmp_path / "o.csv")
+    ran = mien("analyze", folder, folder / "one.png", *options)
+    assert ran.code == 0, ran.err
+    found = sorted(str(path.relative_to(seen)) for path in seen.rglob("*") if path.is_file())
+    assert found == ["clip.mp4", "more/none.png", "more/two.png", "one-2.png", "one.png"]
+    before, after = (np.asarray(Image.open(root / "one.png").convert("RGB")) for root in (folder, seen))
+    assert before.shape == after.shape
+    assert (before != after).any()
+    frames = table(mien("analyze", seen / "clip.mp4", "--model", tiny_model).out)
+    assert max(int(row["frame"]) for row in frames) == 11
+
+
+def test_copies_that_exist_stay_unless_told(mien, folder, tiny_model, tmp_path):
+    again = ("analyze", folder / "one.png", "--annotate", tmp_path, "--model", tiny_model)
+    assert mien(*again).code == 0
+    refused = mien(*again)
+    assert (refused.code, refused.out) == (1, b"")
+    assert "--overwrite" in refused.err
+    assert mien(*again, "--overwrite").code == 0
+    over = mien("analyze", folder / "one.png", "--annotate", folder, "--model", tiny_model, "--overwrite")
+    assert over.code == 1
+    assert "one of them" in over.err
+
+
+def test_the_shipped_model_is_the_default(mien, folder):
+    from mien.models import DEFAULT, MODELS
+
+    if not MODELS[DEFAULT]:
+        pytest.skip("no network is shipped yet")
+    assert len(table(mien("analyze", folder / "one.png").out)) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("x.jpg", "--every", "0"),
+        ("x.jpg", "--fps", "0"),
+        ("x.jpg", "--fps", "2", "--every", "2"),
+        ("x.jpg", "--workers", "0"),
+        ("x.jpg", "--nonsense"),
+    ],
+)
+def test_misuse_exits_2(mien, arguments):
+    ran = mien("analyze", *arguments)
+    assert (ran.code, ran.out) == (2, b"")
+
+
+def test_version(mien):
+    assert mien("--version").out.decode().strip() == f"mien {__version__}"
+
+
+def test_help_names_every_option(mien):
+    text = re.sub(r"\x1b\[[0-9;]*m", "", mien("analyze", "--help").out.decode())
+    for option in ("--output", "--annotate", "--crops", "--every", "--fps", "--min-face", "--max-faces"):
+        assert option in text
+    for option in ("--workers", "--model", "--overwrite", "--quiet"):
+        assert option in text
+
+
+# --- progress
+
+
+def test_quiet_says_errors_alone(mien, folder, tiny_model):
+    ran = mien("analyze", folder / "one.png", "gone.jpg", "--quiet", "--model", tiny_model)
+    assert ran.code == 1
+    assert ran.err.splitlines() == [
+        "mien: error: expected a photo, clip, folder, glob, camera number or stream, 'gone.jpg' does not "
+        "exist; check the path"
+    ]
+
+
+def test_the_end_says_what_was_done_and_what_failed(mien, folder, tiny_model):
+    ran = mien("analyze", folder / "one.png", "gone.jpg", "--model", tiny_model)
+    assert ran.err.count("does not exist") == 1
+    assert re.search(r"2 inputs, 1 frame, 1 face in .* s; rows in standard output", ran.err)
+    assert ran.err.splitlines()[-2:] == ["mien: 1 of 2 inputs failed:", "  gone.jpg"]
+
+
+def test_plain_lines_come_at_growing_intervals(capsys):
+    lines, summary = Lines(), Summary(1000)
+    for second in range(200):
+        summary.seconds = float(second)
+        summary.add(Part("x", frames=1, last=True))
+        lines.watch(summary, Part("x"))
+    said = capsys.readouterr().err.splitlines()
+    assert 5 <= len(said) <= 7
+    assert re.fullmatch(r"mien: 6 of 1,000 files, 6 frames, 0 faces, 1.2 frames/s, 13 min 48 s left", said[0])
+
+
+def test_the_progress_fits_the_place(monkeypatch):
+    assert isinstance(choose_progress(1, quiet=True, rows_on_terminal=False), Silent)
+    assert isinstance(choose_progress(1, quiet=False, rows_on_terminal=False), Lines)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert isinstance(choose_progress(1, quiet=False, rows_on_terminal=True), Lines)
+    live = choose_progress(1, quiet=False, rows_on_terminal=False)
+    live.close()
+    assert isinstance(live, Live)
+
+
+def test_a_terminal_sees_a_live_line_with_errors_above(folder, tiny_model, tmp_path):
+    ours, theirs = pty.openpty()
+    command = [
+        sys.executable,
+        "-m",
+        "mien",
+        "analyze",
+        str(folder),
+        "gone[x].jpg",
+        "--model",
+        str(tiny_model),
+    ]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    with subprocess.Popen(
+        [*command, "-o", str(tmp_path / "o.csv")], stderr=theirs, env=environment
+    ) as process:
+        os.close(theirs)
+        said = b""
+        while True:
+            try:
+                said += os.read(ours, 65536)
+            except OSError:  # Linux: the terminal ends when its last user does
+                break
+    os.close(ours)
+    assert process.returncode == 1
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode())
+    assert "mien: error: expected files that match 'gone[x].jpg'" in text
+    assert re.search(r"\d of 5 files, \d+ frames, \d+ faces", text)
+
+
+def test_words_of_the_summary():
+    summary = Summary(4, done=1, share=0.5, frames=90, faces=1, seconds=9.0)
+    summary.failures, summary.failed = 25, [("a", "b")] * 25
+    assert seconds_left(summary) == pytest.approx(15)
+    assert state_line(summary) == "1 of 4 files, 90 frames, 1 face, 10.0 frames/s, 25 failed, 15 s left"
+    assert seconds_left(Summary(4)) is None
+    lines = end_lines(summary, "o.csv")
+    assert len(lines) == 2 + 20 + 1
+    assert lines[-1].strip().startswith("and 5 more")
+    assert [duration(s) for s in (0.04, 59.7, 60, 3599.9, 86400)] == [
+        "0.0 s",
+        "60 s",
+        "1 min 0 s",
+        "1 h 0 min",
+        "24 h 0 min",
+    ]
+
+
+# --- a fresh process
+
+
+def spend(*arguments):
+    """CPU seconds (user and system) of a fresh `python -m mien`."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-m", "mien", *arguments], check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def test_a_cold_start_is_short(folder, tiny_model):
+    assert min(spend("--help") for _ in range(2)) < 0.3
+    photo = str(folder / "one.png")
+    assert min(spend("analyze", photo, "--model", str(tiny_model)) for _ in range(2)) < 1.0
+
+
+def test_a_photo_needs_no_video_no_pool_and_no_bars(folder, tiny_model):
+    code = (
+        "import sys; from mien.cli import main\n"
+        f"sys.argv = ['mien', 'analyze', {str(folder / 'one.png')!r}, '--model', {str(tiny_model)!r}]\n"
+        "try: main()\n"
+        "except SystemExit: print(*sys.modules, file=sys.stderr)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(ran.stderr.split())
+    assert not loaded & {
+        "av",
+        "multiprocessing.pool",
+        "multiprocessing.context",
+        "rich.progress",
+        "torch",
+        "cv2",
+    }
+
+
+def test_a_reader_who_has_had_enough_ends_it_quietly(folder, tiny_model):
+    command = f"{sys.executable} -m mien analyze {folder} --model {tiny_model} --quiet | head -n 1"
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith("source,")
+    assert ran.stderr == ""
+
+
+def test_a_second_ctrl_c_waits_until_the_table_is_finished():
+    steps = []
+
+    class Closing:
+        def __exit__(self, *error):
+            os.kill(os.getpid(), signal.SIGINT)
+            steps.append("finished")
+
+    with pytest.raises(KeyboardInterrupt), _finishing(Closing()):
+        steps.append("written")
+    assert steps == ["written", "finished"]

@@ -1,0 +1,83 @@
+"""`mien train` and `mien export` on the paper's variants: from a corpus to a model that reads faces."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("torch", reason="the learning half is not installed: pip install 'mien[train]'")
+
+from mien.cli import app
+from mien.data.toy import ToySettings, write_toy
+from mien.errors import ConfigError
+from mien.faces.classify import Classifier
+
+
+def call(*args):
+    return CliRunner().invoke(app, [str(arg) for arg in args], catch_exceptions=True)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus") / "toy"
+    write_toy(folder, ToySettings(models=10, cameras=1, gazes=1))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(toy, tmp_path_factory):
+    """A trained run of generated pictures, autoencoder and network."""
+    out = tmp_path_factory.mktemp("run") / "run"
+    done = call("train", "paper-300-small", "--data", "toy", "--root", toy, "--out", out, "--epochs", 2)
+    assert done.exit_code == 0, done.output
+    assert "stage unit-1  epoch 4" in done.output
+    assert "stage whole  epoch 2" in done.output
+    return out
+
+
+def test_a_finished_run_has_nothing_left_to_do(run, toy):
+    done = call("train", "paper-300-small", "--data", "toy", "--root", toy, "--out", run, "--epochs", 2)
+    assert done.exit_code == 0
+    assert "epoch" not in done.output.replace("--epochs", "")
+
+
+def test_a_run_exports_reads_faces_and_is_judged(run, toy, tmp_path):
+    model = tmp_path / "model.onnx"
+    assert call("export", run, "-o", model).exit_code == 0
+    classifier = Classifier.load(model)
+    assert classifier.card.name == "paper-300-small"
+    assert classifier.card.recipe == "mien train paper-300-small --data toy --seed 0"
+    assert classifier.card.scores["toy/held out"]["n"] == 8, "a tenth of the persons is kept to judge"
+    assert str(tmp_path) not in classifier.card.to_json()
+    assert np.allclose(classifier(np.zeros((2, 48, 48), np.uint8)).sum(1), 1, atol=1e-6)
+    scores = tmp_path / "scores.json"
+    done = call("evaluate", "--model", model, "--data", "toy", "--root", toy, "--json", scores)
+    assert done.exit_code == 0, done.output
+    assert json.loads(scores.read_text())["protocols"]["argmax"]["all"]["n"] == 80
+
+
+def test_the_card_is_called_as_asked(run, tmp_path):
+    assert call("export", run, "-o", tmp_path / "m.onnx", "--name", "mine").exit_code == 0
+    assert Classifier.load(tmp_path / "m.onnx").card.name == "mine"
+
+
+def test_a_folder_with_a_run_of_other_settings_is_refused(run, toy):
+    done = call("train", "paper-500-small", "--data", "toy", "--root", toy, "--out", run)
+    assert isinstance(done.exception, ConfigError)
+    assert "other settings" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["nothing"], "expected one of compact, teacher, distill, paper-raw"),
+        (["paper-raw", "--data", "affectnet"], "expected one of rafd, ferplus, toy, got 'affectnet'"),
+        (["compact", "--data", "toy"], "learns from 'ferplus', got --data toy"),
+        (["compact", "--precision", "half"], "expected one of float32, bfloat16, got 'half'"),
+    ],
+)
+def test_what_is_asked_wrongly_lists_what_there_is(args, said, tmp_path):
+    done = call("train", *args, "--root", tmp_path, "--out", tmp_path / "out")
+    assert isinstance(done.exception, ConfigError)
+    assert said in str(done.exception)

@@ -1,0 +1,187 @@
+"""What holds of splits, folds and labels whatever the corpus is."""
+
+from __future__ import annotations
+
+from math import ceil, floor
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as some
+
+from mien.data.splits import by_person, fraction, stratified
+from mien.errors import DataError
+from mien.labels import EMOTIONS, SPELLINGS, emotion_index, parse_emotion
+from mien.paper.folds import FoldSettings, distinct_samples, draw, effective_size
+
+quick = settings(max_examples=30, deadline=None, derandomize=True, database=None)
+
+labels_of = some.builds(
+    lambda size, seed: np.random.default_rng(seed).integers(-1, 8, size),
+    some.integers(0, 120),
+    some.integers(0, 99),
+)
+shares_of = some.lists(some.floats(0.01, 100), min_size=1, max_size=6)
+seeds = some.integers(0, 1000)
+
+
+def disjoint_and_whole(parts, labels):
+    """Every labelled sample in one part, in order; none without a label in any."""
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.flatnonzero(labels >= 0))
+    assert all((np.diff(part) > 0).all() for part in parts)
+
+
+# --- splits
+
+
+@quick
+@given(labels_of, shares_of, seeds)
+def test_stratified_parts_are_disjoint_whole_and_of_the_asked_size(labels, shares, seed):
+    parts = stratified(labels, shares, seed=seed)
+    disjoint_and_whole(parts, labels)
+    for part, share in zip(parts, shares, strict=True):
+        for k in range(8):
+            exact = (labels == k).sum() * share / sum(shares)
+            assert floor(exact - 1e-6) <= (labels[part] == k).sum() <= ceil(exact + 1e-6)
+
+
+@quick
+@given(labels_of, shares_of, seeds, some.floats(0.01, 100))
+def test_the_unit_of_the_shares_does_not_matter(labels, shares, seed, unit):
+    assume(len({round(share / sum(shares), 6) for share in shares}) == len(shares))  # ties go by lot
+    one, other = (
+        stratified(labels, shares, seed=seed),
+        stratified(labels, [s * unit for s in shares], seed=seed),
+    )
+    assert [part.tolist() for part in one] == [part.tolist() for part in other]
+
+
+@some.composite
+def corpora(draw):
+    """Labels, persons and a number of parts that the persons can fill."""
+    labels = draw(labels_of.filter(lambda given: (given >= 0).any()))
+    persons = [draw(some.sampled_from("abcdefgh")) for _ in labels]
+    known = {person for person, label in zip(persons, labels, strict=True) if label >= 0}
+    return labels, persons, draw(some.integers(1, len(known)))
+
+
+@quick
+@given(corpora(), seeds)
+def test_nobody_stands_in_two_parts_and_no_part_is_empty(corpus, seed):
+    labels, persons, count = corpus
+    parts = by_person(persons, labels, range(1, count + 1), seed=seed)
+    disjoint_and_whole(parts, labels)
+    assert all(len(part) for part in parts)
+    people = [{persons[i] for i in part} for part in parts]
+    assert sum(map(len, people)) == len(set.union(*people))
+
+
+@quick
+@given(corpora(), seeds, seeds)
+def test_who_is_in_which_part_does_not_depend_on_the_order_of_samples(corpus, seed, order):
+    labels, persons, count = corpus
+    mixed = np.random.default_rng(order).permutation(len(labels))
+    one = by_person(persons, labels, (1,) * count, seed=seed)
+    other = by_person([persons[i] for i in mixed], labels[mixed], (1,) * count, seed=seed)
+    assert [part.tolist() for part in one] == [sorted(mixed[part].tolist()) for part in other]
+
+
+@quick
+@given(labels_of, some.floats(0.001, 1), some.floats(0.001, 1), seeds)
+def test_shares_of_the_labels_are_nested_and_hold_every_emotion(labels, one, other, seed):
+    small, large = (fraction(labels, share, seed=seed) for share in sorted((one, other)))
+    assert set(small.tolist()) <= set(large.tolist())
+    for k in set(labels.tolist()) - {-1}:
+        there = int((labels == k).sum())
+        assert (labels[large] == k).sum() == max(1, round(max(one, other) * there))
+    np.testing.assert_array_equal(fraction(labels, 1.0, seed=seed), np.flatnonzero(labels >= 0))
+
+
+@quick
+@given(labels_of, shares_of, seeds)
+def test_a_sample_without_a_label_changes_nothing_but_positions(labels, shares, seed):
+    known = np.flatnonzero(labels >= 0)
+    parts = stratified(labels, shares, seed=seed)
+    bare = stratified(labels[known], shares, seed=seed)
+    assert [part.tolist() for part in parts] == [known[part].tolist() for part in bare]
+
+
+# --- folds
+
+
+@some.composite
+def drawings(draw_from):
+    """A corpus and settings of a disjoint design: each part has some of each emotion, or an error says so."""
+    emotions = tuple(draw_from(some.lists(some.sampled_from(EMOTIONS), min_size=2, max_size=4, unique=True)))
+    counts = [draw_from(some.integers(2, 14)) for _ in emotions]
+    labels = np.repeat([emotion_index(e) for e in emotions], counts)
+    persons = [f"p{i % 5}" for i in range(len(labels))]
+    options = FoldSettings(
+        design=draw_from(some.sampled_from(["kfold", "person", "repeated"])),
+        folds=draw_from(some.integers(2, 4)),
+        positives=draw_from(some.integers(1, 12)),
+        others=draw_from(some.integers(1, 5)),
+        seed=draw_from(seeds),
+        emotions=emotions,
+    )
+    return np.random.default_rng(1).permutation(labels), persons, options
+
+
+@quick
+@given(drawings())
+def test_folds_test_what_they_do_not_train_on_and_are_balanced(drawing):
+    labels, persons, options = drawing
+    try:
+        found = draw(labels, options, persons=persons)
+    except DataError:
+        with pytest.raises(DataError, match="has none of"):
+            draw(labels, options, persons=persons)
+        return
+    assert list(found) == list(options.emotions)
+    for emotion, folds in found.items():
+        assert [fold.number for fold in folds.folds] == list(range(1, options.folds + 1))
+        for fold in folds.folds:
+            own = labels[fold.test] == emotion_index(emotion)
+            np.testing.assert_array_equal(fold.positive, own)
+            assert len(set(fold.test.tolist())) == len(fold.test)
+            assert (int(own.sum()), int((~own).sum())) == (folds.taken.positives, folds.taken.negatives)
+            others = [int((labels[fold.test] == emotion_index(e)).sum()) for e in found if e != emotion]
+            assert max(others) - min(others) <= 1
+            if fold.train is None:
+                assert options.design == "repeated"
+                continue
+            assert not set(fold.train.tolist()) & set(fold.test.tolist())
+            if options.design == "person":
+                assert not {persons[i] for i in fold.train} & {persons[i] for i in fold.test}
+    tests = {i for folds in found.values() for fold in folds.folds for i in fold.test.tolist()}
+    assert distinct_samples(found).tolist() == sorted(tests)
+
+
+@quick
+@given(some.lists(some.integers(0, 20), min_size=1, max_size=40))
+def test_effective_size_lies_between_one_and_how_many_differ(samples):
+    size = effective_size(np.array(samples))
+    times = [samples.count(one) for one in set(samples)]
+    assert size == pytest.approx(sum(times) ** 2 / sum(t * t for t in times))
+    assert 1 <= size <= len(times) + 1e-9
+    assert effective_size(np.array(samples * 3)) == pytest.approx(size)
+
+
+# --- labels
+
+
+@quick
+@given(some.sampled_from([*EMOTIONS, *SPELLINGS]), some.sampled_from(["", " ", "\t", "\n"]), some.randoms())
+def test_an_emotion_is_known_in_any_case_and_between_blanks(word, blank, random):
+    written = blank + "".join(random.choice((letter.upper(), letter)) for letter in word) + blank
+    assert parse_emotion(written) == parse_emotion(word)
+    assert EMOTIONS[emotion_index(written)] == parse_emotion(word)
+
+
+@quick
+@given(some.text(max_size=12))
+def test_any_other_word_is_refused_with_the_words_that_are_known(word):
+    assume(word.strip().lower() not in {*EMOTIONS, *SPELLINGS})
+    with pytest.raises(DataError, match="expected one of the emotions neutral") as refused:
+        parse_emotion(word)
+    assert repr(word) in str(refused.value)

@@ -1,0 +1,553 @@
+"""Calibration against naive oracles, on drawn logits whose truth is known, and as a command."""
+
+import json
+import math
+import subprocess
+import sys
+from hashlib import sha256
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from PIL import Image
+
+from mien._version import __version__
+from mien.card import ModelCard, Policy
+from mien.errors import DataError, ModelError
+from mien.evaluate import metrics
+from mien.evaluate.calibrate import (
+    Calibration,
+    Settings,
+    calibrate,
+    fit_set,
+    fit_strength,
+    fit_temperature,
+    fit_uncertain,
+    nll_at,
+    offsets_of,
+    quantile,
+    softmax,
+)
+from mien.evaluate.calibrate_card import Plan, calibrated_card
+from mien.evaluate.crossfit import crossfit, hold_out, risk_coverage_area
+from mien.evaluate.judge import Readings
+from mien.evaluate.policies import policy_figures
+from mien.evaluate.protocol import PROTOCOLS
+from mien.faces.classify import Classifier
+from mien.faces.policy import decide
+from mien.faces.rewrite import with_card
+from mien.faces.session import open_session, read_card
+from mien.labels import EMOTIONS
+from mien.types import Predictions, Sample
+
+CLASS_SHARES = np.array([0.35, 0.25, 0.13, 0.12, 0.09, 0.02, 0.03, 0.01])
+
+
+def draw(n, *, seed=0, heat=1.0):
+    """Logits (n, 8) with labels drawn from softmax(logits / heat), so that `heat` is the true temperature."""
+    rng = np.random.default_rng(seed)
+    logits = np.log(CLASS_SHARES) + rng.normal(0, 2, (n, 8))
+    p = softmax(logits, 1.0)
+    truth = (rng.random((n, 1)) > p.cumsum(axis=1)).sum(axis=1).clip(0, 7)
+    return logits * heat, truth
+
+
+@pytest.mark.parametrize("heat", [0.3, 0.7, 1.0, 3.0])
+def test_the_temperature_that_was_put_in_is_found(heat):
+    logits, truth = draw(6000, heat=heat)
+    assert fit_temperature(logits, truth) == pytest.approx(heat, rel=0.06)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_temperature_has_no_more_nll_than_any_on_a_grid(seed):
+    logits, truth = draw(150, seed=seed, heat=0.5 + seed)
+    best = nll_at(logits, truth, fit_temperature(logits, truth))
+    assert best <= min(nll_at(logits, truth, t) for t in np.geomspace(0.05, 20, 800)) + 1e-9
+
+
+def test_the_temperature_does_not_see_constants_and_stays_finite():
+    logits, truth = draw(200)
+    shifted = logits + np.random.default_rng(1).normal(0, 50, (200, 1))
+    assert fit_temperature(shifted, truth) == pytest.approx(fit_temperature(logits, truth), rel=1e-4)
+    assert 0.04 < fit_temperature(np.eye(8) * 5, np.arange(8)) < 0.06  # all right: as sure as may be
+    assert 19 < fit_temperature(np.eye(8) * 5, (np.arange(8) + 1) % 8) < 21  # all wrong
+
+
+def test_nll_is_the_metric():
+    logits, truth = draw(100)
+    p = softmax(logits, 2.0).astype(np.float32)
+    assert nll_at(logits, truth, 2.0) == pytest.approx(metrics.nll(p, truth), rel=1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 8, 9, 10, 57, 200])
+@pytest.mark.parametrize("coverage", [0.5, 0.9, 0.95])
+def test_the_quantile_against_counting(n, coverage):
+    scores = np.random.default_rng(n).random(n)
+    got = quantile(scores, coverage)
+    enough = [s for s in scores if sum(scores <= s) >= (n + 1) * coverage - 1e-9]
+    assert got == (min(enough) if enough else math.inf)
+
+
+@pytest.mark.parametrize("offsets", [(0.0,) * 8, (0.0, 0.2, 0.5, 0.5, 0.7, 2.0, 1.4, 2.2)])
+@pytest.mark.parametrize("coverage", [0.8, 0.9])
+def test_sets_hold_the_label_as_often_as_asked_on_faces_not_seen(offsets, coverage):
+    held = []
+    for seed in range(60):  # (60, 400) new faces: a standard error of 0.2 % and of the fits 0.25 %
+        logits, truth = draw(800, seed=seed, heat=0.6)
+        p = softmax(logits, 1.0)  # not even calibrated: the coverage does not need it
+        threshold = fit_set(p[:400], truth[:400], Policy(offsets), coverage)
+        member = decide(p[400:], Policy(offsets, threshold)).member
+        held.append(member[np.arange(400), truth[400:]].mean())
+    assert np.mean(held) == pytest.approx(coverage, abs=0.01)
+
+
+def test_sets_of_too_few_faces_hold_everything():
+    logits, truth = draw(5)
+    p = softmax(logits)
+    threshold = fit_set(p, truth, Policy(), 0.9)
+    assert decide(p, Policy(set_from=threshold)).member.all()
+
+
+@pytest.mark.parametrize("right", [0.8, 0.9, 0.97])
+def test_the_certain_are_right_as_often_as_asked_on_faces_not_seen(right):
+    logits, truth = draw(40_000, seed=3)
+    p = softmax(logits)
+    threshold = fit_uncertain(p[:20_000], truth[:20_000], right)
+    sure = p[20_000:].max(axis=1) >= threshold
+    assert (p[20_000:].argmax(axis=1) == truth[20_000:])[sure].mean() == pytest.approx(right, abs=0.02)
+    fewer = fit_uncertain(p[:20_000], truth[:20_000], right - 0.05)
+    assert 0.5 <= fewer <= threshold <= 1
+
+
+def test_the_threshold_of_doubt_against_trying_all():
+    logits, truth = draw(300, seed=4)
+    p = softmax(logits)
+    top, wrong = p.max(axis=1), p.argmax(axis=1) != truth
+    fits = [t for t in top if wrong[top >= t].sum() + 1 <= 0.1 * ((top >= t).sum() + 1)]
+    assert fit_uncertain(p, truth, 0.9) == pytest.approx(max(0.5, min(fits, default=1.0)))
+    assert fit_uncertain(p, np.where(wrong, truth, (truth + 1) % 8), 0.9) == 1.0  # nearly all wrong
+
+
+def test_one_error_more_than_was_seen_is_counted():
+    p = np.full((2, 8), 0.0)
+    p[:, 0], p[:, 1] = (0.9, 0.8), (0.1, 0.2)
+    assert fit_uncertain(p, np.array([0, 1]), 0.5) == 0.9  # one of one: 0 + 1 errors of 1 + 1 are half
+    assert fit_uncertain(p, np.array([0, 0]), 0.5) == 0.8
+    assert fit_uncertain(p, np.array([1, 0]), 0.5) == 1.0
+
+
+def test_the_equally_sure_stand_on_one_side_of_the_threshold_in_any_order():
+    p = np.zeros((10, 8))
+    p[:, 0], p[:, 1] = 0.9, 0.1
+    for truth in ([0] * 5 + [1] * 5, [1] * 5 + [0] * 5):
+        assert fit_uncertain(p, np.array(truth), 0.8) == 1.0
+
+
+def test_no_strength_is_the_likeliest():
+    assert offsets_of(CLASS_SHARES, 0.0) == (0.0,) * 8
+    full = np.array(offsets_of(CLASS_SHARES, 1.0))
+    np.testing.assert_allclose(np.exp(full) * CLASS_SHARES, CLASS_SHARES.max())
+    assert full.argmin() == CLASS_SHARES.argmax()
+
+
+def test_the_strength_is_the_least_that_reaches_the_floors():
+    logits, truth = draw(4000, seed=5)
+    p = softmax(logits)
+    prior, floors = p.mean(axis=0), {"contempt": 0.5, "fear": 0.55}
+
+    def reached(strength):
+        shown = decide(p, Policy(offsets_of(prior, strength))).shown
+        return all(
+            (shown[truth == EMOTIONS.index(e)] == EMOTIONS.index(e)).mean() >= f for e, f in floors.items()
+        )
+
+    got = fit_strength(p, truth, prior=prior, floors=floors)
+    assert 0 < got < 1
+    assert reached(got)
+    assert not any(reached(s) for s in np.arange(0, got - 1e-9, 0.02))
+    assert fit_strength(p, truth, prior=prior, floors={"fear": 1.01}) == 1.0
+    assert fit_strength(p, truth, prior=prior, floors={"fear": 0.0}) == 0.0
+    plain = truth != EMOTIONS.index("contempt")
+    assert fit_strength(p[plain], truth[plain], prior=prior, floors={"contempt": 0.9}) == 0.0  # none to find
+
+
+def test_a_floor_that_is_just_reached_is_reached_and_nothing_leans_beyond_one():
+    logits, truth = draw(4000, seed=8)
+    p = softmax(logits)
+    prior = p.mean(axis=0)
+
+    def recall(strength):
+        shown = decide(p, Policy(offsets_of(prior, strength))).shown
+        return (shown[truth == 7] == 7).mean()
+
+    assert recall(0) < recall(1) < recall(1.02)
+    for floor, wanted in ((recall(0), 0.0), (recall(1), 1.0), (recall(1.02), 1.0)):
+        assert fit_strength(p, truth, prior=prior, floors={"contempt": floor}) == wanted
+
+
+def test_a_calibration_is_its_parts_each_fitted_on_what_it_should_be():
+    logits, truth = draw(600, seed=9, heat=2.0)
+    agreed = np.where(np.arange(600) % 2, truth, -1)
+    settings = Settings(coverage=0.8, right=0.7)
+    got = calibrate(logits, truth, settings, agreed=agreed)
+    p = softmax(logits, fit_temperature(logits, truth))
+    prior = p.mean(axis=0)
+    strength = fit_strength(p[1::2], truth[1::2], prior=prior)
+    lean = offsets_of(prior, strength)
+    assert (got.temperature, got.strength) == (fit_temperature(logits, truth), strength)
+    assert got.policies == {
+        "accurate": Policy(set_from=fit_set(p, truth, Policy(), 0.8)),
+        "balanced": Policy(lean, fit_set(p, truth, Policy(lean), 0.8)),
+    }
+    assert got.uncertain == fit_uncertain(p, truth, 0.7)
+    alone = calibrate(logits, truth, settings)
+    assert strength != alone.strength == fit_strength(p, truth, prior=prior)
+
+
+def test_the_area_against_naive():
+    rng = np.random.default_rng(6)
+    confidence, right = rng.random(50), rng.random(50) < 0.7
+    order = sorted(range(50), key=lambda i: -confidence[i])
+    naive = np.mean([np.mean([not right[i] for i in order[: k + 1]]) for k in range(50)])
+    assert risk_coverage_area(confidence, right) == pytest.approx(naive)
+
+
+def test_the_area_takes_the_equally_sure_in_their_order():
+    right = np.random.default_rng(7).random(400) < 0.7
+    confidence = np.tile([0.9, 0.5, 0.7], 134)[:400]
+    order = sorted(range(400), key=lambda i: -confidence[i])
+    naive = (~right[order]).cumsum() / np.arange(1, 401)
+    assert risk_coverage_area(confidence, right) == pytest.approx(naive.mean())
+
+
+def test_each_half_is_read_by_what_the_other_fits():
+    logits, truth = draw(201, seed=7)
+    seen = []
+
+    def fit(rows):
+        seen.append(set(rows.tolist()))
+        return calibrate(logits[rows], truth[rows], Settings())
+
+    order = np.random.default_rng(0).permutation(201)
+    cut = hold_out(logits, fit, order)
+    assert [len(rows) for rows in seen] == [101, 100]
+    assert seen[0].isdisjoint(seen[1])
+    assert seen[0] | seen[1] == set(range(201))
+    assert set(np.flatnonzero(cut.first).tolist()) == seen[1]  # the first half is read by the first fit
+    for i in range(201):
+        one = cut.fits[0 if cut.first[i] else 1]
+        p = softmax(logits[i : i + 1], one.temperature)
+        np.testing.assert_allclose(cut.p[i], p[0])
+        for name, policy in one.policies.items():
+            said = decide(p, policy, one.uncertain)
+            assert cut.policies[name].shown[i] == said.shown[0]
+            assert np.array_equal(cut.policies[name].member[i], said.member[0])
+            assert cut.policies[name].uncertain[i] == said.uncertain[0]
+
+
+def test_figures_of_the_held_out_are_close_to_what_was_asked():
+    logits, truth = draw(4000, seed=8, heat=0.6)
+    truth[::50] = -1  # without a label
+
+    def fit(rows):
+        known = rows[truth[rows] >= 0]
+        return calibrate(logits[known], truth[known], Settings())
+
+    (found,) = crossfit(logits, fit, {"argmax": truth}, splits=5).values()
+    assert found["n"] == sum(found["n of"].values()) == 3920
+    assert found["temperature"]["mean"] == pytest.approx(0.6, rel=0.1)
+    assert found["ece"]["mean"] < 0.02 < found["ece before"]
+    assert found["nll"]["mean"] < found["nll before"]
+    for policy in ("accurate", "balanced"):
+        assert found["policies"][policy]["coverage"]["mean"] == pytest.approx(0.9, abs=0.01)
+    accurate = found["policies"]["accurate"]
+    assert accurate["accuracy"]["mean"] == pytest.approx(found["accuracy"])
+    assert accurate["right if certain"]["mean"] == pytest.approx(0.9, abs=0.01)
+    assert crossfit(logits, fit, {"argmax": truth}, splits=5, seed=0) == {"argmax": found}  # the seed is all
+    json.dumps(found, allow_nan=False)
+
+
+def naive_cut(cut, truth, rng):
+    """The figures of one cut, face by face where that is not another function's work."""
+    known = truth >= 0
+
+    def of(some):
+        """ECE of these faces, and the ECE if each were right with its confidence."""
+        p, y = cut.p[some].astype(np.float32), truth[some]
+        lucky = rng.random(len(p)) < p.max(axis=1)
+        top = p.argmax(axis=1)
+        return metrics.ece(p, y), metrics.ece(p, np.where(lucky, top, (top + 1) % 8))
+
+    p = cut.p[known].astype(np.float32)
+    figures = {
+        "temperature": (cut.fits[0].temperature + cut.fits[1].temperature) / 2,
+        "strength": (cut.fits[0].strength + cut.fits[1].strength) / 2,
+        "nll": metrics.nll(p, truth[known]),
+        "aurc": risk_coverage_area(p.max(axis=1), p.argmax(axis=1) == truth[known]),
+    }
+    figures["ece"], figures["ece if right"] = of(known)
+    figures["ece of one half"], figures["ece of one half if right"] = of(known & cut.first)
+    policies = {}
+    for name, said in cut.policies.items():
+        held = [said.member[i, truth[i]] for i in np.flatnonzero(known & cut.first)]
+        own = policy_figures(said, known, truth[known])
+        policies[name] = own | {"coverage of one half": sum(held) / len(held)}
+    return figures, policies
+
+
+def plain(value):
+    if np.ndim(value):
+        return {emotion: plain(one) for emotion, one in zip(EMOTIONS, value, strict=True)}
+    return None if math.isnan(value) else pytest.approx(value, abs=1e-6)
+
+
+def spread(cuts, name):
+    values = np.array([cut[name] for cut in cuts])
+    low, high = np.percentile(values, [2.5, 97.5], axis=0)
+    return {"mean": plain(values.mean(axis=0)), "low": plain(low), "high": plain(high)}
+
+
+def test_what_is_told_of_the_cuts_is_what_they_gave():
+    logits, truth = draw(90, seed=12, heat=1.5)
+    truth[truth == 7] = 6  # nobody shows contempt
+    logits[0, 1] = -30
+    labels = {"majority": np.where(np.arange(90) % 4, truth, -1), "argmax": truth}
+
+    def fit(rows):
+        return calibrate(logits[rows], truth[rows], Settings(0.8, 0.7))
+
+    found = crossfit(logits, fit, labels, splits=3, seed=5)
+    rng = np.random.default_rng(5)
+    cuts = {name: [] for name in labels}
+    for _ in range(3):
+        cut = hold_out(logits, fit, rng.permutation(90))
+        for name, y in labels.items():
+            cuts[name].append(naive_cut(cut, y, rng))
+    raw = softmax(logits).astype(np.float32)
+    for name, y in labels.items():
+        known = y >= 0
+        right, n = int((raw.argmax(axis=1) == y).sum()), int(known.sum())
+        wanted = {
+            "n": n,
+            "n of": {e: int((y == k).sum()) for k, e in enumerate(EMOTIONS)},
+            "accuracy": plain(right / n),
+            "accuracy 95": [plain(end) for end in metrics.wilson(right, n)],
+            "ece before": plain(metrics.ece(raw[known], y[known])),
+            "nll before": plain(metrics.nll(raw[known], y[known])),
+        }
+        figures = [figures for figures, _ in cuts[name]]
+        wanted |= {key: spread(figures, key) for key in figures[0]}
+        wanted["policies"] = {
+            policy: {key: spread([by[policy] for _, by in cuts[name]], key) for key in own}
+            for policy, own in cuts[name][0][1].items()
+        }
+        assert found[name] == wanted
+    assert found["argmax"]["policies"]["accurate"]["recall"]["mean"]["contempt"] is None
+    nll = found["argmax"]["nll"]["mean"]
+    assert nll == round(nll, 6)
+
+
+def test_a_fit_without_sets_and_doubt_has_no_figures_of_them():
+    logits, truth = draw(40, seed=15)
+
+    def fit(_):
+        return Calibration(1.0, {"accurate": Policy()}, None, 0.0)
+
+    (found,) = crossfit(logits, fit, {"argmax": truth}, splits=2).values()
+    accurate = found["policies"]["accurate"]
+    assert set(accurate) == {"accuracy", "balanced accuracy", "recall", "coverage of one half"}
+    assert accurate["coverage of one half"] == {"mean": None, "low": None, "high": None}
+    assert accurate["accuracy"]["mean"] == found["accuracy"]
+
+
+def readings_of(logits, votes):
+    samples = tuple(Sample(f"{i}.png", votes=v) for i, v in enumerate(votes))
+    names = tuple(sample.name for sample in samples)
+    marks = tuple(bytes([i % 256]) for i in range(len(votes)))
+    return Readings(samples, Predictions(names, softmax(logits).astype(np.float32)), marks)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_card_holds_what_was_fitted_on_the_labelled_and_how(protocol):
+    logits, truth = draw(120, seed=13, heat=2.0)
+    logits[5] = [0, 800, 0, 0, 0, 0, 0, 0]  # so sure that the others are nought
+    votes = [tuple(int(k == t) * 5 for k in range(8)) for t in truth]
+    votes[:30] = [tuple(v + 3 * (k < 2) for k, v in enumerate(one)) for one in votes[:30]]  # no majority
+    votes[40:50] = [()] * 10
+    readings = readings_of(logits, votes)
+    plan = Plan(Settings(0.8, 0.7), protocol, splits=2, seed=4)
+    got = calibrated_card(ModelCard("net", limits=("kept",)), "here/valid", readings, plan)
+
+    given = np.log(np.maximum(readings.predictions.probabilities, np.finfo(np.float32).tiny))
+    labels = {name: label(readings.samples) for name, label in PROTOCOLS.items()}
+    assert labels["majority"].tolist() != labels["argmax"].tolist()
+
+    def fit(rows):
+        rows = rows[labels[protocol][rows] >= 0]
+        return calibrate(given[rows], labels[protocol][rows], plan.settings, agreed=labels["majority"][rows])
+
+    whole = fit(np.arange(120))
+    known = labels[protocol] >= 0
+    assert (got.name, got.limits) == ("net", ("kept",))
+    assert (got.temperature, got.uncertain) == (whole.temperature, whole.uncertain)
+    assert got.policies == whole.policies
+    assert got.thresholds == pytest.approx(softmax(given[known], whole.temperature).mean(axis=0))
+    assert got.calibration == {
+        "data": "here/valid",
+        "faces": 120,
+        "faces_sha256": sha256(bytes(range(120))).hexdigest()[:16],
+        "protocol": protocol,
+        "n": int(known.sum()),
+        "coverage": 0.8,
+        "right": 0.7,
+        "floors": {"contempt": 0.4, "disgust": 0.5, "fear": 0.6},
+        "strength": whole.strength,
+        "splits": 2,
+        "seed": 4,
+        "mien": __version__,
+        "held_out": crossfit(given, fit, labels, splits=2, seed=4),
+    }
+
+
+def test_a_protocol_that_labels_nobody_has_no_figures():
+    logits, truth = draw(40, seed=15)
+    votes = [tuple(2 + int(k == t) for k in range(8)) for t in truth]  # the most votes, and no majority
+    card = calibrated_card(
+        ModelCard("m"), "split", readings_of(logits, votes), Plan(protocol="argmax", splits=1)
+    )
+    assert list(card.calibration["held_out"]) == ["argmax"]
+
+
+def test_twenty_labelled_faces_are_enough_and_nineteen_are_not():
+    logits, truth = draw(25, seed=14)
+    votes = [tuple(int(k == t) for k in range(8)) for t in truth]
+    plan = Plan(splits=1)
+    enough = calibrated_card(ModelCard("m"), "few", readings_of(logits, votes[:20] + [()] * 5), plan)
+    assert enough.calibration["n"] == 20
+    assert list(enough.calibration["held_out"]) == ["majority"]
+    with pytest.raises(DataError, match="few: expected at least 20 faces with a label, got 19; give more"):
+        calibrated_card(ModelCard("m"), "few", readings_of(logits, votes[:19] + [()] * 6), plan)
+
+
+def test_the_card_is_rewritten_and_nothing_else(tiny_model):
+    before = tiny_model.read_bytes()
+    card = ModelCard("other " * 50, temperature=0.5, uncertain=0.7)
+    after = with_card(before, card)
+    assert read_card(open_session(after)) == card
+    old, new = onnx.load_from_string(before), onnx.load_from_string(after)
+    assert [m.key for m in new.metadata_props] == ["mien.card"]
+    assert new.graph.SerializeToString() == old.graph.SerializeToString()
+    weights = [[numpy_helper.to_array(t).tobytes() for t in m.graph.initializer] for m in (old, new)]
+    assert weights[0] == weights[1]
+    del old.metadata_props[:], new.metadata_props[:]
+    assert old == new
+    assert with_card(after, read_card(open_session(before))) != after
+    assert with_card(with_card(before, card), card) == after
+
+
+def test_other_metadata_is_kept(tiny_model):
+    model = onnx.load(tiny_model)
+    for key in ("mien.card.note", "author"):
+        model.metadata_props.add(key=key, value="kept")
+    after = onnx.load_from_string(with_card(model.SerializeToString(), ModelCard("x")))
+    found = {m.key: m.value for m in after.metadata_props}
+    assert found["mien.card.note"] == found["author"] == "kept"
+    assert ModelCard.from_json(found["mien.card"]).name == "x"
+
+
+def test_what_is_no_onnx_file_is_refused(tiny_model):
+    whole = tiny_model.read_bytes()
+    for data in (whole[:-1], whole[:100], b"\xff" * 20, b"\x0b\x00"):
+        with pytest.raises(ModelError, match="expected an ONNX file"):
+            with_card(data, ModelCard("x"))
+
+
+@pytest.fixture
+def labelled(tmp_path, tiny_model):
+    """96 pictures of noise with a label that the tiny network gives to most, in folders."""
+    rng = np.random.default_rng(11)
+    root = tmp_path / "faces"
+    pictures = rng.integers(0, 256, (96, 48, 48), np.uint8)
+    guess = Classifier.load(tiny_model)(pictures).argmax(1)
+    for i, (pixels, k) in enumerate(zip(pictures, guess, strict=True)):
+        folder = root / EMOTIONS[k if i % 4 else (k + 1) % 8]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return root
+
+
+def test_the_command_writes_a_model_that_reads_with_it(mien, tiny_model, labelled, tmp_path):
+    out = tmp_path / "calibrated.onnx"
+    args = ("calibrate", tiny_model, "--data", "folder", "--root", labelled, "-o", out, "--splits", "3")
+    ran = mien(*args)
+    assert ran.code == 0, ran.err
+    assert b"calibrated on   96 faces" in ran.out
+    card = Classifier.load(out).card
+    assert card.temperature != 1
+    assert list(card.policies) == ["accurate", "balanced"]
+    assert 0.5 <= card.uncertain <= 1
+    assert sum(card.thresholds) == pytest.approx(1), "shares of the emotions among the faces"
+    assert list(card.calibration["held_out"]) == ["majority"]  # one label a picture: both are the same
+    assert mien(*args).code == 1  # it exists
+    first = out.read_bytes()
+    assert mien(*args, "--overwrite").code == 0
+    assert out.read_bytes() == first
+    assert mien(*args, "--overwrite", "--limit", "It was not tried in the dark.").code == 0
+    assert Classifier.load(out).card.limits == (*card.limits, "It was not tried in the dark.")
+    assert mien(*args, "--overwrite").code == 0
+    again = tmp_path / "again.onnx"  # what the card said before makes no difference
+    assert mien(*(out if a is tiny_model else again if a is out else a for a in args)).code == 0
+    assert Classifier.load(again).card.temperature == pytest.approx(card.temperature, rel=1e-4)
+    ran = mien("evaluate", "--model", out, "--data", "folder", "--root", labelled, "--policy", "balanced")
+    assert ran.code == 0
+    assert b"policy    balanced" in ran.out
+    assert b"label in set" in ran.out
+    assert b"(alone: each emotion asked for by itself" in ran.out
+    ran = mien("card", out)
+    assert b"calibrated on" in ran.out
+    assert max(map(len, ran.out.decode().splitlines())) <= 80
+    assert ModelCard.from_json(mien("card", out, "--json").out.decode()) == card
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--coverage", "1"], "--coverage: expected a share between 0 and 1"),
+        (["--right", "0"], "--right: expected a share"),
+        (["--protocol", "most"], "--protocol: expected one of majority, argmax"),
+        (["--data", "ferplus"], "no FER\\+ split"),
+    ],
+)
+def test_what_is_asked_wrongly_writes_nothing(mien, tiny_model, labelled, tmp_path, args, said):
+    out = tmp_path / "out.onnx"
+    ran = mien("calibrate", tiny_model, "--data", "folder", "--root", labelled, "-o", out, *args)
+    assert ran.code == 1
+    assert said.replace("\\", "") in ran.err
+    assert not list(tmp_path.glob("*out.onnx*"))
+
+
+def test_too_few_faces_are_refused(mien, tiny_model, labelled, tmp_path):
+    for path in sorted(labelled.rglob("*.png"))[10:]:
+        path.unlink()
+    ran = mien("calibrate", tiny_model, "--data", "folder", "--root", labelled, "-o", tmp_path / "o.onnx")
+    assert ran.code == 1
+    assert "at least 20 faces with a label, got 10" in ran.err
+
+
+def test_a_policy_that_the_network_has_not(mien, tiny_model, labelled, one_face, tmp_path):
+    Image.fromarray(one_face).save(tmp_path / "face.png")
+    for command in (("analyze", tmp_path / "face.png"), ("evaluate", "--data", "folder", "--root", labelled)):
+        ran = mien(*command, "--model", tiny_model, "--policy", "balanced")
+        assert ran.code == 1
+        assert "--policy: expected one of accurate of the network 'tiny', got 'balanced'" in ran.err
+
+
+def test_calibrating_needs_no_onnx_and_no_torch(tiny_model, labelled, tmp_path):
+    code = (
+        "import sys; sys.modules['onnx'] = sys.modules['torch'] = None; from mien.cli import main\n"
+        f"sys.argv = ['mien', 'calibrate', {str(tiny_model)!r}, '--data', 'folder',"
+        f" '--root', {str(labelled)!r}, '-o', {str(tmp_path / 'o.onnx')!r}, '--splits', '1']\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,317 @@
+"""Scores against counting in plain Python, whatever was read."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as some
+
+from mien.card import Policy
+from mien.evaluate import metrics
+from mien.evaluate.policies import policy_figures
+from mien.evaluate.protocol import LEFT_OUT, accuracies, argmax, count_votes, majority
+from mien.faces.policy import decide, shares
+from mien.labels import EMOTIONS
+from mien.paper import binary
+from mien.paper.binary import Binary, choose_threshold, summarize
+from mien.paper.compare import compare, mcnemar
+from mien.types import Sample
+
+quick = settings(max_examples=30, deadline=None, derandomize=True, database=None)
+
+K = len(EMOTIONS)
+readings = some.lists(some.tuples(*[some.integers(0, K - 1)] * 2), min_size=1, max_size=40)
+
+
+def same(got, wanted):
+    np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-12)
+
+
+def counted(pairs):
+    truth, guess = np.array(pairs).T
+    return metrics.confusion(truth, guess)
+
+
+@some.composite
+def sure(draw):
+    """(N, K) float32 probabilities on a coarse grid, so that ties and edges of bins come, and (N,) labels."""
+    rows = draw(some.lists(some.lists(some.integers(0, 6), min_size=K, max_size=K).filter(any),
+                           min_size=1, max_size=12))  # fmt: skip
+    p = np.array(rows, np.float64)
+    truth = [draw(some.integers(0, K - 1)) for _ in rows]
+    return (p / p.sum(axis=1, keepdims=True)).astype(np.float32), np.array(truth)
+
+
+# --- counts
+
+
+@quick
+@given(readings)
+def test_rates_are_those_counted_one_by_one(pairs):
+    counts = counted(pairs)
+    assert counts.sum() == len(pairs)
+    recalls, f1s = [], []
+    for k in range(K):
+        tp = sum(t == g == k for t, g in pairs)
+        own, read = sum(t == k for t, _ in pairs), sum(g == k for _, g in pairs)
+        same(metrics.recall(counts)[k], tp / own if own else math.nan)
+        same(metrics.precision(counts)[k], tp / read if read else math.nan)
+        f1 = 2 * tp / (own + read) if own else math.nan
+        same(metrics.f1(counts)[k], f1)
+        others = [
+            sum(t == o and g != k for t, g in pairs) / n
+            for o in range(K)
+            if o != k and (n := sum(t == o for t, _ in pairs))
+        ]
+        rest = sum(others) / len(others) if others else math.nan
+        same(metrics.specificity(counts)[k], rest)
+        same(metrics.one_vs_rest(counts)[k], ((tp / own if own else math.nan) + rest) / 2)
+        if own:
+            recalls.append(tp / own)
+            f1s.append(f1)
+    same(metrics.accuracy(counts), sum(t == g for t, g in pairs) / len(pairs))
+    same(metrics.balanced_accuracy(counts), sum(recalls) / len(recalls))
+    same(metrics.macro_f1(counts), sum(f1s) / len(f1s))
+
+
+@quick
+@given(readings, some.permutations(range(K)))
+def test_other_names_for_the_emotions_change_no_score(pairs, names):
+    one, other = counted(pairs), counted([(names[t], names[g]) for t, g in pairs])
+    for score in (metrics.accuracy, metrics.balanced_accuracy, metrics.macro_f1):
+        same(score(one), score(other))
+    for score in (metrics.recall, metrics.precision, metrics.f1, metrics.specificity):
+        same(score(one), score(other)[list(names)])
+
+
+@quick
+@given(sure(), some.integers(1, 20))
+def test_calibration_is_that_of_bins_filled_by_hand(drawn, bins):
+    p, truth = drawn
+    gaps = [0.0] * bins
+    for row, label in zip(p, truth, strict=True):
+        confidence = float(row.max())
+        place = next(i for i in range(bins) if confidence * bins <= i + 1 or i == bins - 1)
+        gaps[place] += float(int(row.argmax()) == label) - confidence
+    same(metrics.ece(p, truth, bins), sum(map(abs, gaps)) / len(truth))
+    wrong = [
+        sum((float(v) - (k == t)) ** 2 for k, v in enumerate(row)) for row, t in zip(p, truth, strict=True)
+    ]
+    same(metrics.brier(p, truth), sum(wrong) / len(truth))
+    tiny = float(np.finfo(np.float32).tiny)
+    logs = [-math.log(max(float(row[t]), tiny)) for row, t in zip(p, truth, strict=True)]
+    same(metrics.nll(p, truth), sum(logs) / len(truth))
+
+
+@quick
+@given(sure(), some.lists(some.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0]), min_size=K, max_size=K))
+def test_detection_is_that_counted_one_by_one(drawn, thresholds):
+    p, truth = drawn
+    got = metrics.detection(p, truth, np.array(thresholds))
+    for k, threshold in enumerate(thresholds):
+        rates = {}
+        for o in range(K):
+            own = [float(row[k]) >= threshold for row, t in zip(p, truth, strict=True) if t == o]
+            if own:
+                rates[o] = sum(own) / len(own)
+        others = [1 - rate for o, rate in rates.items() if o != k]
+        wanted = (rates[k] + sum(others) / len(others)) / 2 if k in rates and others else math.nan
+        same(got[k], wanted)
+
+
+@quick
+@given(some.integers(0, 60), some.integers(0, 60))
+def test_wilson_holds_the_share_and_is_the_mirror_of_its_rest(right, wrong):
+    total = right + wrong
+    low, high = metrics.wilson(right, total)
+    if not total:
+        assert math.isnan(low)
+        assert math.isnan(high)
+        return
+    assert 0 <= low <= right / total <= high <= 1
+    same(metrics.wilson(wrong, total), (1 - high, 1 - low))
+    for edge in {low, high} - {0.0, 1.0}:  # where the share is just as many deviations away
+        away = abs(right / total - edge) / math.sqrt(edge * (1 - edge) / total)
+        assert away == pytest.approx(metrics.Z95, rel=1e-6)
+
+
+@quick
+@given(readings, some.integers(0, 99))
+def test_a_bootstrap_lies_within_what_can_be_and_is_fixed_by_its_seed(pairs, seed):
+    counts = counted(pairs)
+    low, high = metrics.bootstrap(counts, metrics.accuracy, draws=50, seed=seed)
+    assert 0 <= low <= high <= 1
+    assert (low, high) == metrics.bootstrap(counts, metrics.accuracy, draws=50, seed=seed)
+    if metrics.accuracy(counts) in (0, 1):
+        assert low == high == metrics.accuracy(counts)
+
+
+# --- votes
+
+
+votes = some.lists(
+    some.tuples(some.lists(some.integers(0, 10), min_size=8, max_size=8), *[some.integers(0, 9)] * 2),
+    max_size=12,
+)
+
+
+@quick
+@given(votes)
+def test_labels_are_those_of_the_rule_in_plain_python(drawn):
+    samples = [Sample(str(i), tuple(v), unknown, none) for i, (v, unknown, none) in enumerate(drawn)]
+    rows = [[*v, unknown, none] for v, unknown, none in drawn]
+    assert count_votes(samples).tolist() == rows
+    agreed, most = majority(samples).tolist(), argmax(samples).tolist()
+    for row, one, other in zip(rows, agreed, most, strict=True):
+        kept = row if sum(row) == 1 else [v if v > 1 else 0 for v in row]
+        winners = [k for k in range(8) if 2 * kept[k] > sum(kept)]
+        assert [one] == (winners or [LEFT_OUT])
+        top = row.index(max(row))
+        assert other == (top if top < 8 and sum(row) else LEFT_OUT)
+
+
+@quick
+@given(votes, some.integers(0, 7))
+def test_accuracies_count_the_labelled_alone(drawn, guess):
+    agreed = ([0, 0, 0, 5, 0, 0, 0, 0], 0, 0)  # by either rule
+    samples = [Sample(str(i), tuple(v), *more) for i, (v, *more) in enumerate([*drawn, agreed])]
+    figures = accuracies(np.full(len(samples), guess), samples)
+    for name, labels in {"majority": majority(samples), "argmax": argmax(samples)}.items():
+        known = [label for label in labels.tolist() if label != LEFT_OUT]
+        assert figures[f"n_{name}"] == len(known)
+        assert figures[name] == round(known.count(guess) / len(known), 5)
+
+
+# --- one emotion against the rest
+
+
+cells = some.tuples(*[some.integers(0, 9)] * 4).map(lambda four: Binary(*four))
+
+
+@quick
+@given(cells)
+def test_binary_scores_are_ratios_of_pictures(c):
+    pictures = (
+        [(True, True)] * c.tp + [(True, False)] * c.fn + [(False, True)] * c.fp + [(False, False)] * c.tn
+    )
+    truth, read = (np.array([one[i] for one in pictures], bool) for i in (0, 1))
+    assert binary.count(truth, read) == c
+    assert binary.count(read, truth) == c.transposed()
+
+    def share(right, of):
+        return sum(right) / sum(of) if any(of) else math.nan
+
+    same(binary.accuracy(c), share(truth == read, truth | True))
+    same(binary.sensitivity(c), share(truth & read, truth))
+    same(binary.specificity(c), share(~truth & ~read, ~truth))
+    same(binary.precision(c), share(truth & read, read))
+    same(binary.npv(c), share(~truth & ~read, ~read))
+    same(binary.f1(c), 2 * c.tp / (2 * c.tp + c.fp + c.fn) if c.tp + c.fp + c.fn else math.nan)
+
+
+@quick
+@given(
+    some.lists(some.tuples(some.sampled_from([0.0, 0.1, 0.3, 0.5, 0.8, 1.0]), some.booleans()), max_size=14)
+)
+def test_no_threshold_reads_better_than_the_chosen(drawn):
+    scores, positive = np.array([s for s, _ in drawn]), np.array([p for _, p in drawn], bool)
+    assume(0 < positive.sum() < len(positive))
+
+    def worth(threshold):
+        c = binary.count(positive, scores >= threshold)
+        return binary.sensitivity(c) + binary.specificity(c)
+
+    chosen = choose_threshold(scores, positive, on="these")
+    tried = [-1.0, *np.sort(scores) + 1e-6]
+    assert worth(chosen.value) >= max(map(worth, tried)) - 1e-12 or max(map(worth, tried)) <= 1 + 1e-12
+    assert "these" in chosen.how
+
+
+@quick
+@given(some.lists(cells, min_size=1, max_size=6), some.integers(0, 9))
+def test_a_summary_is_that_of_the_folds_that_define_it(folds, seed):
+    for name, summary in summarize(folds, seed=seed).items():
+        values = [v for c in folds if not math.isnan(v := binary.SCORES[name](c))]
+        if not values:
+            assert math.isnan(summary.mean)
+            continue
+        same(summary.mean, sum(values) / len(values))
+        same((summary.low, summary.high), (min(values), max(values)))
+        same(summary.deviation, np.std(values, ddof=1) if len(values) > 1 else math.nan)
+        assert (
+            summary.low - 1e-12 <= summary.bootstrap_95[0] <= summary.bootstrap_95[1] <= summary.high + 1e-12
+        )
+        pooled = binary.SCORES[name](sum(folds, Binary(0, 0, 0, 0)))
+        if name != "f1":
+            assert summary.wilson_95[0] - 1e-12 <= pooled <= summary.wilson_95[1] + 1e-12
+
+
+# --- two models
+
+
+@quick
+@given(
+    some.lists(some.tuples(some.booleans(), some.booleans()), min_size=1, max_size=30), some.integers(0, 9)
+)
+def test_comparing_the_other_way_round_says_the_opposite(pairs, seed):
+    first, second = (np.array([pair[i] for pair in pairs], bool) for i in (0, 1))
+    one, other = compare(first, second, seed=seed), compare(second, first, seed=seed)
+    alone = sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
+    assert (one.first_alone, one.second_alone) == alone == (other.second_alone, other.first_alone)
+    assert one.p == other.p
+    same(one.difference, sum(a for a, _ in pairs) / len(pairs) - sum(b for _, b in pairs) / len(pairs))
+    same(one.difference, -other.difference)
+    low, high = one.interval_95
+    assert -1 <= low <= high <= 1
+    if not any(alone):
+        assert (low, high, one.p) == (0, 0, 1)
+
+
+@quick
+@given(some.integers(0, 8), some.integers(0, 8))
+def test_mcnemar_is_the_share_of_coins_as_uneven(first, second):
+    total = first + second
+    uneven = [abs(total - 2 * heads) >= abs(first - second) for heads in range(total + 1)]
+    chance = sum(math.comb(total, heads) for heads, far in enumerate(uneven) if far) / 2**total
+    assert mcnemar(first, second) == pytest.approx(chance)
+
+
+# --- policies
+
+
+@quick
+@given(
+    sure(), some.lists(some.floats(0, 3), min_size=K, max_size=K), some.floats(0.05, 0.9), some.floats(0.1, 1)
+)
+def test_policy_figures_are_counted_one_by_one(drawn, offsets, least, doubt):
+    p, truth = drawn
+    policy = Policy(tuple(offsets), least)
+    said = decide(p, policy, doubt)
+    weighed = shares(p, policy)
+    same(weighed.sum(axis=1), 1)
+    for i, (k, j) in product(range(len(p)), [(0, 1), (2, 5)]):  # ratios change by the offsets alone
+        if p[i, k] and p[i, j]:
+            change = math.log(weighed[i, k] / weighed[i, j]) - math.log(float(p[i, k]) / float(p[i, j]))
+            assert change == pytest.approx(offsets[k] - offsets[j], abs=1e-6)
+    for i, row in enumerate(said.member):
+        assert {k for k in range(K) if row[k]} == {k for k in range(K) if weighed[i, k] >= least} | {
+            said.shown[i]
+        }
+    known = np.arange(len(p)) % 3 < 2
+    figures = policy_figures(said, known, truth[known])
+    faces = [(said.shown[i] == truth[i], said.member[i], truth[i]) for i in np.flatnonzero(known)]
+    same(figures["accuracy"], sum(right for right, _, _ in faces) / len(faces))
+    same(figures["coverage"], sum(bool(row[t]) for _, row, t in faces) / len(faces))
+    same(figures["set size"], sum(sum(row) for _, row, _ in faces) / len(faces))
+    unsure = [float(p[i, said.shown[i]]) < doubt for i in np.flatnonzero(known)]
+    same(figures["uncertain"], sum(unsure) / len(unsure))
+    sure_of = [right for (right, _, _), doubted in zip(faces, unsure, strict=True) if not doubted]
+    same(figures["right if certain"], sum(sure_of) / len(sure_of) if sure_of else math.nan)
+    for k in range(K):
+        own = [(right, bool(row[t])) for right, row, t in faces if t == k]
+        same(figures["recall"][k], sum(right for right, _ in own) / len(own) if own else math.nan)
+        same(figures["coverage by emotion"][k], sum(held for _, held in own) / len(own) if own else math.nan)

@@ -1,0 +1,257 @@
+"""The analyzer against its own parts used by hand, and on drawn and real faces."""
+
+import doctest
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import mien
+from mien import analyzer as module
+from mien.analyzer import Analyzer, WholePicture, load
+from mien.card import Policy
+from mien.errors import ConfigError, ImageError, ModelError, VideoError
+from mien.faces.align import TEMPLATE
+from mien.faces.classify import Classifier
+from mien.faces.preprocess import crop, fit
+from mien.faces.rewrite import with_card
+from mien.image import encode_image
+from mien.types import Face
+from mien.video.frames import Video
+
+
+@pytest.fixture(scope="module")
+def analyzer(tiny_model):
+    return load(tiny_model)
+
+
+class Marked:
+    """A detector that finds what it is told to, wherever it looks."""
+
+    def __init__(self, *boxes):
+        self.boxes = boxes
+
+    def detect(self, image):  # noqa: ARG002 - the protocol gives it
+        points = [np.float32(TEMPLATE) * w + np.float32([x, y]) for x, y, w, h in self.boxes]
+        return [Face(box, p, 0.9) for box, p in zip(self.boxes, points, strict=True)]
+
+
+def test_a_photo_gives_its_faces_largest_first(analyzer, two_faces):
+    frame = analyzer.image(two_faces)
+    assert (frame.source, frame.index, frame.time) == ("", 0, None)
+    assert len(frame.faces) == 2
+    left, right = frame.faces
+    assert left.box[2] > right.box[2]
+    assert left.box[0] < 200 < right.box[0]
+    for face in frame.faces:
+        assert face.track is None
+        assert face.probabilities.dtype == np.float32
+        assert face.probabilities.sum() == pytest.approx(1, abs=1e-6)
+        assert face.emotion in mien.EMOTIONS
+
+
+def test_probabilities_are_those_of_the_parts_used_by_hand(tiny_model, two_faces):
+    classifier = Classifier.load(tiny_model)
+    frame = load(tiny_model).image(two_faces)
+    for face in frame.faces:
+        by_hand = classifier(crop(two_faces, face.landmarks, classifier.card)[None])[0]
+        np.testing.assert_allclose(face.probabilities, by_hand, atol=1e-6)
+
+
+def test_path_bytes_and_array_agree(analyzer, one_face, tmp_path):
+    path = tmp_path / "face.png"
+    path.write_bytes(encode_image(one_face, ".png"))
+    frames = [analyzer.image(source) for source in (path, str(path), path.read_bytes(), one_face)]
+    assert [frame.source for frame in frames] == [str(path), str(path), "", ""]
+    boxes = {frame.faces[0].box for frame in frames}
+    assert len(boxes) == 1
+    assert all(np.array_equal(f.faces[0].probabilities, frames[0].faces[0].probabilities) for f in frames)
+
+
+def test_nobody_there_gives_no_faces(analyzer, no_face):
+    assert analyzer.image(no_face).faces == ()
+
+
+def test_notes_of_the_reader_come_with_the_frame(analyzer, one_face, tmp_path):
+    path = tmp_path / "two.gif"
+    first, second = Image.fromarray(one_face), Image.new("RGB", one_face.shape[1::-1])
+    first.save(path, save_all=True, append_images=[second])
+    assert "first frame" in " ".join(analyzer.image(path).notes)
+
+
+def test_max_faces_keeps_the_largest(tiny_model, two_faces):
+    frame = load(tiny_model, max_faces=1).image(two_faces)
+    assert len(frame.faces) == 1
+    assert frame.faces[0].box[0] < 200
+
+
+def test_min_face_leaves_out_the_smaller(tiny_model, two_faces):
+    small = min(load(tiny_model).image(two_faces).faces, key=lambda face: face.box[3])
+    limit = int(max(small.box[2:])) + 5
+    assert len(load(tiny_model, min_face=limit).image(two_faces).faces) == 1
+
+
+def test_faces_of_a_picture_are_classified_in_one_call(tiny_model, no_face):
+    calls = []
+
+    class Counting:
+        def __init__(self, inner):
+            self.inner, self.card = inner, inner.card
+
+        def __call__(self, crops):
+            calls.append(len(crops))
+            return self.inner(crops)
+
+    boxes = [(10.0 * i, 10.0, 60.0, 60.0) for i in range(5)]
+    frame = Analyzer(Marked(*boxes), Counting(Classifier.load(tiny_model))).frame(no_face)
+    assert calls == [5]
+    assert [face.box for face in frame.faces] == boxes
+
+
+def test_a_clip_is_a_stream_with_times_and_tracks(analyzer, drawn_clip):
+    frames = list(analyzer.video(drawn_clip))
+    assert [frame.index for frame in frames] == list(range(12))
+    np.testing.assert_allclose([frame.time for frame in frames], np.arange(12) / 10, atol=1e-6)
+    assert [len(frame.faces) for frame in frames] == [1] * 10 + [0] * 2
+    assert {face.track for frame in frames for face in frame.faces} == {1}
+    assert {frame.source for frame in frames} == {str(drawn_clip)}
+
+
+@pytest.mark.parametrize(("options", "indices"), [({"every": 5}, [0, 5, 10]), ({"fps": 2.0}, [0, 5, 10])])
+def test_a_clip_is_sampled(analyzer, drawn_clip, options, indices):
+    assert [frame.index for frame in analyzer.video(drawn_clip, **options)] == indices
+
+
+def test_a_clip_uses_the_quick_detector_and_a_photo_the_other(tiny_model, drawn_clip, no_face):
+    photo, clip = Marked((0.0, 0.0, 50.0, 50.0)), Marked((0.0, 0.0, 60.0, 60.0), (80.0, 80.0, 40.0, 40.0))
+    both = Analyzer(photo, Classifier.load(tiny_model), clip)
+    assert len(both.image(no_face).faces) == 1
+    assert {len(frame.faces) for frame in both.video(drawn_clip)} == {2}
+    one = Analyzer(photo, Classifier.load(tiny_model))
+    assert {len(frame.faces) for frame in one.video(drawn_clip)} == {1}
+
+
+def test_follow_gives_the_pixels_that_were_read(analyzer, drawn_clip):
+    with Video(drawn_clip) as video:
+        frame, pixels = next(analyzer.follow(video, source="name"))
+    assert frame.source == "name"
+    assert pixels.shape == (240, 320, 3)
+
+
+def test_errors_of_a_clip_come_at_the_call(analyzer, drawn_clip):
+    with pytest.raises(VideoError, match="does not exist"):
+        analyzer.video("nowhere.mp4")
+    with pytest.raises(ConfigError, match="got both"):
+        analyzer.video(drawn_clip, every=2, fps=3)
+
+
+def test_classify_takes_gray_rgb_and_mixed_sizes(analyzer, one_face):
+    rng = np.random.default_rng(0)
+    gray = rng.integers(0, 256, (3, 60, 50), np.uint8)
+    rgb = np.repeat(gray[..., None], 3, axis=3)
+    assert analyzer.classify(gray).shape == (3, 8)
+    np.testing.assert_allclose(analyzer.classify(gray), analyzer.classify(rgb), atol=1e-3)
+    mixed = analyzer.classify([gray[0], one_face])
+    np.testing.assert_allclose(mixed[0], analyzer.classify(gray)[0], atol=1e-6)
+    assert analyzer.classify([]).shape == (0, 8)
+    assert analyzer.classify(np.empty((0, 48, 48), np.uint8)).dtype == np.float32
+
+
+def test_classify_is_the_network_on_the_fitted_crop(analyzer, tiny_model):
+    crops = np.random.default_rng(1).integers(0, 256, (4, 48, 48), np.uint8)
+    classifier = Classifier.load(tiny_model)
+    assert np.array_equal(fit(crops[0], classifier.card), crops[0])
+    np.testing.assert_allclose(analyzer.classify(crops), classifier(crops), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("crops", "text"),
+    [
+        (np.zeros((2, 48, 48), np.float32), "float32"),
+        (np.zeros((2, 40, 48), np.uint8), "at least 48 x 48"),
+        (np.zeros((48, 48), np.uint8), r"crop\[None\]"),
+        (np.zeros((1, 48, 48, 4), np.uint8), r"\(48, 48, 4\)"),
+    ],
+)
+def test_classify_says_what_it_expected(analyzer, crops, text):
+    with pytest.raises(ImageError, match=text):
+        analyzer.classify(crops)
+
+
+def test_a_crop_is_one_face_as_large_as_the_picture(tiny_model):
+    face_picture = np.random.default_rng(2).integers(0, 256, (90, 64, 3), np.uint8)
+    reader = load(tiny_model, crops=True)
+    (face,) = reader.image(face_picture).faces
+    assert face.box == (0, 0, 64, 90)
+    np.testing.assert_array_equal(face.probabilities, reader.classify(face_picture[None])[0])
+
+
+def test_the_landmarks_of_a_crop_give_the_crop_back(tiny_model):
+    card = Classifier.load(tiny_model).card
+    coarse = np.random.default_rng(3).integers(0, 256, (8, 8, 3), np.uint8)
+    picture = np.asarray(Image.fromarray(coarse).resize((96, 96)))  # smooth, to be resampled
+    (face,) = WholePicture().detect(picture)
+    aligned = crop(picture, face.landmarks, module.replace(card, template=()))
+    assert np.abs(aligned.astype(int) - fit(picture, card)).mean() < 2
+
+
+def test_a_crop_that_is_too_small_is_refused(tiny_model):
+    with pytest.raises(ImageError, match="at least 48 x 48 pixels, got 30 x 47"):
+        load(tiny_model, crops=True).image(np.zeros((47, 30, 3), np.uint8))
+
+
+def test_bad_settings_and_models_are_refused(tiny_model, tmp_path):
+    with pytest.raises(ConfigError, match="max_faces"):
+        load(tiny_model, max_faces=0)
+    with pytest.raises(ConfigError, match="min_face"):
+        load(tiny_model, min_face=0)
+    with pytest.raises(ModelError, match=r"none\.onnx"):
+        load(tmp_path / "none.onnx")
+
+
+def test_docstrings_run(tiny_model):
+    result = doctest.testmod(module, globs={**vars(module), "load": lambda: load(tiny_model)})
+    assert result.attempted >= 6
+    assert result.failed == 0
+
+
+COUNTS = {
+    "single_face.jpg": 1,
+    "multi_face.jpg": 5,
+    "0-f1-su-ph.jpg": 1,
+    "45-m7-di-ph.jpg": 1,
+    "Image_with_alpha.png": 1,
+    "free-mountain-vector-01.jpg": 0,
+}
+
+
+@pytest.mark.parametrize("name", sorted(COUNTS))
+def test_real_photos_have_their_faces(analyzer, media, name):
+    assert len(analyzer.image(media / name).faces) == COUNTS[name]
+
+
+def test_a_real_clip_keeps_its_face(analyzer, media):
+    frames = list(analyzer.video(media / "single_face.mp4", every=12))
+    assert [len(frame.faces) for frame in frames] == [1] * 6
+    assert {face.track for frame in frames for face in frame.faces} == {1}
+
+
+def test_a_policy_changes_the_emotion_and_not_the_probabilities(tiny_model, two_faces, tmp_path):
+    lean = Policy((0.0,) * 7 + (99.0,), set_from=0.2)
+    card = replace(Classifier.load(tiny_model).card, uncertain=0.9)
+    card = replace(card, policies={"accurate": Policy(set_from=0.1), "balanced": lean})
+    model = tmp_path / "lean.onnx"
+    model.write_bytes(with_card(tiny_model.read_bytes(), card))
+    accurate, balanced = (
+        load(model, policy=name).image(two_faces).faces for name in ("accurate", "balanced")
+    )
+    for one, other in zip(accurate, balanced, strict=True):
+        assert np.array_equal(one.probabilities, other.probabilities)
+        assert one.emotion == mien.EMOTIONS[int(one.probabilities.argmax())]
+        assert one.emotion == one.set[0]
+        assert (other.emotion, other.set) == ("contempt", ("contempt",))
+        assert other.confidence == other.probabilities[7]
+        assert other.uncertain
+    with pytest.raises(ConfigError, match="expected one of accurate, balanced"):
+        load(model, policy="fair")

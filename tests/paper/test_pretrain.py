@@ -1,0 +1,247 @@
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the learning half is not installed: pip install 'mien[train]'")
+
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
+from mien.nets.count import multiply_adds, parameters, training_multiply_adds  # noqa: E402
+from mien.paper.cnn import OneAgainstRest, OnGenerated, PaperCNN  # noqa: E402
+from mien.paper.conv_stack import ConvStack  # noqa: E402
+from mien.paper.dense import DenseAutoencoder, EmotionAutoencoders  # noqa: E402
+from mien.paper.finetune import LastLayer, binary_loss  # noqa: E402
+from mien.paper.pca import principal  # noqa: E402
+from mien.paper.pretrain import Greedy, Masked, PretrainOptions, corrupt, pretrain  # noqa: E402
+from mien.paper.stack import add_noise, patches_seen  # noqa: E402
+from mien.train.augment import AugmentOptions  # noqa: E402
+
+OPTIONS = PretrainOptions(epochs=3, batch=16, rate=0.05)
+
+
+@pytest.fixture
+def pictures():
+    """64 smooth pictures, which an autoencoder can learn: (64, 1, 48, 48) uint8."""
+    coarse = torch.rand(64, 1, 4, 4, generator=torch.Generator().manual_seed(1)) * 255
+    return torch.nn.functional.interpolate(coarse, 48, mode="bicubic").clamp(0, 255).to(torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "weights"),
+    [((300,), 2 * 2304 * 300 + 300 + 2304), ((500,), 2 * 2304 * 500 + 500 + 2304)],
+)
+def test_the_papers_autoencoders_have_one_hidden_layer_of_300_and_500(hidden, weights):
+    net = DenseAutoencoder(hidden)
+    assert parameters(net) == weights
+    assert net.encode(torch.zeros(2, 1, 48, 48)).shape == (2, *hidden)
+    assert net(torch.zeros(2, 1, 48, 48)).shape == (2, 1, 48, 48)
+
+
+def test_a_dense_unit_is_a_leaky_relu_of_slope_a_hundredth_that_bends_again_at_black_and_white():
+    net = DenseAutoencoder((5,))
+    torch.nn.init.normal_(net.units[0].decoder.weight)  # so that some pixels pass black and white
+    images = torch.rand(3, 1, 48, 48) * 255
+    x = (images.reshape(3, -1) - 127.5) / 64
+    h = x @ net.units[0].encoder.weight.T + net.units[0].encoder.bias
+    h = torch.where(h > 0, h, 0.01 * h)
+    y = (h @ net.units[0].decoder.weight.T + net.units[0].decoder.bias) * 64 + 127.5
+    assert (y < 0).any()
+    assert (y > 255).any()
+    y = torch.where(y < 0, 0.01 * y, torch.where(y > 255, 255 + 0.01 * (y - 255), y))
+    assert torch.allclose(net(images), y.view(3, 1, 48, 48), atol=1e-2)
+
+
+def test_a_dense_unit_that_starts_at_pca_restores_what_numpys_pca_does(pictures):
+    net = DenseAutoencoder((6,))
+    Greedy(net, 1).start_at_pca(pictures)
+    flat = pictures.flatten(1).double().numpy()
+    mean = flat.mean(0)
+    axes = np.linalg.svd(flat - mean, full_matrices=False)[2][:6]
+    expected = (flat - mean) @ axes.T @ axes + mean
+    generated = net(pictures.float()).flatten(1).detach().numpy()
+    inside = (expected > 0) & (expected < 255)
+    assert np.abs(generated - expected)[inside].max() < 0.1
+    assert (net.encode(pictures.float()) >= -1e-3).all(), "every node starts where it is linear"
+
+
+def test_principal_components_are_the_same_from_rows_and_from_their_covariance(pictures):
+    def narrow(images):
+        return images[:, 0, ::8, ::8].flatten(1)  # (B, 36): fewer numbers than pictures
+
+    from_covariance = principal(pictures, narrow, 4)
+    from_rows = principal(pictures[:36], narrow, 36)
+    rows = narrow(pictures.float())
+    assert torch.allclose(from_rows.project(rows[:36]), rows[:36], atol=0.05)
+    centred = (rows - rows.mean(0)).double()
+    best = (centred - centred @ (v := torch.linalg.svd(centred)[2][:4].T) @ v.T).square().sum()
+    assert (from_covariance.project(rows) - rows).square().sum() == pytest.approx(float(best), rel=1e-3)
+
+
+def test_an_autoencoder_that_started_at_pca_stays_below_its_error(pictures, tmp_path):
+    net = DenseAutoencoder((6,))
+    pretrain(net, pictures, PretrainOptions(epochs=20, batch=16, rate=0.001), tmp_path)
+    flat = pictures.float().flatten(1)
+    floor = (
+        (principal(pictures, lambda x: x.flatten(1), 6).project(flat).clamp(0, 255) - flat).square().mean()
+    )
+    assert (net(pictures.float()).flatten(1).clamp(0, 255) - flat).square().mean() < floor
+
+
+def test_one_autoencoder_an_emotion_reconstructs_every_picture_with_each():
+    members = [DenseAutoencoder((2,)) for _ in range(8)]
+    images = torch.rand(3, 1, 48, 48) * 255
+    generated = EmotionAutoencoders(members)(images)
+    assert generated.shape == (3, 8, 48, 48)
+    assert torch.equal(generated[:, 4:5], members[4](images))
+
+
+def test_the_papers_network_has_the_layers_of_section_3():
+    net = PaperCNN()
+    convolutions = [m for m in net.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert [(c.out_channels, c.kernel_size, c.stride) for c in convolutions] == [
+        (512, (5, 5), (1, 1)),
+        (512, (5, 5), (1, 1)),
+        (512, (3, 3), (1, 1)),
+    ]
+    assert [type(m).__name__ for m in net.modules() if "Pool" in type(m).__name__] == [
+        "AvgPool2d",
+        "MaxPool2d",
+        "MaxPool2d",
+    ]
+    assert sum(isinstance(m, torch.nn.Linear) for m in net.modules()) == 2
+    assert multiply_adds(net) == pytest.approx(4.2e9, rel=0.02)  # issue 3: 4.2 G a picture
+
+
+def test_the_network_on_generated_pictures_never_moves_the_autoencoder():
+    net = OnGenerated(DenseAutoencoder((4,)), PaperCNN(width=2))
+    net(torch.rand(2, 1, 48, 48) * 255).sum().backward()
+    assert all(p.grad is None for p in net.autoencoder.parameters())
+    assert all(p.grad is not None for p in net.classifier.parameters())
+
+
+@pytest.mark.parametrize("net", [DenseAutoencoder((24, 12)), ConvStack(PaperCNN(4))], ids=["dense", "conv"])
+def test_greedy_learning_moves_one_unit_at_a_time(net):
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    unit = Greedy(net, 2).train()
+    images = torch.rand(8, 1, 48, 48) * 255
+    unit(images, images).backward()
+    moved = {name for name, p in net.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert moved
+    assert all(name.startswith("units.1.") for name in moved)
+    for name, value in net.state_dict().items():
+        if name.startswith("units.0."):
+            assert torch.equal(value, before[name]), f"{name} of the unit that is held still"
+
+
+@pytest.mark.parametrize(
+    ("make", "corruption", "stages"),
+    [
+        (lambda: DenseAutoencoder((24, 12)), "none", 2),
+        (lambda: DenseAutoencoder((24, 12)), "noise", 2),
+        (lambda: ConvStack(PaperCNN(4)), "none", 4),
+        (lambda: ConvStack(PaperCNN(4)), "noise", 4),
+        (lambda: ConvStack(PaperCNN(8)), "mask", 1),
+    ],
+)
+def test_pretraining_lowers_the_error_and_goes_on_where_it_stopped(
+    make, corruption, stages, pictures, tmp_path
+):
+    rate = 0.1 if corruption == "mask" else 0.02
+    options = PretrainOptions(corruption, epochs=3, batch=8, rate=rate, start="random")
+    torch.manual_seed(0)
+    net = make()
+    lines = []
+    pretrain(net, pictures, options, tmp_path, lines.append)
+    losses = [line["loss"] for line in lines]
+    assert len(losses) == 3 * stages
+    assert all(losses[i + 2] < losses[i] for i in range(0, len(losses), 3))
+    torch.manual_seed(0)
+    again = pretrain(make(), pictures, options, tmp_path, lines.append)
+    assert len(lines) == 3 * stages, "a finished run has nothing left to learn"
+    for name, value in again.state_dict().items():
+        assert torch.equal(value, net.state_dict()[name]), name
+
+
+def test_masks_hide_the_share_of_patches_they_name():
+    seen = patches_seen(torch.zeros(50, 1, 48, 48), torch.Generator().manual_seed(0), 0.6)
+    assert set(seen.unique().tolist()) == {0.0, 1.0}
+    assert (seen == 0).float().mean() == pytest.approx(0.6, abs=0.03)
+    patches = seen.view(50, 6, 8, 6, 8)
+    assert torch.equal(patches.amax((2, 4)), patches.amin((2, 4)))
+
+
+def test_a_masked_stack_sees_nothing_of_what_is_hidden_and_is_judged_by_it_alone():
+    net = Masked(ConvStack(PaperCNN(4))).eval()
+    one = torch.rand(4, 1, 48, 48) * 255
+    seen = patches_seen(one, torch.Generator().manual_seed(0), 0.5)
+    other = torch.where(seen == 1, one, torch.rand(one.shape) * 255)  # differs where it is hidden
+    assert torch.equal(net.net.encode(one, seen=seen), net.net.encode(other, seen=seen))
+    assert net(one, one, seen) != net(other, one, seen)
+    shown_differs = torch.where(seen == 1, torch.rand(one.shape) * 255, one)
+    assert net(one, one, seen) == net(shown_differs, one, seen)
+
+
+def test_noise_has_the_deviation_it_names():
+    noisy = add_noise(torch.zeros(20, 1, 48, 48), torch.Generator().manual_seed(0), 25.0)
+    assert float(noisy.std()) == pytest.approx(25, rel=0.02)
+    images = torch.rand(2, 1, 48, 48)
+    assert corrupt(images, torch.Generator(), PretrainOptions())[0] is images
+
+
+def test_the_stack_learns_the_networks_own_layers(pictures, tmp_path):
+    net = PaperCNN(4)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    pretrain(ConvStack(net), pictures, PretrainOptions(epochs=1, batch=16, rate=0.01), tmp_path)
+    for name, value in net.state_dict().items():
+        moved = not torch.equal(value, before[name])
+        assert moved == name.startswith("layers."), f"{name}: all but the last layer"
+
+
+def test_eight_networks_give_one_column_each():
+    members = [PaperCNN(2, classes=1) for _ in range(8)]
+    images = torch.rand(3, 1, 48, 48) * 255
+    odds = OneAgainstRest(members)(images)
+    assert odds.shape == (3, 8)
+    assert torch.equal(odds[:, 4:5], members[4](images))
+
+
+def test_the_loss_of_eight_networks_weighs_both_halves_alike():
+    truth = torch.eye(8)[torch.tensor([0] * 9 + [1])]  # 9 of one emotion, 1 of another, none of six
+    odds = torch.zeros(10, 8, requires_grad=True)
+    still = AugmentOptions(0, 0, 0, 0, 0, 0, 0, 0, 0)
+    loss = binary_loss(still, truth.mean(0))
+    loss(lambda _: odds, torch.zeros(10, 1, 48, 48), truth, torch.Generator()).backward()
+    assert torch.allclose(odds.grad.sum(0), torch.zeros(8), atol=1e-7), "a half is the middle"
+    assert (odds.grad[:, :2] != 0).all()
+    assert (odds.grad[:, 2:] == 0).all(), "what has no picture teaches nothing"
+
+
+def counted_by_torch(net, *inputs):
+    with FlopCounterMode(display=False) as counter:
+        net(*inputs).sum().backward()
+    return counter.get_total_flops() / 2
+
+
+@pytest.mark.parametrize(
+    ("net", "inputs"),
+    [
+        (PaperCNN(4), 1),
+        (LastLayer(PaperCNN(4)), 1),
+        (OnGenerated(DenseAutoencoder((5,)), PaperCNN(4)), 1),
+        (Greedy(ConvStack(PaperCNN(4)), 1), 2),
+        (Greedy(ConvStack(PaperCNN(4)), 3), 2),
+        (Greedy(ConvStack(PaperCNN(4)), 4), 2),
+        (Greedy(DenseAutoencoder((6, 5)), 2), 2),
+        (Masked(ConvStack(PaperCNN(4))), 3),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_a_training_step_costs_what_torch_counts(net, inputs):
+    image = torch.rand(1, 1, 48, 48)
+    given = [image] * inputs  # the same object: nothing is corrupted
+    assert training_multiply_adds(net, *given) == pytest.approx(counted_by_torch(net, *given), rel=0.005)
+
+
+def test_a_forward_pass_costs_what_torch_counts():
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        PaperCNN(4)(torch.zeros(1, 1, 48, 48))
+    assert multiply_adds(PaperCNN(4)) == counter.get_total_flops() / 2

@@ -1,0 +1,273 @@
+"""The report of a real, tiny reproduction."""
+
+import base64
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the learning half is not installed: pip install 'mien[train]'")
+pytest.importorskip("jinja2", reason="the report is not installed: pip install 'mien[report]'")
+
+from mien.errors import DataError, MissingExtra, OutputError
+from mien.image import read_image
+from mien.labels import EMOTIONS
+from mien.paper.gallery import load_gallery, save_gallery
+from mien.paper.render import COLUMNS
+from mien.paper.report import report_folder, write_report
+from mien.paper.reproduce import GALLERY, Plan, reproduce
+from test_reproduce import FOLDS, material, tiny  # noqa: F401  a fixture
+
+VOID = {"meta", "link", "img", "br", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Fails on a tag closed without being open; keeps pictures, ids, and tables under their titles."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.images, self.ids, self.plots = [], [], [], []
+        self.tables, self.title = [], ""
+        self.feed(html)
+        assert self.open == [], "a tag stays open"
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.ids += [found["id"]] if "id" in found else []
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "img":
+            self.images.append(found)
+        elif found.get("role") == "img":
+            self.plots.append(found["aria-label"])
+        elif tag in {"h2", "h3", "h4"}:
+            self.title = ""
+        elif tag == "table":
+            self.tables.append((self.title, []))
+        elif tag == "tr":
+            self.tables[-1][1].append([])
+        elif tag in {"td", "th"}:
+            self.tables[-1][1][-1].append("")
+
+    def handle_startendtag(self, _, attrs):
+        self.ids += [value for name, value in attrs if name == "id"]
+
+    def handle_endtag(self, tag):
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if {"td", "th"} & set(self.open):
+            self.tables[-1][1][-1][-1] += data
+        elif {"h2", "h3", "h4"} & set(self.open):
+            self.title += data
+
+    def of(self, title):
+        """The rows of every table under titles that start so."""
+        return [rows for name, rows in self.tables if name.startswith(title)]
+
+
+@pytest.fixture(scope="module")
+def folder(material, tmp_path_factory):  # noqa: F811
+    out = tmp_path_factory.mktemp("out")
+    reproduce(Plan((tiny("paper-raw"), tiny("paper-300"), tiny("paper-500")), FOLDS), material, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def html(folder):
+    return report_folder(folder).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+@pytest.fixture
+def results(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+def percent(value):
+    return "–" if value is None else f"{100 * value:.2f}"
+
+
+def test_the_report_is_whole_html_with_every_picture_inside(html, page):
+    assert len(page.images) >= 8 + 8 * 3 + 3 * (1 + 3 * 2), "samples, generated, maps of a width of 2"
+    for image in page.images:
+        assert image["alt"]
+        kind, data = image["src"].split(",", 1)
+        assert kind == "data:image/png;base64"
+        assert read_image(base64.b64decode(data)).pixels.shape[:2] in {(48, 48), (24, 24), (12, 12)}
+    assert len(page.plots) == 3 * 3, "accuracy, confusion, curves of each variant"
+    assert all(page.plots)
+    assert len(page.ids) == len(set(page.ids)), "a page has each name once"
+    fetched = re.sub(r'xmlns(:\w+)?="[^"]*"|href="#[^"]*"', "", html)
+    assert "://" not in fetched
+    assert "<script" not in html
+
+
+def test_sections_stand_in_their_order(html):
+    order = ["Summary", "How to read", "side by side", "Sample faces", "Originals beside", "Feature maps"]
+    order += [
+        "Learning curves",
+        "paper-raw: its tables",
+        "paper-500: its tables",
+        "Action units",
+        "What made",
+    ]
+    found = [html.index(f"{title}") for title in re.findall(r"<h2>.*?</h2>", html)]
+    assert found == sorted(found)
+    titles = re.findall(r"<h2>(.*?)</h2>", html)
+    at = [next(i for i, title in enumerate(titles) if part in title) for part in order]
+    assert at == sorted(at)
+
+
+def test_each_figure_of_the_papers_tables_is_that_of_the_results(page, results):
+    for number in (1, 2):
+        shown = page.of(f"Table {number}. ")
+        for rows, figures in zip(shown, results["variants"].values(), strict=True):
+            table = figures["matrices"][number - 1]
+            counts = [row[-2:] for row in rows[2 : 2 + 2 * len(table["ours"])]]
+            assert counts == [
+                [str(fold[cell]) for cell in cells]
+                for fold in table["ours"]
+                for cells in (("tp", "fp"), ("fn", "tn"))
+            ]
+    for number in range(3, 11):
+        shown = page.of(f"Table {number}. ")
+        for rows, figures in zip(shown, results["variants"].values(), strict=True):
+            table = figures["measures"][number - 3]
+            for i, fold in enumerate(table["paper"]["folds"]):
+                ours = table["ours"]["folds"][i] if i < len(table["ours"]["folds"]) else {}
+                cells = [percent(side.get(score)) for side in (fold, ours) for score in COLUMNS]
+                assert rows[2 + i] == [str(i + 1), *cells]
+
+
+def test_the_variants_stand_side_by_side(page, results):
+    assert "87.52" in page.of("Summary")[0][1]
+    rows = page.of("The ways to join")[0][1:]
+    for row, (name, figures) in zip(rows, results["variants"].items(), strict=True):
+        eight = figures["eight_way"]
+        assert row[0].startswith(name)
+        for cell, score in zip(row[1:4], ("accuracy", "balanced_accuracy", "macro_f1"), strict=True):
+            low, high = eight[f"{score}_95"]
+            assert cell == f"{percent(eight[score])}{percent(low)} to {percent(high)}"
+        assert row[4] == percent(figures["macro"]["ours"]["accuracy"])
+        assert row[7].replace("\u202f", "") == str(figures["size"]["parameters"])
+    pair = results["pairs"][0]
+    assert pair["variants"] == ["paper-raw", "paper-300"]
+    assert rows[0][5:7] == ["–", "–"]
+    assert rows[1][5].startswith(f"{-100 * pair['difference']:+.2f}")
+    error = results["variants"]["paper-300"]["reconstruction"]
+    assert rows[1][9] == f"{error['autoencoder']:.2f}PCA of 15: {error['pca']:.2f}"
+
+
+def test_generated_pictures_of_both_widths_stand_beside_the_original(html, page):
+    (rows,) = page.of("Originals beside")
+    assert [head[:9] for head in rows[0]] == ["emotion", "original", "paper-300", "paper-500"]
+    assert len(rows) == 1 + 8
+    assert 'alt="Generated from fear by  paper-500"' not in html
+
+
+def test_eight_autoencoders_have_a_column_each(folder, results, tmp_path):
+    kept = load_gallery(folder / "paper-300" / GALLERY)
+    eight = replace(kept, generated=np.repeat(kept.generated, 8, axis=1))
+    write_report(results, {"paper-300": eight}, tmp_path / "report.html")
+    (rows,) = Page((tmp_path / "report.html").read_text()).of("paper-300: the autoencoder of each")
+    assert rows[0] == ["emotion", "original", *EMOTIONS]
+
+
+def test_the_same_results_give_the_same_bytes(folder, html):
+    assert report_folder(folder).read_text(encoding="utf-8") == html
+
+
+def test_a_name_that_is_markup_is_shown_as_text(folder, results, tmp_path):
+    name = "<script>alert(1)</script>"
+    gallery = load_gallery(folder / "paper-300" / GALLERY)
+    for part in ("variants", "recipes"):
+        results[part] = {name: results[part]["paper-300"]}
+    curves = results["variants"][name]["curves"]
+    results["variants"][name]["curves"] = [{**curve, "stage": name} for curve in curves]
+    results |= {"pairs": [], "corpus": name, "provenance": {name: {name: name}}}
+    write_report(results, {name: gallery}, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_older_results_without_galleries_still_have_their_tables(results, tmp_path):
+    for figures in results["variants"].values():
+        for key in ("reconstruction", "curves", "size", "threshold"):
+            del figures[key]
+    old = {"variants": results["variants"]}
+    write_report(old, {}, tmp_path / "report.html")
+    assert len(Page((tmp_path / "report.html").read_text()).of("Table ")) == 3 * 10
+    pairs = [{**pair, "first": 0.5, "second": 0.5} for pair in results["pairs"]]
+    for pair in pairs:
+        del pair["variants"]
+    write_report({**old, "pairs": pairs}, {}, tmp_path / "report.html")
+    lead = f"{-100 * pairs[0]['difference']:+.2f}"
+    assert lead in Page((tmp_path / "report.html").read_text()).of("The ways to join")[0][2][5]
+
+
+def test_what_is_undefined_is_a_dash(results, tmp_path):
+    figures = results["variants"]["paper-raw"]
+    figures["eight_way"] = None
+    figures["measures"][7]["ours"] = None
+    figures["macro"]["ours"] = None
+    write_report({"variants": {"paper-raw": figures}}, {}, tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text())
+    assert page.of("Table 10. ")[0][2][7:] == ["–"] * 6
+    assert page.of("Summary")[0][1][1:] == ["–of 7 emotions", "87.52", "–", "–", "–"]
+    assert "None" not in str(page.tables)
+    assert "nan" not in str(page.tables)
+
+
+def test_a_folder_without_results_says_what_to_do(tmp_path):
+    with pytest.raises(DataError, match="mien reproduce paper"):
+        report_folder(tmp_path)
+
+
+def test_a_place_that_cannot_be_written_is_named(results, tmp_path):
+    with pytest.raises(OutputError, match="nowhere"):
+        write_report(results, {}, tmp_path / "nowhere" / "report.html")
+
+
+@pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
+def test_without_the_extra_the_install_is_named(package, folder, monkeypatch):
+    modules = __import__("sys").modules
+    for name in [name for name in modules if name.split(".")[0] == package]:
+        monkeypatch.setitem(modules, name, None)
+    monkeypatch.setitem(modules, package, None)
+    with pytest.raises(MissingExtra, match=r"mien\[report\]"):
+        report_folder(folder)
+
+
+def test_a_gallery_comes_back_as_it_was_kept(folder, tmp_path):
+    kept = load_gallery(folder / "paper-300" / GALLERY)
+    assert [maps.shape[1:] for maps in kept.maps] == [(48, 48), (24, 24), (12, 12)]
+    assert kept.generated.shape == (8, 1, 48, 48)
+    assert set(kept.mistaken_truth) <= {EMOTIONS.index("contempt"), EMOTIONS.index("fear")}
+    assert (kept.mistaken_scores.argmax(1) != kept.mistaken_truth).all()
+    save_gallery(tmp_path / "again.npz", replace(kept, generated=None))
+    again = load_gallery(tmp_path / "again.npz")
+    assert again.generated is None
+    assert np.array_equal(again.originals, kept.originals)
+    (tmp_path / "again.npz").write_bytes(b"PK broken")
+    with pytest.raises(DataError, match="remove the file"):
+        load_gallery(tmp_path / "again.npz")
+
+
+def test_the_report_tells_what_sets_each_pair_of_emotions_apart(page):
+    (rows,) = page.of("What the row has")
+    assert rows[0][1:] == list(EMOTIONS)
+    cells = {(row[0], EMOTIONS[i]): cell for row in rows[1:] for i, cell in enumerate(row[1:])}
+    assert cells["fear", "sadness"] == "2 5 20 252 shared: 1 4"
+    assert cells["sadness", "fear"] == "15 172 shared: 1 4"
+    assert cells["contempt", "neutral"] == "140 shared"
+    assert cells["fear", "fear"] == ""

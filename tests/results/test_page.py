@@ -1,0 +1,189 @@
+"""The page: one file, nothing fetched, every number on it, readable without seeing it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.errors import OutputError
+from mien.labels import EMOTIONS
+from mien.results import timeline
+from mien.results.colours import COLOURS
+from mien.results.page import STRIP, PageEntry, write_page
+from mien.types import Face, Frame
+from parsed_page import ParsedPage
+
+HAPPY = np.array([0.05, 0.65, 0.04, 0.06, 0.03, 0.02, 0.085, 0.065], np.float32)
+SAD = np.array([0.1, 0.0, 0.0, 0.9, 0.0, 0.0, 0.0, 0.0], np.float32)
+
+
+def read(path):
+    return ParsedPage(path.read_text("utf-8"))
+
+
+def face(probabilities=HAPPY, track=None, x=10):
+    return Face((x, 10, 40, 40), np.full((5, 2), 30, np.float32), 0.87, track, probabilities)
+
+
+def picture(level=100, size=(60, 80)):
+    return np.full((*size, 3), level, np.uint8)
+
+
+def photo(*faces, title="a.jpg", size=(60, 80), notes=()):
+    return PageEntry(title, "photo", (Frame(title, 0, None, faces, notes),), (picture(size=size),))
+
+
+def clip(frames, pictures=3, times=()):
+    return PageEntry("b.mp4", "clip", tuple(frames), (picture(),) * pictures, times)
+
+
+@pytest.fixture
+def page(tmp_path):
+    def write(*entries, **options):
+        write_page(entries, tmp_path / "page.html", **options)
+        return read(tmp_path / "page.html")
+
+    return write
+
+
+def test_a_photo_shows_every_probability_as_a_bar_and_a_number(page):
+    reader = page(photo(face()))
+    styles = [a["style"] for a in reader.all("i")]
+    for emotion, value in zip(EMOTIONS, HAPPY.tolist(), strict=True):
+        assert f"width:{100 * value:.1f}%;background:{COLOURS[emotion]}" in styles
+        assert re.search(rf"{emotion}\s+{100 * value:.1f} %", reader.text)
+    assert "Face 1: happiness 65 %" in reader.text
+
+
+def test_the_page_stands_alone(page, tmp_path):
+    reader = page(photo(face()), clip([Frame("b.mp4", i, i / 10, (face(track=1),)) for i in range(5)]))
+    text = (tmp_path / "page.html").read_text("utf-8")
+    assert "http:" not in text
+    assert "https:" not in text
+    assert "<script" not in text
+    assert "url(" not in text
+    assert all(a["src"].startswith("data:image/jpeg;base64,") for a in reader.all("img"))
+    assert "default-src 'none'" in text  # so that a browser holds the page to it
+
+
+def test_the_page_says_expression_shown_and_not_feeling(page):
+    assert "expression shown, not what a person feels" in " ".join(page(photo(face())).text.split())
+
+
+def test_language_title_and_model_line(page):
+    reader = page(photo(face()), title="Kim & Ana", model="compact <v1>")
+    assert reader.all("html") == [{"lang": "en"}]
+    assert reader.text.count("Kim & Ana") == 2
+    assert "Read by compact <v1>" in reader.text
+
+
+def test_every_picture_has_words_for_those_who_do_not_see_it(page):
+    reader = page(photo(face(), face(SAD, x=30)), photo(), clip([Frame("b", 0, 0.5, ())], 1))
+    alts = [a["alt"].replace("\u00a0", " ") for a in reader.all("img")]
+    assert alts[0] == "2 faces: happiness 65 %, sadness 90 %"
+    assert alts[1:3] == ["", ""]  # the thumbs stand beside their words
+    assert alts[3:] == ["no face", "At 0.5 s: no face"]
+
+
+def test_large_pictures_are_made_smaller(page):
+    source = page(photo(size=(1500, 3000))).all("img")[0]["src"]
+    with Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))) as image:
+        assert image.size == (1000, 500)
+
+
+def test_what_could_not_be_read_is_said(page):
+    text = page(photo(), photo(face(None)), photo(notes=("animated: first frame used",)), clip([])).text
+    for words in ("No face was found", "not read", "found with score 0.87", "animated: first", "No face was"):
+        assert words in text
+
+
+def test_names_cannot_break_the_page(page):
+    evil = '<script>alert("1")</script>$title${x}\udcff'
+    reader = page(photo(title=evil), title=evil)
+    assert not reader.all("script")
+    assert '<script>alert("1")</script>$title${x}\\xff' in reader.text
+
+
+def test_a_clip_shows_a_few_pictures_from_first_to_last_with_their_times(page):
+    frames = [Frame("b.mp4", i, i / 2, (face(track=1),)) for i in range(20)]
+    reader = page(clip(frames, pictures=20))
+    assert len(reader.all("img")) == STRIP
+    assert reader.all("img")[0]["alt"].startswith("At 0.0 s: 1 face")
+    assert reader.all("img")[-1]["alt"].startswith("At 9.5 s")
+
+
+def test_a_clip_has_a_chart_and_a_table_a_face(page):
+    frames = [Frame("b.mp4", i, i / 2, (face(track=1), face(SAD, track=2))) for i in range(20)]
+    reader = page(clip(frames))
+    assert [a["role"] for a in reader.all("svg")] == ["img", "img"]
+    assert [a["fill"] for a in reader.all("path")] == [*COLOURS.values()] * 2
+    assert "Face 2: shows sadness most, 90 % on average" in reader.text
+    assert "0.0 s2.5 s5.0 s7.5 s10.0 s" in reader.text  # the axis
+    assert len(reader.all("table")) == 2
+
+
+def test_the_layers_of_a_chart_have_the_areas_of_the_mean_probabilities():
+    rng = np.random.default_rng(3)
+    values = rng.dirichlet(np.ones(8), 30).astype(np.float32)
+    frames = [Frame("b", i, 2 + i / 10, (face(p, track=1),)) for i, p in enumerate(values)]
+    chart = timeline.timeline(frames)
+    areas = [area(d) for d in re.findall(r' d="([^"]+)"', chart)]
+    whole = timeline.WIDTH * timeline.HEIGHT
+    np.testing.assert_allclose(np.array(areas) / whole, values.mean(axis=0), atol=2e-3)
+
+
+def area(path):
+    """Of the closed outlines of a path, by the shoelace formula."""
+    total = 0.0
+    for outline in path.removesuffix("Z").split("Z"):
+        x, y = np.array([p.split() for p in outline.removeprefix("M").split("L")], float).T
+        total += abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))) / 2
+    return total
+
+
+def test_a_face_that_is_away_leaves_a_gap():
+    frames = [Frame("b", i, i / 10, (face(track=1),) if i < 4 or i > 6 else ()) for i in range(10)]
+    paths = re.findall(r' d="([^"]+)"', timeline.timeline(frames))
+    assert {d.count("Z") for d in paths} == {2}
+    assert sum(map(area, paths)) == pytest.approx(0.7 * timeline.WIDTH * timeline.HEIGHT, rel=1e-3)
+
+
+def test_long_clips_are_averaged_and_crowds_cut():
+    frames = [Frame("b", i, i / 25, (face(HAPPY if i % 2 else SAD, track=1),)) for i in range(5000)]
+    (track,) = timeline.tracks(frames)
+    assert len(track.values) <= timeline.STEPS
+    np.testing.assert_allclose(np.nanmean(track.values, axis=0), (HAPPY + SAD) / 2, atol=0.01)
+    crowd = [Frame("b", i, float(i), tuple(face(track=n) for n in range(i, 20))) for i in range(20)]
+    assert "8 more faces" in timeline.timeline(crowd)
+
+
+def test_one_frame_and_no_times_make_a_chart():
+    assert "<path" in timeline.timeline([Frame("b", 0, None, (face(),))])
+
+
+def test_a_page_that_is_there_is_kept(page, tmp_path):
+    page(photo(title="first"))
+    with pytest.raises(OutputError, match="exists already"):
+        page(photo(title="second"))
+    assert "first" in read(tmp_path / "page.html").text
+    assert "second" in page(photo(title="second"), overwrite=True).text
+
+
+def test_a_page_that_breaks_off_leaves_nothing(tmp_path):
+    def entries():
+        yield photo(face())
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_page(entries(), tmp_path / "page.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_count_is_at_the_end(page):
+    assert "2 photos and 1 clip" in page(photo(), photo(), clip([])).text
+    assert "Nothing was read" in page(overwrite=True).text

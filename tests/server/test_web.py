@@ -1,0 +1,683 @@
+"""The page in a real browser, on a real server: photos, clips and a (fake) camera.
+
+The core runs with the other tests, on drawn faces; what takes longer, or needs pictures of people, is slow.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from importlib.resources import files
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import SHARED, Pixels, scene
+from mien import load
+from mien.labels import EMOTIONS
+from mien.results.rows import COLUMNS, rows
+from mien.types import Face
+
+MEDIA = SHARED / "media"
+BATCH = ("0-f1-su-ph.jpg", "0-f15-hao-ph.jpg", "single_face.jpg", "free-mountain-vector-01.jpg")
+UNSURE = ("45-m7-di-ph.jpg", "15-f13-anc-ph.jpg", "BWPictureHuman.jpg")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+)  # fmt: skip
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+START, RATE = 5, 10  # of the drawn clip: seconds of its first frame, frames a second
+
+
+# A browser and a server.
+
+
+@contextmanager
+def _serving(*options: str) -> Iterator[str]:
+    """The address of `mien serve` on a free port."""
+    pytest.importorskip("fastapi")
+    pytest.importorskip("uvicorn")
+    code = "import typer; from mien.cli.serve import serve; typer.run(serve)"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "--port", "0", *options], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        said = next((line for line in process.stderr if "http://" in line), "")
+        found = re.search(r"http://\S+", said)
+        try:
+            assert found, said + process.stderr.read()
+            _wait_for(found[0])
+            yield found[0]
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _wait_for(address: str) -> None:
+    """Until the server answers: it tells its address when it has it, just before it listens."""
+    end = time.monotonic() + 20
+    while True:
+        try:
+            with urllib.request.urlopen(f"{address}/healthz", timeout=5):  # noqa: S310 - our own address
+                return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def server(browser: object) -> Iterator[str]:
+    """One for all tests; where there is no browser, none is started."""
+    with _serving("--workers", "1") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The browser's camera, JPEGs in a row: a smiling man, or a drawn face where he is not at hand."""
+    path = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
+    with path.open("wb") as stream:
+        for picture in _man() if MEDIA.is_dir() else _moving():
+            Image.fromarray(picture).resize((640, 360)).save(stream, "JPEG", quality=90)
+    return path
+
+
+def _man() -> Iterator[Pixels]:
+    with av.open(str(MEDIA / "single_face.mp4")) as clip:
+        for index, frame in enumerate(clip.decode(video=0)):
+            if index % 3 == 0:
+                yield frame.to_ndarray(format="rgb24")
+
+
+def _moving() -> list[Pixels]:
+    """14 pictures, 480 x 240, of a face that goes to the right."""
+    return [scene((20 + 20 * i, 40, 160), size=(240, 480)) for i in range(14)]
+
+
+def _later(path: Path, codec: str, pictures: Sequence[Pixels]) -> Path:
+    """A clip whose first frame is shown at START, as cut-outs and recordings have it."""
+    tick = Fraction(1, 1000)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=RATE)
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt, stream.codec_context.time_base = "yuv420p", tick
+        for index, pixels in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = 1000 * START + index * 1000 // RATE, tick
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of small files: photos, a clip, and what is neither."""
+    folder = tmp_path_factory.mktemp("drawn")
+    photos = {
+        "one.png": scene((60, 40, 160)),
+        "two.png": scene((20, 40, 180), (250, 60, 120), size=(240, 400)),
+        "none.png": scene(),
+    }
+    for name, pixels in photos.items():
+        Image.fromarray(pixels).save(folder / name)
+    (folder / "broken.png").write_bytes((folder / "one.png").read_bytes()[:300])
+    (folder / "letter.txt").write_text("Dear Mien")
+    _later(folder / "moving.webm", "libvpx-vp9", _moving())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser(camera: Path):
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium (on Debian: apt-get install chromium), which is not here")
+    api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install 'mien[dev]')")
+    with api.sync_playwright() as playwright:
+        options = [*QUIET, f"--use-file-for-fake-video-capture={camera}"]
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield chromium
+        chromium.close()
+
+
+@dataclass
+class Tab:
+    """A tab with what its console complained of."""
+
+    page: object
+    complaints: list[str] = field(default_factory=list)
+
+    def __getattr__(self, name: str):
+        return getattr(self.page, name)
+
+    def button(self, name: str):
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def choose(self, folder: Path, *names: str) -> None:
+        self.page.set_input_files("input[type=file]", [folder / name for name in names])
+
+    def drop(self, folder: Path, *names: str) -> None:
+        """Drop files on the page as the mouse does."""
+        data = [(name, base64.b64encode((folder / name).read_bytes()).decode()) for name in names]
+        self.page.evaluate(
+            """files => {
+                const data = new DataTransfer();
+                for (const [name, text] of files) {
+                    const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));
+                    const type = /(mp4|webm)$/.test(name) ? "video/mp4" : "";
+                    data.items.add(new File([bytes], name, {type}));
+                }
+                for (const kind of ["dragover", "drop"])
+                    document.body.dispatchEvent(
+                        new DragEvent(kind, {dataTransfer: data, bubbles: true, cancelable: true}));
+            }""",
+            data,
+        )
+
+    def said(self, text: str) -> None:
+        """Wait until a screen reader was told so."""
+        self.page.locator("#said", has_text=text).wait_for(state="attached", timeout=60_000)
+
+    def download(self, control) -> bytes:
+        with self.page.expect_download() as info:
+            control.click()
+        return Path(info.value.path()).read_bytes()
+
+    def check(self) -> None:
+        """No fault that axe finds in either theme, and nothing wider than a phone."""
+        pytest.importorskip("axe_playwright_python", reason="no axe-core")
+        page = self.page
+        page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text("utf-8"))
+        for theme in ("dark", "light"):
+            page.emulate_media(color_scheme=theme)
+            found = page.evaluate("tags => axe.run(document, {runOnly: tags})", RULES)
+            faults = [(v["id"], [n["html"][:200] for n in v["nodes"][:3]]) for v in found["violations"]]
+            assert faults == [], theme
+        for width in (390, 320):
+            page.set_viewport_size({"width": width, "height": 800})
+            wide = page.evaluate(WIDER)
+            assert wide == [], width
+        page.set_viewport_size({"width": 1280, "height": 900})
+
+
+#: Texts and controls that reach past the window, or are cut by what holds them.
+WIDER = """() => {
+    const width = document.documentElement.clientWidth;
+    const all = [...document.querySelectorAll("h1,h2,h3,h4,p,a,button,label,li,select,summary,td,th")];
+    const out = all.filter(e => !e.closest(".hidden, .scroll, .skip, .boxes")).filter(e => {
+        const box = e.getBoundingClientRect();
+        return box.width > 0 && (box.right > width + 1 || box.left < -1);
+    }).map(e => e.outerHTML.slice(0, 120));
+    if (document.documentElement.scrollWidth > width) out.push("the page itself");
+    return out;
+}"""
+
+
+@pytest.fixture
+def tab(browser, server: str) -> Iterator[Tab]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, permissions=["camera"])
+    context.set_default_timeout(30_000)
+    found = Tab(context.new_page())
+    found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
+    found.page.on(
+        "console",
+        lambda message: found.complaints.append(message.text) if message.type == "error" else None,
+    )
+    found.page.goto(server)
+    found.page.locator(".drop").wait_for()
+    yield found
+    context.close()
+    # a refused file is logged by the browser itself; everything else is a bug, a broken policy too
+    assert [text for text in found.complaints if "status of 4" not in text] == []
+
+
+def _bars(tab: Tab) -> list[float]:
+    values = tab.locator(".face .bars .value").all_inner_texts()
+    return [float(value.removesuffix("\u00a0%")) for value in values]
+
+
+def _read_right(tab: Tab, path: Path) -> None:
+    """The page shows the one face of a photo as Mien reads it: words, bars, box."""
+    tab.locator(".face").wait_for()
+    (face,) = load().image(path).faces
+    head = tab.locator(".face h3").inner_text().split("\n")[0]
+    assert head.removesuffix("unsure") == f"Face 1: {_words(face)}"
+    np.testing.assert_allclose(_bars(tab), 100 * face.probabilities, atol=0.0501)
+    picture, box = (tab.locator(what).bounding_box() for what in (".picture img", ".box"))
+    scale = picture["width"] / tab.locator(".picture img").evaluate("e => e.naturalWidth")
+    shown = [box["x"] - picture["x"], box["y"] - picture["y"], box["width"], box["height"]]
+    np.testing.assert_allclose(shown, np.array(face.box) * scale, atol=1.5)
+
+
+def _words(face: Face) -> str:
+    perhaps = "perhaps " if face.uncertain else ""
+    return f"{perhaps}{face.emotion} {100 * face.confidence:.0f}\u00a0%"
+
+
+def _same_table(table: list[dict[str, str]], folder: Path, names: Sequence[str]) -> None:
+    """The page's table is Mien's, number by number."""
+    assert tuple(table[0]) == COLUMNS
+    wanted = [row | {"source": name} for name in names for row in rows(load().image(folder / name))]
+    for got, want in zip(table, wanted, strict=True):
+        for name in COLUMNS:
+            cell = want[name]
+            if cell is None:
+                assert got[name] == "", name
+            elif isinstance(cell, tuple):
+                assert got[name] == " ".join(cell)
+            elif isinstance(cell, str):
+                assert got[name] == cell
+            else:
+                assert np.float32(got[name]) == np.float32(cell), name
+
+
+def _table(text: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text.decode())))
+
+
+# The core, on drawn faces.
+
+
+def test_a_dropped_photo_shows_what_mien_reads(tab: Tab, drawn: Path) -> None:
+    tab.drop(drawn, "one.png")
+    _read_right(tab, drawn / "one.png")
+    tab.said("1 photo read, 1 face found.")
+    tab.check()
+
+
+def test_a_batch_sorts_filters_exports_and_says_what_cannot_be_read(tab: Tab, drawn: Path) -> None:
+    tab.choose(drawn, "one.png", "broken.png", "two.png", "letter.txt", "none.png")
+    tab.said("3 photos read, 3 faces found. 1 photo could not be read.")
+    alert = tab.get_by_role("alert").filter(has_text="letter.txt")
+    assert "expected a photo or a clip" in alert.inner_text()
+    tab.check()
+    tab.button("Dismiss").click()
+    alert.wait_for(state="hidden")
+    assert tab.evaluate("() => document.activeElement.id") == "main"
+    read = ("one.png", "two.png", "none.png")
+    _same_table(_table(tab.download(tab.button("CSV"))), drawn, read)
+    table = json.loads(tab.download(tab.button("JSON")))
+    assert [row["source"] for row in table] == ["one.png", "two.png", "two.png", "none.png"]
+    assert table[0]["set"] == list(load().image(drawn / "one.png").faces[0].set)
+    names = tab.locator(".tile .name")
+    tab.get_by_role("combobox", name="Sort by").select_option("faces")
+    assert names.all_inner_texts() == ["two.png", "one.png", "none.png", "broken.png"]
+    tab.get_by_role("combobox", name="Show", exact=True).select_option("none")
+    assert names.all_inner_texts() == ["none.png"]
+    tab.get_by_role("combobox", name="Show", exact=True).select_option("failed")
+    tab.locator(".tile", has_text="broken.png").click()
+    dialog = tab.get_by_role("dialog")
+    assert "expected" in dialog.locator(".problem").inner_text().lower()
+    dialog.get_by_role("button", name="Try again").wait_for()
+
+
+def test_photos_are_saved_as_parquet(tab: Tab, drawn: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow (pip install 'mien[data]')")
+    tab.choose(drawn, "one.png", "two.png", "none.png")
+    tab.said("3 photos read, 3 faces found.")
+    table = parquet.read_table(io.BytesIO(tab.download(tab.button("Parquet"))))
+    assert tuple(table.column_names) == COLUMNS
+    assert table["source"].to_pylist() == ["one.png", "two.png", "two.png", "none.png"]
+    same = _table(tab.download(tab.button("CSV")))
+    assert table["happiness"].to_pylist()[:3] == [float(np.float32(row["happiness"])) for row in same[:3]]
+
+
+def test_a_clip_is_followed_scrubbed_by_frame_and_exported(tab: Tab, drawn: Path) -> None:
+    """One whose own time begins at START: table, player, slider and boxes go by that."""
+    tab.drop(drawn, "moving.webm")
+    tab.locator(".timeline").wait_for(timeout=60_000)
+    tab.said("moving.webm: Read")
+    assert "14 frames, 1 face followed" in tab.locator("main").inner_text()
+    tab.locator(".track .head img").wait_for()  # the face, cut out of the clip
+    _steps(tab, drawn / "moving.webm")
+    tab.check()
+    table = _table(tab.download(tab.get_by_role("link", name="Table, CSV")))
+    assert tuple(table[0]) == COLUMNS
+    assert [float(row["time"]) for row in table] == pytest.approx([START + i / RATE for i in range(14)])
+    for name in ("Table, JSON", "Events, CSV", "Events, JSON", "Annotated clip, MP4"):
+        assert tab.get_by_role("link", name=name).get_attribute("href")
+    tab.button("Remove").click()
+    tab.locator(".timeline").wait_for(state="detached")
+
+
+def _steps(tab: Tab, path: Path) -> None:
+    """Keys in a row each go by a frame; the picture, its box and the words are those of that frame."""
+    frames = list(load().video(path))
+    slider = tab.get_by_role("slider", name="Place in the clip")
+    slider.focus()
+    for _ in range(5):
+        tab.keyboard.press("ArrowRight")
+    _shows(tab, frames[5])
+    tab.keyboard.press("ArrowLeft")
+    _shows(tab, frames[4])
+    tab.keyboard.press("PageDown")
+    _shows(tab, frames[0])
+    tab.keyboard.press("End")
+    tab.keyboard.press("ArrowLeft")
+    _shows(tab, frames[-2])
+    assert slider.get_attribute("aria-valuetext") == f"0:0{START + 12 / RATE:.1f}"
+
+
+#: The left edge of the drawn hair, in pixels of the picture that the player shows.
+HAIR = """video => {
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+    const pen = canvas.getContext("2d");
+    pen.drawImage(video, 0, 0);
+    const line = pen.getImageData(0, 100, canvas.width, 1).data;
+    for (let x = 0; x < canvas.width; x += 1) if (line[4 * x] < 80) return x;
+}"""
+
+
+def _shows(tab: Tab, frame) -> None:
+    """Wait for a frame in the player (it has its time to get there), then look at what is around it."""
+    video = tab.locator(".player video")
+    index = round((frame.time - START) * RATE)
+    edge = 48 + 20 * index  # where the face is drawn
+    _until(tab, lambda: video.evaluate(HAIR), edge)
+    assert video.evaluate("v => v.currentTime") == pytest.approx(frame.time, abs=0.01)
+    (face,) = frame.faces
+    place, box = video.bounding_box(), tab.locator(".player .box").bounding_box()
+    assert box["x"] - place["x"] == pytest.approx(face.box[0] * place["width"] / 480, abs=3)
+
+
+def _until(tab: Tab, found: Callable[[], float], wanted: float) -> None:
+    """Wait until something in pixels is where it should be, to 4 pixels."""
+    end = time.monotonic() + 20
+    while abs(found() - wanted) > 4:
+        assert time.monotonic() < end, f"found {found()}, expected {wanted}"
+        tab.wait_for_timeout(30)
+
+
+def test_the_camera_starts_after_the_notice_and_stops(tab: Tab) -> None:
+    tab.button("Use the camera").click()
+    notice = tab.locator(".notice").inner_text()
+    for part in ("What is read", "What for", "How long it is kept", "Not at all."):
+        assert part in notice
+    assert tab.locator("video").count() == 0
+    tab.check()
+    tab.get_by_label("What these readings are for").fill("To try the page.")
+    assert "To try the page." in tab.locator(".notice").inner_text()
+    tab.button("Start the camera").click()
+    tab.locator(".now .face").wait_for()
+    tab.get_by_text("The camera is on.").wait_for()
+    tab.locator("button:focus", has_text="Stop the camera").wait_for()
+    head = rf"Face \d+: (perhaps )?({'|'.join(EMOTIONS)}) \d+"
+    assert re.match(head, tab.locator(".now .face h3").first.inner_text())
+    assert sum(_bars(tab)[:8]) == pytest.approx(100, abs=0.5)
+    tab.get_by_text(re.compile(r"\d+ pictures a second")).wait_for()
+    tab.check()
+    stream = tab.locator("video").evaluate_handle("v => v.srcObject")
+    tab.button("Stop the camera").click()
+    tab.locator("button:focus", has_text="Use the camera").wait_for()
+    assert stream.evaluate("s => s.getTracks().every(t => t.readyState === 'ended')")
+
+
+def test_everything_is_reached_by_key_in_order(tab: Tab) -> None:
+    order = []
+    for _ in range(9):
+        tab.keyboard.press("Tab")
+        order.append(tab.evaluate("() => document.activeElement.innerText.trim()"))
+    assert order == [
+        "Skip to the content", "Mien", "Read", "History", "Notice", "Uses", "Choose files", "Use the camera",
+        "Options for clips",
+    ]  # fmt: skip
+
+
+# What takes longer, or needs pictures of real people.
+
+
+@pytest.mark.slow
+def test_a_photo_of_a_person_shows_what_mien_reads(tab: Tab, media: Path) -> None:
+    tab.drop(media, "single_face.jpg")
+    _read_right(tab, media / "single_face.jpg")
+    tab.check()
+
+
+@pytest.mark.slow
+def test_an_unsure_face_is_called_unsure(tab: Tab, media: Path) -> None:
+    analyzer = load()
+    read = ((name, analyzer.image(media / name).faces) for name in UNSURE)
+    unsure = ((name, faces[0]) for name, faces in read if len(faces) == 1 and faces[0].uncertain)
+    name, face = next(unsure, (None, None))
+    if name is None or face is None:
+        pytest.skip("the network that ships is sure of all of these")
+    tab.choose(media, name)
+    tab.locator(".face").wait_for()
+    head = tab.locator(".face h3").inner_text()
+    assert re.fullmatch(rf"Face 1: perhaps {face.emotion} \d+\u00a0%\s*unsure", head)
+    label = tab.locator(".box.unsure .label").inner_text()
+    assert label in {"1", f"1 {face.emotion}?"}  # the number alone where the box is narrow
+    tab.get_by_text("Do not rely on this reading.").wait_for()
+
+
+@pytest.mark.slow
+def test_a_pasted_photo_is_read(tab: Tab, media: Path) -> None:
+    tab.evaluate(
+        """text => {
+            const data = new DataTransfer();
+            const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));
+            data.items.add(new File([bytes], "image.png", {type: "image/png"}));
+            document.body.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true}));
+        }""",
+        base64.b64encode((media / "0-f1-su-ph.jpg").read_bytes()).decode(),
+    )
+    tab.locator(".face").wait_for()
+    assert tab.locator("h3.name").inner_text() == "pasted-1.png"
+
+
+@pytest.mark.slow
+def test_a_batch_sorts_filters_and_exports_real_people(tab: Tab, media: Path) -> None:
+    tab.drop(media, *BATCH)
+    tab.said("4 photos read, 3 faces found.")
+    tab.check()
+    names = tab.locator(".tile .name")
+    tab.get_by_role("combobox", name="Sort by").select_option("surprise")
+    analyzer = load()
+    faces = {name: analyzer.image(media / name).faces for name in BATCH}
+    assert names.all_inner_texts()[0] == max(faces, key=lambda n: max([_share(f) for f in faces[n]] or [-1]))
+    tab.get_by_role("combobox", name="Show", exact=True).select_option("happiness")
+    happy = [name for name in BATCH if any(f.emotion == "happiness" for f in faces[name])]
+    assert sorted(names.all_inner_texts()) == sorted(happy)
+    tab.get_by_role("combobox", name="Show", exact=True).select_option("none")
+    assert names.all_inner_texts() == ["free-mountain-vector-01.jpg"]
+    _same_table(_table(tab.download(tab.button("CSV"))), media, BATCH)
+
+
+def _share(face: Face) -> float:
+    assert face.probabilities is not None
+    return float(face.probabilities[EMOTIONS.index("surprise")])
+
+
+@pytest.mark.slow
+def test_a_photo_of_the_batch_opens_and_closes_by_key(tab: Tab, media: Path) -> None:
+    tab.choose(media, *BATCH)
+    tab.said("4 photos read, ")
+    tile = tab.locator(".tile").first
+    tile.focus()
+    tab.keyboard.press("Enter")
+    dialog = tab.get_by_role("dialog")
+    dialog.locator(".face").wait_for()
+    tab.check()
+    assert dialog.get_by_role("heading", level=2).inner_text() == BATCH[0]
+    tab.keyboard.press("ArrowRight")
+    tab.get_by_role("heading", level=2, name=BATCH[1]).wait_for()
+    tab.keyboard.press("Escape")
+    dialog.wait_for(state="hidden")
+    assert tile.evaluate("e => e === document.activeElement")
+
+
+@pytest.mark.slow
+def test_a_clip_is_followed_scrubbed_exported_and_forgotten(tab: Tab, media: Path) -> None:
+    tab.get_by_text("Options for clips").click()
+    tab.get_by_label("Look for faces in").select_option("5")
+    tab.drop(media, "single_face.mp4")
+    tab.locator(".timeline").wait_for(timeout=60_000)
+    tab.said("single_face.mp4: Read")
+    assert "72 frames, 1 face followed" in tab.locator("main").inner_text()
+    tab.locator(".track .head img").wait_for()  # the face, cut out of the clip
+    tab.check()
+    _scrub(tab, media)
+    table = _table(tab.download(tab.get_by_role("link", name="Table, CSV")))
+    assert tuple(table[0]) == COLUMNS
+    assert len(table) == 72
+    for name in ("Table, JSON", "Table, Parquet", "Events, JSON", "Annotated clip, MP4"):
+        assert tab.get_by_role("link", name=name).get_attribute("href")
+    tab.get_by_role("link", name="History").click()
+    tab.get_by_role("link", name="Open single_face.mp4").wait_for()
+    tab.check()
+    tab.button("Remove single_face.mp4").click()
+    tab.said("single_face.mp4 was removed.")
+    assert tab.get_by_role("link", name="Open single_face.mp4").count() == 0
+    assert tab.evaluate("() => document.activeElement.id") == "main"
+
+
+def _scrub(tab: Tab, media: Path) -> None:
+    """Slider, band and event all move the clip, and the faces beside it are those of the moment."""
+    clip = load().video(media / "single_face.mp4", detect_every=5)
+    frames = {round(frame.time, 3): frame for frame in clip}
+    slider = tab.get_by_role("slider", name="Place in the clip")
+    slider.focus()
+    for _ in range(3):
+        tab.keyboard.press("ArrowRight")
+    tab.wait_for_timeout(700)
+    assert tab.locator("video").evaluate("v => v.currentTime") == pytest.approx(0.1, abs=0.01)
+    assert slider.get_attribute("aria-valuetext") == "0:00.1"
+    (face,) = frames[0.1].faces
+    video, box = (tab.locator(what).bounding_box() for what in (".player video", ".player .box"))
+    assert box["x"] - video["x"] == pytest.approx(face.box[0] * video["width"] / 640, abs=3)
+    tab.locator(".chart").click(position={"x": 600, "y": 20})
+    tab.wait_for_timeout(500)
+    assert tab.locator("video").evaluate("v => v.currentTime") > 1
+    tab.locator(".apexes button").first.click()
+    assert tab.locator(".now .face h3").inner_text().startswith("Face 1: ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["mp4", "mov", "mkv"])
+def test_clips_of_other_kinds_go_by_their_own_time_too(tab: Tab, tmp_path: Path, kind: str) -> None:
+    name = f"later.{kind}"
+    _later(tmp_path / name, "libx264", _moving())
+    tab.choose(tmp_path, name)
+    tab.locator(".timeline").wait_for(timeout=60_000)
+    _steps(tab, tmp_path / name)
+    tab.get_by_role("link", name="History").click()
+    tab.reload()  # the tab has the clip no more: the annotated copy keeps its time
+    tab.get_by_role("link", name=f"Open {name}").click()
+    tab.get_by_text("this is the annotated copy").wait_for()
+    tab.get_by_role("slider", name="Place in the clip").focus()
+    video = tab.locator(".player video")
+    tab.page.wait_for_function("() => document.querySelector('.player video').readyState >= 2")
+    tab.keyboard.press("Home")
+    first = video.evaluate(HAIR)  # or the left edge of the box that is drawn around the face
+    tab.keyboard.press("PageUp")
+    _until(tab, lambda: video.evaluate(HAIR), first + 20 * RATE)
+    tab.button("Remove").click()
+
+
+@pytest.mark.slow
+def test_a_camera_that_is_missing_says_what_to_do(tab: Tab) -> None:
+    tab.evaluate(
+        """() => navigator.mediaDevices.getUserMedia =
+            () => Promise.reject(new DOMException("none", "NotFoundError"))"""
+    )
+    tab.button("Use the camera").click()
+    tab.button("Start the camera").click()
+    alert = tab.get_by_role("alert").filter(has_text="No camera was found")
+    alert.wait_for()
+    assert tab.get_by_text("The camera is on.").count() == 0
+    tab.check()
+
+
+@pytest.mark.slow
+def test_notice_and_uses_have_pages(tab: Tab) -> None:
+    for name, text in (("Notice", "article 50"), ("Uses", "article 5 (1) (f)")):
+        tab.get_by_role("link", name=name, exact=True).click()
+        tab.get_by_text(text).first.wait_for()
+        assert tab.title() == f"{name} · Mien"
+        assert tab.evaluate("() => document.activeElement.id") == "main"
+        tab.check()
+
+
+@pytest.mark.slow
+def test_a_token_is_asked_for_once(browser, media: Path) -> None:
+    with _serving("--workers", "1", "--token", "long-enough-token") as address:
+        context = browser.new_context(permissions=["camera"])
+        tab = Tab(context.new_page())
+        tab.goto(address)
+        tab.locator(".drop").wait_for()
+        tab.choose(media, "0-f1-su-ph.jpg", "0-f15-hao-ph.jpg")
+        dialog = tab.get_by_role("dialog")
+        dialog.wait_for()
+        tab.check()
+        for given in ("another", "long-enough-token"):
+            dialog.get_by_label("Token").fill(given)
+            dialog.get_by_role("button", name="Use it").click()
+            if given == "another":
+                dialog.get_by_role("alert").wait_for()
+        tab.said("2 photos read, 2 faces found.")
+        assert tab.evaluate("() => document.cookie + JSON.stringify({...sessionStorage})") == "{}"
+        tab.button("Use the camera").click()
+        tab.button("Start the camera").click()
+        tab.locator(".now .face").wait_for()
+        context.close()
+
+
+@pytest.mark.slow
+def test_a_server_that_is_gone_is_said_so(browser, media: Path) -> None:
+    context = browser.new_context()
+    tab = Tab(context.new_page())
+    with _serving("--workers", "1") as address:
+        tab.goto(address)
+        tab.locator(".drop").wait_for()
+    tab.choose(media, "0-f1-su-ph.jpg")
+    tab.get_by_text("The server does not answer").wait_for()
+    context.close()
+
+
+@pytest.mark.slow
+def test_a_clip_that_the_browser_cannot_play_comes_as_the_annotated_copy(tab: Tab, media: Path) -> None:
+    tab.choose(media, "face_noface.mov")
+    tab.locator(".timeline").wait_for(timeout=120_000)
+    tab.get_by_text("so here is the annotated copy").wait_for()
+    tab.wait_for_timeout(1000)
+    assert "annotated.mp4" in tab.locator(".player video").get_attribute("src")
+    assert tab.locator(".player .box").count() == 0  # they are in the picture
+    tab.check()
+
+
+@pytest.mark.slow
+def test_a_clip_is_cancelled_and_one_from_the_history_is_shown(tab: Tab, media: Path) -> None:
+    tab.choose(media, "WolfgangLanger_Pexels.mp4")
+    tab.locator("progress").wait_for()
+    tab.button("Cancel").click()
+    tab.locator("progress").wait_for(state="detached")
+    tab.choose(media, "no_face.mp4")
+    tab.get_by_text("No face was read in this clip.").wait_for(timeout=60_000)
+    tab.choose(media, "WolfgangLanger_Pexels.mp4")
+    tab.locator(".apexes").wait_for(timeout=120_000)
+    tab.get_by_role("link", name="History").click()
+    tab.reload()
+    tab.get_by_role("link", name="Open WolfgangLanger_Pexels.mp4").click()
+    tab.locator(".apexes").wait_for()
+    tab.get_by_text("this is the annotated copy").wait_for()
+    tab.check()
+    tab.button("Remove").click()
+    tab.get_by_role("link", name="Open no_face.mp4").wait_for()
+    assert tab.get_by_role("link", name="Open WolfgangLanger_Pexels.mp4").count() == 0

@@ -1,0 +1,121 @@
+"""The page without a server, where it was built: what it reads in the browser against Python."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import http.server
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import Pixels, scene
+from mien.faces.classify import Classifier
+from mien.faces.detect import DetectorOptions, YuNet
+from mien.faces.preprocess import crop
+from test_web import QUIET
+
+pytestmark = pytest.mark.slow
+
+DIST = Path(__file__).resolve().parents[2] / "web" / "static-reader" / "dist"
+PHOTOS = (
+    "single_face.jpg",
+    "multi_face.jpg",
+    "0-f1-su-ph.jpg",
+    "45-m7-di-ph.jpg",
+    "free-mountain-vector-01.jpg",
+)
+
+#: Decodes a file, hands its pixels to the page's worker, and gives back both.
+READ = """async ([worker, text]) => {
+    const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));
+    const picture = await createImageBitmap(new Blob([bytes]), {colorSpaceConversion: "none"});
+    const [width, height] = [picture.width, picture.height];
+    const pen = new OffscreenCanvas(width, height).getContext("2d", {willReadFrequently: true});
+    pen.drawImage(picture, 0, 0);
+    const rgba = pen.getImageData(0, 0, width, height).data;
+    let pixels = "";
+    for (let i = 0; i < rgba.length; i += 4) pixels += String.fromCharCode(rgba[i], rgba[i + 1], rgba[i + 2]);
+    window.reader ??= new Worker(worker, {type: "module"});
+    const said = await new Promise(resolve => {
+        window.reader.onmessage = event => resolve(event.data);
+        window.reader.postMessage({id: 1, base: document.baseURI, rgba, width, height});
+    });
+    return {...said, width, height, pixels: btoa(pixels)};
+}"""
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Any]:
+    """The built page in a browser, from a plain web server."""
+    if not (DIST / "index.html").is_file():
+        pytest.skip("needs web/static-reader/dist, which is not in the repository (docs/page.md builds it)")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs Chromium (on Debian: apt-get install chromium), which is not here")
+    api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install 'mien[dev]')")
+    handler = functools.partial(_Quiet, directory=str(DIST))
+    with (
+        http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
+        api.sync_playwright() as playwright,
+    ):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(QUIET))
+        tab = browser.new_page()
+        tab.goto(f"http://127.0.0.1:{server.server_port}/")
+        yield tab
+        browser.close()
+        server.shutdown()
+
+
+def _same(page: Any, content: bytes) -> int:
+    """How many faces a file has, the browser's reading being Python's.
+
+    The detector's float32 sums come in another order in the browser, which moves landmarks by hundredths of
+    a pixel; so the probabilities are compared for the landmarks that the browser found.
+    """
+    worker = next((DIST / "assets").glob("worker-*.js")).name
+    said = page.evaluate(READ, [f"assets/{worker}", base64.b64encode(content).decode()])
+    assert "error" not in said, said
+    shape = (said["height"], said["width"], 3)
+    pixels: Pixels = np.frombuffer(base64.b64decode(said["pixels"]), np.uint8).reshape(shape)
+    classifier = Classifier.load()
+    wanted = YuNet(DetectorOptions.video()).detect(pixels)
+    assert len(said["faces"]) == len(wanted)
+    for got, want in zip(said["faces"], wanted, strict=True):
+        landmarks = np.array(got["landmarks"])
+        np.testing.assert_allclose(landmarks, want.landmarks, atol=0.2)
+        np.testing.assert_allclose(got["box"], want.box, atol=0.5)
+        assert got["score"] == pytest.approx(want.score, abs=1e-3)
+        (probabilities,) = classifier(crop(pixels, landmarks, classifier.card)[None])
+        np.testing.assert_allclose(list(got["probabilities"].values()), probabilities, atol=1e-3)
+        assert got["uncertain"] == (got["confidence"] < classifier.card.uncertain)
+    return len(wanted)
+
+
+def test_drawn_faces_are_read_as_python_reads_them(page: Any, tmp_path: Path) -> None:
+    path = tmp_path / "two.png"
+    Image.fromarray(scene((20, 40, 180), (250, 60, 120), size=(240, 400))).save(path)
+    assert _same(page, path.read_bytes()) == 2
+
+
+def test_people_are_read_as_python_reads_them(page: Any, media: Path) -> None:
+    assert [_same(page, (media / name).read_bytes()) for name in PHOTOS] == [1, 5, 1, 1, 0]
+
+
+def test_page_shows_a_photo(page: Any, media: Path) -> None:
+    page.set_input_files("input[type=file]", media / "single_face.jpg")
+    page.locator(".face").wait_for()
+    assert page.locator(".face h3").inner_text().startswith("Face 1: happiness ")
+    assert page.locator(".box").count() == 1

@@ -1,0 +1,111 @@
+"""Networks in 8 bits."""
+
+import zipfile
+
+import numpy as np
+import onnx
+import pytest
+
+pytest.importorskip("torch", reason="the learning half is not installed: pip install 'mien[train]'")
+
+import torch
+
+from mien.card import ModelCard
+from mien.errors import ModelError
+from mien.faces.classify import Classifier
+from mien.image import encode_image
+from mien.nets.compact import Compact, CompactOptions
+from mien.train import quantize_run as recipe
+from mien.train.export import export_onnx
+from mien.train.quantize import quantize
+from mien.train.quantize_run import run_quantize
+
+
+@pytest.fixture(scope="module")
+def ferplus_zip(tmp_path_factory):
+    """FER+'s layout: bands at eight heights."""
+    path = tmp_path_factory.mktemp("corpus") / "ferplus.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for split, seed in (("FER2013Train", 1), ("FER2013Valid", 2)):
+            rows = []
+            for i, pixels in enumerate(_bands(64, seed)):
+                archive.writestr(f"f/{split}/fer{i:07d}.png", encode_image(pixels, ".png"))
+                votes = ["10" if k == i % 8 else "0" for k in range(8)]
+                rows.append(f'fer{i:07d}.png,"(0, 0, 48, 48)",{",".join(votes)},0,0')
+            archive.writestr(f"f/{split}/label.csv", "\n".join(rows) + "\n")
+    return path
+
+
+def _bands(count, seed):
+    draw = np.random.default_rng(seed)
+    faces = draw.integers(0, 100, (count, 48, 48), np.uint8)
+    for i, face in enumerate(faces):
+        face[i % 8 * 6 : i % 8 * 6 + 4] = 250
+    return faces
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A small residual network that was taught the bands."""
+    torch.manual_seed(0)
+    net = Compact(CompactOptions(stem=8, widths=(16, 16), blocks=(1, 1)))
+    optimizer = torch.optim.Adam(net.parameters(), 0.01)
+    for step in range(100):
+        faces = torch.from_numpy(_bands(64, 100 + step))[:, None].float()
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(net.train()(faces), torch.arange(64) % 8).backward()
+        optimizer.step()
+    path = tmp_path_factory.mktemp("model") / "bands.onnx"
+    card = ModelCard(name="bands", template=((0.5, 0.5),) * 5, parameters=1, recipe="mien train bands")
+    export_onnx(net, card, path)
+    return path
+
+
+def test_eight_bits_are_smaller_read_alike_and_say_so_on_the_card(model, ferplus_zip, tmp_path):
+    out = tmp_path / "bands-int8.onnx"
+    found = run_quantize(model, ferplus_zip, out)
+    assert found.accuracy[0] > 0.9, "the network of this test has learnt something"
+    assert (found.loss <= 1).all()
+    before, after = Classifier.load(model), Classifier.load(out)
+    faces = _bands(64, 3)
+    assert (before(faces).argmax(1) == after(faces).argmax(1)).mean() > 0.95
+    kinds = {node.op_type for node in onnx.load(out).graph.node}
+    weights = {array.data_type for array in onnx.load(out).graph.initializer if len(array.dims) == 4}
+    assert "QuantizeLinear" in kinds
+    assert onnx.TensorProto.INT8 in weights
+    assert (after.card.name, after.card.recipe) == ("bands-int8", "mien train bands; mien quantize")
+    assert after.card.provenance["quantised"]["weights"] == "int8 a channel"
+    assert after.card.scores["ferplus/valid"]["majority"] == pytest.approx(found.accuracy[1], abs=1e-4)
+
+
+def test_a_network_that_loses_an_emotion_is_refused_and_nothing_is_written(
+    model, ferplus_zip, tmp_path, monkeypatch
+):
+    def spoilt(content, faces):
+        small = onnx.load_model_from_string(quantize(content, faces))
+        for array in small.graph.initializer:
+            if len(array.dims) == 4:
+                array.raw_data = bytes(len(array.raw_data))  # weights of zero
+        return small.SerializeToString()
+
+    monkeypatch.setattr("mien.train.quantize.quantize", spoilt)
+    assert recipe.FACES >= 64
+    with pytest.raises(ModelError, match=r"keep its recall within 1 points, in 8 bits \w+ loses"):
+        run_quantize(model, ferplus_zip, tmp_path / "out.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_without_convolutions_is_told(tiny_model):
+    with pytest.raises(ModelError, match="expected a network with convolutions"):
+        quantize(tiny_model.read_bytes(), _bands(8, 0))
+
+
+def test_the_command_prints_recall_before_and_after(mien, model, ferplus_zip, tmp_path):
+    out = tmp_path / "out.onnx"
+    ran = mien("quantize", model, "--root", ferplus_zip, "-o", out)
+    assert ran.code == 0, ran.err
+    assert "contempt" in ran.out.decode()
+    assert "read alike" in ran.out.decode()
+    again = mien("quantize", model, "--root", ferplus_zip, "-o", out)
+    assert again.code != 0
+    assert "exists already" in again.err

@@ -1,0 +1,275 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+torch = pytest.importorskip("torch", reason="the learning half is not installed: pip install 'mien[train]'")
+
+from mien.card import CARD_KEY, ModelCard  # noqa: E402
+from mien.errors import ConfigError, TrainingError  # noqa: E402
+from mien.labels import EMOTIONS  # noqa: E402
+from mien.nets import NETS, count, make_net  # noqa: E402
+from mien.nets.compact import Compact, CompactOptions  # noqa: E402
+from mien.train.augment import AugmentOptions, augment  # noqa: E402
+from mien.train.export import export_onnx, fold  # noqa: E402
+from mien.train.loop import CHECKPOINT, LOG, LoopOptions, Task, train  # noqa: E402
+from mien.train.optim import average, cosine, soft_cross_entropy  # noqa: E402
+from mien.train.recipes import vote_shares  # noqa: E402
+from mien.types import Sample  # noqa: E402
+
+TINY = CompactOptions(stem=4, widths=(4, 8, 8), blocks=(1, 1, 1))
+STILL = AugmentOptions(0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def learn(net, images, targets, generator):
+    return soft_cross_entropy(net(augment(images, generator, AugmentOptions())), targets)
+
+
+def tiny_task(loss=learn):
+    draw = torch.Generator().manual_seed(7)
+    images = torch.randint(0, 256, (64, 1, 48, 48), generator=draw).to(torch.uint8)
+    kinds = torch.randint(0, 8, (64,), generator=draw)
+    images[torch.arange(64), 0, kinds * 6] = 255  # a bright row at a height that tells the kind
+    return Task(
+        images=images,
+        targets=torch.nn.functional.one_hot(kinds, 8).float(),
+        loss=loss,
+        judge=lambda net: {"weights": sum(float(p.sum()) for p in net.parameters())},
+    )
+
+
+def tiny_net():
+    torch.manual_seed(3)
+    return Compact(TINY)
+
+
+OPTIONS = LoopOptions(epochs=4, batch=16, rate=0.02, warmup=1)
+
+
+def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(tmp_path):
+    unbroken = train(tiny_net(), tiny_task(), OPTIONS, tmp_path / "a")
+
+    def kill(line):
+        if line["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_net(), tiny_task(), OPTIONS, tmp_path / "b", kill)
+    resumed = train(tiny_net(), tiny_task(), OPTIONS, tmp_path / "b")
+    for name, weight in unbroken.state_dict().items():
+        assert torch.equal(weight, resumed.state_dict()[name]), name
+    lines = [json.loads(line) for line in (tmp_path / "b" / LOG).read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
+
+
+def test_the_seed_decides_the_run(tmp_path):
+    one = train(tiny_net(), tiny_task(), OPTIONS, tmp_path / "a")
+    other = train(tiny_net(), tiny_task(), LoopOptions(4, 16, 0.02, 1, seed=1), tmp_path / "b")
+    assert not torch.equal(one.state_dict()["head.3.weight"], other.state_dict()["head.3.weight"])
+
+
+def test_the_loss_goes_down(tmp_path):
+    train(tiny_net(), tiny_task(), LoopOptions(epochs=8, batch=16, rate=0.05, warmup=1), tmp_path)
+    losses = [json.loads(line)["loss"] for line in (tmp_path / LOG).read_text().splitlines()]
+    assert losses[-1] < losses[0] - 0.1
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path):
+    train(tiny_net(), tiny_task(), LoopOptions(epochs=1, batch=16), tmp_path)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    with pytest.raises(TrainingError, match="nan in epoch 2"):
+        train(
+            tiny_net(),
+            tiny_task(lambda net, images, *_: net(images).sum() * float("nan")),
+            LoopOptions(epochs=2, batch=16),
+            tmp_path,
+        )
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    (tmp_path / CHECKPOINT).write_bytes(b"not a checkpoint")
+    with pytest.raises(TrainingError, match=r"expected a checkpoint"):
+        train(tiny_net(), tiny_task(), OPTIONS, tmp_path)
+
+
+def test_a_checkpoint_of_another_network_is_named(tmp_path):
+    train(tiny_net(), tiny_task(), LoopOptions(epochs=1, batch=16), tmp_path)
+    with pytest.raises(TrainingError, match="does not fit"):
+        train(Compact(), tiny_task(), OPTIONS, tmp_path)
+
+
+def test_too_few_pictures_for_a_batch(tmp_path):
+    with pytest.raises(TrainingError, match="at least one batch of 128 pictures, got 64"):
+        train(tiny_net(), tiny_task(), LoopOptions(epochs=1), tmp_path)
+
+
+def test_augmentation_with_every_reach_at_zero_changes_at_most_the_side():
+    images = torch.rand(8, 1, 48, 48) * 255
+    out = augment(images, torch.Generator().manual_seed(0), STILL)
+    for a, b in zip(images, out, strict=True):
+        assert torch.allclose(a, b, atol=0.05) or torch.allclose(a.flip(2), b, atol=0.05)
+
+
+def test_augmentation_keeps_shape_and_range_and_follows_its_generator():
+    images = torch.rand(16, 1, 48, 48) * 255
+    one, again, other = (
+        augment(images, torch.Generator().manual_seed(seed), AugmentOptions()) for seed in (1, 1, 2)
+    )
+    assert one.shape == images.shape
+    assert one.min() >= 0
+    assert one.max() <= 255
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
+def test_shift_moves_by_the_share_it_names():
+    images = torch.zeros(200, 1, 48, 48)
+    images[:, :, 24, 24] = 255
+    moved = augment(images, torch.Generator().manual_seed(0), AugmentOptions(0, 0, 0, 0.1, 0, 0, 0, 0, 0))
+    rows = moved.sum((1, 3)).argmax(1)
+    assert (rows - 24).abs().max() in (4, 5)  # a tenth of 48
+
+
+def test_cosine_starts_warm_peaks_and_ends_at_nothing():
+    rates = [cosine(i, 100, peak=0.1, warmup=10) for i in range(100)]
+    assert max(rates) == pytest.approx(0.1)
+    assert rates.index(max(rates)) in (9, 10)
+    assert rates[-1] < 1e-4
+
+
+def test_soft_cross_entropy_against_a_naive_sum():
+    logits, target = torch.randn(5, 8), torch.softmax(torch.randn(5, 8), 1)
+    naive = [
+        -sum(float(t[k]) * (float(z[k]) - np.log(sum(np.exp(float(v)) for v in z))) for k in range(8))
+        for z, t in zip(logits, target, strict=True)
+    ]
+    assert float(soft_cross_entropy(logits, target)) == pytest.approx(np.mean(naive), rel=1e-5)
+
+
+def test_average_moves_by_one_less_decay():
+    slow, fast = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    expected = 0.9 * slow.weight + 0.1 * fast.weight
+    average(slow, fast, 0.9)
+    assert torch.allclose(slow.weight, expected)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_every_network_takes_gray_levels_and_gives_eight_logits(name):
+    net = make_net(name).eval()
+    assert net(torch.zeros(2, 1, 48, 48)).shape == (2, len(EMOTIONS))
+
+
+def test_the_compact_network_keeps_to_its_budget():
+    folded = fold(Compact())
+    assert count.parameters(folded) < 1_000_000
+    assert count.multiply_adds(folded) < 40_000_000
+
+
+def test_multiply_adds_of_a_convolution_counted_by_hand():
+    assert count.multiply_adds(torch.nn.Conv2d(1, 4, 3, padding=1), size=10) == 4 * 9 * 100
+
+
+def test_folding_the_norms_changes_no_number():
+    net = tiny_net()
+    net.train()(torch.rand(8, 1, 48, 48) * 255)  # move the running statistics off their start
+    images = torch.rand(4, 1, 48, 48) * 255
+    with torch.no_grad():
+        expected, folded = net.eval()(images), fold(net)
+        assert torch.allclose(folded(images), expected, atol=1e-4)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for _, m in folded.named_modules() if m is not folded)
+
+
+def test_the_exported_file_gives_torchs_numbers_at_any_batch_and_holds_its_card(tmp_path):
+    net, path = tiny_net(), tmp_path / "tiny.onnx"
+    export_onnx(net, ModelCard("tiny", template=((0.0, 0.0),) * 5), path)
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for n in (1, 3):
+        images = torch.rand(n, 1, 48, 48) * 255
+        with torch.no_grad():
+            expected = net.eval()(images).numpy()
+        assert np.allclose(session.run(None, {"input": images.numpy()})[0], expected, atol=1e-4)
+    card = ModelCard.from_json(session.get_modelmeta().custom_metadata_map[CARD_KEY])
+    assert card.name == "tiny"
+    assert len(card.template) == 5
+    assert list(tmp_path.iterdir()) == [path]
+    assert b".py" not in path.read_bytes(), "no source path of the machine that exported it"
+
+
+def test_vote_shares_drop_single_votes_unless_nothing_else_is_there():
+    shares = vote_shares(
+        (
+            Sample("a", (4, 0, 1, 0, 4, 0, 1, 0)),
+            Sample("b", (1, 1, 0, 0, 0, 0, 0, 0)),
+            Sample("c", (0,) * 8, unknown=10),
+        )
+    )
+    assert shares.tolist() == [[0.5, 0, 0, 0, 0.5, 0, 0, 0], [0.5, 0.5, 0, 0, 0, 0, 0, 0], [0] * 8]
+
+
+def test_bfloat16_learns_nearly_the_same_and_keeps_float32_weights(tmp_path):
+    exact = train(tiny_net(), tiny_task(), OPTIONS, tmp_path / "a")
+    rough = train(tiny_net(), tiny_task(), replace(OPTIONS, precision="bfloat16"), tmp_path / "b")
+    assert {p.dtype for p in rough.parameters()} == {torch.float32}
+    far = [float((a - b).abs().max()) for a, b in zip(exact.parameters(), rough.parameters(), strict=True)]
+    assert 0 < max(far) < 0.1
+
+
+def test_an_unknown_precision_lists_the_known():
+    with pytest.raises(ConfigError, match="expected one of float32, bfloat16, got 'float16'"):
+        LoopOptions(precision="float16")
+
+
+def test_a_long_gradient_is_cut_to_the_length_that_is_followed(tmp_path):
+    def steep(net, images, targets, generator):
+        return 1e3 * learn(net, images, targets, generator)
+
+    free = train(tiny_net(), tiny_task(steep), replace(OPTIONS, epochs=1, warmup=0), tmp_path / "a")
+    cut = train(tiny_net(), tiny_task(steep), replace(OPTIONS, epochs=1, warmup=0, clip=1.0), tmp_path / "b")
+    start = dict(tiny_net().named_parameters())
+    moved = [
+        max(float((p - start[name]).detach().norm()) for name, p in net.named_parameters())
+        for net in (free, cut)
+    ]
+    assert moved[1] < 1 < moved[0]
+
+
+def test_a_loss_that_breaks_in_the_middle_of_an_epoch_never_reaches_a_checkpoint(tmp_path):
+    calls = []
+
+    def breaks(net, images, targets, generator):
+        calls.append(1)
+        return learn(net, images, targets, generator) * (float("nan") if len(calls) == 6 else 1.0)
+
+    with pytest.raises(TrainingError, match="epoch 2"):
+        train(tiny_net(), tiny_task(breaks), OPTIONS, tmp_path)
+    saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert len(saved["lines"]) == 1
+    assert all(torch.isfinite(value).all() for value in saved["net"].values() if value.is_floating_point())
+
+
+def test_a_gradient_that_breaks_at_the_last_step_never_reaches_a_checkpoint(tmp_path):
+    calls = []
+
+    def breaks(net, images, targets, generator):
+        calls.append(1)
+        loss = learn(net, images, targets, generator)
+        if len(calls) == 8:  # the root of nothing is nothing, and infinitely steep
+            loss = loss + torch.sqrt(next(net.parameters()).sum() * 0)
+        return loss
+
+    with pytest.raises(TrainingError, match=r"stem\.0\.weight became .* in epoch 2"):
+        train(tiny_net(), tiny_task(breaks), OPTIONS, tmp_path)
+    assert len(torch.load(tmp_path / CHECKPOINT, weights_only=True)["lines"]) == 1
+
+
+def test_under_autocast_augmentation_and_loss_stay_in_float32():
+    images, target = torch.rand(16, 1, 48, 48) * 255, torch.softmax(torch.randn(16, 8), 1)
+    logits = torch.randn(16, 8)
+    plain = augment(images, torch.Generator().manual_seed(1), AugmentOptions())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(augment(images, torch.Generator().manual_seed(1), AugmentOptions()), plain)
+        rough = soft_cross_entropy(logits.bfloat16(), target)
+    assert rough == soft_cross_entropy(logits.bfloat16().float(), target)

@@ -1,0 +1,261 @@
+"""Events: against a naive search through the whole clip, their times in seconds, cut where they are cut."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from mien.errors import ConfigError, OutputError
+from mien.labels import EMOTIONS
+from mien.results.event_rows import COLUMNS, FORMATS, event_row, open_event_writer
+from mien.types import Face, Frame
+from mien.video.event import EXPRESSIONS, Event, EventOptions
+from mien.video.events import EventFinder
+from mien.video.smooth import TwoSided
+from written_table import read_back
+
+POINTS = np.zeros((5, 2), np.float32)
+HAPPY = 1
+
+
+def face(p, track=1):
+    return Face((0, 0, 9, 9), POINTS, 0.9, track, smoothed=np.asarray(p, np.float32))
+
+
+def shows(level, emotion=HAPPY):
+    """(8,) with `level` for an emotion, the rest neutral."""
+    p = np.zeros(8)
+    p[0], p[emotion] = 1 - level, level
+    return p
+
+
+def clip(levels, fps=10, start=0.0, track=1):
+    """A frame a level; None: the face is away."""
+    return [
+        Frame("a.mp4", i, start + i / fps, () if level is None else (face(shows(level), track),))
+        for i, level in enumerate(levels)
+    ]
+
+
+def find(frames, **options):
+    finder = EventFinder(EventOptions(**options))
+    found = [event for frame in frames for event in finder.push(frame)]
+    return [*found, *finder.flush()]
+
+
+def test_an_event_has_its_times_and_its_probabilities():
+    (event,) = find(clip([0, 0.2, 0.4, 0.6, 0.9, 0.8, 0.36, 0.1, 0, 0]))
+    assert (event.source, event.track, event.emotion, event.cut) == ("a.mp4", 1, "happiness", None)
+    assert (event.onset, event.apex, event.offset) == pytest.approx((0.2, 0.4, 0.7))
+    assert event.duration == pytest.approx(0.5)
+    assert event.peak == pytest.approx(0.9)
+    assert event.mean == pytest.approx(np.mean([0.4, 0.6, 0.9, 0.8, 0.36]))
+    assert event.frames == 5
+
+
+def test_both_thresholds_are_needed():
+    assert find(clip([0, 0.49, 0.49, 0.49, 0.49, 0, 0, 0, 0])) == []
+    hover = [0, 0.6, 0.45, 0.55, 0.4, 0.52, 0.4, 0.6, 0, 0, 0, 0]
+    assert len(find(clip(hover))) == 1
+    assert len(find(clip(hover), leave=0.5, bridge=0.0, shortest=0.1)) == 4
+
+
+def test_short_ones_are_left_out_and_short_gaps_bridged():
+    blip = [0, 0, 0.9, 0, 0, 0, 0]
+    assert find(clip(blip)) == []
+    assert len(find(clip(blip), shortest=0.1)) == 1
+    gap = [0, 0.9, 0.9, 0.1, 0.1, 0.7, 0.7, 0, 0, 0, 0]
+    (event,) = find(clip(gap))
+    assert event.frames == 6
+    assert event.mean == pytest.approx(np.mean([0.9, 0.9, 0.1, 0.1, 0.7, 0.7]))
+    assert [e.frames for e in find(clip(gap), bridge=0.1)] == [2, 2]
+
+
+def test_a_face_that_is_missed_for_a_moment_does_not_end_its_event():
+    (event,) = find(clip([0, 0.9, 0.9, None, None, 0.9, 0, 0, 0, 0]))
+    assert (event.frames, event.cut) == (3, None)
+    assert event.duration == pytest.approx(0.5)
+    assert event.mean == pytest.approx(0.9)  # over the time in which the face is seen
+
+
+def test_cut_says_at_which_end():
+    seen = {
+        None: [0, 0.9, 0.9, 0, 0, 0],
+        "start": [0.9, 0.9, 0.9, 0, 0, 0, 0],
+        "end": [0, 0.9, 0.9, 0.9],
+        "both": [0.9, 0.9, 0.9],
+    }
+    for cut, levels in seen.items():
+        for before, after in ([], []), ([None] * 5, [None] * 5):
+            (event,) = find(clip([*before, *levels, *after]))
+            assert event.cut == cut
+            assert event.offset <= (len(before) + len(levels)) / 10 + 1e-9
+    (event,) = find(
+        clip([0, 0.9, 0.9, 0])
+    )  # the clip ends before the bridge does: its end was seen all the same
+    assert event.cut is None
+    first, second = find(clip([0, 0.9, 0.9, *[None] * 5, 0.9, 0.9, 0, 0, 0]))
+    assert (first.cut, second.cut) == ("end", "start")
+
+
+def test_the_frame_rate_does_not_change_the_times():
+    def at(fps):
+        t = np.arange(4 * fps) / fps
+        level = np.interp(t, [0, 1, 1.5, 2.5, 3, 4], [0, 0, 0.95, 0.95, 0, 0])
+        (event,) = find(clip(level, fps))
+        return event
+
+    slow, quick = at(25), at(100)
+    for name in ("onset", "apex", "offset", "duration", "peak", "mean"):
+        assert getattr(slow, name) == pytest.approx(getattr(quick, name), abs=0.045)
+
+
+def test_a_clip_of_a_frame_a_second_has_events_too():
+    (event,) = find(clip([0, 0.9, 0.8, 0.9, 0, 0], fps=1))
+    assert (event.onset, event.offset, event.frames) == (1.0, 4.0, 3)
+
+
+def test_uneven_frames_weigh_by_their_time():
+    times = [0, 1, 2, 2.1, 2.2, 2.3, 3]
+    levels = [0, 0.9, 0.5, 0.5, 0.5, 0, 0]
+    frames = [Frame("a", i, t, (face(shows(p)),)) for i, (t, p) in enumerate(zip(times, levels, strict=True))]
+    (event,) = find(frames)
+    assert event.mean == pytest.approx((1.0 * 0.9 + 0.3 * 0.5) / 1.3)
+
+
+def naive(times, p, options):
+    """All runs of one emotion of one face that is always in sight, by looking at the whole clip."""
+    ends = [*times[1:], 2 * times[-1] - times[-2]]
+    runs = []
+    for i in np.flatnonzero(p >= options.leave):
+        if runs and times[i] - ends[runs[-1][-1]] <= options.bridge + 1e-9:
+            runs[-1].append(i)
+        else:
+            runs.append([i])
+    return [
+        (times[r[0]], times[r[int(np.argmax(p[r]))]], ends[r[-1]], p[r].max())
+        for r in runs
+        if p[r].max() >= options.enter and ends[r[-1]] - times[r[0]] >= options.shortest - 1e-9
+    ]
+
+
+def test_a_stream_gives_what_a_naive_search_of_the_whole_clip_gives():
+    rng = np.random.default_rng(4)
+    walk = np.cumsum(rng.normal(0, 0.5, (3000, 8)), axis=0)
+    logits = walk - np.stack([np.convolve(w, np.ones(200) / 200, "same") for w in walk.T], axis=1)
+    p = np.exp(logits)
+    p = (p / p.sum(axis=1, keepdims=True)).astype(np.float32)
+    times = np.cumsum(rng.uniform(0.02, 0.06, 3000))
+    frames = [Frame("a", i, t, (face(q),)) for i, (t, q) in enumerate(zip(times, p, strict=True))]
+    found, options = find(frames), EventOptions()
+    assert len(found) > 50
+    for emotion in EXPRESSIONS:
+        got = [(e.onset, e.apex, e.offset, e.peak) for e in found if e.emotion == emotion]
+        want = naive(times, p[:, EMOTIONS.index(emotion)], options)
+        np.testing.assert_allclose(np.reshape(got, (-1, 4)), np.reshape(want, (-1, 4)), atol=1e-6)
+
+
+def test_events_come_as_they_end_and_memory_is_bounded():
+    finder, found = EventFinder(), []
+    for i in range(20_000):
+        level = 0.9 if i % 50 < 20 else 0.0
+        faces = (face(shows(level)), face(shows(1 - level, 3), 2 + i // 100))  # a new face every 100 frames
+        found += finder.push(Frame("a", i, i / 25, faces))
+        assert len(finder._tracks) <= 3
+        assert sum(len(track.runs) for track in finder._tracks.values()) <= 6
+    assert len(found) > 700
+    ends = [event.offset for event in found]
+    assert all(b >= a - 0.3 for a, b in pairwise(ends))
+
+
+def test_neutral_makes_events_only_if_asked():
+    frames = clip([0, 0, 0, 0, 0.9, 0.9, 0.9, 0, 0, 0])
+    assert [e.emotion for e in find(frames)] == ["happiness"]
+    assert [e.emotion for e in find(frames, emotions=EMOTIONS)] == ["neutral", "happiness", "neutral"]
+
+
+def test_what_has_no_track_time_or_probabilities_is_left_out():
+    happy = np.asarray(shows(0.9), np.float32)
+    bare = Face((0, 0, 9, 9), POINTS, 0.9, 1)
+    assert find([Frame("a", i, i / 10, (face(happy, None), bare)) for i in range(9)]) == []
+    assert find([Frame("a", i, None, (face(happy),)) for i in range(9)]) == []
+    raw = [Frame("a", i, i / 10, (Face((0, 0, 9, 9), POINTS, 0.9, 1, happy),)) for i in range(9)]
+    assert [e.cut for e in find(raw)] == ["both"]  # not smoothed: the probabilities themselves
+    assert find([]) == []
+    assert find(clip([0.9])) == []  # one frame lasts no time that is known
+
+
+def test_another_clip_begins_anew():
+    one, two = (
+        clip([0, 0.9, 0.9, 0.9]),
+        [Frame("b", f.index, f.time, f.faces) for f in clip([0.9, 0.9, 0.9, 0])],
+    )
+    first, second = find([*one, *two])
+    assert (first.source, first.cut, second.source, second.cut) == ("a.mp4", "end", "b", "start")
+    again = find([*one, *one])  # time goes back
+    assert [e.onset for e in again] == [0.1, 0.1]
+
+
+def test_smoothing_keeps_a_trembling_reading_from_making_many_events():
+    rng = np.random.default_rng(0)
+    level = np.clip(0.5 + rng.normal(0, 0.3, 500), 0.001, 0.999)
+    raw = [
+        Frame("a", i, i / 25, (Face((0, 0, 9, 9), POINTS, 0.9, 1, np.float32(shows(p)[:])),))
+        for i, p in enumerate(level)
+    ]
+    smoother = TwoSided(0.4)
+    smooth = [f for frame in raw for f in smoother.push(frame)] + list(smoother.flush())
+    assert len(find(smooth, bridge=0.0)) < len(find(raw, bridge=0.0)) / 2
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"enter": 0.2},
+        {"leave": 0},
+        {"enter": 1.2},
+        {"shortest": -1},
+        {"bridge": math.nan},
+        {"emotions": ("joy",)},
+    ],
+)
+def test_options_that_make_no_sense_are_refused(bad):
+    with pytest.raises(ConfigError, match="expected"):
+        EventFinder(EventOptions(**bad))
+
+
+def test_expressions_are_the_emotions_without_neutral():
+    assert EMOTIONS[1:] == EXPRESSIONS
+
+
+EVENT = Event("a, \udcff.mp4", 3, "fear", 0.1 + 0.2, 0.4, 1.25, float(np.float32(0.7)), 0.61, 24, "start")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_events_are_written_and_read_back(tmp_path, suffix):
+    path = tmp_path / f"events{suffix}"
+    with open_event_writer(path) as writer:
+        writer.write([event_row(EVENT)])
+        writer.write([event_row(find(clip([0, 0.9, 0.9, 0, 0, 0]))[0])])
+    first, second = read_back(path)
+    assert list(first) == list(COLUMNS)
+    assert [first[k] for k in ("source", "emotion", "cut")] == ["a, \\xff.mp4", "fear", "start"]
+    assert [int(first[k]) for k in ("track", "frames")] == [3, 24]
+    assert [float(first[k]) for k in ("onset", "apex", "offset")] == [0.3, 0.4, 1.25]
+    assert float(first["duration"]) == pytest.approx(0.95)
+    assert np.float32(first["peak"]) == np.float32(0.7)
+    assert second["cut"] is None
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_table_that_cannot_be_written_is_refused(tmp_path):
+    with pytest.raises(OutputError, match=r"\.csv"):
+        open_event_writer(tmp_path / "events.xlsx")
+    (tmp_path / "events.csv").write_text("mine")
+    with pytest.raises(OutputError, match="exists already"):
+        open_event_writer(tmp_path / "events.csv")
+    open_event_writer(tmp_path / "events.csv", overwrite=True).close()
+    assert (tmp_path / "events.csv").read_text() == ",".join(COLUMNS) + "\n"

@@ -1,0 +1,173 @@
+"""Frames of a clip to tracked faces, several at a time."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import mien
+from mien.errors import ConfigError, VideoError
+from mien.types import Face
+from mien.video.ahead import ahead
+from mien.video.follow import BATCH, Follower, Key, moved
+from mien.video.frames import Video, VideoFrame, Wanted
+
+LANDMARKS = np.array([[3, 4], [7, 4], [5, 6], [4, 8], [6, 8]], np.float32)
+
+
+def face(x, track=None, side=40.0):
+    return Face((x, 10.0, side, side), LANDMARKS + np.float32(x), 0.9, track)
+
+
+def shots(places):
+    """A frame for each list of x positions; the pixels hold the frame's number."""
+    for i in range(len(places)):
+        yield VideoFrame(np.full((60, 200, 3), i, np.uint8), i, i / 10)
+
+
+def follower(places, asked=None, **options):
+    """A follower whose detector knows where the faces are, and notes which frames it was asked for."""
+
+    def detect(pixels):
+        number = int(pixels[0, 0, 0])
+        if asked is not None:
+            asked.append(number)
+        time.sleep(0.002 * (number % 3))  # threads finish in another order
+        return [face(float(x)) for x in places[number]]
+
+    return Follower(detect, lambda _pixels, faces: [list(some) for some in faces], **options)
+
+
+def run(places, **options):
+    return [found for batch in follower(places, **options).batches(shots(places)) for found in batch.found]
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("detect_every", [1, 3, 5, 100])
+def test_every_frame_comes_once_in_order_with_its_faces(threads, detect_every):
+    places = [[10 + 2 * i, 120 - i] if 7 <= i < 22 else [10 + 2 * i] for i in range(41)]
+    found = run(places, threads=threads, detect_every=detect_every)
+    assert [one.shot.index for one in found] == list(range(41))
+    if detect_every < 100:  # with 100 the first and the last frame alone are looked at
+        assert [[f.box[0] for f in one.faces] for one in found] == [
+            pytest.approx([float(x) for x in xs]) for xs in places
+        ]
+
+
+def test_faces_that_stay_are_looked_for_in_each_nth_frame_alone():
+    places, asked = [[10 + 2 * i] for i in range(24)], []
+    run(places, asked=asked, detect_every=5, threads=1)
+    assert sorted(asked) == [0, 5, 10, 15, 20, 23], "and in the last one"
+
+
+def test_where_a_face_comes_or_goes_every_frame_is_looked_at():
+    places = [[10] if i < 13 else [] for i in range(26)]
+    asked = []
+    found = run(places, asked=asked, detect_every=5, threads=1)
+    assert set(range(10, 16)) <= set(asked)
+    assert [len(one.faces) for one in found] == [len(xs) for xs in places]
+
+
+def test_one_that_goes_on_gives_what_an_uninterrupted_one_gives():
+    places = [[10 + 2 * i, 120 - i] if 7 <= i < 22 else [10 + 2 * i] for i in range(41)]
+    for detect_every in (1, 4):
+        whole = run(places, detect_every=detect_every)
+        first = follower(places, detect_every=detect_every)
+        batches = first.batches(shots(places))
+        begun = next(batches)
+        assert len(begun.found) >= BATCH
+        batches.close()
+        second = follower(places, detect_every=detect_every, start=begun.stand)
+        rest = [shot for shot in shots(places) if shot.index > begun.found[-1].shot.index]
+        found = begun.found + [one for batch in second.batches(rest) for one in batch.found]
+        assert [[(f.track, f.box) for f in one.faces] for one in found] == [
+            [(f.track, f.box) for f in one.faces] for one in whole
+        ]
+
+
+def test_frames_before_a_failure_come_before_it():
+    def broken():
+        yield from shots([[10]] * 11)
+        raise VideoError("the rest is gone")
+
+    batches, found = follower([[10]] * 11).batches(broken()), []
+    with pytest.raises(VideoError, match="the rest is gone"):
+        found.extend(iter(lambda: next(batches), None))
+    assert sum(len(batch.found) for batch in found) == 11
+
+
+def test_between_two_frames_faces_move_in_straight_lines():
+    before, after = Key(1.0, (face(10, 1), face(90, 2))), Key(2.0, (face(80, 2), face(20, 1)))
+    faces = moved(before, after, 1.25)
+    assert [(f.track, f.box[0]) for f in faces] == [(2, 87.5), (1, 12.5)]
+    assert np.allclose(faces[1].landmarks, LANDMARKS + 12.5)
+
+
+def test_a_clip_gives_the_same_numbers_with_any_threads_and_detections_between(drawn_clip):
+    analyzer = mien.load()
+    runs = []
+    for options in ({"threads": 1}, {"threads": 2}):
+        with Video(drawn_clip) as video:
+            follower = analyzer.follower(**options)
+            runs.append([frame for frame, _ in analyzer.follow(video, source="c", follower=follower)])
+    for one, two in zip(*runs, strict=True):
+        assert (one.index, one.time, len(one.faces)) == (two.index, two.time, len(two.faces))
+        for a, b in zip(one.faces, two.faces, strict=True):
+            assert (a.box, a.track) == (b.box, b.track)
+            assert np.array_equal(a.probabilities, b.probabilities)
+    few = list(analyzer.video(drawn_clip, detect_every=4))
+    assert [(f.index, len(f.faces)) for f in few] == [(f.index, len(f.faces)) for f in runs[0]]
+    with pytest.raises(ConfigError, match="detect_every: expected at least 1, got 0"):
+        analyzer.video(drawn_clip, detect_every=0)
+
+
+def test_a_span_of_a_clip_keeps_its_indices_and_times(drawn_clip):
+    with Video(drawn_clip) as video:
+        whole = [(frame.index, frame.time) for frame in video]
+    with Video(drawn_clip, Wanted(start=0.25, end=0.7)) as video:
+        part = [(frame.index, frame.time) for frame in video]
+    assert part == [(i, t) for i, t in whole if 0.25 <= t < 0.7]
+    with pytest.raises(ConfigError, match="start before the end"):
+        Wanted(start=2, end=1)
+
+
+def test_a_video_may_be_closed_while_another_thread_reads(drawn_clip):
+    video = Video(drawn_clip)
+    with ahead_of(video) as frames:
+        next(frames)
+        video.close()
+        assert len(list(frames)) <= 12
+
+
+def ahead_of(video):
+    from contextlib import closing
+
+    return closing(ahead(video, 1))
+
+
+def test_reading_ahead_stops_with_its_reader():
+    threads = threading.active_count()
+    frames = ahead(iter(range(1000)), 2)
+    assert [next(frames), next(frames)] == [0, 1]
+    frames.close()
+    assert threading.active_count() == threads
+
+
+#: First and last frame with a face, as seen by eye in single frames; there is one face at most.
+SEEN = {"face_noface.mov": (0, 71), "noface_face.mov": (96, 167), "no_face.mp4": None}
+
+
+@pytest.mark.parametrize("detect_every", [pytest.param(1, marks=pytest.mark.slow), 5])
+@pytest.mark.parametrize("name", SEEN)
+def test_a_face_comes_and_goes_when_the_eye_says_so(media, name, detect_every):
+    frames = list(mien.load().video(media / name, detect_every=detect_every))
+    found = [frame.index for frame in frames if frame.faces]
+    assert {face.track for frame in frames for face in frame.faces} <= {1}
+    if SEEN[name] is None:
+        assert found == []
+        return
+    first, last = SEEN[name]
+    assert abs(found[0] - first) <= 3
+    assert abs(found[-1] - last) <= 3
+    assert len(found) == found[-1] - found[0] + 1, "seen all the time between"

@@ -1,0 +1,411 @@
+"""Clips drawn and encoded here, whole and broken, and cameras that are a stand-in for OpenCV's."""
+
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from mien.errors import ConfigError, VideoError
+from mien.video.frames import CLIP_SUFFIXES, Video, Wanted, frames, is_clip
+
+MEDIA = Path(__file__).parents[3] / "shared/data/media"
+needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason=f"real clips are not at {MEDIA}")
+HEIGHT, WIDTH = 64, 96
+
+
+def drawn(index: int) -> np.ndarray:
+    """A white top left corner, a red lower half, and a level of gray that tells the index."""
+    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    pixels[:24, :32] = 255
+    pixels[HEIGHT // 2 :, :, 0] = 200
+    pixels[:24, 48:] = 4 * index % 256
+    return pixels
+
+
+def index_of(pixels: np.ndarray) -> int:
+    return round(float(pixels[4:20, 56:-8].mean()) / 4)
+
+
+def encode(path, *, n=40, times=None, options=None, codec="libx264", turn=None, gop=10, tick=1):
+    """Write `n` drawn frames at 20 a second, or at `times`, in milliseconds; all are multiples of `tick`."""
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream(codec, rate=20)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.options = {"g": str(gop), "crf": "10"} if codec == "libx264" else {"g": str(gop)}
+        stream.bit_rate = 4_000_000  # for codecs without crf
+        stream.codec_context.time_base = Fraction(tick, 1000)
+        if turn:
+            stream.set_display_rotation(turn[0], hflip=turn[1])
+        for index in range(n):
+            frame = av.VideoFrame.from_ndarray(drawn(index), format="rgb24")
+            frame.pts = (times[index] if times else 50 * index) // tick
+            frame.time_base = Fraction(tick, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """Forty frames, the index at the front, so that a cut file still opens."""
+    return encode(tmp_path_factory.mktemp("clip") / "clip.mp4", options={"movflags": "faststart"})
+
+
+def read(path, threads=1, **options):
+    with Video(path, Wanted(**options), threads=threads) as video:
+        return list(video), video
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv", ".avi", ".ts"])
+def test_every_frame_with_its_time(ending, tmp_path):
+    codec, tick = ("mpeg4", 50) if ending == ".avi" else ("libx264", 1)
+    path = encode(tmp_path / f"clip{ending}", codec=codec, tick=tick)
+    got, video = read(path)
+    assert [index_of(frame.pixels) for frame in got] == list(range(40))
+    assert [frame.index for frame in got] == list(range(40))
+    start = got[0].time if ending == ".ts" else 0.0  # a transport stream does not begin at 0
+    assert [frame.time - start for frame in got] == pytest.approx([0.05 * i for i in range(40)], abs=1e-3)
+    assert (video.frames_total, video.decoded, video.skipped, video.notes) == (40, 40, 0, ())
+    assert video.fps == pytest.approx(20)
+    assert video.duration == pytest.approx(2, abs=0.11)
+
+
+def test_the_share_that_is_done_is_of_what_is_wanted(tmp_path):
+    with Video(encode(tmp_path / "clip.mp4"), Wanted(end=0.5)) as video:
+        shares = [video.share for _ in video]
+    assert shares == pytest.approx([(i + 1) / 10 for i in range(10)])
+
+
+def test_pixels_are_rgb(clip):
+    pixels = next(frames(clip)).pixels
+    assert pixels.shape == (HEIGHT, WIDTH, 3)
+    assert pixels.dtype == np.uint8
+    red, green, blue = pixels[-16:].mean((0, 1))
+    assert red > 180
+    assert max(green, blue) < 30
+
+
+def test_every_and_fps(clip):
+    assert [frame.index for frame in frames(clip, every=7)] == list(range(0, 40, 7))
+    assert [frame.index for frame in frames(clip, fps=10)] == list(range(0, 40, 2))
+    assert [frame.index for frame in frames(clip, fps=1)] == [0, 20]
+    assert len(list(frames(clip, fps=15))) == 30  # not 20 and not 40: no drift
+    assert len(list(frames(clip, fps=500))) == 40
+    assert [index_of(frame.pixels) for frame in frames(clip, every=9)] == [0, 9, 18, 27, 36]
+
+
+def test_only_sampled_frames_become_rgb(clip, monkeypatch):
+    from mien.video import file as module
+
+    made, real = [], module.to_rgb
+    monkeypatch.setattr(module, "to_rgb", lambda frame, name: made.append(1) or real(frame, name))
+    assert len(list(frames(clip, every=10))) == len(made) == 4
+
+
+def test_variable_frame_rate_keeps_the_containers_times(tmp_path):
+    times = [0, 40, 200, 240, 1000, 1033]
+    path = encode(tmp_path / "vfr.mp4", n=6, times=times)
+    assert [frame.time for frame in frames(path)] == pytest.approx([t / 1000 for t in times], abs=1e-4)
+    assert [frame.index for frame in frames(path, fps=5)] == [0, 2, 4]
+
+
+def test_an_avi_that_counts_ticks_for_frames_is_not_called_cut(tmp_path):
+    got, video = read(encode(tmp_path / "ticks.avi", codec="mpeg4"))  # it announces 2000 frames
+    assert len(got) == 40
+    assert video.notes == ()
+    assert video.duration == pytest.approx(2, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("every", "fps", "message"),
+    [
+        (0, None, "every: expected a whole number from 1, got 0"),
+        (2.5, None, "got 2.5"),
+        (True, None, "got True"),
+        (1, 0, "fps: expected frames a second above 0, got 0"),
+        (1, -3.0, "got -3"),
+        (1, float("nan"), "got nan"),
+        (1, float("inf"), "got inf"),
+        (2, 5.0, "every or fps, got both"),
+    ],
+)
+def test_sampling_that_makes_no_sense_fails_at_the_call(clip, every, fps, message):
+    with pytest.raises(ConfigError, match=message):
+        frames(clip, every=every, fps=fps)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_the_display_matrix_is_applied(degrees, mirrored, tmp_path):
+    path = encode(tmp_path / "turned.mp4", n=2, turn=(degrees, mirrored))
+    with av.open(str(path)) as container:  # what a player does: rows of 16.16 fixed point
+        side = next(container.decode(video=0)).side_data.get("DISPLAYMATRIX")
+    matrix = np.frombuffer(bytes(side), np.int32).reshape(3, 3)[:2, :2] / 65536 if side else np.eye(2)
+    x, y = np.array([-0.3, -0.3]) @ matrix  # the white corner, seen from the middle
+    (frame, _) = frames(path)
+    height, width = frame.pixels.shape[:2]
+    assert (height, width) == ((WIDTH, HEIGHT) if degrees % 180 else (HEIGHT, WIDTH))
+    corners = {
+        (sx, sy): frame.pixels[int(height * (0.5 + sy * 0.4)), int(width * (0.5 + sx * 0.4))].min()
+        for sx in (-1, 1)
+        for sy in (-1, 1)
+    }
+    assert max(corners, key=corners.get) == (np.sign(x), np.sign(y))
+    assert corners[np.sign(x), np.sign(y)] > 200
+
+
+def test_rotation_agrees_with_pyav(tmp_path):
+    for degrees in (90, 180, 270):
+        path = encode(tmp_path / f"{degrees}.mp4", n=1, turn=(degrees, False))
+        with av.open(str(path)) as container:
+            frame = next(container.decode(video=0))
+            want = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+        assert np.array_equal(next(frames(path)).pixels, want)
+
+
+# -- broken clips ------------------------------------------------------------------------------------
+
+
+def test_a_clip_cut_after_its_index_gives_what_is_there_and_says_so(clip, tmp_path):
+    data = clip.read_bytes()
+    assert data.find(b"moov") < data.find(b"mdat")
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(data[: (len(data) + data.find(b"mdat")) // 2])
+    got, video = read(path)
+    assert 10 <= len(got) < 30
+    assert [index_of(frame.pixels) for frame in got[:10]] == list(range(10))
+    assert video.notes[0] == f"damaged or cut short: {len(got)} of 40 frames read"
+
+
+def test_a_clip_cut_before_its_index_is_refused(tmp_path):
+    path = encode(tmp_path / "cut.mp4")
+    path.write_bytes(path.read_bytes()[:-1500])
+    with pytest.raises(VideoError, match=r"cut\.mp4.* cannot be opened.* cut before its index was written"):
+        frames(path)
+
+
+@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".ts"])
+def test_a_clip_that_begins_late_is_whole(ending, tmp_path):
+    late = encode(tmp_path / f"late{ending}", times=[5000 + 50 * i for i in range(40)])
+    got, video = read(late)
+    assert len(got) == 40
+    assert video.notes == ()
+
+
+def test_a_cut_container_without_a_frame_count_is_noticed_by_its_duration(tmp_path):
+    path = encode(tmp_path / "cut.mkv")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    got, video = read(path)
+    assert 0 < len(got) < 30
+    assert "perhaps cut short" in video.notes[0]
+    assert "of 2.00 s" in video.notes[0]
+
+
+def test_damaged_packets_are_skipped_and_counted(tmp_path):
+    path = encode(tmp_path / "clip.mp4", gop=1)  # every frame by itself: damage does not spread
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for place, size in (places[10], places[20]):
+        data[place : place + size] = b"\xff" * size
+    path.write_bytes(data)
+    got, video = read(path)
+    assert [index_of(frame.pixels) for frame in got] == [i for i in range(40) if i not in (10, 20)]
+    assert [round(frame.time * 20) for frame in got][9:12] == [9, 11, 12]  # times do not slip
+    assert video.skipped == 2
+    assert "damaged packets skipped: 2" in video.notes
+
+
+def test_a_stream_of_which_nothing_can_be_decoded(tmp_path):
+    path = encode(tmp_path / "clip.mp4", options={"movflags": "faststart"})
+    data = path.read_bytes()
+    start = data.find(b"mdat") + 4
+    path.write_bytes(data[:start] + b"\xff" * (len(data) - start))
+    with pytest.raises(VideoError, match="none can be decoded"):
+        list(frames(path))
+
+
+def test_no_video_stream(tmp_path):
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 4410), np.float32), format="fltp", layout="mono")
+        sound.sample_rate = 44100
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode(None))
+    with pytest.raises(VideoError, match=r"expected a video stream, .*sound\.mp4.*streams: audio"):
+        frames(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"is empty \(0 bytes\)"),
+        (b"Dear sir,\nthis is a letter.\n" * 99, "cannot be opened: Invalid data"),
+        (bytes(range(256)) * 64, "cannot be opened"),
+        (b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.ts\n#EXT-X-ENDLIST\n", "cannot be opened"),
+        (b"ffconcat version 1.0\nfile /etc/passwd\n", "playlist"),
+    ],
+)
+def test_a_file_that_is_no_clip(content, message, tmp_path):
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(content)
+    with pytest.raises(VideoError, match=message) as caught:
+        frames(path)
+    assert "clip.mp4" in str(caught.value)
+
+
+def test_missing_and_folder_and_address(tmp_path):
+    with pytest.raises(VideoError, match=r"gone\.mp4.* does not exist"):
+        frames(tmp_path / "gone.mp4")
+    with pytest.raises(VideoError, match="is a folder"):
+        frames(tmp_path)
+    with pytest.raises(VideoError, match="does not exist"):  # nothing is fetched
+        frames("ftp://localhost/clip.mp4")
+    with pytest.raises(VideoError, match=r"a\\x00b"):
+        frames("a\0b.mp4")
+
+
+def test_a_file_name_that_is_not_utf8(clip, tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    try:
+        path.write_bytes(clip.read_bytes())
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    assert len(list(frames(path))) == 40
+    path.write_bytes(b"")
+    with pytest.raises(VideoError) as caught:
+        frames(path)
+    assert "caf\\udce9" in str(caught.value).encode("utf-8").decode()  # encoding does not fail
+
+
+# -- life of a Video ---------------------------------------------------------------------------------
+
+
+def test_threads_do_not_change_what_is_read(clip):
+    one, four = (read(clip, threads=n)[0] for n in (1, 4))
+    assert len(one) == len(four) == 40
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(one, four, strict=True))
+
+
+def test_leaving_early_and_closing_twice(clip):
+    with Video(clip) as video:
+        for frame in video:
+            if frame.index == 3:
+                break
+        assert video.decoded == 4
+        assert video.notes == ()  # not cut: simply not read to the end
+    video.close()
+
+
+def test_a_video_is_read_once(clip):
+    with Video(clip) as video:
+        list(video)
+        with pytest.raises(VideoError, match="open it again"):
+            next(iter(video))
+
+
+def test_endings():
+    assert is_clip("a/B.MP4")
+    assert not is_clip("photo.jpg")
+    assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in CLIP_SUFFIXES)
+
+
+def test_import_is_light():
+    code = "import sys, mien.video.frames as v; assert not {'av', 'cv2', 'PIL', 'torch'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_memory_does_not_grow_with_the_clip(tmp_path):
+    import tracemalloc
+
+    path = encode(tmp_path / "long.mp4", n=300)
+    tracemalloc.start()
+    try:
+        for frame in frames(path):
+            if frame.index == 20:
+                tracemalloc.reset_peak()
+                start = tracemalloc.get_traced_memory()[0]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert frame.index == 299
+    assert peak - start < 4 * HEIGHT * WIDTH * 3
+
+
+# -- cameras -----------------------------------------------------------------------------------------
+
+
+class FakeCapture:
+    """Gives three BGR frames, as cv2.VideoCapture would."""
+
+    def __init__(self, number):
+        self.number, self.grabbed, self.released = number, 0, False
+
+    def isOpened(self):  # noqa: N802
+        return self.number == 0
+
+    def get(self, key):  # noqa: ARG002
+        return 0.0
+
+    def grab(self):
+        self.grabbed += 1
+        return self.grabbed <= 3
+
+    def retrieve(self):
+        return True, drawn(self.grabbed)[:, :, ::-1]
+
+    def release(self):
+        self.released = True
+
+
+def test_a_camera_gives_rgb_and_the_time_since_it_was_opened(monkeypatch):
+    made = []
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: made.append(FakeCapture(number)) or made[-1])
+    got, video = read(0)
+    assert [index_of(frame.pixels) for frame in got] == [1, 2, 3]
+    assert got[0].pixels[-1, -1].tolist() == [200, 0, 0]
+    assert 0 <= got[0].time <= got[1].time <= got[2].time < 5
+    assert video.notes == ("camera 0 stopped giving frames",)
+    assert (video.frames_total, video.duration, video.fps) == (None, None, None)
+    assert made[0].released
+
+
+def test_a_camera_that_is_not_there(capfd):
+    level = cv2.utils.logging.getLogLevel()
+    with pytest.raises(VideoError, match="expected a camera, number 97 cannot be opened"):
+        frames(97)
+    assert cv2.utils.logging.getLogLevel() == level
+    assert capfd.readouterr() == ("", "")
+
+
+# -- real clips --------------------------------------------------------------------------------------
+
+
+@needs_media
+@pytest.mark.parametrize(
+    ("name", "count", "rate", "size"),
+    [
+        ("single_face.mp4", 72, 30, (360, 640)),
+        ("WolfgangLanger_Pexels.mp4", 472, 23.976, (360, 640)),
+        ("no_face.mp4", 95, 24, (540, 960)),  # 98 packets, three of them hidden by the edit list
+        ("face_noface.mov", 169, 26.4, (540, 960)),
+        ("noface_face.mov", 169, 26.5, (540, 960)),
+    ],
+)
+def test_real_clips(name, count, rate, size):
+    with Video(MEDIA / name, Wanted(every=20)) as video:
+        got = list(video)
+    assert video.decoded == count
+    assert video.notes == ()
+    assert video.fps == pytest.approx(rate, rel=0.02)
+    assert {frame.pixels.shape for frame in got} == {(*size, 3)}
+    times = [frame.time for frame in got]
+    assert times == sorted(times)
+    assert times[-1] == pytest.approx(got[-1].index / video.fps, abs=0.2)
