@@ -7,7 +7,7 @@ import pytest
 from mien.errors import MissingExtra, OutputError
 from mien.labels import EMOTIONS
 from mien.results import COLUMNS, WRITERS, failure_row, open_writer, rows, stream_writer
-from mien.results.text import printable
+from mien.results.tables import printable
 from mien.types import Face, Frame
 from written_table import read_back
 
@@ -117,7 +117,7 @@ def test_a_full_disk_keeps_the_part_and_says_where(tmp_path, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writer._out, "write", full)
+    monkeypatch.setattr(writer._table, "write", full)
     with pytest.raises(OutputError, match=r"No space left.*kept in .*\.part"), writer:
         writer.write(rows(FRAME))
     assert not path.exists()

@@ -13,11 +13,9 @@ from hypothesis import strategies as some
 
 from mien.batch.sources import find_sources
 from mien.labels import EMOTIONS
-from mien.results import COLUMNS, WRITERS, open_writer, rows
-from mien.results.event_rows import COLUMNS as EVENT_COLUMNS
-from mien.results.event_rows import event_row, open_event_writer
-from mien.results.rows import SMOOTHED, failure_row
-from mien.results.text import SINGLE, printable, shortest, shortest_text
+from mien.results import COLUMNS, EVENT_COLUMNS, WRITERS, event_row, failure_row, open_writer, rows
+from mien.results.rows import TYPES
+from mien.results.tables import printable, shortest, shortest_text
 from mien.types import Face, Frame
 from mien.video.event import Event
 from written_table import read_back
@@ -116,17 +114,13 @@ def cell(name, value, *, text):
         return value
     if name == "set":
         return tuple(value.split(" ") if text else value)
-    if name in SINGLE or name in ("peak", "mean"):
+    if TYPES[name] == "float32":
         return float(np.float32(value))
     return float(value) if name == "time" or not text else type_of(name)(value)
 
 
 def type_of(name):
     return float if name in ("onset", "apex", "offset", "duration") else int
-
-
-def test_the_columns_of_float32_are_all_known():
-    assert set(COLUMNS) >= SINGLE >= {*EMOTIONS, *SMOOTHED}
 
 
 @quick
@@ -146,7 +140,7 @@ def test_every_row_comes_back_to_the_last_bit(content, ending):
         for name in COLUMNS:
             value = given_row[name]
             value = printable(value) if name == "source" else value
-            if name in SINGLE and value is not None:
+            if TYPES[name] == "float32" and value is not None:
                 value = float(np.float32(value))
             assert cell(name, row[name], text=ending == ".csv") == value, name
 
@@ -173,7 +167,7 @@ def events(draw):
 def test_events_come_back_to_the_nanosecond(content, ending):
     with TemporaryDirectory() as folder:
         path = Path(folder, f"events{ending}")
-        with open_event_writer(path) as writer:
+        with open_writer(path, columns=EVENT_COLUMNS) as writer:
             writer.write([event_row(event) for event in content])
         got = read_back(path)
     assert len(got) == len(content)

@@ -10,7 +10,7 @@ import pytest
 
 from mien.errors import ConfigError, OutputError
 from mien.labels import EMOTIONS
-from mien.results.event_rows import COLUMNS, FORMATS, event_row, open_event_writer
+from mien.results import EVENT_COLUMNS, WRITERS, event_row, open_writer
 from mien.types import Face, Frame
 from mien.video.event import EXPRESSIONS, Event, EventOptions
 from mien.video.events import EventFinder
@@ -234,14 +234,14 @@ def test_expressions_are_the_emotions_without_neutral():
 EVENT = Event("a, \udcff.mp4", 3, "fear", 0.1 + 0.2, 0.4, 1.25, float(np.float32(0.7)), 0.61, 24, "start")
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", WRITERS)
 def test_events_are_written_and_read_back(tmp_path, suffix):
     path = tmp_path / f"events{suffix}"
-    with open_event_writer(path) as writer:
+    with open_writer(path, columns=EVENT_COLUMNS) as writer:
         writer.write([event_row(EVENT)])
         writer.write([event_row(find(clip([0, 0.9, 0.9, 0, 0, 0]))[0])])
     first, second = read_back(path)
-    assert list(first) == list(COLUMNS)
+    assert list(first) == list(EVENT_COLUMNS)
     assert [first[k] for k in ("source", "emotion", "cut")] == ["a, \\xff.mp4", "fear", "start"]
     assert [int(first[k]) for k in ("track", "frames")] == [3, 24]
     assert [float(first[k]) for k in ("onset", "apex", "offset")] == [0.3, 0.4, 1.25]
@@ -253,9 +253,9 @@ def test_events_are_written_and_read_back(tmp_path, suffix):
 
 def test_a_table_that_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(OutputError, match=r"\.csv"):
-        open_event_writer(tmp_path / "events.xlsx")
+        open_writer(tmp_path / "events.xlsx", columns=EVENT_COLUMNS)
     (tmp_path / "events.csv").write_text("mine")
     with pytest.raises(OutputError, match="exists already"):
-        open_event_writer(tmp_path / "events.csv")
-    open_event_writer(tmp_path / "events.csv", overwrite=True).close()
-    assert (tmp_path / "events.csv").read_text() == ",".join(COLUMNS) + "\n"
+        open_writer(tmp_path / "events.csv", columns=EVENT_COLUMNS)
+    open_writer(tmp_path / "events.csv", overwrite=True, columns=EVENT_COLUMNS).close()
+    assert (tmp_path / "events.csv").read_text() == ",".join(EVENT_COLUMNS) + "\n"

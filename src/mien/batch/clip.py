@@ -155,7 +155,7 @@ class _Reading:
         return Part(frame.source, rows(frame), self._told(events), 1, len(frame.faces), self._video.share)
 
     def _told(self, events: list[Event]) -> list[Row]:
-        from mien.results.event_rows import event_row
+        from mien.results.rows import event_row
 
         for event in events:
             for page in self._pages:

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from mien.batch.part import Part
 from mien.errors import MienError, OutputError
-from mien.results.parquet import ParquetFile
 from mien.results.rows import Row
+from mien.results.tables import ParquetFile
 
 _KEY: Final = "mien"  # of the footer
 

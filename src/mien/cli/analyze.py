@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mien.batch.work import Worker
     from mien.results.preview import Preview
     from mien.results.rows import Row
-    from mien.results.tables import Writer
+    from mien.results.tables import TableWriter
 
 
 def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
@@ -271,15 +271,15 @@ def _run(
 def _open_events(tables: _Tables, stack: ExitStack) -> Callable[[list[Row]], object]:
     if tables.events is None:
         return lambda _rows: None
-    from mien.results.event_rows import open_event_writer
+    from mien.results import EVENT_COLUMNS, open_writer
 
-    writer = open_event_writer(tables.events, overwrite=tables.overwrite)
+    writer = open_writer(tables.events, overwrite=tables.overwrite, columns=EVENT_COLUMNS)
     stack.enter_context(_finishing(writer))
     return writer.write
 
 
 @contextmanager
-def _finishing(writer: Writer) -> Iterator[None]:
+def _finishing(writer: TableWriter) -> Iterator[None]:
     """Leave the writer so that a second Ctrl-C cannot tear the table while it is being finished."""
     from mien.batch.run import hold_interrupts
 
@@ -294,7 +294,7 @@ def _finishing(writer: Writer) -> Iterator[None]:
         yield
 
 
-def _open(output: Path | None, *, overwrite: bool, live: bool) -> Writer:
+def _open(output: Path | None, *, overwrite: bool, live: bool) -> TableWriter:
     """Where the rows go; on standard output UTF-8 with plain line ends, those of a camera seen at once."""
     from mien.results import open_writer, stream_writer
 

@@ -1,8 +1,18 @@
-"""Results: rows and the formats they are written in, drawings, the page."""
+"""Results: rows, the tables and formats they are written in, drawings, pages."""
 
 from __future__ import annotations
 
-from mien.results.rows import COLUMNS, failure_row, rows
-from mien.results.tables import WRITERS, open_writer, stream_writer
+from mien.results.rows import COLUMNS, EVENT_COLUMNS, event_row, failure_row, rows
+from mien.results.tables import WRITERS, open_writer, stream_writer, write
 
-__all__ = ["COLUMNS", "WRITERS", "failure_row", "open_writer", "rows", "stream_writer"]
+__all__ = [
+    "COLUMNS",
+    "EVENT_COLUMNS",
+    "WRITERS",
+    "event_row",
+    "failure_row",
+    "open_writer",
+    "rows",
+    "stream_writer",
+    "write",
+]

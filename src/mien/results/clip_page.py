@@ -17,7 +17,7 @@ from mien.errors import MienError, OutputError
 from mien.results.clip_band import band, clock, headline, lanes, marks, ticks
 from mien.results.clip_record import ClipRecord, FaceRecord
 from mien.results.colours import COLOURS
-from mien.results.text import printable
+from mien.results.tables import printable
 from mien.results.timeline import TRACKS, Track, legend
 from mien.results.timeline import table as table_of_steps
 from mien.results.whole import WholeFile

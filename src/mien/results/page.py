@@ -21,7 +21,7 @@ from PIL import Image as Pillow
 
 from mien.labels import EMOTIONS
 from mien.results.colours import COLOURS
-from mien.results.text import printable
+from mien.results.tables import printable
 from mien.results.timeline import seconds, timeline
 from mien.results.whole import WholeFile
 from mien.types import Face, Frame, Image

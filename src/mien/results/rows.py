@@ -1,18 +1,22 @@
-"""A frame as rows of the results table: one a face, one with `success` 0 where there is none."""
+"""Frames and events as rows of a table: the columns, their types, and one dict for each row."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mien.labels import EMOTIONS
 from mien.types import Face, Frame
 
-#: A value of a cell: None is empty. Probabilities and boxes are the float32 values, held exactly.
+if TYPE_CHECKING:
+    from mien.video.event import Event
+
+#: A value of a cell; None is an empty cell. Probabilities and boxes are the float32 values, held exactly.
 Cell = str | int | float | tuple[str, ...] | None
 Row = dict[str, Cell]
 
 #: Columns of a clip's probabilities smoothed over time, in the order of EMOTIONS; empty for photos.
 SMOOTHED: Final = tuple(f"smoothed_{emotion}" for emotion in EMOTIONS)
+#: Columns of the results table, in their order.
 COLUMNS: Final = (
     "source", "frame", "time", "face", "track", "success",
     "x", "y", "width", "height", "score", "emotion", "confidence",
@@ -20,10 +24,26 @@ COLUMNS: Final = (
     "set", "uncertain",
     *SMOOTHED,
 )  # fmt: skip
+#: Columns of the table of events, in their order. Times are in seconds; `peak` and `mean` are smoothed
+#: probabilities.
+EVENT_COLUMNS: Final = (
+    "source", "track", "emotion", "onset", "apex", "offset", "duration", "peak", "mean", "frames", "cut",
+)  # fmt: skip
+
+_SECONDS: Final = ("onset", "apex", "offset", "duration")
+#: The type of each column, named as pyarrow names it; `list` is a list of texts.
+TYPES: Final[dict[str, str]] = {
+    **dict.fromkeys(("source", "emotion", "cut"), "string"),
+    **dict.fromkeys(("frame", "face", "track", "success", "uncertain", "frames"), "int32"),
+    **dict.fromkeys(("x", "y", "width", "height", "score", "confidence", "peak", "mean"), "float32"),
+    **dict.fromkeys((*EMOTIONS, *SMOOTHED), "float32"),
+    **dict.fromkeys(("time", *_SECONDS), "float64"),
+    "set": "list",
+}
 
 
 def rows(frame: Frame) -> list[Row]:
-    """The rows of a frame, faces in its order."""
+    """The rows of a frame: one per face in the frame's order; one with `success` 0 where there is no face."""
     return [_face_row(frame, i, face) for i, face in enumerate(frame.faces)] or [_empty_row(frame)]
 
 
@@ -32,9 +52,17 @@ def failure_row(source: str) -> Row:
     return _empty_row(Frame(source, 0, None, ()))
 
 
+def event_row(event: Event) -> Row:
+    """The row of an event; `cut` is empty where the event is seen whole."""
+    row: Row = {name: getattr(event, name) for name in EVENT_COLUMNS}
+    for name in _SECONDS:
+        row[name] = round(float(getattr(event, name)), 9)  # sums of time stamps, to the nanosecond
+    return row
+
+
 def _empty_row(frame: Frame) -> Row:
     row: Row = dict.fromkeys(COLUMNS)
-    time = None if frame.time is None else float(frame.time)  # NumPy's numbers are not written as such
+    time = None if frame.time is None else float(frame.time)  # a NumPy number would be written otherwise
     row.update(source=frame.source, frame=int(frame.index), time=time, success=0)
     return row
 

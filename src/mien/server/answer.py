@@ -11,7 +11,7 @@ from typing import Any
 from mien.image import encode_image
 from mien.labels import EMOTIONS
 from mien.results.draw import annotate
-from mien.results.text import shortest
+from mien.results.tables import shortest
 from mien.server.problem import Problem
 from mien.types import Face, Floats, Frame, Image
 

@@ -11,9 +11,8 @@ import json
 import threading
 from typing import Any, Final, Protocol, TypeVar
 
-from mien.results.parquet import ParquetFile
 from mien.results.rows import Row, failure_row, rows
-from mien.results.text import write_csv
+from mien.results.tables import ParquetFile, write_csv
 from mien.server.answer import failed_answer, photo_answer
 from mien.server.problem import Problem
 from mien.types import Frame, Image

@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,8 @@ from mien.batch.part import Job, Part, Task
 from mien.batch.sources import Source
 from mien.batch.work import Worker
 from mien.errors import MienError, MissingExtra
-from mien.results.event_rows import open_event_writer
-from mien.results.rows import COLUMNS, Row
-from mien.results.tables import WRITERS, Format, Writer, open_writer
-from mien.results.text import write_jsonl
+from mien.results.rows import EVENT_COLUMNS, Row
+from mien.results.tables import TableWriter, open_writer, write_jsonl
 
 _SAY: Final = 0.2  # seconds from one line to the next
 _OVER: Final = "expected a clip of at most {most}, got more: the rest was left out; cut it, or raise {option}"
@@ -154,31 +152,27 @@ class _Bounds:
         return ""
 
 
-def _tables(folder: Path, stack: ExitStack) -> tuple[list[Writer], list[Writer], list[str]]:
+def _tables(folder: Path, stack: ExitStack) -> tuple[list[TableWriter], list[TableWriter], list[str]]:
     """Writers of the rows and of the events; what cannot be written is said."""
-    from mien.results.event_rows import COLUMNS as EVENT_COLUMNS
-
-    json_rows: dict[str, Callable[[Path], Format]] = {".json": lambda path: JsonFile(path, "rows", COLUMNS)}
-    json_events: dict[str, Callable[[Path], Format]] = {
-        ".json": lambda path: JsonFile(path, "events", EVENT_COLUMNS)
-    }
+    json_rows = {".json": lambda path, columns: JsonFile(path, "rows", columns)}
+    json_events = {".json": lambda path, columns: JsonFile(path, "events", columns)}
     notes: list[str] = []
     rows = [open_writer(folder / "rows.json", overwrite=True, formats=json_rows)]
     for name in ("rows.csv", "rows.parquet"):
         try:
-            rows.append(open_writer(folder / name, overwrite=True, formats=WRITERS))
+            rows.append(open_writer(folder / name, overwrite=True))
         except MissingExtra as error:
             notes.append(f"no {name}: {error}")
     events = [
-        open_writer(folder / "events.json", overwrite=True, formats=json_events),
-        open_event_writer(folder / "events.csv", overwrite=True),
+        open_writer(folder / "events.json", overwrite=True, columns=EVENT_COLUMNS, formats=json_events),
+        open_writer(folder / "events.csv", overwrite=True, columns=EVENT_COLUMNS),
     ]
     for writer in rows + events:
         stack.enter_context(writer)
     return rows, events, notes
 
 
-def _write(writers: list[Writer], rows: list[Row]) -> None:
+def _write(writers: list[TableWriter], rows: list[Row]) -> None:
     for writer in writers:
         if rows:
             writer.write(rows)

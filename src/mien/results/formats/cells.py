@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from mien.labels import EMOTIONS
-from mien.results.rows import Cell
-from mien.results.text import SINGLE, printable
+from mien.results.rows import TYPES, Cell
+from mien.results.tables import printable
 
 WHOLE: Final = frozenset(("frame", "face", "track", "success", "uncertain"))
 FLAGS: Final = frozenset(("success", "uncertain"))
@@ -31,7 +31,7 @@ def parse_cell(name: str, value: Any) -> Cell:
         return whole(value, largest=1 if name in FLAGS else _LARGEST)
     if name in {"source", "emotion"}:
         return _emotion(value) if name == "emotion" else _text(value)
-    return number(value, single=name in SINGLE)
+    return number(value, single=TYPES[name] == "float32")
 
 
 def whole(value: Any, *, largest: int = _LARGEST) -> int:

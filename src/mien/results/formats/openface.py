@@ -16,7 +16,7 @@ from mien.results.formats.sheet import Record, open_sheet
 from mien.results.formats.table import read_rows
 from mien.results.formats.wish import Wish
 from mien.results.rows import COLUMNS, Cell, Row
-from mien.results.text import cell_text, write_cells
+from mien.results.tables import cell_text, write_csv_cells
 
 NATIVE: Final = ("frame", "face_id", "timestamp", "confidence", "success")
 #: Columns of Mien that one of OpenFace's holds exactly.
@@ -30,8 +30,8 @@ def write_openface(rows: Iterable[Row], path: Path, wish: Wish) -> None:
     """Write the rows of one clip, one after the other."""
     wish.note("openface: gaze, pose, landmark and action unit columns are absent, Mien does not read them")
     with path.open("w", encoding="utf-8", newline="") as file:
-        write_cells(file, [[*NATIVE, *(f"mien_{name}" for name in EXTRA)]])
-        write_cells(file, ([*_native(row), *(cell_text(n, row[n]) for n in EXTRA)] for row in rows))
+        write_csv_cells(file, [[*NATIVE, *(f"mien_{name}" for name in EXTRA)]])
+        write_csv_cells(file, ([*_native(row), *(cell_text(n, row[n]) for n in EXTRA)] for row in rows))
 
 
 def _native(row: Row) -> list[str]:

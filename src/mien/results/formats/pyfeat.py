@@ -20,7 +20,7 @@ from mien.results.formats.sheet import Record, open_sheet
 from mien.results.formats.table import read_rows
 from mien.results.formats.wish import Wish
 from mien.results.rows import COLUMNS, Cell, Row
-from mien.results.text import cell_text, write_cells
+from mien.results.tables import cell_text, write_csv_cells
 
 #: py-feat's columns and the columns of Mien that they hold exactly.
 BOX: Final = {
@@ -38,8 +38,8 @@ def write_pyfeat(rows: Iterable[Row], path: Path, wish: Wish) -> None:
     """Write rows, one after the other; a frame without a face has empty cells, as py-feat's NaN."""
     wish.note("pyfeat: action unit, landmark, pose and gaze columns are absent, Mien does not read them")
     with path.open("w", encoding="utf-8", newline="") as file:
-        write_cells(file, [[*HEADER, *(f"mien_{name}" for name in EXTRA)]])
-        write_cells(file, ([*_native(row), *(cell_text(n, row[n]) for n in EXTRA)] for row in rows))
+        write_csv_cells(file, [[*HEADER, *(f"mien_{name}" for name in EXTRA)]])
+        write_csv_cells(file, ([*_native(row), *(cell_text(n, row[n]) for n in EXTRA)] for row in rows))
 
 
 def _native(row: Row) -> list[str]:

@@ -58,7 +58,7 @@ def read_rows(sheet: Sheet, parse: Callable[[Record], dict[str, Cell]]) -> Itera
 def write_table(rows: Iterable[Row], path: Path, wish: Wish, *, ending: str) -> None:
     """Write rows to `path` in the format that `ending` names."""
     del wish
-    out = WRITERS[ending](path)
+    out = WRITERS[ending](path, COLUMNS)
     try:
         every = iter(rows)
         while some := list(islice(every, 1000)):
