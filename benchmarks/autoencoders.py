@@ -32,10 +32,11 @@ from mien.paper.cnn import PaperCNN
 from mien.paper.conv_stack import ConvStack
 from mien.paper.dense import DenseAutoencoder
 from mien.paper.finetune import LastLayer
-from mien.paper.material import Material, ferplus_material, unlabelled
+from mien.paper.material import Material, ferplus_material
 from mien.paper.pretrain import Greedy, Masked
 from mien.paper.stack import Stack
 from mien.paper.variants import AUTOENCODER, Lesson, PaperRecipe, learn, make_paper, make_variant, seeded
+from mien.train.faces import unlabelled_faces
 
 VARIANTS = ("paper-raw", "paper-300", "paper-500", "paper-300-500", "paper-pretrained", "paper-mask")
 SHARES = (0.01, 0.1, 1.0)
@@ -90,7 +91,7 @@ def make_setting(given: argparse.Namespace) -> Setting:
     labelled = np.flatnonzero(material.labels >= 0)
     train = np.setdiff1d(labelled, material.pool)
     pool = [material.images[train]]
-    pool += [unlabelled(given.fairface, cache)] if given.fairface else []
+    pool += [unlabelled_faces(given.fairface, cache)] if given.fairface else []
     return Setting(
         material,
         train,

@@ -1,13 +1,12 @@
-"""What a training step waits for its pictures: from memory, from a mapped file, from shards.
+"""What a training step waits for its pictures: from memory, and from a mapped file.
 
-    mien data shards --data ferplus --root ferplus.zip shards
-    python benchmarks/sources.py --shards shards --scratch /somewhere/large
+    python benchmarks/sources.py --root ferplus.zip --scratch /somewhere/large
 
-The pictures of the shards are learnt from by the loop's own step, three ways: all in memory; mapped, repeated
-in a file until they are `--gb` large, once with the file in the page cache and once with it put out of it
-before each round; and streamed from the shards. They take turns. Shown are, for a batch after the first of
-a round: what it takes to make it (time, and processor time) with nothing beside it, then what a step of the
-network waits for it and takes in all. The first batch is shown apart: shards fill their buffer with it.
+FER+'s pictures are learnt from by the loop's own step, three ways: all in memory; mapped, repeated in a file
+until they are `--gb` large, once with the file in the page cache and once with it put out of it before each
+round. They take turns. Shown are, for a batch after the first of a round: what it takes to make it (time, and
+processor time) with nothing beside it, then what a step of the network waits for it and takes in all. The
+first batch is shown apart.
 """
 
 from __future__ import annotations
@@ -25,21 +24,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mien.data.arrays import gather
-from mien.data.shards import open_shards
-from mien.faces.preprocess import fit
+from mien.data.arrays import gather, load_images
+from mien.data.ferplus import ferplus
 from mien.nets.compact import Compact
 from mien.paper.cnn import PaperCNN
-from mien.paper.finetune import labelled_loss
-from mien.paper.material import CARD
 from mien.train.ahead import ahead
-from mien.train.augment import AugmentOptions
+from mien.train.augment import AugmentOptions, labelled_loss
+from mien.train.faces import as_tensor
 from mien.train.loop import LoopOptions, Task, _step
 from mien.train.optim import average, make_sgd
-from mien.train.pictures import as_pictures
-from mien.train.shards import _lessons
 from mien.train.state import State
-from mien.train.stream import Stream
 
 BATCH = 128  # the compact recipe's
 NETS: dict[str, Callable[[], torch.nn.Module]] = {"PaperCNN(16)": lambda: PaperCNN(16), "Compact()": Compact}
@@ -51,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--shards", type=Path, required=True)
+    parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--scratch", type=Path, required=True)
     parser.add_argument("--gb", type=float, default=1.0)
     parser.add_argument("--rounds", type=int, default=5)
@@ -60,27 +54,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    shards = open_shards(given.shards, "train")
-    few = np.stack([fit(pixels, CARD) for pixels, _ in shards.read(0, 0, min(len(shards), 8192))])
+    few = load_images(ferplus(given.root, "train"))
     which = np.arange(round(given.gb * 1e9 / few[0].nbytes)) % len(few)
     mapped = gather([(few, which)], given.scratch)
     (file,) = given.scratch.glob("gathered-*.npy")
-    stream = Stream(
-        len(shards),
-        lambda seed, start, stop: _lessons(shards, seed, start, stop),
-        labelled_loss(AugmentOptions()),
-        lambda _: {},
-        torch.device("cpu"),
-    )
-    ways: dict[str, tuple[Task | Stream, bool]] = {
+    ways: dict[str, tuple[Task, bool]] = {
         "in memory": (task(few), False),
         "mapped, in the page cache": (task(mapped), False),
         "mapped, on disk": (task(mapped), True),
-        "streamed": (stream, False),
     }
-    print(
-        f"{len(mapped)} pictures mapped, {len(shards)} in {len(shards.urls)} shards, {given.threads} threads"
-    )
+    print(f"{len(mapped)} pictures mapped, {len(few)} in memory, {given.threads} threads")
     step = make_step(NETS[given.net]())
     made: dict[str, list[list[tuple[float, float]]]] = {way: [] for way in ways}
     learnt: dict[str, list[list[tuple[float, float]]]] = {way: [] for way in ways}
@@ -116,7 +99,7 @@ def clocked(batches: Batches) -> tuple[float, float]:
 def task(images: np.ndarray) -> Task:
     """Pictures at hand, with targets of no meaning."""
     targets = torch.eye(8)[torch.arange(len(images)) % 8]
-    return Task(as_pictures(images, "cpu"), targets, labelled_loss(AugmentOptions()), lambda _: {})
+    return Task(as_tensor(images), targets, labelled_loss(AugmentOptions()), lambda _: {})
 
 
 def ready(file: Path, cold: bool, mapped: np.ndarray) -> None:

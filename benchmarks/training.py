@@ -26,9 +26,8 @@ from mien.config import provenance
 from mien.nets.compact import Compact
 from mien.nets.count import multiply_adds
 from mien.paper.cnn import PaperCNN
-from mien.paper.finetune import labelled_loss
 from mien.paper.variants import PaperRecipe
-from mien.train.augment import augment
+from mien.train.augment import augment, labelled_loss
 from mien.train.loop import _step
 from mien.train.optim import average, make_sgd
 from mien.train.state import State

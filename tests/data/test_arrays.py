@@ -78,17 +78,16 @@ def test_the_hash_is_that_of_all_pixels():
 def test_a_mapped_set_gives_the_same_weights_bit_for_bit(tmp_path):
     torch = pytest.importorskip("torch", reason="the learning half is not installed")
     from mien.nets.compact import Compact, CompactOptions
-    from mien.paper.finetune import labelled_loss
-    from mien.train.augment import AugmentOptions
+    from mien.train.augment import AugmentOptions, labelled_loss
+    from mien.train.faces import as_tensor
     from mien.train.loop import LoopOptions, Task, train
-    from mien.train.pictures import as_pictures
 
     targets = torch.eye(8)[torch.arange(40) % 8]
     learned = []
     for images in (PIXELS, load_images(corpus(), cache=tmp_path)):
         torch.manual_seed(0)
         net = Compact(CompactOptions(stem=4, widths=(4, 8, 8), blocks=(1, 1, 1)))
-        task = Task(as_pictures(images, "cpu"), targets, labelled_loss(AugmentOptions()), lambda _: {})
+        task = Task(as_tensor(images), targets, labelled_loss(AugmentOptions()), lambda _: {})
         run = tmp_path / str(len(learned))
         learned.append(train(net, task, LoopOptions(epochs=2, batch=8, rate=0.02), run).state_dict())
     assert all(torch.equal(weight, learned[1][name]) for name, weight in learned[0].items())
@@ -101,10 +100,9 @@ import numpy as np, torch
 from mien.data.arrays import data_hash
 from mien.data.audit import in_other
 from mien.nets.compact import Compact, CompactOptions
-from mien.train.augment import AugmentOptions
-from mien.paper.finetune import labelled_loss
+from mien.train.augment import AugmentOptions, labelled_loss
 from mien.train.loop import LoopOptions, Task, train
-from mien.train.pictures import as_pictures
+from mien.train.faces import as_tensor
 
 def field(name):
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -120,7 +118,7 @@ def learn(pictures, run):
                 labelled_loss(AugmentOptions()), lambda _: {})
     train(net, task, LoopOptions(epochs=2, batch=64, rate=0.02), folder / run)
 
-learn(as_pictures(images[:256], "cpu"), "first")  # what torch takes whatever the set's size
+learn(as_tensor(images[:256]), "first")  # what torch takes whatever the set's size
 before = field("RssAnon")
 limit = field("VmData") + (512 << 20)
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
@@ -130,7 +128,7 @@ except MemoryError:
     print("a copy is refused")
 data_hash(images[:50_000])
 in_other(images[:2000], images[-2000:])
-whole = as_pictures(images, "cpu")
+whole = as_tensor(images)
 learn(whole[:: len(whole) // count], "second")  # pictures from all over the file
 print("grown", field("RssAnon") - before)
 """

@@ -19,8 +19,8 @@ from mien.paper.gallery import load_gallery  # noqa: E402
 from mien.paper.material import make_material  # noqa: E402
 from mien.paper.part import Means  # noqa: E402
 from mien.paper.reproduce import GALLERY, PREDICTIONS, RESULTS, Plan, reproduce  # noqa: E402
+from mien.paper.train import export_paper_run  # noqa: E402
 from mien.paper.variants import PAPER, make_paper, seeded, with_readings  # noqa: E402
-from mien.train.export_run import run_export  # noqa: E402
 
 FOLDS = FoldSettings("person", folds=2, positives=8, others=1)
 
@@ -234,7 +234,7 @@ def test_a_part_exports_as_one_model_with_its_card(material, tmp_path):
     recipe = with_readings(tiny("paper-500"), "each")
     reproduce(Plan((recipe,), FOLDS), material, tmp_path)
     part = tmp_path / recipe.name / "part-1"
-    run_export(part, tmp_path / "model.onnx")
+    export_paper_run(part, tmp_path / "model.onnx")
     classifier = Classifier.load(tmp_path / "model.onnx")
     assert classifier.card.name == "paper-500-each"
     with np.load(part / "outcome.npz") as held:

@@ -23,8 +23,6 @@ from mien.train.augment import AugmentOptions, augment  # noqa: E402
 from mien.train.loop import CHECKPOINT, LOG, LoopOptions, Task, train  # noqa: E402
 from mien.train.optim import soft_cross_entropy  # noqa: E402
 from mien.train.recipes import CONFIG  # noqa: E402
-from mien.train.shards import make_shards  # noqa: E402
-from mien.train.stream import Stream  # noqa: E402
 
 
 def plain(net, images, targets, _):
@@ -40,20 +38,6 @@ def task(loss=plain):
     images = torch.randint(0, 256, (48, 1, 8, 8), generator=draw).to(torch.uint8)
     targets = torch.eye(8)[torch.randint(0, 8, (48,), generator=draw)]
     return Task(images, targets, loss, lambda _: {})
-
-
-def stream(seen=lambda _: None):
-    """The task's pictures, read in an order of each epoch; `seen` is told of each."""
-    held = task()
-    pairs = list(zip(held.images[:, 0].numpy(), held.targets.numpy(), strict=True))
-
-    def read(seed, start, stop):
-        order = torch.randperm(48, generator=torch.Generator().manual_seed(seed)).tolist()
-        for i in order[start:stop]:
-            seen(i)
-            yield pairs[i]
-
-    return Stream(48, read, plain, lambda _: {}, torch.device("cpu"))
 
 
 def net():
@@ -82,7 +66,7 @@ UNITS = {
     "units": PretrainOptions(batch=16, rate=0.05),
     "noise": PretrainOptions("noise", batch=16, rate=0.02, start="random"),
 }
-TASKS = {"plain": task, "augmented": lambda: task(augmented), "stream": stream}
+TASKS = {"plain": task, "augmented": lambda: task(augmented)}
 
 
 def learn(kind, run, epochs, report=lambda _: None, seed=0):
@@ -176,7 +160,6 @@ def test_the_first_process_alone_reports(two):
     [
         pytest.param("plain", "", "", marks=pytest.mark.slow),
         ("units", "unit-2", "unit-2"),
-        pytest.param("stream", "", "", marks=pytest.mark.slow),
     ],
 )
 def test_a_run_of_one_goes_on_with_two_and_then_one_and_ends_as_if_unbroken(kind, stage, last, tmp_path):
@@ -190,15 +173,11 @@ def test_a_run_of_one_goes_on_with_two_and_then_one_and_ends_as_if_unbroken(kind
     assert len(losses(run / last)) == 2
     learn(kind, run, 4)
     assert len(losses(run / last)) == 4
-    if kind != "stream":
-        assert same(run / last, tmp_path / "unbroken" / last, 2e-5)
-    else:  # two read other pictures side by side than one does
-        assert losses(run)[:1] == losses(tmp_path / "unbroken")[:1]
-        assert losses(run) == pytest.approx(losses(tmp_path / "unbroken"), abs=0.1)
+    assert same(run / last, tmp_path / "unbroken" / last, 2e-5)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "stage"), [("augmented", ""), ("stream", ""), ("noise", "unit-1")])
+@pytest.mark.parametrize(("kind", "stage"), [("augmented", ""), ("noise", "unit-1")])
 def test_what_two_draw_at_random_moves_the_curve_no_further_than_another_seed(kind, stage, tmp_path):
     done = start(kind, tmp_path / "two", 6)
     assert done.returncode == 0, done.stderr
@@ -222,11 +201,13 @@ def test_two_processes_pretrain_what_one_does(tmp_path):
 @pytest.mark.parametrize("processes", [1, 2, 4])
 def test_the_processes_read_every_picture_once_an_epoch(processes, monkeypatch):
     monkeypatch.setattr(dist, "size", lambda: processes)
+    numbered = Task(torch.arange(48)[:, None, None, None], torch.zeros(48, 8), plain, lambda _: {})
     seen = []
     for rank in range(processes):
         monkeypatch.setattr(dist, "rank", lambda rank=rank: rank)
-        batches = list(stream(seen.append).batches(16, torch.Generator().manual_seed(0)))
+        batches = list(numbered.batches(16, torch.Generator().manual_seed(0)))
         assert [len(images) for images, _ in batches] == [16 // processes] * 3
+        seen += [int(number) for images, _ in batches for number in images.flatten()]
     assert sorted(seen) == list(range(48))
 
 
@@ -249,17 +230,6 @@ def test_the_command_runs_under_torchrun_and_one_process_takes_over(tmp_path):
     again = CliRunner().invoke(app, [str(word) for word in command])
     assert again.exit_code == 0
     assert "epoch" not in again.output, "nothing is left to do"
-
-
-def test_two_processes_share_the_shards_of_a_corpus(tmp_path):
-    write_toy(tmp_path / "toy", ToySettings(models=20, cameras=1, gazes=1, size=48))
-    counts = make_shards("toy", tmp_path / "toy", tmp_path / "shards", size=40)
-    assert counts == {"valid": 16, "train": 144}
-    command = ["train", "compact", "--data", "shards", "--root", tmp_path / "shards", "--epochs", "1"]
-    done = torchrun("-m", "mien", *command, "--out", tmp_path / "run")
-    assert done.returncode == 0, done.stderr
-    (line,) = (tmp_path / "run" / LOG).read_text().splitlines()
-    assert json.loads(line)["n_argmax"] == 16
 
 
 def test_who_waits_for_a_process_that_is_gone_says_so(tmp_path):

@@ -19,7 +19,7 @@ from mien.nets.dlib_weights import load_dlib, settle
 from mien.nets.face_resnet import FaceResNet
 from mien.train import teachers
 from mien.train.checkpoint import load_checkpoint
-from mien.train.export_run import run_export
+from mien.train.export import export_run
 from mien.train.recipes import make_recipe, run_training
 from mien.train.start import dlib_file, start_net
 from mien.train.supervised import make_task
@@ -105,7 +105,7 @@ def test_a_distilled_run_exports_with_its_sources_on_the_card(
     given = {"teachers": [tiny_model], "start": begun, "report": lines.append}
     run_training(recipe, ferplus_zip, run, unlabelled=fairface_zip, **given)
     assert [line["epoch"] for line in lines] == [1]
-    run_export(run, tmp_path / "student.onnx")
+    export_run(run, tmp_path / "student.onnx")
     card = Classifier.load(tmp_path / "student.onnx").card
     assert any("FairFace" in line for line in card.data)
     assert any(teachers.file_hash(tiny_model) in line for line in card.data)

@@ -14,9 +14,9 @@ from mien.nets import NETS, count, make_net  # noqa: E402
 from mien.nets.compact import Compact, CompactOptions  # noqa: E402
 from mien.train.augment import AugmentOptions, augment  # noqa: E402
 from mien.train.export import export_onnx, fold  # noqa: E402
+from mien.train.faces import vote_shares  # noqa: E402
 from mien.train.loop import CHECKPOINT, LOG, LoopOptions, Task, train  # noqa: E402
 from mien.train.optim import average, cosine, soft_cross_entropy  # noqa: E402
-from mien.train.recipes import vote_shares  # noqa: E402
 from mien.types import Sample  # noqa: E402
 
 TINY = CompactOptions(stem=4, widths=(4, 8, 8), blocks=(1, 1, 1))

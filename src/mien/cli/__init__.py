@@ -19,8 +19,7 @@ from mien.cli.console import say
 from mien.cli.convert import convert
 from mien.cli.data import app as data
 from mien.cli.evaluate import evaluate
-from mien.cli.export import export
-from mien.cli.quantize import quantize
+from mien.cli.model import export, quantize
 from mien.cli.reproduce import reproduce
 from mien.cli.serve import serve
 from mien.cli.train import train

@@ -1,4 +1,4 @@
-"""`mien data`: draw the toy corpus, look at what a corpus holds, or write it as shards."""
+"""`mien data`: draw the toy corpus, or look at what a corpus holds."""
 
 from __future__ import annotations
 
@@ -9,15 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.data_shards import shards
-
 if TYPE_CHECKING:
     from mien.data.corpus import Corpus
 
-app = typer.Typer(
-    help="Draw the toy corpus; see what a corpus holds; write one as shards.", no_args_is_help=True
-)
-app.command()(shards)
+app = typer.Typer(help="Draw the toy corpus; see what a corpus holds.", no_args_is_help=True)
 
 _MOST = 12  # values of a tag that are told apart
 

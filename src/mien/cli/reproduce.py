@@ -70,12 +70,13 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     from mien.paper.part import Means
     from mien.paper.reproduce import Plan
     from mien.paper.reproduce import reproduce as run
+    from mien.train.faces import unlabelled_faces
 
     names = [f"{name.removesuffix('-small')}-small" if small else name for name in variant or DEFAULT]
     recipes = tuple(_recipe(name, seed, width, autoencoders, networks) for name in names)
     settings = FoldSettings(design or _design(corpus), folds or (2 if small else 10), seed=seed)
     cache = out / "cache"
-    more = None if unlabelled is None else pictures.unlabelled(unlabelled, cache)
+    more = None if unlabelled is None else unlabelled_faces(unlabelled, cache)
     plan = Plan(recipes, settings, Means(labels, more, device), threshold)
     found = pictures.make_material(corpus, _root(corpus, root, out), cache)
     for note in found.notes:

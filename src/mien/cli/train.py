@@ -14,12 +14,10 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         str,
         typer.Argument(help="compact, teacher, distill, or a variant of the paper: paper-raw..."),
     ],
-    root: Annotated[Path, typer.Option(help="Folder or zip of the corpus; the folder of the shards.")],
+    root: Annotated[Path, typer.Option(help="Folder or zip of the corpus.")],
     data: Annotated[
         str,
-        typer.Option(
-            help="Corpus: ferplus, or shards, read as they are needed; for the paper's ferplus, rafd and toy."
-        ),
+        typer.Option(help="Corpus: ferplus; for the paper's variants also rafd and toy."),
     ] = "ferplus",
     out: Annotated[Path | None, typer.Option(help=r"Folder of the run \[default: runs/RECIPE].")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs, instead of the recipe's.")] = None,
@@ -51,7 +49,6 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
     from mien.paper.train import train_paper
     from mien.paper.variants import PAPER, make_paper, seeded
     from mien.train.recipes import RECIPES, make_recipe, require_torch, run_training
-    from mien.train.shards import SHARDS
 
     run = out or Path("runs") / recipe
     if recipe not in RECIPES and recipe.removesuffix("-small") not in PAPER:
@@ -64,14 +61,11 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
     with dist.joined(device) as place:
         if recipe in RECIPES:
             chosen = make_recipe(recipe)
-            if data not in (chosen.data, SHARDS):
-                raise ConfigError(
-                    f"recipe {recipe!r}: learns from {chosen.data!r}, got --data {data}; write faces with "
-                    f"`mien data shards`, and give --data {SHARDS}"
-                )
+            if data != chosen.data:
+                raise ConfigError(f"recipe {recipe!r}: learns from {chosen.data!r}, got --data {data}")
             loop = replace(chosen.loop, seed=seed, epochs=epochs or chosen.loop.epochs, precision=precision)
             run_training(
-                replace(chosen, data=data, loop=loop),
+                replace(chosen, loop=loop),
                 root,
                 run,
                 teachers=teacher or (),

@@ -16,20 +16,10 @@ from torch import Tensor, nn
 from mien.paper.cnn import PaperCNN
 from mien.train.augment import AugmentOptions, augment
 from mien.train.loop import LoopOptions, Loss, Report, Task, staged, train
-from mien.train.optim import soft_cross_entropy
 
 #: Folders of a run's stages with labels.
 LAST_LAYER: Final = "last-layer"
 WHOLE: Final = "whole"
-
-
-def labelled_loss(options: AugmentOptions) -> Loss:
-    """Soft cross-entropy on augmented pictures, for the loop."""
-
-    def loss(net: nn.Module, pictures: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
-        return soft_cross_entropy(net(augment(pictures, generator, options)), target)
-
-    return loss
 
 
 def binary_loss(options: AugmentOptions, prevalence: Tensor) -> Loss:

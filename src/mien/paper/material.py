@@ -7,34 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.card import ModelCard
-from mien.data.arrays import corpus_key, load_images
+from mien.data.arrays import load_images
 from mien.data.audit import in_other
 from mien.data.corpus import Corpus
-from mien.data.fairface import fairface
 from mien.data.ferplus import ferplus
 from mien.data.rafd import rafd
-from mien.errors import ConfigError, DataError
+from mien.errors import ConfigError
 from mien.evaluate.protocol import PROTOCOLS
-from mien.faces.align import TEMPLATE
-from mien.faces.detect import DetectorOptions, YuNet
-from mien.faces.preprocess import crop, fit
-from mien.files import load_arrays, save_arrays
-from mien.train.recipes import vote_shares
+from mien.faces.preprocess import fit
+from mien.train.faces import FACE_INPUT, cut_faces, find_face, vote_shares
 from mien.types import Floats, Image
 
 Labels = NDArray[np.int64]
 Indices = NDArray[np.int64]
-
-#: The paper's input: 48 x 48 gray (section 3), cut as everything that Mien reads is cut.
-CARD: Final = ModelCard("paper", template=TEMPLATE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,12 +55,12 @@ def ferplus_material(root: Path, cache: Path) -> Material:
 
 def rafd_material(root: Path, cache: Path) -> Material:
     """The Radboud Faces Database, frontal pictures, each face found and cut out upright."""
-    return _cut("rafd", rafd(root), _found, cache)
+    return _cut("rafd", rafd(root), find_face, cache)
 
 
 def toy_material(root: Path, cache: Path) -> Material:
     """The drawn toy corpus, whose pictures already are faces."""
-    return _cut("toy", rafd(root), lambda pixels: fit(pixels, CARD), cache)
+    return _cut("toy", rafd(root), lambda pixels: fit(pixels, FACE_INPUT), cache)
 
 
 #: Corpus to the function that makes its material from (root, folder of the cache).
@@ -92,27 +83,9 @@ def make_material(name: str, root: Path, cache: Path) -> Material:
     return MATERIALS[name](root, cache)
 
 
-def unlabelled(root: Path, cache: Path) -> Image:
-    """(M, 48, 48) uint8: FairFace's pictures, each face found and cut as the labelled ones are.
-
-    Nothing is known of what they show; autoencoders learn from them.
-    """
-    return _crops("fairface", fairface(root), partial(_found, detector=YuNet(_CLOSE)), cache)[0]
-
-
-#: FairFace's pictures hold one face each, upright and in the middle: one look is enough.
-_CLOSE: Final = DetectorOptions(min_face=40, finest=224, turned=False, refinements=1)
-
-
-def _found(pixels: Image, detector: YuNet | None = None) -> Image | None:
-    """The largest face of (H, W, 3) RGB, cut to (S, S); None if there is none."""
-    faces = (detector or _detector()).detect(pixels)
-    return crop(pixels, faces[0].landmarks, CARD) if faces else None
-
-
 def _cut(name: str, corpus: Corpus, cut: Callable[[Image], Image | None], cache: Path) -> Material:
     """A corpus with one label a picture, its pictures cut one by one; those without a face left out."""
-    crops, kept = _crops(name, corpus, cut, cache)
+    crops, kept = cut_faces(name, corpus, cut, cache)
     samples = tuple(corpus.samples[i] for i in kept)
     lost = len(corpus) - len(kept)
     return Material(
@@ -126,27 +99,5 @@ def _cut(name: str, corpus: Corpus, cut: Callable[[Image], Image | None], cache:
     )
 
 
-def _crops(
-    name: str, corpus: Corpus, cut: Callable[[Image], Image | None], cache: Path
-) -> tuple[Image, Indices]:
-    """(N, S, S) faces, and the samples that they are of; kept in a file, since finding them takes long."""
-    path = cache / f"{name}-{corpus_key(corpus)}.npz"
-    if path.is_file():
-        held = load_arrays(path, "remove the file, and it is made again")
-        return held["crops"], held["kept"]
-    pairs = [(i, cut(corpus.read(sample))) for i, sample in enumerate(corpus.samples)]
-    kept = np.array([i for i, face in pairs if face is not None], np.int64)
-    if not len(kept):
-        raise DataError(f"{corpus.name}: expected faces in its {len(corpus)} pictures, found none")
-    crops = np.stack([face for _, face in pairs if face is not None])  # (N, 48, 48)
-    save_arrays(path, {"crops": crops, "kept": kept})
-    return crops, kept
-
-
 def _copied(images: Image, pool: Indices) -> NDArray[np.bool_]:
     return in_other(images[: pool[0]], images[pool])
-
-
-@lru_cache(maxsize=1)
-def _detector() -> YuNet:
-    return YuNet()

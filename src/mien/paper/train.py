@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from mien.config import provenance
 from mien.data.arrays import data_hash
 from mien.data.splits import by_person, stratified
-from mien.paper.material import Indices, Material, make_material, unlabelled
+from mien.paper.material import Indices, Material, make_material
 from mien.paper.part import as_tensor, predict
-from mien.paper.variants import Lesson, PaperRecipe, learn
-from mien.train.recipes import claim, keep_provenance
+from mien.paper.variants import Lesson, PaperRecipe, learn, load_variant
+from mien.train.faces import unlabelled_faces
+from mien.train.recipes import CONFIG, claim, keep_provenance
 
 if TYPE_CHECKING:
     from torch import nn
 
 Report = Callable[[Mapping[str, Any]], None]
 _HELD: float = 0.1  # of a corpus without splits, kept to judge
+_EIGHT: Final = (
+    "Eight networks, each of one emotion against the rest: its outputs are their log-odds, so that the "
+    "probabilities of the eight emotions are not those that the networks give one by one."
+)
 
 
 def train_paper(
@@ -58,7 +64,7 @@ def train_paper(
         material = make_material(corpus, root, run / "cache")
         train, held = _split(material, recipe.loop.seed)
         pictures = [material.images[train]]
-        pictures += [] if pool is None else [unlabelled(pool, run / "cache")]
+        pictures += [] if pool is None else [unlabelled_faces(pool, run / "cache")]
         facts = provenance(
             seed=recipe.loop.seed,
             corpus=corpus,
@@ -75,6 +81,44 @@ def train_paper(
         judge=lambda net: _judge(recipe, net, material, held, device),
     )
     learn(recipe, lesson, run, report)
+
+
+def is_paper_run(run: Path) -> bool:
+    """Whether a folder holds a run of the paper's recipes."""
+    config = run / CONFIG
+    try:
+        return "variant" in tomllib.loads(config.read_text())
+    except (OSError, ValueError):
+        return False
+
+
+def export_paper_run(run: Path, path: Path, *, name: str | None = None) -> None:
+    """Write the network of a finished run of the paper as ONNX with its card inside.
+
+    Args:
+        run: a folder made by `mien train paper-...`, or a part of `mien reproduce`
+            (e.g. `runs/paper/paper-300/part-1`).
+        path: the file to write.
+        name: what the card calls the network; None: as its recipe is called.
+
+    Raises:
+        TrainingError: the run has not come to its last stage.
+        OutputError: the file cannot be written.
+    """
+    from mien.paper.finetune import WHOLE
+    from mien.train.export import UNLABELLED, read_run, write_model
+    from mien.train.loop import LOG
+
+    recipe, facts, last = read_run(run, PaperRecipe, run / WHOLE / LOG)
+    write_model(
+        load_variant(recipe, run).requires_grad_(),
+        path,
+        name=name or recipe.name,
+        facts=facts,
+        last=last,
+        data=[UNLABELLED.format("the autoencoder")] if facts.get("unlabelled") else [],
+        limits=[_EIGHT] if recipe.networks == "eight" else [],
+    )
 
 
 def _split(material: Material, seed: int) -> tuple[Indices, Indices]:

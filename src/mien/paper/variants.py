@@ -186,7 +186,8 @@ def learn(recipe: PaperRecipe, lesson: Lesson, run: Path, report: Report = lambd
 
 def loss_of(recipe: PaperRecipe, targets: Tensor) -> Loss:
     """The loss with labels: of one network of eight outputs, or of eight networks."""
-    from mien.paper.finetune import binary_loss, labelled_loss
+    from mien.paper.finetune import binary_loss
+    from mien.train.augment import labelled_loss
 
     if recipe.networks == "eight":
         return binary_loss(recipe.augment, targets.mean(0))

@@ -9,8 +9,11 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  the name that PyTorch's own documentation uses
+
+from mien.train.loop import Loss
+from mien.train.optim import soft_cross_entropy
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,15 @@ class AugmentOptions:
     blur: float = 0.15  # share of pictures that lose sharpness
     erase: float = 0.4  # share of pictures that lose a rectangle (arXiv:1708.04896)
     erase_area: float = 0.2  # largest share of the picture that is lost
+
+
+def labelled_loss(options: AugmentOptions) -> Loss:
+    """Soft cross-entropy on augmented pictures, for the loop."""
+
+    def loss(net: nn.Module, pictures: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
+        return soft_cross_entropy(net(augment(pictures, generator, options)), target)
+
+    return loss
 
 
 def augment(images: Tensor, generator: torch.Generator, options: AugmentOptions) -> Tensor:

@@ -1,10 +1,17 @@
-"""A trained network to one ONNX file with its card inside."""
+"""A trained network to one ONNX file with its card inside.
+
+Each kind of run has one function that finds its network and calls `write_model`: `export_run` here, and
+that of the paper's runs in `mien.paper`.
+"""
 
 from __future__ import annotations
 
 import copy
+import json
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import onnx
@@ -14,11 +21,129 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mien.card import CARD_KEY, ModelCard
-from mien.errors import ModelError, OutputError
+from mien.config import from_toml
+from mien.errors import ModelError, OutputError, TrainingError
+from mien.faces.align import TEMPLATE
+from mien.nets import count, make_net
+from mien.train.checkpoint import load_checkpoint
+from mien.train.loop import CHECKPOINT, LOG
 from mien.train.quiet import quiet
+from mien.train.recipes import CONFIG, PROVENANCE, Recipe
+
+T = TypeVar("T")
+
+#: What a card says of FairFace, with the purpose filled in.
+UNLABELLED: Final = "FairFace's faces, without labels, for {} (Karkkainen and Joo, WACV 2021; CC BY 4.0)"
+_STARTS: Final = {"dlib": "dlib's face recognition weights, as a start (Davis King 2017; CC0)"}
+_LIMITS: Final = (
+    "It reads the expression shown on a face, not what a person feels.",
+    "Contempt, disgust and fear are rare in its data: their recall is far below the others'.",
+    "Not for decisions about people at work, in school, at borders or by the police, nor as a lie detector.",
+)
+#: Corpus to what a card says of its data, and the licence of weights learnt from it.
+_SOURCES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
+    "ferplus": (
+        (
+            "FER+ votes, Microsoft, MIT licence (arXiv:1608.01041)",
+            "FER2013 pictures, ICML 2013 Challenges in Representation Learning (arXiv:1307.0414)",
+        ),
+        "Apache-2.0",
+    ),
+    "rafd": (
+        ("Radboud Faces Database (Langner et al. 2010), given for research on request",),
+        "for research; ask the Radboud Faces Database before passing the weights on",
+    ),
+    "toy": (("drawn faces, no photographs: says nothing of real ones",), "Apache-2.0"),
+}
 
 #: Largest difference of a logit between torch and ONNX Runtime that passes for rounding.
 TOLERANCE = 1e-3
+
+
+def export_run(run: Path, path: Path, *, name: str | None = None) -> None:
+    """Write the averaged network of a finished run as ONNX with its card inside.
+
+    Args:
+        run: a folder made by `mien train`.
+        path: the file to write.
+        name: what the card calls the network; None: as its recipe is called.
+
+    Raises:
+        TrainingError: `run` holds no checkpoint or no epoch was finished.
+        OutputError: the file cannot be written.
+    """
+    recipe, facts, last = read_run(run, Recipe, run / LOG)
+    net = make_net(recipe.net)
+    net.load_state_dict(load_checkpoint(run / CHECKPOINT)["averaged"])
+    command = f"mien train {recipe.name} --data {recipe.data} --seed {recipe.loop.seed}"
+    data = [UNLABELLED.format("teachers to label")] if facts.get("unlabelled") else []
+    data += [_STARTS[recipe.start]] if recipe.start in _STARTS else []
+    data += [f"labels by the teacher {teacher}" for teacher in facts.get("teachers", ())]
+    write_model(net, path, name=name or recipe.name, facts={"recipe": command, **facts}, last=last, data=data)
+
+
+def read_run(run: Path, kind: type[T], log: Path) -> tuple[T, dict[str, Any], dict[str, Any]]:
+    """The recipe of a run, its provenance, and the last line of its log.
+
+    Raises:
+        TrainingError: the folder is not that of a run, or no epoch was finished.
+    """
+    try:
+        recipe = from_toml(kind, (run / CONFIG).read_text())
+        facts = json.loads((run / PROVENANCE).read_text())
+        last = json.loads(log.read_text().splitlines()[-1])
+    except (OSError, ValueError, IndexError) as error:
+        raise TrainingError(
+            f"{run}: expected the folder of a run with at least one finished epoch ({error}); "
+            "make one with `mien train`"
+        ) from error
+    return recipe, facts, last
+
+
+def write_model(
+    net: nn.Module,
+    path: Path,
+    *,
+    name: str,
+    facts: Mapping[str, Any],
+    last: Mapping[str, Any],
+    data: Sequence[str] = (),
+    limits: Sequence[str] = (),
+) -> None:
+    """Write a network as ONNX, its card filled from what is known of its run.
+
+    Args:
+        net: the network.
+        path: the file to write.
+        name: what the card calls the network.
+        facts: the run's provenance, with the command in `recipe` and, unless it is FER+, the corpus.
+        last: the last line of its log, whose scores the card tells.
+        data: what it has learnt from besides its corpus.
+        limits: what is to be said of its answers beyond the usual.
+
+    Raises:
+        ModelError: ONNX Runtime gives other numbers than torch.
+        OutputError: the file cannot be written.
+    """
+    corpus = facts.get("corpus", "ferplus").split("/")[0]
+    split = "valid" if corpus == "ferplus" else "held out"
+    known, licence = _SOURCES[corpus]
+    folded = fold(net)  # what will be in the file
+    scores = {key: value for key, value in last.items() if key not in ("epoch", "loss", "seconds")}
+    card = ModelCard(
+        name=name,
+        template=TEMPLATE,
+        parameters=count.parameters(folded),
+        multiply_adds=count.multiply_adds(folded),
+        data=(*known, *data),
+        licence=licence,
+        recipe=facts["recipe"],
+        scores={f"{corpus}/{split}": scores} if scores else {},
+        # the command names local paths
+        provenance={key: value for key, value in facts.items() if key not in ("command", "recipe")},
+        limits=(*_LIMITS, *limits),
+    )
+    export_onnx(net, card, path)
 
 
 def export_onnx(net: nn.Module, card: ModelCard, path: Path) -> None:

@@ -12,12 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from mien.config import from_toml, provenance, to_toml
 from mien.errors import ConfigError, MissingExtra
 from mien.files import write_whole
-from mien.types import Floats, Sample
 
 if TYPE_CHECKING:
     from mien.train.augment import AugmentOptions
@@ -210,15 +207,3 @@ def keep_provenance(run: Path, facts: Mapping[str, Any]) -> None:
                 f"{run}: holds a run on other pictures ({key} {before[key]} there, {facts.get(key)} now); "
                 "give another --out or remove it"
             )
-
-
-def vote_shares(samples: tuple[Sample, ...]) -> Floats:
-    """(N, 8) label distributions: single votes dropped as noise (arXiv:1608.01041), then shares.
-
-    Where only single votes stand they are all kept; no votes at all give zeros.
-    """
-    votes = np.array([s.votes for s in samples], np.float32)  # (N, 8)
-    kept = np.where(votes > 1, votes, 0)
-    kept = np.where(kept.sum(1, keepdims=True) > 0, kept, votes)
-    shares: Floats = kept / np.maximum(kept.sum(1, keepdims=True), 1)
-    return shares

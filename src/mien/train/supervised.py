@@ -18,14 +18,15 @@ from mien.data.audit import in_other
 from mien.data.ferplus import ferplus
 from mien.errors import ConfigError
 from mien.evaluate.protocol import PROTOCOLS, accuracies
-from mien.train.recipes import Recipe, vote_shares
+from mien.train.faces import as_tensor, unlabelled_faces, vote_shares
+from mien.train.recipes import Recipe
 from mien.train.teachers import file_hash, taught
 from mien.types import Floats, Image, Sample
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from mien.train.loop import Judge, Lesson, Loss
+    from mien.train.loop import Judge, Loss, Task
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,10 +46,10 @@ def make_task(
     teachers: Sequence[Path] = (),
     unlabelled: Path | None = None,
     device: str = "cpu",
-) -> tuple[Lesson, dict[str, Any]]:
+) -> tuple[Task, dict[str, Any]]:
     """The task of a recipe, with its targets on the device, and facts for its provenance.
 
-    Pictures that also stand in valid are left out (of shards, when they were written).
+    Pictures that also stand in valid are left out.
 
     Raises:
         ConfigError: a recipe that leans on teachers got none, or one that does not got some.
@@ -59,19 +60,15 @@ def make_task(
     import torch
 
     from mien.train.loop import Task
-    from mien.train.pictures import as_pictures
-    from mien.train.shards import SHARDS, shards_task
 
     _check_teachers(recipe, teachers, unlabelled)
-    if recipe.data == SHARDS:
-        return shards_task(recipe, root, device)
     held = ferplus(root, "valid")
     valid = load_images(held, cache=run / "cache")
     faces = _labelled(root, run, valid)
     if teachers:
         faces = _with_teachers(faces, recipe.lean, teachers, unlabelled, run)
     task = Task(
-        images=as_pictures(faces.images, device),  # (N + M, 1, H, W)
+        images=as_tensor(faces.images, device),  # (N + M, 1, H, W)
         targets=torch.from_numpy(faces.targets).to(device),  # (N + M, 8)
         loss=loss_of(recipe),
         judge=judge_on(valid, held.samples, device),
@@ -81,7 +78,7 @@ def make_task(
 
 def loss_of(recipe: Recipe) -> Loss:
     """Soft cross-entropy on augmented pictures."""
-    from mien.paper.finetune import labelled_loss
+    from mien.train.augment import labelled_loss
 
     return labelled_loss(recipe.augment)
 
@@ -114,11 +111,9 @@ def _with_teachers(
     faces: Faces, lean: float, teachers: Sequence[Path], unlabelled: Path | None, run: Path
 ) -> Faces:
     """The same faces with the teachers' labels mixed in, and the unlabelled ones with the teachers' alone."""
-    from mien.paper.material import unlabelled as faces_of
-
     images, known, cache = faces.images, len(faces.images), run / "cache"
     if unlabelled is not None:
-        parts = [images, faces_of(unlabelled, cache)]
+        parts = [images, unlabelled_faces(unlabelled, cache)]
         images = gather([(part, np.arange(len(part))) for part in parts], cache)
     answers = taught(teachers, images, cache)  # (N + M, 8)
     targets = np.concatenate([(1 - lean) * faces.targets + lean * answers[:known], answers[known:]])

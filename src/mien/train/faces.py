@@ -1,0 +1,118 @@
+"""The faces that networks learn from: found, cut to the network's size, and kept in a file.
+
+Legend: N pictures, M pictures without labels, H rows, W columns, S the side of a face.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.card import ModelCard
+from mien.data.arrays import corpus_key
+from mien.data.corpus import Corpus
+from mien.data.fairface import fairface
+from mien.errors import DataError
+from mien.faces.align import TEMPLATE
+from mien.faces.detect import DetectorOptions, YuNet
+from mien.faces.preprocess import crop
+from mien.files import load_arrays, save_arrays
+from mien.types import Floats, Image, Sample
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: What all networks here are fed with: 48 x 48 gray, cut as everything that Mien reads is cut.
+FACE_INPUT: Final = ModelCard("face", template=TEMPLATE)
+
+_GPU_SHARE: Final = 0.5  # of a GPU's free memory that pictures may take; the rest is the network's
+#: FairFace's pictures hold one face each, upright and in the middle, so that a quick search is enough.
+_ONE_LARGE_FACE: Final = DetectorOptions(min_face=40, finest=224, turned=False, refinements=1)
+
+
+def unlabelled_faces(root: Path, cache: Path) -> Image:
+    """(M, 48, 48) uint8: FairFace's pictures, each face found and cut as the labelled ones are.
+
+    Nothing is known of what they show: teachers label them, and autoencoders learn from them.
+
+    Raises:
+        DataError: FairFace is not at `root`, or no face is found.
+    """
+    return cut_faces("fairface", fairface(root), partial(find_face, detector=YuNet(_ONE_LARGE_FACE)), cache)[
+        0
+    ]
+
+
+def find_face(pixels: Image, detector: YuNet | None = None) -> Image | None:
+    """The largest face of (H, W, 3) RGB, cut to (S, S); None if there is none."""
+    faces = (detector or _default_detector()).detect(pixels)
+    return crop(pixels, faces[0].landmarks, FACE_INPUT) if faces else None
+
+
+def cut_faces(
+    name: str, corpus: Corpus, cut: Callable[[Image], Image | None], cache: Path
+) -> tuple[Image, NDArray[np.int64]]:
+    """The face of each picture, kept in a file of `cache`, since finding them takes long.
+
+    Args:
+        name: of the corpus, for the file's name.
+        corpus: the pictures.
+        cut: (H, W, 3) RGB to the face (S, S), or None where there is none.
+        cache: a folder.
+
+    Returns:
+        (N, S, S) uint8 faces, and (N,) the positions of their samples.
+
+    Raises:
+        DataError: no picture shows a face, or the kept file is damaged.
+        OutputError: the file cannot be written.
+    """
+    path = cache / f"{name}-{corpus_key(corpus)}.npz"
+    if path.is_file():
+        held = load_arrays(path, "remove the file, and it is made again")
+        return held["crops"], held["kept"]
+    pairs = [(i, cut(corpus.read(sample))) for i, sample in enumerate(corpus.samples)]
+    kept = np.array([i for i, face in pairs if face is not None], np.int64)
+    if not len(kept):
+        raise DataError(f"{corpus.name}: expected faces in its {len(corpus)} pictures, found none")
+    crops = np.stack([face for _, face in pairs if face is not None])  # (N, S, S)
+    save_arrays(path, {"crops": crops, "kept": kept})
+    return crops, kept
+
+
+def vote_shares(samples: tuple[Sample, ...]) -> Floats:
+    """(N, 8) label distributions: single votes dropped as noise (arXiv:1608.01041), then shares.
+
+    Where only single votes stand they are all kept; no votes at all give zeros.
+    """
+    votes = np.array([s.votes for s in samples], np.float32)  # (N, 8)
+    kept = np.where(votes > 1, votes, 0)
+    kept = np.where(kept.sum(1, keepdims=True) > 0, kept, votes)
+    shares: Floats = kept / np.maximum(kept.sum(1, keepdims=True), 1)
+    return shares
+
+
+def as_tensor(images: Image, device: str = "cpu") -> Tensor:
+    """(N, H, W) uint8 to (N, 1, H, W): on the device if that is a GPU with room for all, else where they are.
+
+    Nothing is copied but to a GPU: pictures in a mapped file stay there, and are not to be written to.
+    """
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        pictures = torch.from_numpy(images)[:, None]
+    if device.startswith("cuda") and pictures.nbytes <= _GPU_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return pictures.to(device)
+    return pictures
+
+
+@lru_cache(maxsize=1)
+def _default_detector() -> YuNet:
+    return YuNet()
