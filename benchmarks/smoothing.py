@@ -30,8 +30,7 @@ from mien.evaluate.protocol import majority
 from mien.faces.classify import Classifier
 from mien.labels import EMOTIONS
 from mien.types import Face, Frame, Image
-from mien.video.event import Event, EventOptions
-from mien.video.events import EventFinder
+from mien.video.events import Event, EventFinder, EventOptions
 from mien.video.smooth import Causal, Smoother, TwoSided, hann
 
 FPS, LENGTH = 25, 10.0  # of a made clip: frames a second, seconds

@@ -20,14 +20,14 @@ from mien.faces import runtimes
 from mien.faces.align import TEMPLATE
 from mien.faces.classify import Classifier
 from mien.faces.detect import Detector, DetectorOptions, YuNet
-from mien.faces.policy import read_faces
+from mien.faces.policy import label_faces
 from mien.faces.preprocess import SMALLEST, crop, fit
 from mien.image import read_image
 from mien.labels import EMOTIONS
 from mien.types import Face, Floats, Frame, Image
-from mien.video.follow import Batch, Follower, Start
-from mien.video.frames import Video, VideoFrame, Wanted
-from mien.video.newest import Newest
+from mien.video.ahead import NewestFrame
+from mien.video.follow import Follower, FollowerState, FrameBatch
+from mien.video.frames import Video, VideoFrame, VideoOptions
 
 #: Takes a face out of its picture: (H, W, 3) RGB, the face and the card, to the card's crop.
 Cut = Callable[[Image, Face, ModelCard], Image]
@@ -117,7 +117,7 @@ class Analyzer:
             VideoError: the clip cannot be read. What could be read of a cut clip comes as frames;
                 `Video.notes` tells what is missing (open the `Video` and use `follow`).
         """
-        video = Video(source, Wanted(every, fps))  # here, not in the generator: errors come at the call
+        video = Video(source, VideoOptions(every, fps))  # here, not in the generator: errors come at the call
         follower = self.follower(detect_every=detect_every)
 
         def stream() -> Iterator[Frame]:
@@ -128,7 +128,11 @@ class Analyzer:
         return stream()
 
     def follow(
-        self, video: Video | Newest | Iterable[VideoFrame], *, source: str, follower: Follower | None = None
+        self,
+        video: Video | NewestFrame[VideoFrame] | Iterable[VideoFrame],
+        *,
+        source: str,
+        follower: Follower | None = None,
     ) -> Iterator[tuple[Frame, Image]]:
         """The frames of an opened video, each with its (H, W, 3) RGB pixels, to draw on a copy of them.
 
@@ -140,27 +144,34 @@ class Analyzer:
             source: what the frames call it.
             follower: how it is followed; None: `self.follower()`.
         """
-        for batch in self.follow_batches(video, follower):
-            for found in batch.found:
-                yield found.frame(source), found.shot.pixels
+        for batch in self.follow_batches(video, source=source, follower=follower):
+            yield from batch.frames
 
     def follow_batches(
-        self, video: Video | Newest | Iterable[VideoFrame], follower: Follower | None = None
-    ) -> Iterator[Batch]:
-        """The same, some frames at a time, each time with where the follower stands."""
+        self,
+        video: Video | NewestFrame[VideoFrame] | Iterable[VideoFrame],
+        *,
+        source: str,
+        follower: Follower | None = None,
+    ) -> Iterator[FrameBatch]:
+        """The same, some frames at a time, each time with the state of the follower."""
         follower = follower or self.follower()
         if isinstance(video, Video) and video.live:
-            video = Newest(video)
-        return (follower.one_by_one if isinstance(video, Newest) else follower.batches)(video)
+            video = NewestFrame.of(video)
+        if isinstance(video, NewestFrame):
+            return follower.one_by_one(video, source)
+        return follower.batches(video, source)
 
-    def follower(self, *, detect_every: int = 1, threads: int = 0, start: Start | None = None) -> Follower:
+    def follower(
+        self, *, detect_every: int = 1, threads: int = 0, state: FollowerState | None = None
+    ) -> Follower:
         """What follows the faces of one video.
 
         Args:
             detect_every: look for faces in each so-manieth frame only. Where two such frames show the same
                 faces, these move in straight lines between; otherwise the frames between are looked at too.
             threads: that look for faces; 0: one a core.
-            start: where another follower stood, to go on from there.
+            state: of another follower, to go on from there.
 
         Raises:
             ConfigError: `detect_every` below 1.
@@ -170,10 +181,10 @@ class Analyzer:
         detector = self.video_detector or self.detector
         return Follower(
             lambda pixels: detector.detect(pixels)[: self.max_faces],
-            self._read,
+            self.read_faces,
             detect_every=detect_every,
             threads=threads,
-            start=start,
+            state=state,
         )
 
     def frame(
@@ -192,7 +203,33 @@ class Analyzer:
         7
         """
         faces = self.detector.detect(pixels)[: self.max_faces]
-        return Frame(source, index, time, tuple(self._read([pixels], [faces])[0]), notes)
+        return Frame(source, index, time, tuple(self.read_faces([pixels], [faces])[0]), notes)
+
+    def read_faces(self, pictures: Sequence[Image], faces: Sequence[Sequence[Face]]) -> list[list[Face]]:
+        """The faces of several pictures with the expression that each shows, all classified in one batch.
+
+        >>> analyzer = load()
+        >>> picture = np.zeros((64, 64, 3), np.uint8)
+        >>> analyzer.read_faces([picture], [analyzer.detector.detect(picture)])
+        [[]]
+
+        Args:
+            pictures: (H, W, 3) RGB uint8 each; sizes may differ.
+            faces: those of each picture, in its pixels.
+
+        Returns:
+            The same faces in the same order, each with its probabilities and what the policy says of them.
+        """
+        if len(pictures) != len(faces):
+            raise ValueError(f"expected the faces of {len(pictures)} pictures, got {len(faces)} lists")
+        flat = [(picture, face) for picture, some in zip(pictures, faces, strict=True) for face in some]
+        if not flat:
+            return [[] for _ in faces]
+        card = self.classifier.card
+        crops = np.stack([self.cut(picture, face, card) for picture, face in flat])  # (N, S, S[, 3])
+        policy = self.policy or card.policy(ACCURATE)
+        read = iter(label_faces([face for _, face in flat], self.classifier(crops), policy, card.uncertain))
+        return [[next(read) for _ in some] for some in faces]
 
     def classify(self, crops: NDArray[np.uint8] | Sequence[Image]) -> Floats:
         """The probabilities of pictures that already are faces.
@@ -215,17 +252,6 @@ class Analyzer:
         card = self.classifier.card
         ready = [fit(_checked(picture), card) for picture in crops]
         return self.classifier(np.stack(ready)) if ready else np.empty((0, len(EMOTIONS)), np.float32)
-
-    def _read(self, pixels: Sequence[Image], faces: Sequence[Sequence[Face]]) -> list[list[Face]]:
-        """The faces of several pictures, classified in one batch."""
-        card = self.classifier.card
-        crops = [self.cut(p, face, card) for p, some in zip(pixels, faces, strict=True) for face in some]
-        if not crops:
-            return [[] for _ in faces]
-        policy = self.policy or card.policy(ACCURATE)
-        flat = [face for some in faces for face in some]
-        read = iter(read_faces(flat, self.classifier(np.stack(crops)), policy, card.uncertain))
-        return [[next(read) for _ in some] for some in faces]
 
 
 def load(

@@ -1,22 +1,42 @@
-"""Settings to and from TOML, and the provenance of a run."""
+"""Options to and from TOML, the provenance of a run, and the cores that it may use."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import platform
-import subprocess
+import os
 import sys
-import tomllib
 from collections.abc import Mapping
-from importlib import metadata
+from math import ceil
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from mien._version import __version__
 from mien.errors import ConfigError
 
 T = TypeVar("T")
+_CGROUPS: Final = Path("/sys/fs/cgroup")  # where Linux tells the limits of a container
+
+
+def count_cores() -> int:
+    """Cores that this process may use: those of its affinity, and no more than its container's CPU limit."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _container_quota(_CGROUPS)
+    return cores if quota is None else max(1, min(cores, ceil(quota)))
+
+
+def _container_quota(root: Path) -> float | None:
+    """The CPU limit of a control group in cores, of version 2 or else 1; None: there is none."""
+    try:
+        if (root / "cpu.max").is_file():  # "200000 100000" microseconds of each period, or "max 100000"
+            quota, period = (root / "cpu.max").read_text().split()
+        else:
+            quota = (root / "cpu" / "cpu.cfs_quota_us").read_text()  # -1: no limit
+            period = (root / "cpu" / "cpu.cfs_period_us").read_text()
+        cores = float(quota) / float(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+    return cores if cores > 0 else None
 
 
 def to_toml(config: Any) -> str:
@@ -32,11 +52,13 @@ def to_toml(config: Any) -> str:
 
 
 def from_toml(kind: type[T], text: str) -> T:
-    """Read a dataclass back; what is absent keeps its default.
+    """Read a dataclass from TOML; what is absent keeps its default.
 
     Raises:
         ConfigError: the text is not TOML, or names a setting that `kind` does not have.
     """
+    import tomllib
+
     try:
         return _build(kind, tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
@@ -45,6 +67,8 @@ def from_toml(kind: type[T], text: str) -> T:
 
 def provenance(**more: Any) -> dict[str, Any]:
     """What made a result: versions, machine, git commit and whether it was clean, and `more`."""
+    import platform
+
     return {
         "mien": __version__,
         "commit": git_commit(),
@@ -58,6 +82,8 @@ def provenance(**more: Any) -> dict[str, Any]:
 
 def git_commit(root: Path | None = None) -> str:
     """The commit that this package stands at, with `+dirty` if files differ; empty outside git."""
+    import subprocess
+
     folder = root or Path(__file__).parent
     try:
         run = subprocess.run(
@@ -98,6 +124,8 @@ def _build(kind: type[T], raw: Mapping[str, Any]) -> T:
 
 
 def _version(package: str) -> str:
+    from importlib import metadata
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

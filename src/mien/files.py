@@ -1,17 +1,93 @@
-"""Files that appear whole or not at all: written beside their name and renamed."""
+"""Files that appear whole or not at all: written beside their name, put on disk, then renamed.
+
+The partial file is called `.NAME.PID.part`, so that two processes never write to the same one.
+"""
 
 from __future__ import annotations
 
-import zlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
-from zipfile import BadZipFile
-
-import numpy as np
-from numpy.typing import NDArray
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from mien.errors import DataError, OutputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class WholeFile:
+    """Write to `partial`; the file takes its name at `finish`, or at the end of a `with` block.
+
+    When the block fails, what was written is removed. The error of a place that cannot be written to
+    (`OSError`) becomes an `OutputError`; with `keep`, it says where what was written so far is kept.
+    """
+
+    def __init__(self, path: Path, *, overwrite: bool, keep: bool = False) -> None:
+        """Refuse before any work is done.
+
+        Raises:
+            OutputError: the file exists, its folder does not, or nothing can be written there.
+        """
+        self.path = path
+        self.partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._keep = keep
+        if path.exists() and not overwrite:
+            raise OutputError(f"{path}: exists already; give another name, or --overwrite to replace it")
+        if path.is_dir():
+            raise OutputError(f"{path}: expected a file to write, it is a folder; name a file in it")
+        try:
+            self.partial.touch()
+        except OSError as error:
+            raise OutputError(
+                f"{path}: cannot be written ({error.strerror}); give a place in a folder that exists "
+                "and that you may write to"
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.finish()
+        elif isinstance(error, OSError):
+            raise self.failure(error) from error
+        else:
+            self.discard()
+
+    def finish(self) -> None:
+        """Give the file its name, once its content is on disk.
+
+        Raises:
+            OutputError: the place is gone or full.
+        """
+        try:
+            with self.partial.open("rb+") as written:
+                os.fsync(written.fileno())  # else the name may outlive a power cut that the content does not
+            self.partial.replace(self.path)
+        except OSError as error:
+            raise self.failure(error) from error
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        if self.partial.parent.is_dir():
+            self.partial.unlink(missing_ok=True)
+
+    def failure(self, error: Exception) -> OutputError:
+        """What to raise when writing failed, e.g. on a full disk."""
+        reason = getattr(error, "strerror", None) or error
+        if self._keep:
+            kept = f"what was written so far is kept in {self.partial}"
+        else:
+            self.discard()
+            kept = "nothing was kept"
+        return OutputError(
+            f"{self.path}: writing broke off ({reason}); {kept}; make room or give another place, and "
+            "start again"
+        )
 
 
 def write_whole(path: Path, write: bytes | str | Callable[[IO[bytes]], object]) -> None:
@@ -19,26 +95,26 @@ def write_whole(path: Path, write: bytes | str | Callable[[IO[bytes]], object]) 
 
     Args:
         path: of the file.
-        write: what it holds (text as UTF-8), or a function that writes to the open file.
+        write: its content (text as UTF-8), or a function that writes to the open file.
 
     Raises:
         OutputError: it cannot be written; nothing is left behind, and the old file stays.
     """
-    partial = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            if callable(write):
-                write(file)
-            else:
-                file.write(write.encode("utf-8") if isinstance(write, str) else write)
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:  # RuntimeError: torch, on a full disk
-        partial.unlink(missing_ok=True) if path.parent.is_dir() else None
+    except OSError as error:
         raise OutputError(
-            f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); make room, or give "
-            "another place, and start again"
+            f"{path}: cannot be written, its folder cannot be made ({error.strerror}); give another place"
         ) from error
+    with WholeFile(path, overwrite=True) as whole:
+        try:
+            with whole.partial.open("wb") as file:
+                if callable(write):
+                    write(file)
+                else:
+                    file.write(write.encode("utf-8") if isinstance(write, str) else write)
+        except RuntimeError as error:  # torch, on a full disk
+            raise whole.failure(error) from error
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -47,15 +123,22 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     Raises:
         OutputError: as `write_whole`.
     """
+    import numpy as np
+
     write_whole(path, lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
 
 
 def load_arrays(path: Path, advice: str) -> dict[str, NDArray[Any]]:
-    """Read them back; nothing is unpickled.
+    """The arrays of an .npz file; nothing is unpickled.
 
     Raises:
         DataError: the file is damaged; ends with `advice`.
     """
+    import zlib
+    from zipfile import BadZipFile
+
+    import numpy as np
+
     try:
         with np.load(path, allow_pickle=False) as held:
             return {name: held[name] for name in held.files}

@@ -13,7 +13,6 @@ import io
 import logging
 import os
 import re
-import secrets
 import struct
 import warnings
 import zlib
@@ -27,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import ImageError, ImageTooLarge, OutputError
+from mien.files import WholeFile
 from mien.types import Image
 
 if TYPE_CHECKING:
@@ -161,15 +161,8 @@ def write_image(path: str | os.PathLike[str], pixels: NDArray[np.uint8], *, qual
     """
     path = Path(path)
     data = encode_image(pixels, path.suffix, quality=quality)
-    part = path.with_name(f".mien-{secrets.token_hex(6)}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {str(path)!r}: {error.strerror}; choose another place") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+    with WholeFile(path, overwrite=True) as file:
+        file.partial.write_bytes(data)
 
 
 def encode_image(pixels: NDArray[np.uint8], suffix: str = ".jpg", *, quality: int = 92) -> bytes:

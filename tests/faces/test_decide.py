@@ -7,7 +7,7 @@ import pytest
 
 from mien.card import ModelCard, Policy
 from mien.errors import ConfigError, ModelError
-from mien.faces.policy import decide, read_faces, shares
+from mien.faces.policy import decide, label_faces, shares
 from mien.labels import EMOTIONS
 from mien.results.page import _doubt
 from mien.types import Face
@@ -52,7 +52,7 @@ def test_a_card_that_knows_no_sets_gives_none(p):
 
 def test_faces_keep_their_probabilities_whatever_the_policy(p):
     faces = [Face((0.0, 0.0, 9.0, 9.0), np.zeros((5, 2), np.float32), 0.9) for _ in p]
-    read = read_faces(faces, p, LEAN, 0.6)
+    read = label_faces(faces, p, LEAN, 0.6)
     other = 0
     for face, row in zip(read, p, strict=True):
         assert np.array_equal(face.probabilities, row)

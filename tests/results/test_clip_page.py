@@ -22,8 +22,7 @@ from mien.results.clip_record import EVENTS, PICTURES
 from mien.results.colours import COLOURS
 from mien.results.timeline import TRACKS, Track
 from mien.types import Face, Frame
-from mien.video.event import Event, EventOptions
-from mien.video.events import EventFinder
+from mien.video.events import Event, EventFinder, EventOptions
 from parsed_page import ParsedPage
 
 POINTS = np.zeros((5, 2), np.float32)

@@ -10,7 +10,7 @@ from rich.console import Console
 from mien.results import preview
 from mien.results.preview import Terminal, choose_preview
 from mien.types import Face, Frame
-from mien.video.newest import Latency
+from mien.video.ahead import Latency
 
 
 def face(values, track=1):

@@ -17,7 +17,7 @@ from mien.results import COLUMNS, EVENT_COLUMNS, WRITERS, event_row, failure_row
 from mien.results.rows import TYPES
 from mien.results.tables import printable, shortest, shortest_text
 from mien.types import Face, Frame
-from mien.video.event import Event
+from mien.video.events import Event
 from written_table import read_back
 
 quick = settings(max_examples=25, deadline=None, derandomize=True, database=None)

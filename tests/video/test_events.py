@@ -12,8 +12,7 @@ from mien.errors import ConfigError, OutputError
 from mien.labels import EMOTIONS
 from mien.results import EVENT_COLUMNS, WRITERS, event_row, open_writer
 from mien.types import Face, Frame
-from mien.video.event import EXPRESSIONS, Event, EventOptions
-from mien.video.events import EventFinder
+from mien.video.events import EXPRESSIONS, Event, EventFinder, EventOptions
 from mien.video.smooth import TwoSided
 from written_table import read_back
 

@@ -9,9 +9,9 @@ import pytest
 import mien
 from mien.errors import ConfigError, VideoError
 from mien.types import Face
-from mien.video.ahead import ahead
-from mien.video.follow import BATCH, Follower, Key, moved
-from mien.video.frames import Video, VideoFrame, Wanted
+from mien.video.ahead import read_ahead
+from mien.video.follow import BATCH, Follower, KeyFrame, interpolate
+from mien.video.frames import Video, VideoFrame, VideoOptions
 
 LANDMARKS = np.array([[3, 4], [7, 4], [5, 6], [4, 8], [6, 8]], np.float32)
 
@@ -20,7 +20,7 @@ def face(x, track=None, side=40.0):
     return Face((x, 10.0, side, side), LANDMARKS + np.float32(x), 0.9, track)
 
 
-def shots(places):
+def video_frames(places):
     """A frame for each list of x positions; the pixels hold the frame's number."""
     for i in range(len(places)):
         yield VideoFrame(np.full((60, 200, 3), i, np.uint8), i, i / 10)
@@ -40,7 +40,11 @@ def follower(places, asked=None, **options):
 
 
 def run(places, **options):
-    return [found for batch in follower(places, **options).batches(shots(places)) for found in batch.found]
+    return [
+        frame
+        for batch in follower(places, **options).batches(video_frames(places), "clip")
+        for frame, _ in batch.frames
+    ]
 
 
 @pytest.mark.parametrize("threads", [1, 4])
@@ -48,7 +52,7 @@ def run(places, **options):
 def test_every_frame_comes_once_in_order_with_its_faces(threads, detect_every):
     places = [[10 + 2 * i, 120 - i] if 7 <= i < 22 else [10 + 2 * i] for i in range(41)]
     found = run(places, threads=threads, detect_every=detect_every)
-    assert [one.shot.index for one in found] == list(range(41))
+    assert [one.index for one in found] == list(range(41))
     if detect_every < 100:  # with 100 the first and the last frame alone are looked at
         assert [[f.box[0] for f in one.faces] for one in found] == [
             pytest.approx([float(x) for x in xs]) for xs in places
@@ -74,32 +78,32 @@ def test_one_that_goes_on_gives_what_an_uninterrupted_one_gives():
     for detect_every in (1, 4):
         whole = run(places, detect_every=detect_every)
         first = follower(places, detect_every=detect_every)
-        batches = first.batches(shots(places))
+        batches = first.batches(video_frames(places), "clip")
         begun = next(batches)
-        assert len(begun.found) >= BATCH
+        assert len(begun.frames) >= BATCH
         batches.close()
-        second = follower(places, detect_every=detect_every, start=begun.stand)
-        rest = [shot for shot in shots(places) if shot.index > begun.found[-1].shot.index]
-        found = begun.found + [one for batch in second.batches(rest) for one in batch.found]
-        assert [[(f.track, f.box) for f in one.faces] for one in found] == [
+        second = follower(places, detect_every=detect_every, state=begun.state)
+        rest = [frame for frame in video_frames(places) if frame.index > begun.frames[-1][0].index]
+        frames = begun.frames + [pair for batch in second.batches(rest, "clip") for pair in batch.frames]
+        assert [[(f.track, f.box) for f in one.faces] for one, _ in frames] == [
             [(f.track, f.box) for f in one.faces] for one in whole
         ]
 
 
 def test_frames_before_a_failure_come_before_it():
     def broken():
-        yield from shots([[10]] * 11)
+        yield from video_frames([[10]] * 11)
         raise VideoError("the rest is gone")
 
-    batches, found = follower([[10]] * 11).batches(broken()), []
+    batches, found = follower([[10]] * 11).batches(broken(), "clip"), []
     with pytest.raises(VideoError, match="the rest is gone"):
         found.extend(iter(lambda: next(batches), None))
-    assert sum(len(batch.found) for batch in found) == 11
+    assert sum(len(batch.frames) for batch in found) == 11
 
 
 def test_between_two_frames_faces_move_in_straight_lines():
-    before, after = Key(1.0, (face(10, 1), face(90, 2))), Key(2.0, (face(80, 2), face(20, 1)))
-    faces = moved(before, after, 1.25)
+    before, after = KeyFrame(1.0, (face(10, 1), face(90, 2))), KeyFrame(2.0, (face(80, 2), face(20, 1)))
+    faces = interpolate(before, after, 1.25)
     assert [(f.track, f.box[0]) for f in faces] == [(2, 87.5), (1, 12.5)]
     assert np.allclose(faces[1].landmarks, LANDMARKS + 12.5)
 
@@ -125,11 +129,11 @@ def test_a_clip_gives_the_same_numbers_with_any_threads_and_detections_between(d
 def test_a_span_of_a_clip_keeps_its_indices_and_times(drawn_clip):
     with Video(drawn_clip) as video:
         whole = [(frame.index, frame.time) for frame in video]
-    with Video(drawn_clip, Wanted(start=0.25, end=0.7)) as video:
+    with Video(drawn_clip, VideoOptions(start=0.25, end=0.7)) as video:
         part = [(frame.index, frame.time) for frame in video]
     assert part == [(i, t) for i, t in whole if 0.25 <= t < 0.7]
     with pytest.raises(ConfigError, match="start before the end"):
-        Wanted(start=2, end=1)
+        VideoOptions(start=2, end=1)
 
 
 def test_a_video_may_be_closed_while_another_thread_reads(drawn_clip):
@@ -143,12 +147,12 @@ def test_a_video_may_be_closed_while_another_thread_reads(drawn_clip):
 def ahead_of(video):
     from contextlib import closing
 
-    return closing(ahead(video, 1))
+    return closing(read_ahead(video, 1))
 
 
 def test_reading_ahead_stops_with_its_reader():
     threads = threading.active_count()
-    frames = ahead(iter(range(1000)), 2)
+    frames = read_ahead(iter(range(1000)), 2)
     assert [next(frames), next(frames)] == [0, 1]
     frames.close()
     assert threading.active_count() == threads

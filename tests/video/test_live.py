@@ -16,9 +16,9 @@ import mien
 from mien.batch.sources import find_sources
 from mien.errors import VideoError
 from mien.video import stream as module
+from mien.video.ahead import NewestFrame
 from mien.video.frames import Video, VideoFrame
-from mien.video.newest import Newest
-from mien.video.stream import Stream, is_stream, shown
+from mien.video.stream import StreamReader, is_stream, shown
 
 
 def transport_stream(pictures):
@@ -72,7 +72,7 @@ def body(draw_scene):
 def test_a_stream_that_is_cut_off_is_connected_again(body, monkeypatch):
     monkeypatch.setattr(module, "_PAUSES", (0.01,))
     with server([body, body]) as address:
-        stream = Stream(address, patience=0.3)
+        stream = StreamReader(address, patience=0.3)
         times = [seconds for seconds, _ in stream.pictures()]
         stream.close()
     assert len(times) >= 18, "ten frames each; a demuxer may keep the last one of a stream that breaks off"
@@ -83,7 +83,7 @@ def test_a_stream_that_is_cut_off_is_connected_again(body, monkeypatch):
 
 def test_faces_of_a_stream_are_read_and_the_address_loses_its_password(body, mien, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PATIENCE", 0.0)
-    monkeypatch.setattr(Stream.__init__, "__kwdefaults__", {"wait": 5.0, "patience": 0.0})
+    monkeypatch.setattr(StreamReader.__init__, "__kwdefaults__", {"wait": 5.0, "patience": 0.0})
     out = tmp_path / "rows.csv"
     with server([body], pause=0.05) as address:
         ran = mien("analyze", address, "-o", out, "--annotate", tmp_path / "drawn")
@@ -119,7 +119,7 @@ def test_a_recording_that_is_sent_like_a_camera_is_read(drawn_clip, tmp_path):
 
         sending = threading.Thread(target=send)
         sending.start()
-        stream = Stream(f"tcp://127.0.0.1:{door.getsockname()[1]}", patience=0.0)
+        stream = StreamReader(f"tcp://127.0.0.1:{door.getsockname()[1]}", patience=0.0)
         assert stream._container.duration
         assert len([seconds for seconds, _ in stream.pictures()]) == 12
         stream.close()
@@ -151,7 +151,7 @@ class Ticking:
 
 
 def test_the_newest_frame_wins_when_the_reader_is_late():
-    newest, seen = Newest(Ticking(60, 0.005)), []
+    newest, seen = NewestFrame.of(Ticking(60, 0.005)), []
     for frame in newest:
         seen.append(frame.index)
         time.sleep(0.03)
@@ -169,13 +169,13 @@ def test_what_reading_a_live_video_raises_comes_through():
             yield from super().__iter__()
             raise VideoError("unplugged")
 
-    newest = Newest(Broken(1, 0.0))
+    newest = NewestFrame.of(Broken(1, 0.0))
     with pytest.raises(VideoError, match="unplugged"):
         list(newest)
 
 
 def test_the_library_follows_a_stream(body, monkeypatch):
-    monkeypatch.setattr(Stream.__init__, "__kwdefaults__", {"wait": 5.0, "patience": 0.0})
+    monkeypatch.setattr(StreamReader.__init__, "__kwdefaults__", {"wait": 5.0, "patience": 0.0})
     with server([body], pause=0.05) as address:
         found = list(mien.load().video(address))
     assert found

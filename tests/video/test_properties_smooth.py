@@ -10,8 +10,7 @@ from hypothesis import strategies as some
 
 from mien.labels import EMOTIONS
 from mien.types import Face, Frame
-from mien.video.event import EventOptions
-from mien.video.events import EventFinder
+from mien.video.events import EventFinder, EventOptions
 from mien.video.smooth import FLOOR, GAP, Causal, TwoSided, durations
 
 quick = settings(max_examples=30, deadline=None, derandomize=True, database=None)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mien.errors import ConfigError, VideoError
-from mien.video.frames import CLIP_SUFFIXES, Video, Wanted, frames, is_clip
+from mien.video.frames import CLIP_SUFFIXES, Video, VideoOptions, frames, is_clip
 
 MEDIA = Path(__file__).parents[3] / "shared/data/media"
 needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason=f"real clips are not at {MEDIA}")
@@ -58,7 +58,7 @@ def clip(tmp_path_factory):
 
 
 def read(path, threads=1, **options):
-    with Video(path, Wanted(**options), threads=threads) as video:
+    with Video(path, VideoOptions(**options), threads=threads) as video:
         return list(video), video
 
 
@@ -77,7 +77,7 @@ def test_every_frame_with_its_time(ending, tmp_path):
 
 
 def test_the_share_that_is_done_is_of_what_is_wanted(tmp_path):
-    with Video(encode(tmp_path / "clip.mp4"), Wanted(end=0.5)) as video:
+    with Video(encode(tmp_path / "clip.mp4"), VideoOptions(end=0.5)) as video:
         shares = [video.share for _ in video]
     assert shares == pytest.approx([(i + 1) / 10 for i in range(10)])
 
@@ -400,7 +400,7 @@ def test_a_camera_that_is_not_there(capfd):
     ],
 )
 def test_real_clips(name, count, rate, size):
-    with Video(MEDIA / name, Wanted(every=20)) as video:
+    with Video(MEDIA / name, VideoOptions(every=20)) as video:
         got = list(video)
     assert video.decoded == count
     assert video.notes == ()

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from mien.analyzer import Analyzer
     from mien.results.clip import ClipWriter
     from mien.results.clip_page import ClipFile
-    from mien.video.event import Event
-    from mien.video.frames import Shot, Video
-    from mien.video.newest import Latency, Newest
+    from mien.video.ahead import Latency, NewestFrame
+    from mien.video.events import Event
+    from mien.video.frames import LazyFrame, Video, VideoFrame
     from mien.video.smooth import Smoother
 
 #: Sees each frame with its (H, W, 3) pixels as soon as it is read, and what latency there is; False: enough.
@@ -39,13 +39,13 @@ def read_clip(analyzer: Analyzer, task: Task, job: Job, show: Show | None = None
     Raises:
         MienError: it cannot be read, or a copy or page of it not be written; what came before has been given.
     """
-    from mien.video.frames import Video, Wanted
+    from mien.video.frames import Video, VideoOptions
 
     with ExitStack() as stack:
         name = stack.enter_context(on_disk(task.source))
         place = int(name) if task.source.kind == "camera" else name
         video = stack.enter_context(
-            Video(place, Wanted(job.every, job.fps, job.start, job.end), threads=job.threads)
+            Video(place, VideoOptions(job.every, job.fps, job.start, job.end), threads=job.threads)
         )
         reading = _Reading(video, job, task, stack, show)
         try:
@@ -59,13 +59,12 @@ def _frames(
     analyzer: Analyzer, video: Video, job: Job, task: Task, reading: _Reading
 ) -> Iterator[tuple[Frame, Image]]:
     """Every frame with its pixels; those that a killed run had read come from its journal."""
-    from mien.video.frames import VideoFrame
-    from mien.video.newest import Newest
+    from mien.video.ahead import NewestFrame
 
     source = task.source.shown
     make = partial(analyzer.follower, detect_every=job.detect_every, threads=job.threads)
     if task.source.live:
-        reading.newest = Newest(video)
+        reading.newest = NewestFrame.of(video)
         yield from analyzer.follow(reading.newest, source=source, follower=make())
     elif job.journals is None or is_store(task.source.name):
         yield from analyzer.follow(video, source=source, follower=make())
@@ -73,33 +72,34 @@ def _frames(
         path = journal_path(job.journals, task.source.name)
         what = describe(Path(task.source.name), job, analyzer.classifier.digest)
         with Journal(path, what, source) as journal:
-            shots = video.shots()
-            yield from _replayed(journal, shots, reading)
-            follower = make(start=journal.start)
-            rest = (VideoFrame(shot.pixels(), shot.index, shot.time) for shot in shots)
-            for batch in analyzer.follow_batches(rest, follower):
-                for found in batch.found:
-                    frame = found.frame(source)
+            lazy = video.lazy_frames()
+            yield from _replayed(journal, lazy, reading)
+            follower = make(state=journal.state)
+            rest = (frame.load() for frame in lazy)
+            for batch in analyzer.follow_batches(rest, source=source, follower=follower):
+                for frame, pixels in batch.frames:
                     journal.add(frame)
-                    if found is batch.found[-1]:
-                        journal.mark(batch.stand)
-                    yield frame, found.shot.pixels
+                    if frame is batch.frames[-1][0]:
+                        journal.mark(batch.state)
+                    yield frame, pixels
 
 
-def _replayed(journal: Journal, shots: Iterator[Shot], reading: _Reading) -> Iterator[tuple[Frame, Image]]:
+def _replayed(
+    journal: Journal, lazy: Iterator[LazyFrame], reading: _Reading
+) -> Iterator[tuple[Frame, Image]]:
     """The journal's frames; the clip is decoded along with them, so that it stands where they end.
 
     Raises:
         VideoError: the clip gives other frames than the journal has.
     """
     for frame in journal.replay():
-        shot = next(shots, None)
-        if shot is None or (shot.index, shot.time) != (frame.index, frame.time):
+        found = next(lazy, None)
+        if found is None or (found.index, found.time) != (frame.index, frame.time):
             raise VideoError(
                 f"expected the frames that an earlier run had read of {frame.source}, got others at "
                 f"frame {frame.index}: it changed, or is damaged; remove {journal.path} and start again"
             )
-        yield frame, shot.pixels() if reading.sees else _UNSEEN
+        yield frame, found.pixels() if reading.sees else _UNSEEN
     if journal.replayed:
         reading.notes.append(f"went on after {journal.replayed} frames that an earlier run had read")
 
@@ -110,7 +110,7 @@ class _Reading:
     def __init__(self, video: Video, job: Job, task: Task, stack: ExitStack, show: Show | None) -> None:
         from mien.video.events import EventFinder
 
-        self.newest: Newest | None = None
+        self.newest: NewestFrame[VideoFrame] | None = None
         self.notes: list[str] = []
         self._video, self._show = video, show
         self._smoother = _smoother(job, live=task.source.live)

@@ -23,7 +23,7 @@ from mien.types import Face, Frame
 
 if TYPE_CHECKING:
     from mien.batch.part import Job
-    from mien.video.follow import Start
+    from mien.video.follow import FollowerState
 
 _STEP: Final = 50  # frames between two places to go on from
 
@@ -41,7 +41,7 @@ class Journal:
         self.path, self._what, self._source = path, what, source
         self._file: Any = None
         self._since = 0  # frames since the last place to go on from
-        self.start: Start | None = None  # where to go on, once `replay` is through
+        self.state: FollowerState | None = None  # where to go on, once `replay` is through
         self.replayed = 0  # frames
 
     def replay(self) -> Iterator[Frame]:
@@ -56,7 +56,7 @@ class Journal:
                 while end and file.tell() < end:
                     line = json.loads(file.readline())
                     if "stand" in line:
-                        self.start = _stand(line["stand"])
+                        self.state = _stand(line["stand"])
                     else:
                         self.replayed += 1
                         yield _frame(line, self._source)
@@ -71,12 +71,12 @@ class Journal:
         self._write({"i": frame.index, "t": frame.time, "f": [_packed(face) for face in frame.faces]})
         self._since += 1
 
-    def mark(self, stand: Start) -> None:
+    def mark(self, state: FollowerState) -> None:
         """Where the follower stood behind the frames so far; written only now and then."""
         if self._since >= _STEP:
             self._since = 0
-            key = stand.key and {"time": stand.key.time, "faces": [_packed(face) for face in stand.key.faces]}
-            self._write({"stand": {"tracker": stand.tracker.state(), "key": key}})
+            key = state.key and {"time": state.key.time, "faces": [_packed(face) for face in state.key.faces]}
+            self._write({"stand": {"tracker": state.tracker.state(), "key": key}})
             self._flush()
 
     def __enter__(self) -> Self:
@@ -179,12 +179,12 @@ def _frame(line: dict[str, Any], source: str) -> Frame:
     return Frame(source, line["i"], line["t"], tuple(_face(face) for face in line["f"]))
 
 
-def _stand(line: dict[str, Any]) -> Start:
-    from mien.video.follow import Key, Start
+def _stand(line: dict[str, Any]) -> FollowerState:
+    from mien.video.follow import FollowerState, KeyFrame
     from mien.video.track import Tracker
 
-    key = line["key"] and Key(line["key"]["time"], tuple(_face(face) for face in line["key"]["faces"]))
-    return Start(Tracker.restored(line["tracker"]), key)
+    key = line["key"] and KeyFrame(line["key"]["time"], tuple(_face(face) for face in line["key"]["faces"]))
+    return FollowerState(Tracker.restored(line["tracker"]), key)
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 from mien.batch.part import Part, Task
 from mien.batch.work import Worker
+from mien.config import count_cores
 from mien.results.rows import Row
 
 #: Photos from which a second worker pays for its start; a clip counts as so many as well.
@@ -95,11 +95,6 @@ def count_workers(tasks: Sequence[Task]) -> int:
     clips = sum(task.source.kind == "clip" for task in tasks)
     worth = clips + (len(tasks) - clips) // _WORTH
     return max(1, min(worth, count_cores()))
-
-
-def count_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

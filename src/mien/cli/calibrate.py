@@ -50,16 +50,15 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     from mien.faces.rewrite import with_card
     from mien.faces.runtimes import by_session
     from mien.faces.session import open_session, read_card
+    from mien.files import WholeFile
     from mien.results.card_text import render_calibration
-    from mien.results.whole import WholeFile
 
     _check(coverage=coverage, right=right, protocol=protocol)
     found = reader(data)
     corpus = _open(found, root)
     session = open_session(model, threads=threads)
     card = read_card(session)
-    file = WholeFile(output, overwrite=overwrite)
-    try:
+    with WholeFile(output, overwrite=overwrite) as file:
         raw = Classifier(by_session(session), replace(card, temperature=1.0))
         readings = read_all(corpus, raw, make_cut(card, detect=not found.crops, threads=threads))
         plan = Plan(Settings(coverage, right), protocol, splits, seed)
@@ -68,10 +67,6 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
         calibrated = with_card(model.read_bytes(), card)
         read_card(open_session(calibrated))  # the file can be read again, or does not take its name
         file.partial.write_bytes(calibrated)
-    except BaseException:
-        file.discard()
-        raise
-    file.finish()
     for name, error in readings.broken:
         typer.echo(f"mien: note: left out: {name}: {error}", err=True)
     typer.echo("\n".join(render_calibration(card)))

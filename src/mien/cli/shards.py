@@ -48,9 +48,9 @@ def analyze_shards(arguments: Sequence[str], job: Job, options: Shards, run: Run
         MienError: the run cannot begin, or stopped.
     """
     from mien.batch import sharded
-    from mien.batch.run import count_cores
     from mien.batch.sources import iterate_sources
     from mien.cli.progress import choose_progress
+    from mien.config import count_cores
 
     settings = sharded.Settings(
         workers=run.workers or count_cores(),

@@ -7,7 +7,6 @@ replaces an older file, as a score can be made again.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from mien.card import ACCURATE
 from mien.errors import OutputError
 from mien.evaluate.judge import Readings, Scores, Verdict
+from mien.files import WholeFile
 from mien.labels import EMOTIONS
 from mien.results.card_text import policy_lines
 
@@ -144,16 +144,11 @@ def write_text(path: Path, text: str, option: str = "--json") -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}); give another {option}"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+        with WholeFile(path, overwrite=True) as file:
+            file.partial.write_text(text, encoding="utf-8")
+    except OutputError as error:
+        raise OutputError(f"{error}; give another {option}") from error
 
 
 def _summary(scores: Scores, rest: Scores | None) -> list[str]:

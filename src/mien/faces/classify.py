@@ -5,7 +5,6 @@ Legend: N faces, C channels, S the side of the network's input.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from mien.card import ModelCard
+from mien.config import count_cores
 from mien.faces import runtimes
 from mien.faces.session import open_session, read_card, read_model
 from mien.types import Floats, Image, check_shape
@@ -29,7 +29,7 @@ class Classifier:
         self, logits: runtimes.Logits, card: ModelCard, *, digest: str = "", threads: int = 1
     ) -> None:
         self.card = card
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or count_cores()
         self._pool = ThreadPoolExecutor(self._threads, "mien-classify") if self._threads > 1 else None
         self.digest = digest  # sha256 of the file, to tell networks apart
         self._logits = logits

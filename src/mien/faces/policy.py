@@ -61,7 +61,7 @@ def decide(
     return Decisions(shown, member, unsure)
 
 
-def read_faces(
+def label_faces(
     faces: list[Face], probabilities: Floats, policy: Policy, uncertain: float | None
 ) -> list[Face]:
     """The N faces with what their (N, K) probabilities say."""

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from mien.errors import DataError, MissingExtra
+from mien.files import WholeFile
 from mien.paper import report_parts as parts
 from mien.paper.gallery import Gallery, load_gallery
 from mien.results.colours import COLOURS
-from mien.results.whole import WholeFile
 
 REPORT: Final = "report.html"
 
@@ -57,12 +57,8 @@ def write_report(results: Mapping[str, Any], galleries: Mapping[str, Gallery], p
         OutputError: the file cannot be written.
     """
     html = _template().render(_page(results, galleries))
-    file = WholeFile(path, overwrite=True)
-    try:
+    with WholeFile(path, overwrite=True) as file:
         file.partial.write_text(html, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise file.failure(error) from error
-    file.finish()
 
 
 def _page(results: Mapping[str, Any], galleries: Mapping[str, Gallery]) -> dict[str, Any]:

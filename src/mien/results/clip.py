@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image as Pillow
 
 from mien.errors import OutputError
+from mien.files import WholeFile
 from mien.results.draw import annotate
 from mien.results.sound import Sound
-from mien.results.whole import WholeFile
 from mien.types import Frame, Image
 
 #: Ticks of 1/90000 second, MPEG's own clock: exact for 24, 25, 30, 50 and 60 frames a second

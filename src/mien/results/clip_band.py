@@ -15,7 +15,7 @@ import numpy as np
 from mien.labels import EMOTIONS
 from mien.results.colours import COLOURS
 from mien.results.timeline import Track, seconds
-from mien.video.event import Event
+from mien.video.events import Event
 
 HEIGHT: Final = 200  # units of a band; steps of half a per cent
 WIDTH: Final = 1000  # units of the marks

@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from mien.labels import EMOTIONS
 from mien.results.clip_bins import shown
 from mien.types import Face, Frame, Image
-from mien.video.event import Event, EventOptions
+from mien.video.events import Event, EventOptions
 
 SIDE: Final = 96  # pixels, of the longer side
 MARGIN: Final = 0.15  # of the box, on each side

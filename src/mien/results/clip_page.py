@@ -14,15 +14,15 @@ from types import TracebackType
 from typing import Final, Self
 
 from mien.errors import MienError, OutputError
+from mien.files import WholeFile
 from mien.results.clip_band import band, clock, headline, lanes, marks, ticks
 from mien.results.clip_record import ClipRecord, FaceRecord
 from mien.results.colours import COLOURS
 from mien.results.tables import printable
 from mien.results.timeline import TRACKS, Track, legend
 from mien.results.timeline import table as table_of_steps
-from mien.results.whole import WholeFile
 from mien.types import Frame, Image
-from mien.video.event import Event, EventOptions
+from mien.video.events import Event, EventOptions
 
 OPEN: Final = 15  # events; a longer table is closed at first
 
@@ -65,7 +65,7 @@ class ClipFile:
         """
         self._title = printable(title)
         self._record = ClipRecord(options or EventOptions())
-        self._file = WholeFile(path, overwrite=overwrite)
+        self._file = WholeFile(path, overwrite=overwrite, keep=True)
 
     def add(self, frame: Frame, pixels: Image | None = None) -> None:
         """Take the next frame, smoothed or not, and its (H, W, 3) RGB pixels if faces are to be seen."""

@@ -11,7 +11,7 @@ from mien.results.clip_bins import Bins
 from mien.results.clip_faces import Apexes
 from mien.results.page import img
 from mien.types import Frame, Image
-from mien.video.event import Event, EventOptions
+from mien.video.events import Event, EventOptions
 
 EVENTS: Final = 150  # a face, the strongest
 PICTURES: Final = 12  # a face, of the strongest events

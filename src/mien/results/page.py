@@ -19,11 +19,11 @@ from typing import Final, Literal, TextIO
 import numpy as np
 from PIL import Image as Pillow
 
+from mien.files import WholeFile
 from mien.labels import EMOTIONS
 from mien.results.colours import COLOURS
 from mien.results.tables import printable
 from mien.results.timeline import seconds, timeline
-from mien.results.whole import WholeFile
 from mien.types import Face, Frame, Image
 
 LONGEST: Final = 1000  # pixels, of a photo's longer side on the page
@@ -63,16 +63,11 @@ def write_page(
     Raises:
         OutputError: the file exists, or it cannot be written.
     """
-    file = WholeFile(path, overwrite=overwrite)
-    try:
-        with file.partial.open("w", encoding="utf-8", newline="\n") as stream:
-            _write(stream, entries, title=_text(title), model=_text(model))
-    except OSError as error:
-        raise file.failure(error) from error
-    except BaseException:
-        file.discard()
-        raise
-    file.finish()
+    with (
+        WholeFile(path, overwrite=overwrite) as file,
+        file.partial.open("w", encoding="utf-8", newline="\n") as stream,
+    ):
+        _write(stream, entries, title=_text(title), model=_text(model))
 
 
 def _write(stream: TextIO, entries: Iterable[PageEntry], *, title: str, model: str) -> None:

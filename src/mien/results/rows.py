@@ -8,7 +8,7 @@ from mien.labels import EMOTIONS
 from mien.types import Face, Frame
 
 if TYPE_CHECKING:
-    from mien.video.event import Event
+    from mien.video.events import Event
 
 #: A value of a cell; None is an empty cell. Probabilities and boxes are the float32 values, held exactly.
 Cell = str | int | float | tuple[str, ...] | None

@@ -19,8 +19,8 @@ from typing import Any, BinaryIO, Final, Protocol, Self, TextIO
 import numpy as np
 
 from mien.errors import MienError, MissingExtra, OutputError
+from mien.files import WholeFile
 from mien.results.rows import COLUMNS, TYPES, Cell, Row, rows
-from mien.results.whole import WholeFile
 from mien.types import Frame
 
 GROUP: Final = 50_000  # rows held in memory before a row group of Parquet is written
@@ -282,7 +282,7 @@ def open_writer(
     make = formats.get(path.suffix.lower())
     if make is None:
         raise OutputError(f"{path}: expected a name that ends in {', '.join(formats)}, got {path.suffix!r}")
-    file = WholeFile(path, overwrite=overwrite)
+    file = WholeFile(path, overwrite=overwrite, keep=True)
     try:
         return TableWriter(make(file.partial, columns), file)
     except BaseException:

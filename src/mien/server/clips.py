@@ -23,7 +23,7 @@ from mien.server.service import service_of
 from mien.server.settings import Limits
 from mien.server.store import Record
 from mien.server.upload import received
-from mien.video.frames import Wanted
+from mien.video.frames import VideoOptions
 
 router = APIRouter()
 _LOOK: Final = 30.0  # seconds in which a clip gives its first frame
@@ -80,7 +80,7 @@ def read_options(said: dict[str, str]) -> dict[str, Any]:
     job |= {key: _number(key, said[key], float) for key in _NUMBERS if said.get(key)}
     if job.get("detect_every", 1) < 1:
         raise ConfigError(f"detect_every: expected at least 1, got {job['detect_every']}")
-    Wanted(job.get("every", 1), job.get("fps"), job.get("start"), job.get("end"))
+    VideoOptions(job.get("every", 1), job.get("fps"), job.get("start"), job.get("end"))
     annotate = said.get("annotate", "").lower()
     if annotate not in _YES:
         raise ConfigError(f"annotate: expected true or false, got {annotate!r}")

@@ -14,7 +14,6 @@ from mien.image import read_image
 from mien.server.answer import live_answer
 from mien.server.problem import problem_of
 from mien.server.service import Service, service_of
-from mien.types import Frame
 from mien.video.frames import VideoFrame
 from mien.video.smooth import Causal
 
@@ -41,8 +40,8 @@ class Camera:
             ImageError: it cannot be read.
         """
         pixels = read_image(data, max_pixels=self._pixels).pixels
-        batch = next(iter(self._follower.one_by_one([VideoFrame(pixels, index, moment)])))
-        frame = Frame("live", index, moment, tuple(batch.found[0].faces))
+        batch = next(self._follower.one_by_one([VideoFrame(pixels, index, moment)], "live"))
+        frame, _ = batch.frames[0]
         return live_answer(pixels, next(iter(self._smoother.push(frame))))
 
 

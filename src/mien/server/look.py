@@ -24,8 +24,8 @@ def look(path: Path) -> dict[str, Any]:
     """
     try:
         with Video(path) as video:
-            shot = next(video.shots(), None)
-            rows, columns = shot.pixels().shape[:2] if shot else (0, 0)
+            first = next(video.lazy_frames(), None)
+            rows, columns = first.pixels().shape[:2] if first else (0, 0)
             return {"rows": rows, "columns": columns, "seconds": video.duration, "start": _start(path)}
     except VideoError as error:
         return {"error": str(error)}

@@ -18,7 +18,7 @@ import numpy as np
 
 from mien.analyzer import Analyzer, WholePicture, cut_whole
 from mien.faces.detect import Detector, YuNet
-from mien.faces.policy import read_faces
+from mien.faces.policy import label_faces
 from mien.image import read_image
 from mien.server.kinds import check_kind
 from mien.server.problem import Problem
@@ -174,7 +174,7 @@ class Reader:
             end = start + len(one.faces)
             try:
                 policy = classifier.card.policy(one.order.options.policy)
-                faces = read_faces(one.faces, probabilities[start:end], policy, classifier.card.uncertain)
+                faces = label_faces(one.faces, probabilities[start:end], policy, classifier.card.uncertain)
                 answer = one.order.finish(one.pixels, Frame("", 0, None, tuple(faces), one.notes))
                 one.order.future.set_result(answer)
             except Exception as error:  # noqa: BLE001 - it is raised where the photo is waited for

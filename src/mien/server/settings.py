@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from mien.config import count_cores
 from mien.errors import ConfigError
 
 MEGA: Final = 1_000_000
@@ -74,10 +74,7 @@ class Settings:
     @property
     def threads(self) -> int:
         """Threads that read photos."""
-        if self.workers:
-            return self.workers
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return cores or 1
+        return self.workers or count_cores()
 
     @property
     def guarded(self) -> bool:

@@ -22,8 +22,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mien.card import CARD_KEY, ModelCard
 from mien.config import from_toml
-from mien.errors import ModelError, OutputError, TrainingError
+from mien.errors import ModelError, TrainingError
 from mien.faces.align import TEMPLATE
+from mien.files import WholeFile
 from mien.nets import count, make_net
 from mien.train.checkpoint import load_checkpoint
 from mien.train.loop import CHECKPOINT, LOG
@@ -164,12 +165,8 @@ def export_onnx(net: nn.Module, card: ModelCard, path: Path) -> None:
     entry.key, entry.value = CARD_KEY, card.to_json()
     data = model.SerializeToString()
     _check(data, net, example)
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: could not write the model ({error}); give another -o") from error
+    with WholeFile(path, overwrite=True) as file:
+        file.partial.write_bytes(data)
 
 
 def fold(net: nn.Module) -> nn.Module:

@@ -14,7 +14,7 @@ from mien.image import swap_bgr
 from mien.types import Image
 
 
-class Camera:
+class CameraReader:
     """Camera `number`, open until it is closed."""
 
     def __init__(self, number: int) -> None:

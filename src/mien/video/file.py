@@ -27,7 +27,7 @@ FORMATS: Final = (
 FALLBACK_RATE: Final = 25.0  # frames a second where neither the container nor the stream says
 
 
-class Clip:
+class ClipReader:
     """A file that is open; its frames are read once, first to last."""
 
     def __init__(self, path: Path, threads: int) -> None:

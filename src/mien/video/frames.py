@@ -18,9 +18,9 @@ from typing import Final, Protocol, Self
 
 from mien.errors import ConfigError, VideoError
 from mien.types import Image
-from mien.video.camera import Camera
-from mien.video.file import Clip
-from mien.video.stream import Stream, is_stream
+from mien.video.camera import CameraReader
+from mien.video.file import ClipReader
+from mien.video.stream import StreamReader, is_stream
 
 CLIP_SUFFIXES: Final = frozenset({
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv",
@@ -38,12 +38,16 @@ class VideoFrame:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shot:
-    """A frame whose pixels have not been made yet."""
+class LazyFrame:
+    """A frame of a clip or camera whose pixels have not been made yet."""
 
-    pixels: Callable[[], Image]  # gives them, (H, W, 3) RGB uint8, upright
+    pixels: Callable[[], Image]  # makes them, (H, W, 3) RGB uint8, upright; before the next frame
     index: int
     time: float
+
+    def load(self) -> VideoFrame:
+        """The frame with its pixels."""
+        return VideoFrame(self.pixels(), self.index, self.time)
 
 
 class _Reader(Protocol):
@@ -66,7 +70,7 @@ def is_clip(path: str | os.PathLike[str]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class VideoOptions:
     """Which frames of a clip are taken: all but for what is said here."""
 
     every: int = 1  # each so-manieth
@@ -93,7 +97,7 @@ def frames(
     source: str | os.PathLike[str] | int, *, every: int = 1, fps: float | None = None
 ) -> Iterator[VideoFrame]:
     """The frames of a clip or camera, one after the other; arguments and errors are those of `Video`."""
-    video = Video(source, Wanted(every, fps))  # here, not in the generator: errors come at the call
+    video = Video(source, VideoOptions(every, fps))  # here, not in the generator: errors come at the call
 
     def stream() -> Iterator[VideoFrame]:
         with video:
@@ -105,13 +109,13 @@ def frames(
 class Video:
     """A clip (path), camera (its number) or stream (its address), to be iterated over once.
 
-    `wanted` says which frames are taken; the others are decoded and passed over, so that a frame's index is
+    `options` say which frames are taken; the others are decoded and passed over, so that a frame's index is
     always its place in the clip.
     `threads` decode a clip: one gives the same frames on every machine and keeps up with the analysis;
     more (0: as many as there are cores) help with 4K, but FFmpeg then drops up to that many frames more
     where a clip is damaged.
 
-        with Video("clip.mp4", Wanted(fps=5)) as video:
+        with Video("clip.mp4", VideoOptions(fps=5)) as video:
             for frame in video:
                 ...
         print(video.notes)  # complete once the last frame was read
@@ -121,9 +125,9 @@ class Video:
     """
 
     def __init__(
-        self, source: str | os.PathLike[str] | int, wanted: Wanted | None = None, *, threads: int = 1
+        self, source: str | os.PathLike[str] | int, options: VideoOptions | None = None, *, threads: int = 1
     ) -> None:
-        self._wanted = wanted or Wanted()
+        self._options = options or VideoOptions()
         self._served: int | None = None  # the slot of 1/fps seconds that the last frame taken fell into
         self.live = isinstance(source, int) or is_stream(os.fspath(source))  # frames come when they come
         self._used = False
@@ -133,23 +137,23 @@ class Video:
         self._reader = _open(source, threads)
 
     def __iter__(self) -> Iterator[VideoFrame]:
-        for shot in self.shots():
+        for frame in self.lazy_frames():
             with self._lock:
-                pixels = shot.pixels()
-            yield VideoFrame(pixels, shot.index, shot.time)
+                loaded = frame.load()
+            yield loaded
 
-    def shots(self) -> Iterator[Shot]:
+    def lazy_frames(self) -> Iterator[LazyFrame]:
         """As iterating does, but a frame's pixels are made only if asked for, before the next frame."""
         if self._used:
             raise VideoError("a Video is read once; open it again to start over")
         self._used = True
-        end = math.inf if self._wanted.end is None else self._wanted.end
+        end = math.inf if self._options.end is None else self._options.end
         for index, (seconds, pixels) in enumerate(self._pictures()):
             if seconds >= end:
                 return
             self.decoded = index + 1
             if self._takes(index, seconds):
-                yield Shot(pixels, index, seconds)
+                yield LazyFrame(pixels, index, seconds)
 
     def _pictures(self) -> Iterator[tuple[float, Callable[[], Image]]]:
         """What the reader gives; nothing more once the video was closed."""
@@ -162,12 +166,12 @@ class Video:
             yield picture
 
     def _takes(self, index: int, seconds: float) -> bool:
-        wanted = self._wanted
-        if wanted.start is not None and seconds < wanted.start:
+        options = self._options
+        if options.start is not None and seconds < options.start:
             return False
-        if wanted.fps is None:
-            return index % wanted.every == 0
-        slot, before = math.floor(seconds * wanted.fps + 1e-6), self._served
+        if options.fps is None:
+            return index % options.every == 0
+        slot, before = math.floor(seconds * options.fps + 1e-6), self._served
         self._served = slot
         return slot != before  # not ">": time stamps of a joined clip may start over
 
@@ -203,7 +207,7 @@ class Video:
     @property
     def share(self) -> float:
         """How much of what is wanted has been decoded, 0 to 1, as far as the container tells; else 0."""
-        total, end, fps = self.frames_total, self._wanted.end, self.fps
+        total, end, fps = self.frames_total, self._options.end, self.fps
         if total and end is not None and fps:
             total = min(total, math.ceil(end * fps))
         return min(1.0, self.decoded / total) if total else 0.0
@@ -226,6 +230,6 @@ class Video:
 
 def _open(source: str | os.PathLike[str] | int, threads: int) -> _Reader:
     if isinstance(source, int):
-        return Camera(source)
+        return CameraReader(source)
     name = os.fspath(source)
-    return Stream(name) if is_stream(name) else Clip(Path(name), threads)
+    return StreamReader(name) if is_stream(name) else ClipReader(Path(name), threads)

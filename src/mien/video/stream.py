@@ -42,7 +42,7 @@ def is_stream(name: str) -> bool:
     return "://" in name and urlsplit(name).scheme.lower() in PROTOCOLS
 
 
-class Stream:
+class StreamReader:
     """An address, open until it is closed; frames carry the seconds since it was opened."""
 
     def __init__(self, address: str, *, wait: float = WAIT, patience: float = PATIENCE) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from mien.errors import ConfigError, OutputError
+from mien.files import WholeFile
 from mien.results.formats.clip import choose, one_clip
 from mien.results.formats.formats import FORMATS, choose_format, tell_format
 from mien.results.formats.wish import Wish
-from mien.results.whole import WholeFile
 
 
 def convert_file(path: Path, out: Path, wish: Wish, *, to: str | None = None, overwrite: bool = False) -> str:
@@ -37,20 +37,9 @@ def convert_file(path: Path, out: Path, wish: Wish, *, to: str | None = None, ov
     if wish.events is not None and name != "eaf":
         raise ConfigError(f"--events: expected eaf, got {name}, which has no place for events")
     _apart(out, [path, *([wish.events] if wish.events else [])])
-    file = WholeFile(out, overwrite=overwrite)
-    try:
+    with WholeFile(out, overwrite=overwrite) as file:
         rows = choose(FORMATS[read].read(path, wish), wish.source)
         form.write(one_clip(rows, name, wish) if form.clip else rows, file.partial, wish)
-    except OSError as error:
-        file.discard()
-        raise OutputError(
-            f"{out}: writing broke off ({error.strerror or error}) and nothing was kept; make room or give "
-            "another place, and start again"
-        ) from error
-    except BaseException:
-        file.discard()
-        raise
-    file.finish()
     return name
 
 

@@ -10,7 +10,7 @@ from mien.results.formats.cells import number, parse_cell, whole
 from mien.results.formats.runs import Run, in_order
 from mien.results.formats.sheet import Record, open_sheet
 
-#: Columns of `mien.video.event.Event` that are needed; others are left alone. Times are in seconds.
+#: Columns of `mien.video.events.Event` that are needed; others are left alone. Times are in seconds.
 NEEDED: Final = ("source", "track", "emotion", "onset", "offset")
 
 
