@@ -20,10 +20,16 @@ from numpy.typing import NDArray
 
 from mien.data.ferplus import ferplus
 from mien.evaluate import metrics
-from mien.evaluate.calibrate import FLOORS, fit_strength, fit_temperature, offsets_of, quantile, softmax
-from mien.evaluate.crossfit import risk_coverage_area
-from mien.evaluate.cut import make_cut
-from mien.evaluate.judge import read_all
+from mien.evaluate.calibrate import (
+    FLOORS,
+    fit_strength,
+    fit_temperature,
+    make_offsets,
+    quantile,
+    risk_coverage_area,
+    softmax,
+)
+from mien.evaluate.judge import make_cropper, predict_corpus
 from mien.evaluate.protocol import argmax, count_votes, majority
 from mien.faces.classify import Classifier
 from mien.labels import EMOTIONS
@@ -51,8 +57,8 @@ def load(root: Path, model: Path | None) -> Faces:
     """The network's answers on valid, and what training's labels say of how frequent each emotion is."""
     classifier = Classifier.load(model)
     classifier.card = replace(classifier.card, temperature=1.0)
-    readings = read_all(ferplus(root, "valid"), classifier, make_cut(classifier.card, detect=False))
-    logits = np.log(np.maximum(readings.predictions.probabilities, np.finfo(np.float32).tiny))
+    readings = predict_corpus(ferplus(root, "valid"), classifier, make_cropper(classifier.card, detect=False))
+    logits = np.log(np.maximum(readings.probabilities, np.finfo(np.float32).tiny))
     train = ferplus(root, "train").samples
     labels = argmax(train)
     priors = {
@@ -85,7 +91,7 @@ def one_strength(weight: float) -> Lean:
     """The strength that is worth most."""
 
     def lean(p: Array, truth: Labels, prior: Array) -> Array:
-        tried = [np.array(offsets_of(prior, s)) for s in np.arange(0, 1.5, 0.05)]
+        tried = [np.array(make_offsets(prior, s)) for s in np.arange(0, 1.5, 0.05)]
         return max(tried, key=lambda offsets: worth(p, truth, offsets, weight))
 
     return lean
@@ -93,7 +99,7 @@ def one_strength(weight: float) -> Lean:
 
 def to_floors(p: Array, truth: Labels, prior: Array) -> Array:
     """The rule that ships."""
-    return np.array(offsets_of(prior, fit_strength(p, truth, prior=prior)))
+    return np.array(make_offsets(prior, fit_strength(p, truth, prior=prior)))
 
 
 def eight_free(weight: float) -> Lean:
@@ -164,7 +170,7 @@ def adaptive(weight: float = 0.0, free: int = 1) -> SetScore:
 
 def adjusted(strength: float) -> SetScore:
     """One threshold on the shares of a policy."""
-    return lambda p: -softmax(np.log(p) + offsets_of(p.mean(axis=0), strength))
+    return lambda p: -softmax(np.log(p) + make_offsets(p.mean(axis=0), strength))
 
 
 def compare_sets(faces: Faces, splits: int) -> None:

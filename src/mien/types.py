@@ -93,14 +93,3 @@ class Sample:
     def __post_init__(self) -> None:
         if len(self.votes) not in (0, len(EMOTIONS)):
             raise ValueError(f"Sample.votes: expected 0 or {len(EMOTIONS)} counts, got {len(self.votes)}")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Predictions:
-    """What a model says of N samples."""
-
-    names: tuple[str, ...]  # (N,) the samples' names
-    probabilities: Floats  # (N, 8)
-
-    def __post_init__(self) -> None:
-        check_shape("Predictions.probabilities", self.probabilities, (len(self.names), len(EMOTIONS)))

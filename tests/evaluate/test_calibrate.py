@@ -17,29 +17,30 @@ from mien.card import ModelCard, Policy
 from mien.errors import DataError, ModelError
 from mien.evaluate import metrics
 from mien.evaluate.calibrate import (
+    CalibrateOptions,
     Calibration,
-    Settings,
     calibrate,
+    calibrate_card,
+    crossfit,
     fit_set,
     fit_strength,
     fit_temperature,
     fit_uncertain,
+    hold_out,
+    make_offsets,
     nll_at,
-    offsets_of,
     quantile,
+    risk_coverage_area,
     softmax,
 )
-from mien.evaluate.calibrate_card import Plan, calibrated_card
-from mien.evaluate.crossfit import crossfit, hold_out, risk_coverage_area
-from mien.evaluate.judge import Readings
-from mien.evaluate.policies import policy_figures
+from mien.evaluate.judge import Predictions
 from mien.evaluate.protocol import PROTOCOLS
 from mien.faces.classify import Classifier
 from mien.faces.policy import decide
 from mien.faces.rewrite import with_card
 from mien.faces.session import open_session, read_card
 from mien.labels import EMOTIONS
-from mien.types import Predictions, Sample
+from mien.types import Sample
 
 CLASS_SHARES = np.array([0.35, 0.25, 0.13, 0.12, 0.09, 0.02, 0.03, 0.01])
 
@@ -145,8 +146,8 @@ def test_the_equally_sure_stand_on_one_side_of_the_threshold_in_any_order():
 
 
 def test_no_strength_is_the_likeliest():
-    assert offsets_of(CLASS_SHARES, 0.0) == (0.0,) * 8
-    full = np.array(offsets_of(CLASS_SHARES, 1.0))
+    assert make_offsets(CLASS_SHARES, 0.0) == (0.0,) * 8
+    full = np.array(make_offsets(CLASS_SHARES, 1.0))
     np.testing.assert_allclose(np.exp(full) * CLASS_SHARES, CLASS_SHARES.max())
     assert full.argmin() == CLASS_SHARES.argmax()
 
@@ -157,7 +158,7 @@ def test_the_strength_is_the_least_that_reaches_the_floors():
     prior, floors = p.mean(axis=0), {"contempt": 0.5, "fear": 0.55}
 
     def reached(strength):
-        shown = decide(p, Policy(offsets_of(prior, strength))).shown
+        shown = decide(p, Policy(make_offsets(prior, strength))).shown
         return all(
             (shown[truth == EMOTIONS.index(e)] == EMOTIONS.index(e)).mean() >= f for e, f in floors.items()
         )
@@ -178,7 +179,7 @@ def test_a_floor_that_is_just_reached_is_reached_and_nothing_leans_beyond_one():
     prior = p.mean(axis=0)
 
     def recall(strength):
-        shown = decide(p, Policy(offsets_of(prior, strength))).shown
+        shown = decide(p, Policy(make_offsets(prior, strength))).shown
         return (shown[truth == 7] == 7).mean()
 
     assert recall(0) < recall(1) < recall(1.02)
@@ -189,12 +190,12 @@ def test_a_floor_that_is_just_reached_is_reached_and_nothing_leans_beyond_one():
 def test_a_calibration_is_its_parts_each_fitted_on_what_it_should_be():
     logits, truth = draw(600, seed=9, heat=2.0)
     agreed = np.where(np.arange(600) % 2, truth, -1)
-    settings = Settings(coverage=0.8, right=0.7)
-    got = calibrate(logits, truth, settings, agreed=agreed)
+    settings = CalibrateOptions(coverage=0.8, right=0.7)
+    got = calibrate(logits, truth, settings, floor_labels=agreed)
     p = softmax(logits, fit_temperature(logits, truth))
     prior = p.mean(axis=0)
     strength = fit_strength(p[1::2], truth[1::2], prior=prior)
-    lean = offsets_of(prior, strength)
+    lean = make_offsets(prior, strength)
     assert (got.temperature, got.strength) == (fit_temperature(logits, truth), strength)
     assert got.policies == {
         "accurate": Policy(set_from=fit_set(p, truth, Policy(), 0.8)),
@@ -227,7 +228,7 @@ def test_each_half_is_read_by_what_the_other_fits():
 
     def fit(rows):
         seen.append(set(rows.tolist()))
-        return calibrate(logits[rows], truth[rows], Settings())
+        return calibrate(logits[rows], truth[rows], CalibrateOptions())
 
     order = np.random.default_rng(0).permutation(201)
     cut = hold_out(logits, fit, order)
@@ -241,9 +242,9 @@ def test_each_half_is_read_by_what_the_other_fits():
         np.testing.assert_allclose(cut.p[i], p[0])
         for name, policy in one.policies.items():
             said = decide(p, policy, one.uncertain)
-            assert cut.policies[name].shown[i] == said.shown[0]
-            assert np.array_equal(cut.policies[name].member[i], said.member[0])
-            assert cut.policies[name].uncertain[i] == said.uncertain[0]
+            assert cut.decisions[name].shown[i] == said.shown[0]
+            assert np.array_equal(cut.decisions[name].member[i], said.member[0])
+            assert cut.decisions[name].uncertain[i] == said.uncertain[0]
 
 
 def test_figures_of_the_held_out_are_close_to_what_was_asked():
@@ -252,7 +253,7 @@ def test_figures_of_the_held_out_are_close_to_what_was_asked():
 
     def fit(rows):
         known = rows[truth[rows] >= 0]
-        return calibrate(logits[known], truth[known], Settings())
+        return calibrate(logits[known], truth[known], CalibrateOptions())
 
     (found,) = crossfit(logits, fit, {"argmax": truth}, splits=5).values()
     assert found["n"] == sum(found["n of"].values()) == 3920
@@ -289,9 +290,9 @@ def naive_cut(cut, truth, rng):
     figures["ece"], figures["ece if right"] = of(known)
     figures["ece of one half"], figures["ece of one half if right"] = of(known & cut.first)
     policies = {}
-    for name, said in cut.policies.items():
+    for name, said in cut.decisions.items():
         held = [said.member[i, truth[i]] for i in np.flatnonzero(known & cut.first)]
-        own = policy_figures(said, known, truth[known])
+        own = metrics.decision_figures(said, known, truth[known])
         policies[name] = own | {"coverage of one half": sum(held) / len(held)}
     return figures, policies
 
@@ -315,7 +316,7 @@ def test_what_is_told_of_the_cuts_is_what_they_gave():
     labels = {"majority": np.where(np.arange(90) % 4, truth, -1), "argmax": truth}
 
     def fit(rows):
-        return calibrate(logits[rows], truth[rows], Settings(0.8, 0.7))
+        return calibrate(logits[rows], truth[rows], CalibrateOptions(0.8, 0.7))
 
     found = crossfit(logits, fit, labels, splits=3, seed=5)
     rng = np.random.default_rng(5)
@@ -361,11 +362,11 @@ def test_a_fit_without_sets_and_doubt_has_no_figures_of_them():
     assert accurate["accuracy"]["mean"] == found["accuracy"]
 
 
-def readings_of(logits, votes):
+def predicted(logits, votes):
     samples = tuple(Sample(f"{i}.png", votes=v) for i, v in enumerate(votes))
-    names = tuple(sample.name for sample in samples)
-    marks = tuple(bytes([i % 256]) for i in range(len(votes)))
-    return Readings(samples, Predictions(names, softmax(logits).astype(np.float32)), marks)
+    return Predictions(
+        samples, softmax(logits).astype(np.float32), tuple(bytes([i]) for i in range(len(votes)))
+    )
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -375,17 +376,17 @@ def test_the_card_holds_what_was_fitted_on_the_labelled_and_how(protocol):
     votes = [tuple(int(k == t) * 5 for k in range(8)) for t in truth]
     votes[:30] = [tuple(v + 3 * (k < 2) for k, v in enumerate(one)) for one in votes[:30]]  # no majority
     votes[40:50] = [()] * 10
-    readings = readings_of(logits, votes)
-    plan = Plan(Settings(0.8, 0.7), protocol, splits=2, seed=4)
-    got = calibrated_card(ModelCard("net", limits=("kept",)), "here/valid", readings, plan)
+    predictions = predicted(logits, votes)
+    plan = CalibrateOptions(0.8, 0.7, protocol, splits=2, seed=4)
+    got = calibrate_card(ModelCard("net", limits=("kept",)), "here/valid", predictions, plan)
 
-    given = np.log(np.maximum(readings.predictions.probabilities, np.finfo(np.float32).tiny))
-    labels = {name: label(readings.samples) for name, label in PROTOCOLS.items()}
+    given = np.log(np.maximum(predictions.probabilities, np.finfo(np.float32).tiny))
+    labels = {name: label(predictions.samples) for name, label in PROTOCOLS.items()}
     assert labels["majority"].tolist() != labels["argmax"].tolist()
 
     def fit(rows):
         rows = rows[labels[protocol][rows] >= 0]
-        return calibrate(given[rows], labels[protocol][rows], plan.settings, agreed=labels["majority"][rows])
+        return calibrate(given[rows], labels[protocol][rows], plan, floor_labels=labels["majority"][rows])
 
     whole = fit(np.arange(120))
     known = labels[protocol] >= 0
@@ -413,8 +414,8 @@ def test_the_card_holds_what_was_fitted_on_the_labelled_and_how(protocol):
 def test_a_protocol_that_labels_nobody_has_no_figures():
     logits, truth = draw(40, seed=15)
     votes = [tuple(2 + int(k == t) for k in range(8)) for t in truth]  # the most votes, and no majority
-    card = calibrated_card(
-        ModelCard("m"), "split", readings_of(logits, votes), Plan(protocol="argmax", splits=1)
+    card = calibrate_card(
+        ModelCard("m"), "split", predicted(logits, votes), CalibrateOptions(protocol="argmax", splits=1)
     )
     assert list(card.calibration["held_out"]) == ["argmax"]
 
@@ -422,12 +423,12 @@ def test_a_protocol_that_labels_nobody_has_no_figures():
 def test_twenty_labelled_faces_are_enough_and_nineteen_are_not():
     logits, truth = draw(25, seed=14)
     votes = [tuple(int(k == t) for k in range(8)) for t in truth]
-    plan = Plan(splits=1)
-    enough = calibrated_card(ModelCard("m"), "few", readings_of(logits, votes[:20] + [()] * 5), plan)
+    plan = CalibrateOptions(splits=1)
+    enough = calibrate_card(ModelCard("m"), "few", predicted(logits, votes[:20] + [()] * 5), plan)
     assert enough.calibration["n"] == 20
     assert list(enough.calibration["held_out"]) == ["majority"]
     with pytest.raises(DataError, match="few: expected at least 20 faces with a label, got 19; give more"):
-        calibrated_card(ModelCard("m"), "few", readings_of(logits, votes[:19] + [()] * 6), plan)
+        calibrate_card(ModelCard("m"), "few", predicted(logits, votes[:19] + [()] * 6), plan)
 
 
 def test_the_card_is_rewritten_and_nothing_else(tiny_model):

@@ -11,11 +11,9 @@ from mien.card import ModelCard, Policy
 from mien.data.audit import digests
 from mien.data.corpus import Corpus
 from mien.data.ferplus import ferplus
-from mien.errors import DataError, ImageError, OutputError
+from mien.errors import DataError, ImageError
 from mien.evaluate import metrics, tables
-from mien.evaluate.cut import make_cut
-from mien.evaluate.judge import judge, read_all, score, training_digests
-from mien.evaluate.policies import policy_figures
+from mien.evaluate.judge import judge, make_cropper, predict_corpus, score, training_digests
 from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS, accuracies
 from mien.faces.detect import YuNet
 from mien.faces.policy import decide
@@ -288,10 +286,11 @@ def by_level(crops):
 def test_judge_names_what_is_broken_and_goes_on(monkeypatch):
     monkeypatch.setattr("mien.evaluate.judge.BATCH", 7)  # several batches, the last not full
     corpus = memory_corpus(broken=(3, 17))
-    readings = read_all(corpus, by_level, lambda image: None if image[0, 0] == 50 else image)
-    assert [name for name, _ in readings.broken] == ["3.png", "17.png"]
+    readings = predict_corpus(corpus, by_level, lambda image: None if image[0, 0] == 50 else image)
+    assert [name for name, _ in readings.unreadable] == ["3.png", "17.png"]
     assert readings.faceless == ("5.png",)
-    assert readings.predictions.names == tuple(f"{i}.png" for i in range(20) if i not in (3, 5, 17))
+    kept = [f"{i}.png" for i in range(20) if i not in (3, 5, 17)]
+    assert [s.name for s in readings.samples] == kept
     (verdict,) = judge(readings, ["majority"])
     assert verdict.scores.n == 17
     assert verdict.scores.accuracy == pytest.approx(15 / 17)  # 16 is neutral, 18 and 19 are wrong
@@ -311,16 +310,16 @@ def test_pictures_are_read_in_batches_and_every_error_names_its_picture(monkeypa
             raise ImageError("expected 48 x 48 or more")
         return image
 
-    readings = read_all(memory_corpus(broken=(3,)), classify, cut)
+    readings = predict_corpus(memory_corpus(broken=(3,)), classify, cut)
     assert sizes == [7, 7, 4]
-    assert readings.broken == (
+    assert readings.unreadable == (
         ("3.png", "3.png: expected a picture, got noise"),
         ("4.png", "4.png: expected 48 x 48 or more"),
     )
 
 
 def test_judge_without_copies_of_training():
-    readings = read_all(memory_corpus(), by_level, lambda image: image)
+    readings = predict_corpus(memory_corpus(), by_level, lambda image: image)
     training = frozenset(digests(np.full((5, 48, 48), 10 * np.arange(5)[:, None, None], np.uint8)))
     (verdict,) = judge(readings, ["argmax"], training=training)
     assert (verdict.scores.n, verdict.without_copies.n) == (20, 15)
@@ -334,22 +333,22 @@ def test_judge_leaves_out_what_the_protocol_leaves_out():
     corpus = memory_corpus(4)
     unsure = Sample("3.png", votes=(2, 2, 2, 2, 0, 0, 0, 0))
     corpus = Corpus("drawn", (*corpus.samples[:3], unsure), corpus.read)
-    readings = read_all(corpus, by_level, lambda image: image)
+    readings = predict_corpus(corpus, by_level, lambda image: image)
     verdicts = judge(readings, ["majority", "argmax"], training=frozenset(readings.digests[:1]))
     assert [(v.left_out, v.scores.n, v.without_copies.n) for v in verdicts] == [(1, 3, 2), (0, 4, 3)]
 
 
 def test_judge_of_nothing_says_so():
     with pytest.raises(DataError, match=r"2 could not be read.*0\.png: expected a picture"):
-        read_all(memory_corpus(2, broken=(0, 1)), by_level, lambda image: image)
+        predict_corpus(memory_corpus(2, broken=(0, 1)), by_level, lambda image: image)
     unlabelled = Corpus("u", (Sample("0.png"),), lambda _: np.zeros((48, 48), np.uint8))
     with pytest.raises(DataError, match=r"argmax.*all 1 are left out"):
-        judge(read_all(unlabelled, by_level, lambda image: image), ["argmax"])
+        judge(predict_corpus(unlabelled, by_level, lambda image: image), ["argmax"])
 
 
 def test_pictures_that_show_no_face_are_not_called_broken():
     with pytest.raises(DataError, match=r"of 2 samples 0 could not be read and 2 show no face; check --root"):
-        read_all(memory_corpus(2), by_level, lambda _: None)
+        predict_corpus(memory_corpus(2), by_level, lambda _: None)
 
 
 def test_every_score_is_that_of_metrics(drawn):
@@ -376,11 +375,11 @@ def test_every_score_is_that_of_metrics(drawn):
 
 
 def test_a_cards_policies_thresholds_and_doubt_are_judged():
-    readings = read_all(memory_corpus(), by_level, lambda image: image)
+    readings = predict_corpus(memory_corpus(), by_level, lambda image: image)
     lean = Policy((0.0, 0.0, 0.0, 5.0, 0.0, 0.0, 0.0, 0.0), set_from=0.05)
     policies = {"accurate": Policy(set_from=0.2), "balanced": lean}
     card = ModelCard("net", policies=policies, uncertain=0.95, thresholds=(0.01, 0.9125) * 4)
-    p, truth = readings.predictions.probabilities, np.arange(20) % 8
+    p, truth = readings.probabilities, np.arange(20) % 8
     training = frozenset(readings.digests[:4])
     (plain,) = judge(readings, ["argmax"], card=card, training=training)
     (leant,) = judge(readings, ["argmax"], card=card, training=training, policy="balanced")
@@ -394,7 +393,7 @@ def test_a_cards_policies_thresholds_and_doubt_are_judged():
         assert verdict.without_copies.detection.tolist() == found[1].tolist()
         assert list(verdict.policies) == list(policies)
         for name, own in policies.items():
-            want = policy_figures(decide(p, own, 0.95), np.ones(20, bool), truth)
+            want = metrics.decision_figures(decide(p, own, 0.95), np.ones(20, bool), truth)
             np.testing.assert_equal(dict(verdict.policies[name]), want)
     assert plain.scores.accuracy != leant.scores.accuracy
 
@@ -404,7 +403,7 @@ def test_figures_of_a_policy_against_naive(drawn):
     shares, truth = shares[:60], truth[:60]
     said = decide(shares, Policy(set_from=0.15), 0.6)
     known = np.arange(60) % 3 < 2
-    figures = policy_figures(said, known, truth[known])
+    figures = metrics.decision_figures(said, known, truth[known])
     faces = [(int(said.shown[i]), said.member[i], int(truth[i])) for i in np.flatnonzero(known)]
     right = [shown == t for shown, _, t in faces]
     held = [bool(member[t]) for _, member, t in faces]
@@ -427,7 +426,7 @@ def test_figures_of_a_policy_against_naive(drawn):
     assert figures.keys() == wanted.keys()
     for name, value in wanted.items():
         assert figures[name] == pytest.approx(value, nan_ok=True), name
-    doubted = policy_figures(decide(shares, Policy(), 2.0), known, truth[known])
+    doubted = metrics.decision_figures(decide(shares, Policy(), 2.0), known, truth[known])
     assert (doubted["uncertain"], "coverage" in doubted) == (1, False)
     assert math.isnan(doubted["right if certain"])
 
@@ -446,8 +445,8 @@ def test_accuracies_are_of_the_labelled():
 
 def test_a_cut_is_the_largest_face_or_the_whole_picture(one_face, two_faces, no_face):
     card = ModelCard("m")
-    assert np.array_equal(make_cut(card, detect=False)(one_face), fit(one_face, card))
-    cut, detector = make_cut(card, detect=True), YuNet()
+    assert np.array_equal(make_cropper(card, detect=False)(one_face), fit(one_face, card))
+    cut, detector = make_cropper(card, detect=True), YuNet()
     faces = detector.detect(two_faces)
     assert len(faces) == 2
     assert np.array_equal(cut(two_faces), crop(two_faces, faces[0].landmarks, card))
@@ -459,14 +458,14 @@ def test_a_cut_is_the_largest_face_or_the_whole_picture(one_face, two_faces, no_
 
 @pytest.fixture
 def judged():
-    readings = read_all(memory_corpus(broken=(3,)), by_level, lambda image: image)
+    readings = predict_corpus(memory_corpus(broken=(3,)), by_level, lambda image: image)
     (verdict,) = judge(readings, ["argmax"], training=frozenset(readings.digests[:4]))
     heading = tables.Heading("tiny", "ab" * 32, "ferplus", "valid", "/a/very/long/root" * 9)
     return heading, verdict, readings
 
 
 def test_table_fits_80_columns_and_says_everything(judged):
-    text = tables.render(*judged)
+    text = tables.render_verdict(*judged)
     assert max(map(len, text.splitlines())) <= 80
     assert not any(line != line.rstrip() for line in text.splitlines())
     for part in (
@@ -485,7 +484,7 @@ def test_table_fits_80_columns_and_says_everything(judged):
     assert head.split()[2:] == [e[:7] for e in EMOTIONS]
     counts = [[int(cell) for cell in line.split()[1:]] for line in matrix]
     assert counts == judged[1].scores.counts.tolist()
-    assert "3.png: expected a picture" in tables.render_trouble(judged[2])
+    assert "3.png: expected a picture" in tables.render_unreadable(judged[2])
 
 
 def test_table_holds_large_numbers_and_undefined_ones(judged):
@@ -494,19 +493,16 @@ def test_table_holds_large_numbers_and_undefined_ones(judged):
     shares = np.tile(np.eye(8, dtype=np.float32)[0], (300_000, 1))
     many = judge(readings, ["argmax"])[0]
     many = type(many)("argmax", 0, score(shares, truth), score(shares, truth))
-    text = tables.render(heading, many, readings)
+    text = tables.render_verdict(heading, many, readings)
     assert max(map(len, text.splitlines())) <= 80
     assert "nan" not in text
     assert "100.00 (100.00 to 100.00)" in text
 
 
-def test_json_says_the_same_whole(judged, tmp_path):
+def test_the_record_says_the_same(judged):
     heading, verdict, readings = judged
-    path = tmp_path / "scores.json"
-    path.write_text("old")
-    old = path.stat().st_ino
-    tables.write_json(path, tables.to_record(heading, [verdict], readings, {"mien": "1"}))
-    record = json.loads(path.read_text(), parse_constant=pytest.fail)  # no NaN, no Infinity
+    record = tables.make_record(heading, [verdict], readings, {"mien": "1"})
+    json.dumps(record, allow_nan=False)
     got = record["protocols"]["argmax"]
     assert got["all"]["counts"] == verdict.scores.counts.tolist()
     assert got["all"]["recall"]["contempt"] == verdict.scores.recall[7]
@@ -515,20 +511,9 @@ def test_json_says_the_same_whole(judged, tmp_path):
     assert got["without_copies"]["n"] < got["all"]["n"] == 19
     assert record["unreadable"][0]["name"] == "3.png"
     assert record["sha256"] == "ab" * 32
-    assert list(tmp_path.iterdir()) == [path]
-    assert path.stat().st_ino != old  # written beside and renamed, never half there
 
 
 def test_json_undefined_is_null():
-    none = tables._plain(score(np.empty((0, 8), np.float32), np.empty(0, np.int64)))
+    none = tables.to_json(score(np.empty((0, 8), np.float32), np.empty(0, np.int64)))
     assert none["accuracy"] is None
     assert none["recall"] == dict.fromkeys(EMOTIONS)
-
-
-def test_json_path_is_checked_first(tmp_path):
-    model = tmp_path / "m.onnx"
-    model.touch()
-    for path, said in ((tmp_path, "folder"), (tmp_path / "no" / "a.json", "not there"), (model, "input")):
-        with pytest.raises(OutputError, match=said):
-            tables.check_path(path, [model, None])
-    tables.check_path(tmp_path / "a.json", [model, None])

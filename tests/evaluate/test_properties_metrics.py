@@ -12,7 +12,6 @@ from hypothesis import strategies as some
 
 from mien.card import Policy
 from mien.evaluate import metrics
-from mien.evaluate.policies import policy_figures
 from mien.evaluate.protocol import LEFT_OUT, accuracies, argmax, count_votes, majority
 from mien.faces.policy import decide, shares
 from mien.labels import EMOTIONS
@@ -302,7 +301,7 @@ def test_policy_figures_are_counted_one_by_one(drawn, offsets, least, doubt):
             said.shown[i]
         }
     known = np.arange(len(p)) % 3 < 2
-    figures = policy_figures(said, known, truth[known])
+    figures = metrics.decision_figures(said, known, truth[known])
     faces = [(said.shown[i] == truth[i], said.member[i], truth[i]) for i in np.flatnonzero(known)]
     same(figures["accuracy"], sum(right for right, _, _ in faces) / len(faces))
     same(figures["coverage"], sum(bool(row[t]) for _, row, t in faces) / len(faces))

@@ -15,8 +15,8 @@ def card(
     json: Annotated[bool, typer.Option("--json", help="The whole card as JSON.")] = False,
 ) -> None:
     """Print the model card inside a network's file."""
+    from mien.evaluate.card_text import render_card
     from mien.faces.session import open_session, read_card, read_model
-    from mien.results.card_text import render_card
 
     found = read_card(open_session(read_model(model)))
     typer.echo(found.to_json(indent=1) + "\n" if json else render_card(found), nl=False)

@@ -1,86 +1,188 @@
-"""What makes a network's numbers mean what they say: temperature, sets, doubt, and a lean to the rare.
+"""What makes a network's probabilities mean what they say: temperature, sets, doubt, a lean to the rare.
 
 Everything is fitted on labelled faces that the network did not learn from, and is a handful of numbers:
 
-- `temperature`: divides the logits, so that of the faces read with 80 % confidence 80 % are right.
+- `temperature`: divides the logits, so that of the faces predicted with 80 % confidence 80 % are right.
 - `set_from`: the emotions of this share or more hold the label of 90 % of faces, whatever the network.
-- `uncertain`: of the faces read with this confidence or more, 90 % are right.
+- `uncertain`: of the faces predicted with this confidence or more, 90 % are right.
 - `strength`: how far the choice leans to emotions that the network seldom gives (policy `balanced`).
 
-How well each holds on faces it was not fitted on is measured by `evaluate.crossfit`.
+How well each holds on faces it was not fitted on is measured by cross-fitting: the faces are split in two at
+random; what one half fits is applied to the other, and the other way round, so that every face is judged once
+by numbers that never saw it. Many such splits show how far the figures depend on chance.
 
-Legend: N faces, K = 8 emotions; `logits` (N, K) up to a constant a row, `truth` (N,) labels in 0..7.
+The file reads from the whole to its parts: `calibrate_card`, `calibrate` and the fits, `crossfit`.
+
+Legend: N faces, K = 8 emotions; `logits` (N, K) up to a constant per row, `truth` (N,) labels in 0..7.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from math import ceil, exp, inf, log
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.card import ACCURATE, Policy
+from mien._version import __version__
+from mien.card import ACCURATE, ModelCard, Policy
+from mien.errors import ConfigError, DataError
 from mien.evaluate import metrics
-from mien.faces.policy import decide, shares
+from mien.evaluate.judge import Predictions
+from mien.evaluate.metrics import Figures
+from mien.evaluate.protocol import PROTOCOLS, Labels, check_protocol
+from mien.faces import classify
+from mien.faces.policy import Decisions, decide, shares
 from mien.labels import EMOTIONS
+from mien.types import Floats
 
 Logits = NDArray[np.floating[Any]]
 Probabilities = NDArray[np.float64]
-Labels = NDArray[np.int64]
 
 BALANCED: Final = "balanced"
 #: Recall that the policy `balanced` must reach, and no more than that, as it costs accuracy.
 FLOORS: Final[Mapping[str, float]] = {"contempt": 0.40, "disgust": 0.50, "fear": 0.60}
-STEP: Final = 0.02  # of the strength, tried from 0 to 1
-WIDEST: Final = 20.0  # temperatures are looked for from 1 / WIDEST to WIDEST
+FLOORS_PROTOCOL: Final = "majority"  # the labels that the floors of recall are counted on
+STRENGTH_STEP: Final = 0.02  # strengths are tried from 0 to 1 in these steps
+MAX_TEMPERATURE: Final = 20.0  # temperatures are looked for from 1 / MAX_TEMPERATURE to this
+MIN_FACES: Final = 20  # labelled; with fewer no set of 90 % is smaller than all emotions, in halves
+SPLITS: Final = 50
 _GOLDEN: Final = (5**0.5 - 1) / 2
+
+#: Indices of the faces to fit on, to a calibration.
+Fit = Callable[[NDArray[np.int64]], "Calibration"]
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What is asked of a calibration."""
+class CalibrateOptions:
+    """What is asked of a calibration, and how it is measured."""
 
     coverage: float = 0.9  # share of faces whose set holds the label
-    right: float = 0.9  # share of right readings among those that are not uncertain
+    right: float = 0.9  # share of right predictions among those that are not uncertain
+    protocol: str = "argmax"  # what counts as right; it labels nearly every face, unlike `majority`
+    splits: int = SPLITS  # random splits into halves
+    seed: int = 0  # of the splits
+
+    def __post_init__(self) -> None:
+        for option, value in (("--coverage", self.coverage), ("--right", self.right)):
+            if not 0 < value < 1:
+                raise ConfigError(f"{option}: expected a share between 0 and 1, got {value:g}")
+        check_protocol(self.protocol)
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The fitted numbers, as they stand on the model card."""
+    """The fitted numbers, as the model card holds them."""
 
     temperature: float
     policies: Mapping[str, Policy]
-    uncertain: float  # in [0.5, 1]
+    uncertain: float | None  # in [0.5, 1]; None: not known
     strength: float  # of the policy `balanced`, in [0, 1]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """What N faces are given by numbers fitted on the other half of them."""
+
+    p: Probabilities  # (N, K)
+    first: NDArray[np.bool_]  # (N,) which faces are of the first half
+    decisions: Mapping[str, Decisions]  # of each policy
+    fits: tuple[Calibration, Calibration]  # what the first half was given by, and the second
+
+
+def calibrate_card(
+    card: ModelCard, corpus: str, predictions: Predictions, options: CalibrateOptions
+) -> ModelCard:
+    """The card with temperature, policies, threshold of doubt, and what they gave on faces held out.
+
+    Args:
+        card: of the network.
+        corpus: name of the faces, e.g. "ferplus/valid".
+        predictions: what the network gives at temperature 1, whatever the card says.
+        options: what is asked, and how it is measured.
+
+    Raises:
+        DataError: too few faces have a label.
+    """
+    logits: Floats = np.log(np.maximum(predictions.probabilities, np.finfo(np.float32).tiny))  # (N, K)
+    labels = {name: label(predictions.samples) for name, label in PROTOCOLS.items()}
+    known = labels[options.protocol] >= 0  # (N,)
+    if known.sum() < MIN_FACES:
+        raise DataError(
+            f"{corpus}: expected at least {MIN_FACES} faces with a label, got {known.sum()}; give more"
+        )
+
+    def fit(rows: NDArray[np.int64]) -> Calibration:
+        rows = rows[known[rows]]
+        return calibrate(
+            logits[rows],
+            labels[options.protocol][rows],
+            options,
+            floor_labels=labels[FLOORS_PROTOCOL][rows],
+        )
+
+    whole = fit(np.arange(len(logits)))
+    # single labels are the same under every protocol: then one is enough
+    agreed = labels[FLOORS_PROTOCOL]
+    measured = {
+        name: truth
+        for name, truth in labels.items()
+        if (truth >= 0).any() and (name == FLOORS_PROTOCOL or (truth != agreed).any())
+    }
+    # Where half of the faces show an emotion (the paper's test, section 3), one above the emotion's mean
+    # probability more likely does: by Bayes' rule its odds grow by the odds of its share of the faces.
+    thresholds = classify.softmax(logits[known] / np.float32(whole.temperature)).mean(axis=0)
+    record = {
+        "data": corpus,
+        "faces": len(logits),
+        "faces_sha256": sha256(b"".join(predictions.digests)).hexdigest()[:16],
+        "protocol": options.protocol,
+        "n": int(known.sum()),
+        "coverage": options.coverage,
+        "right": options.right,
+        "floors": dict(FLOORS),
+        "strength": whole.strength,
+        "splits": options.splits,
+        "seed": options.seed,
+        "mien": __version__,
+        "held_out": crossfit(logits, fit, measured, splits=options.splits, seed=options.seed),
+    }
+    return replace(
+        card,
+        temperature=whole.temperature,
+        policies=whole.policies,
+        uncertain=whole.uncertain,
+        thresholds=tuple(thresholds.tolist()),
+        calibration=record,
+    )
+
+
 def calibrate(
-    logits: Logits, truth: Labels, settings: Settings, *, agreed: Labels | None = None
+    logits: Logits, truth: Labels, options: CalibrateOptions, *, floor_labels: Labels | None = None
 ) -> Calibration:
     """Fit everything on labelled faces.
 
     Args:
         logits: (N, K) before any temperature.
         truth: (N,) labels.
-        settings: coverage and share of right readings.
-        agreed: (N,) labels that the floors of recall are counted on, -1 where there is none; None: `truth`.
+        options: coverage and share of right predictions.
+        floor_labels: (N,) labels that the floors of recall are counted on, -1 where there is none;
+            None: `truth`.
     """
     temperature = fit_temperature(logits, truth)
     p = softmax(logits, temperature)
-    agreed = truth if agreed is None else agreed
-    known = agreed >= 0
-    strength = fit_strength(p[known], agreed[known], prior=p.mean(axis=0))
+    prior = p.mean(axis=0)
+    floor_labels = truth if floor_labels is None else floor_labels
+    known = floor_labels >= 0
+    strength = fit_strength(p[known], floor_labels[known], prior=prior)
     policies = {
-        name: Policy(offsets, fit_set(p, truth, Policy(offsets), settings.coverage))
-        for name, offsets in (
-            (ACCURATE, Policy().offsets),
-            (BALANCED, offsets_of(p.mean(axis=0), strength)),
-        )
+        name: Policy(offsets, fit_set(p, truth, Policy(offsets), options.coverage))
+        for name, offsets in ((ACCURATE, Policy().offsets), (BALANCED, make_offsets(prior, strength)))
     }
-    return Calibration(temperature, policies, fit_uncertain(p, truth, settings.right), strength)
+    return Calibration(temperature, policies, fit_uncertain(p, truth, options.right), strength)
 
 
 def softmax(logits: Logits, temperature: float = 1.0) -> Probabilities:
@@ -102,7 +204,7 @@ def nll_at(logits: Logits, truth: Labels, temperature: float) -> float:
 def fit_temperature(logits: Logits, truth: Labels) -> float:
     """The temperature with the least negative log-likelihood (Guo et al., arXiv:1706.04599, section 4.2).
 
-    The likelihood is convex in 1 / temperature, so that it has one valley in log temperature too. A network
+    The likelihood is convex in 1 / temperature, so that it has one minimum in log temperature too. A network
     that learnt shares of votes is too modest against labels of one word: expect less than 1.
 
     >>> logits = np.log(np.array([[0.6, 0.4], [0.6, 0.4], [0.6, 0.4]]))
@@ -110,7 +212,8 @@ def fit_temperature(logits: Logits, truth: Labels) -> float:
     >>> round(float(p[0, 0]), 3)  # right in two of three
     0.667
     """
-    return exp(_valley(lambda x: nll_at(logits, truth, exp(x)), -log(WIDEST), log(WIDEST)))
+    limit = log(MAX_TEMPERATURE)
+    return exp(_minimise(lambda x: nll_at(logits, truth, exp(x)), -limit, limit))
 
 
 def quantile(scores: NDArray[np.floating[Any]], coverage: float) -> float:
@@ -139,23 +242,23 @@ def fit_set(p: Probabilities, truth: Labels, policy: Policy, coverage: float) ->
 
 
 def fit_uncertain(p: Probabilities, truth: Labels, right: float) -> float:
-    """The least confidence from which on a share of `right` readings is right; at least 0.5, at most 1.
+    """The least confidence from which on a share of `right` predictions is right; at least 0.5, at most 1.
 
     One error is added to those that are counted, as in conformal risk control (arXiv:2208.02814), so that
     few faces give no false security. From 0.5 on the emotion shown is the likeliest under any policy, so
     that one threshold serves all of them.
     """
     order = np.argsort(-p.max(axis=1), kind="stable")
-    sure = p.max(axis=1)[order]  # (N,) falling
+    confidence = p.max(axis=1)[order]  # (N,) falling
     wrong = (p.argmax(axis=1) != truth)[order].cumsum()  # (N,) errors among the surest 1, 2, ...
     kept = np.arange(1, len(truth) + 1)
-    whole = np.append(sure[:-1] != sure[1:], True)  # a threshold keeps all of the equally sure
-    held = np.flatnonzero((wrong + 1 <= (1 - right) * (kept + 1)) & whole)
-    least = float(sure[held[-1]]) if len(held) else 1.0
+    whole = np.append(confidence[:-1] != confidence[1:], True)  # a threshold keeps all of the equally sure
+    allowed = np.flatnonzero((wrong + 1 <= (1 - right) * (kept + 1)) & whole)
+    least = float(confidence[allowed[-1]]) if len(allowed) else 1.0
     return min(1.0, max(0.5, least))
 
 
-def offsets_of(prior: NDArray[np.float64], strength: float) -> tuple[float, ...]:
+def make_offsets(prior: NDArray[np.float64], strength: float) -> tuple[float, ...]:
     """- strength log prior, the largest prior's being 0 (logit adjustment, arXiv:2007.07314, section 4.1).
 
     Strength 0 leaves the choice as it is; 1 treats every emotion as if it were as frequent as the others.
@@ -173,21 +276,155 @@ def fit_strength(
     prior: NDArray[np.float64],
     floors: Mapping[str, float] = FLOORS,
 ) -> float:
-    """The least strength at which every floor of recall is reached; 1 if none does it.
+    """The least strength at which every floor of recall is reached; 1 if none reaches them all.
 
     One number, not eight: with 16 faces of contempt free offsets learn the faces, not the emotion (the
     table of docs/model.md). An emotion without faces has no floor.
     """
-    for strength in np.arange(0, 1 + STEP / 2, STEP).round(6).tolist():
-        shown = decide(p, Policy(offsets_of(prior, strength))).shown
+    for strength in np.arange(0, 1 + STRENGTH_STEP / 2, STRENGTH_STEP).round(6).tolist():
+        shown = decide(p, Policy(make_offsets(prior, strength))).shown
         recall = metrics.recall(metrics.confusion(truth, shown))  # (K,)
         if not any(recall[EMOTIONS.index(emotion)] < floor for emotion, floor in floors.items()):
             return float(strength)
     return 1.0
 
 
-def _valley(value: Callable[[float], float], low: float, high: float, *, close: float = 1e-6) -> float:
-    """Where a function with one valley is least: golden section (Kiefer 1953)."""
+def crossfit(
+    logits: Logits, fit: Fit, labels: Mapping[str, Labels], *, splits: int = SPLITS, seed: int = 0
+) -> dict[str, Any]:
+    """The figures of faces not fitted on: mean and the range of 95 % of the splits.
+
+    Args:
+        logits: (N, K) before any temperature.
+        fit: indices of the faces to fit on, to a calibration.
+        labels: name of a protocol to (N,) labels, -1 where it gives none.
+        splits: number of random splits into halves.
+        seed: of the splits.
+
+    Returns:
+        For each protocol its figures, by name: `{"mean", "low", "high"}`, one number or one per emotion.
+    """
+    rng = np.random.default_rng(seed)
+    found: dict[str, list[Figures]] = {name: [] for name in labels}
+    for _ in range(splits):
+        held_out = hold_out(logits, fit, rng.permutation(len(logits)))
+        for name, truth in labels.items():
+            found[name].append(measure(held_out, truth, rng))
+    return {
+        name: _measure_raw(softmax(logits[truth >= 0]), truth[truth >= 0]) | _summarise(found[name])
+        for name, truth in labels.items()
+    }
+
+
+def hold_out(logits: Logits, fit: Fit, order: NDArray[np.int64]) -> HeldOut:
+    """Each half of the faces, split in two by `order` (N,), judged by what the other half fits."""
+    halves = np.split(order, [len(order) // 2])
+    fits = (fit(halves[1]), fit(halves[0]))
+    p = np.empty((len(order), metrics.K))
+    first = np.zeros(len(order), np.bool_)
+    first[halves[0]] = True
+    for half, one in zip(halves, fits, strict=True):
+        p[half] = softmax(logits[half], one.temperature)
+    back = np.argsort(order)  # from the halves one after the other to the faces' own order
+    decisions = {}
+    for name in fits[0].policies:
+        parts = [
+            decide(p[half], one.policies[name], one.uncertain) for half, one in zip(halves, fits, strict=True)
+        ]
+        members = [part.member for part in parts if part.member is not None]
+        doubts = [part.uncertain for part in parts if part.uncertain is not None]
+        decisions[name] = Decisions(
+            np.concatenate([part.shown for part in parts])[back],
+            np.concatenate(members)[back] if members else None,
+            np.concatenate(doubts)[back] if doubts else None,
+        )
+    return HeldOut(p, first, decisions, fits)
+
+
+def measure(held_out: HeldOut, truth: Labels, rng: np.random.Generator) -> Figures:
+    """The figures of one split against (N,) labels."""
+    known = truth >= 0
+    p, y = held_out.p[known].astype(np.float32), truth[known]
+    half = held_out.first[known]
+    figures: Figures = {
+        "temperature": float(np.mean([one.temperature for one in held_out.fits])),
+        "strength": float(np.mean([one.strength for one in held_out.fits])),
+        "ece": metrics.ece(p, y),
+        "ece if right": _least_ece(p, rng),
+        "ece of one half": metrics.ece(p[half], y[half]),
+        "ece of one half if right": _least_ece(p[half], rng),
+        "nll": metrics.nll(p, y),
+        "aurc": risk_coverage_area(p.max(axis=1), p.argmax(axis=1) == y),
+    }
+    for name, decisions in held_out.decisions.items():
+        of_all = metrics.decision_figures(decisions, known, y)
+        of_half = metrics.decision_figures(decisions, known & held_out.first, y[half])
+        figures |= {f"{name}/{key}": value for key, value in of_all.items()}
+        figures[f"{name}/coverage of one half"] = of_half.get("coverage", np.nan)
+    return figures
+
+
+def risk_coverage_area(confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_]) -> float:
+    """The mean error of the surest 1, 2, ..., N predictions: the area under the risk-coverage curve.
+
+    Geifman, Uziel and El-Yaniv, arXiv:1805.08206, section 2; 0 is best, the error of all where the
+    confidence says nothing.
+
+    >>> risk_coverage_area(np.array([0.9, 0.8]), np.array([True, False]))
+    0.25
+    """
+    wrong = ~right[np.argsort(-confidence, kind="stable")]
+    return float((wrong.cumsum() / np.arange(1, len(right) + 1)).mean())
+
+
+def _measure_raw(p: Probabilities, truth: Labels) -> dict[str, Any]:
+    """What needs no fit: numbers of faces, accuracy with its interval, the raw probabilities' figures."""
+    raw = p.astype(np.float32)
+    right = int((raw.argmax(axis=1) == truth).sum())
+    return {
+        "n": len(truth),
+        "n of": _to_json(np.bincount(truth, minlength=metrics.K)),
+        "accuracy": _to_json(right / max(1, len(truth))),
+        "accuracy 95": [_to_json(end) for end in metrics.wilson(right, len(truth))],
+        "ece before": _to_json(metrics.ece(raw, truth)),
+        "nll before": _to_json(metrics.nll(raw, truth)),
+    }
+
+
+def _least_ece(p: NDArray[np.float32], rng: np.random.Generator) -> float:
+    """The ECE that these very confidences would have if each were right: it is never 0 for a finite N.
+
+    Right with the stated probability, drawn once; the splits average it (Roelofs et al., arXiv:2012.08668).
+    """
+    right = rng.random(len(p)) < p.max(axis=1)
+    return metrics.ece(p, np.where(right, p.argmax(axis=1), p.argmin(axis=1)))
+
+
+def _summarise(splits: list[Figures]) -> dict[str, Any]:
+    """Mean and the range of 95 % of the splits; "policy/figure" becomes figures by policy."""
+    found: dict[str, Any] = {"policies": {}}
+    for name in splits[0]:
+        values = np.array([figures[name] for figures in splits])
+        low, high = np.percentile(values, [2.5, 97.5], axis=0)  # nan where undefined in any split
+        policy, _, key = name.rpartition("/")
+        place = found["policies"].setdefault(policy, {}) if policy else found
+        place[key] = {
+            "mean": _to_json(values.mean(axis=0)),
+            "low": _to_json(low),
+            "high": _to_json(high),
+        }
+    return found
+
+
+def _to_json(value: Any) -> Any:
+    """Numbers, or emotions to numbers; None where undefined, six digits as the rest is chance."""
+    if np.ndim(value):
+        return dict(zip(EMOTIONS, map(_to_json, value), strict=True))
+    return None if np.isnan(value) else round(float(value), 6)
+
+
+def _minimise(value: Callable[[float], float], low: float, high: float, *, close: float = 1e-6) -> float:
+    """Where a function with one minimum is least: golden section search (Kiefer 1953)."""
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     at_left, at_right = value(left), value(right)
     while high - low > close:

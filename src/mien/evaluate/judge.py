@@ -1,11 +1,11 @@
-"""A model judged on a corpus: every picture read once, then scored under each protocol.
+"""A model judged on a corpus: every picture is read once, then scored under each protocol.
 
 Legend: N pictures, S side of the model's input, K = 8 emotions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,29 +17,33 @@ from mien.data.audit import digest
 from mien.data.corpus import Corpus
 from mien.errors import DataError, ImageError
 from mien.evaluate import metrics
-from mien.evaluate.metrics import Counts, Values
-from mien.evaluate.policies import Figures, policy_figures
-from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS
+from mien.evaluate.metrics import Counts, Figures, Values
+from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS, Labels
+from mien.faces.detect import YuNet
 from mien.faces.policy import decide
-from mien.types import Floats, Image, Predictions, Sample
+from mien.faces.preprocess import crop, fit
+from mien.types import Floats, Image, Sample, check_shape
 
-BATCH: Final = 256  # pictures held at a time, whatever the size of the corpus
+BATCH: Final = 256  # pictures held in memory at a time, whatever the size of the corpus
 
 #: A picture, (H, W) or (H, W, 3), to the crop the model takes, or None where it shows no face.
-Cut = Callable[[Image], Image | None]
-#: (N, S, S) or (N, S, S, 3) uint8 crops to (N, K) probabilities, as `run.classify.Classifier`.
+Cropper = Callable[[Image], Image | None]
+#: (N, S, S) or (N, S, S, 3) uint8 crops to (N, K) probabilities, as `faces.classify.Classifier`.
 Classify = Callable[[Image], Floats]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Readings:
-    """What the model said of a corpus, and what could not be read of it."""
+class Predictions:
+    """What the model says of a corpus, and which pictures could not be read."""
 
     samples: tuple[Sample, ...]  # (N,) those with a prediction
-    predictions: Predictions  # (N, K)
-    digests: tuple[bytes, ...]  # (N,) of the pictures' pixels, to find copies
-    broken: tuple[tuple[str, str], ...] = ()  # name and error of each picture that could not be read
+    probabilities: Floats  # (N, K)
+    digests: tuple[bytes, ...] = ()  # (N,) of the pictures' pixels, to find copies
+    unreadable: tuple[tuple[str, str], ...] = ()  # name and error of each picture that could not be read
     faceless: tuple[str, ...] = ()  # names of the pictures in which no face was found
+
+    def __post_init__(self) -> None:
+        check_shape("Predictions.probabilities", self.probabilities, (len(self.samples), metrics.K))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +51,7 @@ class Scores:
     """The figures of N labelled predictions; nan where the data do not define one."""
 
     n: int
-    counts: Counts  # (K, K) rows true, columns read
+    counts: Counts  # (K, K) rows true, columns predicted
     accuracy: float
     accuracy_95: tuple[float, float]  # Wilson
     balanced_accuracy: float
@@ -66,66 +70,91 @@ class Scores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verdict:
-    """The scores under one protocol, and once more without the pictures that stand in training."""
+    """The scores under one protocol, and once more without the pictures that are in the training split."""
 
     protocol: str
-    left_out: int  # pictures that the protocol gives no label
+    left_out: int  # pictures to which the protocol gives no label
     scores: Scores
     without_copies: Scores | None = None  # None: no training split at hand
     policies: Mapping[str, Figures] = field(default_factory=dict)  # each that the card has, on all pictures
 
 
-def read_all(corpus: Corpus, classify: Classify, cut: Cut) -> Readings:
+def make_cropper(card: ModelCard, *, detect: bool, threads: int = 1) -> Cropper:
+    """Take whole pictures as faces or, with `detect`, the largest face of each, upright."""
+    if not detect:
+        return lambda image: fit(image, card)
+    detector = YuNet(threads=threads)
+
+    def crop_largest(image: Image) -> Image | None:
+        colour = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)  # (H, W, 3)
+        faces = detector.detect(colour)
+        return crop(image, faces[0].landmarks, card) if faces else None
+
+    return crop_largest
+
+
+def predict_corpus(corpus: Corpus, classify: Classify, cropper: Cropper) -> Predictions:
     """Read every picture of a corpus and classify it; what cannot be read is named and passed over.
 
     Raises:
         DataError: not one picture could be read, or none shows a face.
     """
-    broken: list[tuple[str, str]] = []
+    unreadable: list[tuple[str, str]] = []
     faceless: list[str] = []
-    samples: list[Sample] = []
-    marks: list[bytes] = []
-    parts: list[Floats] = []
+    kept: list[tuple[Sample, bytes]] = []
+    batches: list[Floats] = []
     crops: list[Image] = []
-
-    def flush() -> None:
-        if crops:
-            parts.append(classify(np.stack(crops)))  # (B, S, S[, 3]) -> (B, K)
-            crops.clear()
-
-    for sample, mark, crop in _crops(corpus, cut, broken):
-        if crop is None:
+    for sample in corpus.samples:
+        try:
+            image = corpus.read(sample)
+            face = cropper(image)
+        except (ImageError, DataError) as error:
+            text = str(error)
+            unreadable.append((sample.name, text if sample.name in text else f"{sample.name}: {text}"))
+            continue
+        if face is None:
             faceless.append(sample.name)
             continue
-        samples.append(sample)
-        marks.append(mark)
-        crops.append(crop)
+        kept.append((sample, digest(image)))
+        crops.append(face)
         if len(crops) == BATCH:
-            flush()
-    flush()
-    if not samples:
-        raise DataError(_nothing_left(corpus, broken, faceless))
-    predictions = Predictions(tuple(s.name for s in samples), np.concatenate(parts))  # (N, K)
-    return Readings(tuple(samples), predictions, tuple(marks), tuple(broken), tuple(faceless))
+            batches.append(classify(np.stack(crops)))  # (B, S, S[, 3]) -> (B, K)
+            crops = []
+    if crops:
+        batches.append(classify(np.stack(crops)))
+    if not kept:
+        first = f"; the first error: {unreadable[0][1]}" if unreadable else ""
+        raise DataError(
+            f"{corpus.name}: expected pictures of faces, of {len(corpus)} samples {len(unreadable)} could "
+            f"not be read and {len(faceless)} show no face{first}; check --root"
+        )
+    samples, digests = zip(*kept, strict=True)
+    return Predictions(samples, np.concatenate(batches), digests, tuple(unreadable), tuple(faceless))
 
 
 def training_digests(corpus: Corpus) -> frozenset[bytes]:
     """The digests of a training split's pictures; those that cannot be read are passed over."""
-    return frozenset(mark for _, mark, _ in _crops(corpus, lambda image: image, []))
+    found = set()
+    for sample in corpus.samples:
+        try:
+            found.add(digest(corpus.read(sample)))
+        except (ImageError, DataError):
+            continue
+    return frozenset(found)
 
 
 def judge(
-    readings: Readings,
+    predictions: Predictions,
     protocols: Sequence[str],
     *,
     training: frozenset[bytes] | None = None,
     card: ModelCard | None = None,
     policy: str = ACCURATE,
 ) -> list[Verdict]:
-    """Score readings under each protocol.
+    """Score predictions under each protocol.
 
     Args:
-        readings: from `read_all`.
+        predictions: from `predict_corpus`.
         protocols: names in `PROTOCOLS`.
         training: digests of the training split, for the scores without its copies; None: no such scores.
         card: of the network, whose policies are compared; None: the likeliest emotion is what counts.
@@ -135,11 +164,37 @@ def judge(
         ConfigError: the card has no such policy.
         DataError: a protocol labels none of the pictures.
     """
-    guess = readings.predictions.probabilities.argmax(axis=1)  # (N,)
-    if card is not None:
-        guess = decide(readings.predictions.probabilities, card.policy(policy)).shown
-    fresh = None if training is None else np.array([d not in training for d in readings.digests])
-    return [_verdict(readings, name, fresh, guess, card) for name in protocols]
+    card = card or ModelCard("")
+    p = predictions.probabilities
+    guess = decide(p, card.policy(policy)).shown  # (N,)
+    decisions = {name: decide(p, one, card.uncertain) for name, one in card.policies.items()}
+    new = None if training is None else np.array([d not in training for d in predictions.digests])  # (N,)
+
+    def score_where(keep: NDArray[np.bool_], truth: Labels) -> Scores:
+        return score(p[keep], truth[keep], guess[keep], card.thresholds)
+
+    verdicts = []
+    for protocol in protocols:
+        truth = PROTOCOLS[protocol](predictions.samples)  # (N,)
+        known = truth != LEFT_OUT
+        if not known.any():
+            raise DataError(
+                f"protocol {protocol!r}: expected at least one picture with a label, "
+                f"all {len(truth)} are left out; check the votes or take another --protocol"
+            )
+        verdicts.append(
+            Verdict(
+                protocol,
+                left_out=int((~known).sum()),
+                scores=score_where(known, truth),
+                without_copies=None if new is None else score_where(known & new, truth),
+                policies={
+                    name: metrics.decision_figures(one, known, truth[known])
+                    for name, one in decisions.items()
+                },
+            )
+        )
+    return verdicts
 
 
 def score(
@@ -154,6 +209,7 @@ def score(
     are of the probabilities, whatever was chosen.
     """
     counts = metrics.confusion(truth, probabilities.argmax(axis=1) if guess is None else guess)
+    alone = None if thresholds is None else metrics.detection(probabilities, truth, np.array(thresholds))
     return Scores(
         n=len(truth),
         counts=counts,
@@ -170,62 +226,5 @@ def score(
         precision=metrics.precision(counts),
         f1=metrics.f1(counts),
         one_vs_rest=metrics.one_vs_rest(counts),
-        detection=None
-        if thresholds is None
-        else metrics.detection(probabilities, truth, np.array(thresholds)),
-    )
-
-
-def _verdict(
-    readings: Readings,
-    protocol: str,
-    fresh: NDArray[np.bool_] | None,
-    guess: NDArray[np.int64],
-    card: ModelCard | None,
-) -> Verdict:
-    truth = PROTOCOLS[protocol](readings.samples)  # (N,)
-    labelled = truth != LEFT_OUT
-    if not labelled.any():
-        raise DataError(
-            f"protocol {protocol!r}: expected at least one picture with a label, "
-            f"all {len(truth)} are left out; check the votes or take another --protocol"
-        )
-    p = readings.predictions.probabilities
-    thresholds = None if card is None else card.thresholds
-    whole = score(p[labelled], truth[labelled], guess[labelled], thresholds)
-    kept = None if fresh is None else labelled & fresh
-    rest = None if kept is None else score(p[kept], truth[kept], guess[kept], thresholds)
-    policies = {} if card is None else _policies(card, p, labelled, truth[labelled])
-    return Verdict(protocol, int((~labelled).sum()), whole, rest, policies)
-
-
-def _policies(
-    card: ModelCard, p: Floats, known: NDArray[np.bool_], truth: NDArray[np.int64]
-) -> dict[str, Figures]:
-    return {
-        name: policy_figures(decide(p, policy, card.uncertain), known, truth)
-        for name, policy in card.policies.items()
-    }
-
-
-def _crops(
-    corpus: Corpus, cut: Cut, broken: list[tuple[str, str]]
-) -> Iterator[tuple[Sample, bytes, Image | None]]:
-    """Each readable sample with its digest and crop; the others go to `broken`."""
-    for sample in corpus.samples:
-        try:
-            image = corpus.read(sample)
-            crop = cut(image)
-        except (ImageError, DataError) as error:
-            said = str(error)
-            broken.append((sample.name, said if sample.name in said else f"{sample.name}: {said}"))
-            continue
-        yield sample, digest(image), crop
-
-
-def _nothing_left(corpus: Corpus, broken: list[tuple[str, str]], faceless: list[str]) -> str:
-    first = f"; the first error: {broken[0][1]}" if broken else ""
-    return (
-        f"{corpus.name}: expected pictures of faces, of {len(corpus)} samples {len(broken)} could not be "
-        f"read and {len(faceless)} show no face{first}; check --root"
+        detection=alone,
     )

@@ -1,9 +1,9 @@
-"""Scores: counts once, then functions of them in a line or two.
+"""Scores: the pictures are counted once, and each score is a short function of the counts.
 
 A value that the data do not define (the recall of an emotion of which there is no picture) is nan,
-never 0; means over emotions take those that have pictures, and nothing else.
+never 0; a mean over emotions takes only those for which the value is defined.
 
-Legend: N samples, K = 8 emotions; `counts` is the (K, K) confusion matrix, rows true, columns read.
+Legend: N samples, K = 8 emotions; `counts` is the (K, K) confusion matrix, rows true, columns predicted.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.faces.policy import Decisions
 from mien.labels import EMOTIONS
 from mien.types import Floats
 
 Counts = NDArray[np.int64]  # (K, K)
-Values = NDArray[np.float64]  # (K,) one an emotion, nan where undefined
+Values = NDArray[np.float64]  # (K,) one per emotion, nan where undefined
+Figures = dict[str, float | Values]  # by name, one number or one per emotion
 
 K: Final = len(EMOTIONS)
 Z95: Final = 1.959963984540054  # the 97.5 % point of the normal distribution
@@ -27,23 +29,23 @@ BINS: Final = 15  # Guo et al., arXiv:1706.04599, section 5
 
 
 def confusion(truth: NDArray[np.int64], guess: NDArray[np.int64]) -> Counts:
-    """(K, K) counts from (N,) true and (N,) read labels, each in 0..7."""
+    """(K, K) counts from (N,) true and (N,) predicted labels, each in 0..7."""
     counts: Counts = np.bincount(truth * K + guess, minlength=K * K).astype(np.int64)
     return counts.reshape(K, K)
 
 
 def accuracy(counts: Counts) -> float:
-    """The share that is read right."""
+    """The share of pictures that is predicted right."""
     return _ratio(counts.trace(), counts.sum())
 
 
 def recall(counts: Counts) -> Values:
-    """(K,) of the pictures of an emotion, the share read as it (sensitivity)."""
+    """(K,) of the pictures of an emotion, the share predicted as it (sensitivity)."""
     return _ratios(counts.diagonal(), counts.sum(axis=1))
 
 
 def precision(counts: Counts) -> Values:
-    """(K,) of the pictures read as an emotion, the share that is of it."""
+    """(K,) of the pictures predicted as an emotion, the share that is of it."""
     return _ratios(counts.diagonal(), counts.sum(axis=0))
 
 
@@ -55,19 +57,18 @@ def f1(counts: Counts) -> Values:
 
 def balanced_accuracy(counts: Counts) -> float:
     """The mean recall of the emotions that have pictures: chance is one over their number."""
-    return _mean(recall(counts))
+    return mean_defined(recall(counts))
 
 
 def macro_f1(counts: Counts) -> float:
     """The mean F1 of the emotions that have pictures."""
-    return _mean(f1(counts))
+    return mean_defined(f1(counts))
 
 
 def specificity(counts: Counts) -> Values:
-    """(K,) share of the others' pictures not read as the emotion, the other emotions weighing the same."""
+    """(K,) of the other emotions' pictures, the share not predicted as it; each other weighs the same."""
     rates = _ratios(counts, np.broadcast_to(counts.sum(axis=1, keepdims=True), counts.shape))  # (K, K)
-    np.fill_diagonal(rates, np.nan)
-    return np.array([1 - _mean(column) for column in rates.T])  # (K,)
+    return _specificity_of(rates)
 
 
 def one_vs_rest(counts: Counts) -> Values:
@@ -82,7 +83,7 @@ def one_vs_rest(counts: Counts) -> Values:
 def detection(
     probabilities: Floats, truth: NDArray[np.int64], thresholds: NDArray[np.floating[Any]]
 ) -> Values:
-    """(K,) the same, each emotion asked for alone: shown where its probability reaches its threshold.
+    """(K,) the same with each emotion asked for alone: shown where its probability reaches its threshold.
 
     Args:
         probabilities: (N, K).
@@ -90,17 +91,40 @@ def detection(
         thresholds: (K,).
     """
     found = probabilities >= thresholds  # (N, K)
-    rates = np.array(
-        [
-            found[truth == k].mean(axis=0) if (truth == k).any() else np.full(len(thresholds), np.nan)
-            for k in range(len(thresholds))
-        ]
-    )  # (K, K): of the pictures of an emotion, the share in which each is found
-    own = rates.diagonal().copy()
-    np.fill_diagonal(rates, np.nan)
-    others = np.array([1 - _mean(column) for column in rates.T])
-    accuracy: Values = (own + others) / 2
-    return accuracy
+    rates = np.full((K, K), np.nan)  # of the pictures of an emotion (row), the share in which each is found
+    for k in np.unique(truth):
+        rates[k] = found[truth == k].mean(axis=0)
+    return (rates.diagonal() + _specificity_of(rates)) / 2
+
+
+def decision_figures(decisions: Decisions, known: NDArray[np.bool_], truth: NDArray[np.int64]) -> Figures:
+    """What a policy's decisions are worth: the emotion shown, the set it may be of, and the doubt.
+
+    Args:
+        decisions: for N faces.
+        known: (N,) the faces that have a label.
+        truth: (n,) the labels of those n faces.
+    """
+    shown = decisions.shown[known]
+    counts = confusion(truth, shown)
+    figures: Figures = {
+        "accuracy": accuracy(counts),
+        "balanced accuracy": balanced_accuracy(counts),
+        "recall": recall(counts),
+    }
+    if decisions.member is not None:
+        member = decisions.member[known]
+        held = member[np.arange(len(truth)), truth]  # (n,) whether the label is in the set
+        figures["coverage"] = _ratio(held.sum(), len(held))
+        figures["set size"] = float(member.sum(axis=1).mean())
+        figures["coverage by emotion"] = _ratios(
+            np.bincount(truth[held], minlength=K), np.bincount(truth, minlength=K)
+        )
+    if decisions.uncertain is not None:
+        unsure = decisions.uncertain[known]
+        figures["uncertain"] = _ratio(unsure.sum(), len(unsure))
+        figures["right if certain"] = _ratio((shown == truth)[~unsure].sum(), (~unsure).sum())
+    return figures
 
 
 def ece(probabilities: Floats, truth: NDArray[np.int64], bins: int = BINS) -> float:
@@ -147,7 +171,7 @@ def bootstrap(
 ) -> tuple[float, float]:
     """A 95 % percentile interval of a score of the counts, the pictures drawn anew with replacement.
 
-    Drawing N pictures is drawing their cells of the matrix from a multinomial.
+    Drawing N pictures is drawing their cells of the matrix from a multinomial distribution.
     """
     total = int(counts.sum())
     if total == 0:
@@ -158,6 +182,19 @@ def bootstrap(
     return float(low), float(high)
 
 
+def mean_defined(values: Values) -> float:
+    """The mean of the values that are defined; nan if none is."""
+    defined = values[~np.isnan(values)]
+    return _ratio(defined.sum(), len(defined))
+
+
+def _specificity_of(rates: Values) -> Values:
+    """(K,) from (K, K) rates at which each emotion's pictures (rows) are predicted as each (columns)."""
+    others = rates.copy()
+    np.fill_diagonal(others, np.nan)
+    return np.array([1 - mean_defined(column) for column in others.T])
+
+
 def _ratio(part: Any, whole: Any) -> float:
     return float(part) / float(whole) if whole else float("nan")
 
@@ -166,9 +203,3 @@ def _ratios(part: NDArray[np.int64], whole: NDArray[np.int64]) -> Values:
     """Part by whole, nan where the whole is 0."""
     shares: Values = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
     return shares
-
-
-def _mean(values: Values) -> float:
-    """The mean of what is defined."""
-    defined = values[~np.isnan(values)]
-    return _ratio(defined.sum(), len(defined))

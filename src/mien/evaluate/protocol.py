@@ -2,7 +2,7 @@
 
 Votes: Barsoum et al., arXiv:1608.01041. `majority` is what Microsoft's FERPlus code trains and
 tests with (`src/ferplus.py`, `_process_data`, mode "majority"); `argmax` keeps nearly every picture
-and so is the harder one.
+and is therefore the harder one.
 
 Legend: N samples; votes are (N, 10): the eight of `labels.EMOTIONS`, unknown, not a face.
 """
@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.errors import ConfigError
 from mien.labels import EMOTIONS
 from mien.types import Sample
 
@@ -27,16 +28,17 @@ Votes = NDArray[np.int64]  # (N, 10)
 def majority(samples: Sequence[Sample]) -> Labels:
     """(N,) labels of the samples on which the voters agree, the others `LEFT_OUT`.
 
-    Votes of one are set to zero; the winner must then hold more than half of what is left, unknown
-    and not-a-face counted. No such winner, or unknown or not-a-face as the winner: left out.
+    Emotions with a single vote are set to zero; the winner must then hold more than half of the votes
+    that are left, unknown and not-a-face counted. No such winner, or unknown or not-a-face as the
+    winner: left out.
 
-    # Deviates: a sample with a single vote in all is a label that somebody gave, not an outlier
-    among ten (a folder an emotion); it is kept. FER+ has ten votes a picture and none such.
+    # Deviates: a sample with one vote in all has a label that somebody gave (a folder per emotion), not
+    an outlier among ten; it is kept. FER+ has ten votes per picture and no such sample.
     """
     votes = count_votes(samples)
     single = votes.sum(axis=1, keepdims=True) == 1  # (N, 1)
     kept = np.where((votes > 1) | single, votes, 0)  # (N, 10)
-    return _labels(kept, 2 * kept.max(axis=1, initial=0) > kept.sum(axis=1))
+    return _label_winners(kept, 2 * kept.max(axis=1, initial=0) > kept.sum(axis=1))
 
 
 def argmax(samples: Sequence[Sample]) -> Labels:
@@ -47,7 +49,7 @@ def argmax(samples: Sequence[Sample]) -> Labels:
     all: left out.
     """
     votes = count_votes(samples)
-    return _labels(votes, votes.sum(axis=1) > 0)
+    return _label_winners(votes, votes.sum(axis=1) > 0)
 
 
 #: Name to the function that labels samples.
@@ -58,10 +60,10 @@ PROTOCOLS: Final[dict[str, Callable[[Sequence[Sample]], Labels]]] = {
 
 
 def accuracies(guess: Labels, samples: Sequence[Sample]) -> dict[str, float]:
-    """Accuracy under each protocol, and its n.
+    """Accuracy under each protocol, and the number of samples it is of.
 
     Args:
-        guess: (N,) index into EMOTIONS of what each sample was read as.
+        guess: (N,) index into EMOTIONS of what each sample was predicted as.
         samples: the N samples.
     """
     figures: dict[str, float] = {}
@@ -80,6 +82,12 @@ def count_votes(samples: Sequence[Sample]) -> Votes:
     return np.array(rows, np.int64).reshape(-1, len(EMOTIONS) + 2)
 
 
-def _labels(votes: Votes, decided: NDArray[np.bool_]) -> Labels:
+def check_protocol(name: str) -> None:
+    """Raise a ConfigError that lists the protocols unless `name` is one of them."""
+    if name not in PROTOCOLS:
+        raise ConfigError(f"--protocol: expected one of {', '.join(PROTOCOLS)}, got {name!r}")
+
+
+def _label_winners(votes: Votes, decided: NDArray[np.bool_]) -> Labels:
     winner = votes.argmax(axis=1)  # (N,)
     return np.where(decided & (winner < len(EMOTIONS)), winner, LEFT_OUT)

@@ -1,26 +1,24 @@
-"""A verdict as a table of plain text, 80 columns at most, and as JSON.
+"""Verdicts and groups as tables of plain text, 80 columns at most, and as records for JSON.
 
-The JSON holds the same figures unrounded, with what made them; it appears whole or not at all and
-replaces an older file, as a score can be made again.
+The record holds the same figures unrounded, with what made them.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import asdict, dataclass, is_dataclass
+from textwrap import wrap
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mien.card import ACCURATE
-from mien.errors import OutputError
-from mien.evaluate.judge import Readings, Scores, Verdict
-from mien.files import WholeFile
+from mien.evaluate.card_text import entry, percent, policy_lines
+from mien.evaluate.groups import Gap, GroupReport, GroupTable, MeasureByGroup
+from mien.evaluate.judge import Predictions, Scores, Verdict
+from mien.evaluate.metrics import mean_defined
 from mien.labels import EMOTIONS
-from mien.results.card_text import policy_lines
+from mien.results.text import printable
 
 #: The paper's accuracy one emotion against the rest at 50:50, per cent, mean of the ten folds of its
 #: Tables 3-10 on RaFD; its matrices are transposed, which leaves accuracy as it is.
@@ -34,7 +32,26 @@ PAPER: Final = {
     "fear": 73.46,
     "contempt": 66.57,
 }
-_NAMED: Final = 10  # unreadable pictures named in the text; the JSON names all
+MAX_NAMED: Final = 10  # unreadable pictures named in the text; the JSON names all
+CLEAR_P: Final = 0.05  # p up to which a gap is called clear
+
+_KEY_WIDTH: Final = 10  # columns before a value of the heading
+_NAME_WIDTH: Final = 20  # ... before the figures of a group
+_PAIR_WIDTH: Final = 30  # ... of two groups' names
+
+_ANY: Final = (
+    "Groups differ in more than one way: in age, in how and where they were photographed, in what they were "
+    "asked to do. A gap says that two groups of these pictures are read differently, not why, and nothing of "
+    "what anybody felt."
+)
+_UNLABELLED: Final = (
+    "Without labels nobody knows which readings are right: a gap in how often an expression is read may lie "
+    "in the faces (one group smiles more in these pictures), in the photographs, or in the network."
+)
+_LABELLED: Final = (
+    "Recall compares pictures that were given the same label; the gap may still lie in the pictures, or in "
+    "who labelled them how."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,184 +68,277 @@ class Heading:
     policy: str = ACCURATE  # how the emotion that is scored was chosen
 
 
-def render(heading: Heading, verdict: Verdict, readings: Readings) -> str:
+def render_verdict(heading: Heading, verdict: Verdict, predictions: Predictions) -> str:
     """One table, lines of at most 80 columns, ending in a newline."""
-    parts = [
-        head(heading, readings, verdict),
-        _summary(verdict.scores, verdict.without_copies),
-        _emotions(verdict.scores, verdict.without_copies),
-        _policies(verdict),
-        _matrix(verdict.scores),
+    # the policies of the card beside each other, where it has several
+    n = dict(zip(EMOTIONS, verdict.scores.counts.sum(axis=1).tolist(), strict=True))
+    policies = policy_lines(to_json(verdict.policies), n) if len(verdict.policies) > 1 else []
+    blocks = [
+        render_heading(heading, predictions, verdict),
+        _render_summary(verdict),
+        _render_emotions(verdict),
+        policies,
+        _render_matrix(verdict.scores),
     ]
-    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
+    return _join_blocks(blocks)
 
 
-def head(heading: Heading, readings: Readings, verdict: Verdict | None = None) -> list[str]:
+def render_heading(heading: Heading, predictions: Predictions, verdict: Verdict | None = None) -> list[str]:
     """Names of what was judged; long ones go on in the next line, so that none is cut."""
     split = f", split {heading.split}" if heading.split else ""
-    rows = {
+    faceless, unreadable = len(predictions.faceless), len(predictions.unreadable)
+    entries = {
         "model": f"{heading.model} (sha256 {heading.sha256[:16]})",
         "data": f"{heading.data}{split}, crops {heading.crops}",
-        "root": _printable(heading.root),
+        "root": _one_line(heading.root),
         "drawn": heading.drawn,
         "policy": heading.policy if heading.policy != ACCURATE else "",
         "protocol": verdict.protocol if verdict else "",
-        "scored": f"{verdict.scores.n if verdict else len(readings.samples)}",
+        "scored": f"{verdict.scores.n if verdict else len(predictions.samples)}",
         "left out": f"{verdict.left_out} to which the protocol gives no label" if verdict else "",
-        "no face": f"{len(readings.faceless)} more, in which none was found" if readings.faceless else "",
-        "damaged": f"{len(readings.broken)} more, which could not be read" if readings.broken else "",
+        "no face": f"{faceless} more, in which none was found" if faceless else "",
+        "damaged": f"{unreadable} more, which could not be read" if unreadable else "",
     }
-    return [line for key, value in rows.items() if value for line in _wrap(key, value)]
+    return [line for key, value in entries.items() if value for line in entry(key, value, _KEY_WIDTH)]
 
 
-def render_trouble(readings: Readings) -> str:
+def render_unreadable(predictions: Predictions) -> str:
     """The pictures that could not be read, the first few by name; empty where there is none."""
-    if not readings.broken:
+    errors = [f"  {_one_line(error)}" for _, error in predictions.unreadable]
+    if not errors:
         return ""
-    lines = [f"could not be read: {len(readings.broken)}"]
-    lines += [f"  {_printable(error)}" for _, error in readings.broken[:_NAMED]]
-    if len(readings.broken) > _NAMED:
-        lines.append(f"  and {len(readings.broken) - _NAMED} more (--json names all)")
-    return "\n".join(lines) + "\n"
+    more = len(errors) - MAX_NAMED
+    end = [f"  and {more} more (--json names all)"] if more > 0 else []
+    return "\n".join([f"could not be read: {len(errors)}", *errors[:MAX_NAMED], *end]) + "\n"
 
 
-def to_record(
-    heading: Heading, verdicts: Sequence[Verdict], readings: Readings, provenance: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The verdicts as numbers, strings, lists and dicts; undefined values are None."""
-    return {
-        "model": heading.model,
-        "sha256": heading.sha256,
-        "data": heading.data,
-        "split": heading.split,
-        "root": _printable(heading.root),
-        "crops": heading.crops,
-        "drawn": heading.drawn or None,
-        "policy": heading.policy,
-        "read": len(readings.samples),
-        "unreadable": [
-            {"name": _printable(name), "error": _printable(error)} for name, error in readings.broken
+def _render_summary(verdict: Verdict) -> list[str]:
+    columns = {"all": verdict.scores}
+    if verdict.without_copies is not None:
+        columns["no copy in training"] = verdict.without_copies
+    rows = {
+        "": list(columns),
+        "n": [str(s.n) for s in columns.values()],
+        "accuracy %": [_interval(s.accuracy, s.accuracy_95) for s in columns.values()],
+        "balanced accuracy %": [
+            _interval(s.balanced_accuracy, s.balanced_accuracy_95) for s in columns.values()
         ],
-        "no_face": [_printable(name) for name in readings.faceless],
-        "labels": list(EMOTIONS),
-        "protocols": {v.protocol: _verdict_record(v) for v in verdicts},
-        "provenance": dict(provenance),
+        "macro F1 %": [_interval(s.macro_f1, s.macro_f1_95) for s in columns.values()],
+        "ECE (15 bins) %": [percent(s.ece) for s in columns.values()],
+        "Brier": [_number(s.brier) for s in columns.values()],
+        "NLL, nats": [_number(s.nll) for s in columns.values()],
     }
+    return [f"{name:<20}" + "".join(f"{cell:>28}" for cell in cells) for name, cells in rows.items()]
 
 
-def check_path(path: Path, inputs: Sequence[Path | None], option: str = "--json") -> None:
-    """Say before the work begins that a result cannot go to `path`.
-
-    Raises:
-        OutputError: its folder is not there, it is a folder, or one of the inputs.
-    """
-    if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else f"lies in {path.parent}, which is not there"
-        raise OutputError(f"{option}: expected a file in a folder that exists, {path} {what}; give another")
-    if any(p is not None and p.exists() and path.exists() and p.samefile(path) for p in inputs):
-        raise OutputError(f"{option}: expected a file of its own, {path} is an input; give another")
-
-
-def write_json(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record; it appears whole, and replaces what was there.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    write_text(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str, option: str = "--json") -> None:
-    """Write a text; it appears whole, and replaces what was there.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    try:
-        with WholeFile(path, overwrite=True) as file:
-            file.partial.write_text(text, encoding="utf-8")
-    except OutputError as error:
-        raise OutputError(f"{error}; give another {option}") from error
-
-
-def _summary(scores: Scores, rest: Scores | None) -> list[str]:
-    both = [scores] if rest is None else [scores, rest]
-    heads = ["all", "no copy in training"][: len(both)]
-    lines = [f"{'':<20}" + "".join(f"{head:>28}" for head in heads).rstrip()]
-
-    def add(name: str, cells: list[str]) -> None:
-        lines.append(f"{name:<20}" + "".join(f"{cell:>28}" for cell in cells))
-
-    add("n", [str(s.n) for s in both])
-    for name, field in (
-        ("accuracy %", "accuracy"),
-        ("balanced accuracy %", "balanced_accuracy"),
-        ("macro F1 %", "macro_f1"),
-    ):
-        add(name, [_interval(getattr(s, field), getattr(s, f"{field}_95")) for s in both])
-    add("ECE (15 bins) %", [_percent(s.ece) for s in both])
-    add("Brier", [_number(s.brier) for s in both])
-    add("NLL, nats", [_number(s.nll) for s in both])
-    return lines
-
-
-def _emotions(scores: Scores, rest: Scores | None) -> list[str]:
-    """A line an emotion; at 50:50 beside the paper's figures."""
+def _render_emotions(verdict: Verdict) -> list[str]:
+    """A line per emotion; at 50:50 beside the paper's figures."""
+    scores, rest = verdict.scores, verdict.without_copies
+    alone = [""] * len(EMOTIONS) if scores.detection is None else [percent(v) for v in scores.detection]
     lines = [
-        f"{'':<10}{'':>6}{'':>8}{'':>8}{'':>8}{'one against rest':>24}" + ("  no copy" if rest else ""),
+        f"{'':<40}{'one against rest':>24}" + ("  no copy" if rest else ""),
         f"{'emotion, %':<10}{'n':>6}{'recall':>8}{'prec.':>8}{'F1':>8}{'50:50':>8}{'alone':>8}{'paper':>8}"
         + (f"{'n':>7}{'recall':>8}" if rest else ""),
     ]
     for k, emotion in enumerate(EMOTIONS):
-        line = f"{emotion:<10}{scores.counts[k].sum():>6}"
-        line += "".join(f"{_percent(v[k]):>8}" for v in (scores.recall, scores.precision, scores.f1))
-        alone = "" if scores.detection is None else _percent(scores.detection[k])
-        line += f"{_percent(scores.one_vs_rest[k]):>8}{alone:>8}{PAPER[emotion]:>8.2f}"
-        line += f"{rest.counts[k].sum():>7}{_percent(rest.recall[k]):>8}" if rest else ""
+        figures = (scores.recall[k], scores.precision[k], scores.f1[k], scores.one_vs_rest[k])
+        line = f"{emotion:<10}{scores.counts[k].sum():>6}" + "".join(f"{percent(v):>8}" for v in figures)
+        line += f"{alone[k]:>8}{PAPER[emotion]:>8.2f}"
+        line += f"{rest.counts[k].sum():>7}{percent(rest.recall[k]):>8}" if rest else ""
         lines.append(line)
-    alone = "" if scores.detection is None else _percent(_known_mean(scores.detection))
-    mean = _percent(_known_mean(scores.one_vs_rest))
-    lines.append(f"{'mean':<40}{mean:>8}{alone:>8}{sum(PAPER.values()) / len(PAPER):>8.2f}")
+    mean_alone = "" if scores.detection is None else percent(mean_defined(scores.detection))
+    mean, paper = percent(mean_defined(scores.one_vs_rest)), sum(PAPER.values()) / len(PAPER)
+    lines.append(f"{'mean':<40}{mean:>8}{mean_alone:>8}{paper:>8.2f}")
     lines.append("(paper: Tables 3-10, 50:50 on RaFD; chance is 50 there, and 12.5 in 8 ways)")
-    if alone:
+    if mean_alone:
         lines.append("(alone: each emotion asked for by itself, by its threshold on the card)")
     return lines
 
 
-def _known_mean(values: NDArray[np.float64]) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
-
-
-def _policies(verdict: Verdict) -> list[str]:
-    """The policies of the card beside each other, where it has several."""
-    n = dict(zip(EMOTIONS, verdict.scores.counts.sum(axis=1).tolist(), strict=True))
-    return policy_lines(_plain(dict(verdict.policies)), n) if len(verdict.policies) > 1 else []
-
-
-def _matrix(scores: Scores) -> list[str]:
+def _render_matrix(scores: Scores) -> list[str]:
     lines = [f"{'true, read':<11}" + "".join(f"{emotion[:7]:>8}" for emotion in EMOTIONS)]
     for emotion, row in zip(EMOTIONS, scores.counts, strict=True):
         lines.append(f"{emotion:<11}" + "".join(f"{count:>8}" for count in row))
     return lines
 
 
-def _wrap(key: str, value: str, width: int = 80) -> list[str]:
-    """`key  value`, the value broken into lines of at most `width` columns."""
-    room = width - 10
-    pieces = [""]
-    for word in value.split(" "):
-        joined = f"{pieces[-1]} {word}" if pieces[-1] else word
-        if len(joined) <= room:
-            pieces[-1] = joined
+def render_groups(report: GroupReport) -> str:
+    """A table per attribute and what must be known to read them, ending in a newline."""
+    blocks = [block for table in report.tables for block in _render_group_table(table, report)]
+    return _join_blocks([*blocks, [line for note in group_notes(report) for line in wrap(note, 80)]])
+
+
+def group_notes(report: GroupReport) -> list[str]:
+    """What the figures are, and what must not be read into them."""
+    options = report.options
+    lines = [
+        f"In per cent with 95 % intervals: Wilson for shares, normal for the mean confidence. unsure: a "
+        f"confidence under {options.unsure_below:g} ({options.unsure_from}).",
+        f"Gaps: intervals and p hold for all comparisons of a table at once, every pair of groups in every "
+        f"row (max-t over {options.draws} bootstrap draws of the pictures, seed {options.seed}); the tables "
+        f"are not corrected for each other. Where the largest gap may be chance (p over {CLEAR_P:g}) and "
+        f"another is not, the clearest stands below it. *: under {options.smallest} pictures, shown and not "
+        "compared.",
+    ]
+    if not report.detected:
+        lines.append("Pictures were taken as faces, so that there is no detection rate: --detect gives it.")
+    if report.repeated:
+        lines.append(
+            "Several pictures show one person, and all count as independent: the intervals are too narrow."
+        )
+    return [*lines, _LABELLED if report.labelled else _UNLABELLED, _ANY]
+
+
+def _render_group_table(table: GroupTable, report: GroupReport) -> list[list[str]]:
+    """The blocks of one attribute: three measures of the same pictures beside each other, or two of any."""
+    alike = [row for row in table.rows if np.array_equal(row.n, table.rows[0].n)]
+    alike = alike[: len(alike) // 3 * 3]
+    others = [row for row in table.rows if row not in alike]
+    smallest = report.options.smallest
+    blocks = [_render_alike(table.groups, alike[i : i + 3], smallest) for i in range(0, len(alike), 3)]
+    blocks += [_render_others(table.groups, others[i : i + 2], smallest) for i in range(0, len(others), 2)]
+    untagged = f"; {table.untagged} pictures without it are left out" if table.untagged else ""
+    blocks[0].insert(0, f"by {table.attribute}{untagged}")
+    return [*blocks, _render_gaps(table)]
+
+
+def _render_alike(groups: Sequence[str], rows: Sequence[MeasureByGroup], smallest: int) -> list[str]:
+    """A line per group: the number of pictures once, then the figures."""
+    lines = [f"{'':<{_NAME_WIDTH}}      n " + "".join(f"{row.name:>17}" for row in rows)]
+    for g, name in enumerate(("all", *groups)):
+        figures = "".join(f"{_group_cell(row, g):>17}" for row in rows)
+        lines += _after_name(name, _group_count(rows[0], g, smallest) + figures)
+    return lines
+
+
+def _render_others(groups: Sequence[str], rows: Sequence[MeasureByGroup], smallest: int) -> list[str]:
+    """A line per group: each figure with its own number of pictures."""
+    lines = [f"{'':<{_NAME_WIDTH}}" + "".join(f"{row.name:>28}" for row in rows)]
+    for g, name in enumerate(("all", *groups)):
+        cells = [f"{_group_count(row, g, smallest)}{_group_cell(row, g):>20}" for row in rows]
+        lines += _after_name(name, "".join(cells))
+    return lines
+
+
+def _group_count(row: MeasureByGroup, g: int, smallest: int) -> str:
+    return f"{row.n[g]:>7}{'*' if row.n[g] < smallest else ' '}"
+
+
+def _group_cell(row: MeasureByGroup, g: int) -> str:
+    value, low, high = (f"{100 * float(one[g]):.1f}" for one in (row.value, row.low, row.high))
+    if value == "nan":
+        return "-"
+    return f"{value} ({low}-{high})".replace("100.0", "100") if low != "nan" else f"{value} (-)"
+
+
+def _render_gaps(table: GroupTable) -> list[str]:
+    lines = [f"{'largest gap':<{_NAME_WIDTH}}{'groups':<{_PAIR_WIDTH}}{'points (95 %)':>21}{'p':>8}"]
+    for row in table.rows:
+        if row.gaps is None:
+            lines += _after_name(row.name, "-")
             continue
-        chunks = [word[i : i + room] for i in range(0, len(word), room)]
-        pieces = [*pieces, *chunks] if pieces[-1] else chunks
-    return [f"{key if i == 0 else '':<10}{piece}" for i, piece in enumerate(pieces)]
+        lines += _render_gap(row.name, row.gaps.largest)
+        if row.gaps.clearest.p <= CLEAR_P < row.gaps.largest.p:
+            lines += _render_gap("  the clearest", row.gaps.clearest)
+    return [*lines, f"({table.comparisons} comparisons)"]
 
 
-def _percent(value: float) -> str:
-    return "-" if np.isnan(value) else f"{100 * value:.2f}"
+def _render_gap(name: str, gap: Gap) -> list[str]:
+    low, high = (f"{round(100 * limit, 1) + 0.0:.1f}" for limit in gap.interval_95)  # never -0.0
+    p = "<0.001" if gap.p < 0.001 else f"{gap.p:.3f}"
+    figures = f"{f'{100 * gap.difference:.1f} ({low} to {high})':>21}{p:>8}"
+    first, *more = _after_name(f"{gap.high} > {gap.low}", figures, _PAIR_WIDTH)
+    return _after_name(name, first) + [f"{'':<{_NAME_WIDTH}}{line}" for line in more]
+
+
+def _after_name(name: str, text: str, width: int = _NAME_WIDTH) -> list[str]:
+    """A name and what follows it; a long name has a line of its own."""
+    return [f"{name:<{width}}{text}"] if len(name) < width else [name, f"{'':<{width}}{text}"]
+
+
+def make_record(
+    heading: Heading, verdicts: Sequence[Verdict], predictions: Predictions, provenance: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The verdicts as numbers, strings, lists and dicts; undefined values are None."""
+    return {
+        **asdict(heading),
+        "root": _one_line(heading.root),
+        "drawn": heading.drawn or None,
+        "read": len(predictions.samples),
+        "unreadable": [
+            {"name": _one_line(name), "error": _one_line(error)} for name, error in predictions.unreadable
+        ],
+        "no_face": [_one_line(name) for name in predictions.faceless],
+        "labels": list(EMOTIONS),
+        "protocols": {
+            v.protocol: {
+                "left_out": v.left_out,
+                "all": to_json(v.scores),
+                "without_copies": to_json(v.without_copies),
+                "policies": to_json(v.policies),
+            }
+            for v in verdicts
+        },
+        "provenance": dict(provenance),
+    }
+
+
+def make_group_record(report: GroupReport) -> dict[str, Any]:
+    """The report as numbers, strings, lists and dicts; undefined values are None."""
+    options = report.options
+    return {
+        "unsure_below": options.unsure_below,
+        "unsure_below_from": options.unsure_from,
+        "smallest": options.smallest,
+        "draws": options.draws,
+        "seed": options.seed,
+        "labelled": report.labelled,
+        "detected": report.detected,
+        "notes": group_notes(report),
+        "by": {
+            table.attribute: {
+                "groups": list(table.groups),
+                "untagged": table.untagged,
+                "comparisons": table.comparisons,
+                "rows": {row.name: _make_row_record(row, table.groups) for row in table.rows},
+            }
+            for table in report.tables
+        },
+    }
+
+
+def _make_row_record(row: MeasureByGroup, groups: Sequence[str]) -> dict[str, Any]:
+    cells = [
+        {"n": int(n), "value": to_json(value), "interval_95": to_json((low, high))}
+        for n, value, low, high in zip(row.n, row.value, row.low, row.high, strict=True)
+    ]
+    return {
+        "all": cells[0],
+        "groups": dict(zip(groups, cells[1:], strict=True)),
+        "largest_gap": to_json(row.gaps and row.gaps.largest),
+        "clearest_gap": to_json(row.gaps and row.gaps.clearest),
+    }
+
+
+def to_json(value: Any) -> Any:
+    """Records, arrays and tuples as JSON has them, emotions by name, nan as None."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {key: to_json(one) for key, one in value.items()}
+    if isinstance(value, np.ndarray) and value.ndim == 2:
+        return value.tolist()
+    if isinstance(value, np.ndarray):
+        return dict(zip(EMOTIONS, map(to_json, value.tolist()), strict=True))
+    if isinstance(value, tuple):
+        return [to_json(one) for one in value]
+    if isinstance(value, float):
+        return None if np.isnan(value) else float(value)
+    return value
+
+
+def _join_blocks(blocks: Sequence[Sequence[str]]) -> str:
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
 
 def _number(value: float) -> str:
@@ -237,34 +347,9 @@ def _number(value: float) -> str:
 
 def _interval(value: float, limits: tuple[float, float]) -> str:
     low, high = limits
-    return "-" if np.isnan(value) else f"{_percent(value)} ({_percent(low)} to {_percent(high)})"
+    return "-" if np.isnan(value) else f"{percent(value)} ({percent(low)} to {percent(high)})"
 
 
-def _verdict_record(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "left_out": verdict.left_out,
-        "all": _plain(verdict.scores),
-        "without_copies": None if verdict.without_copies is None else _plain(verdict.without_copies),
-        "policies": _plain(dict(verdict.policies)),
-    }
-
-
-def _plain(value: Any) -> Any:
-    """Scores, arrays and tuples as JSON has them, emotions by name, nan as None."""
-    if isinstance(value, Scores):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, np.ndarray) and value.ndim == 2:
-        return value.tolist()
-    if isinstance(value, np.ndarray):
-        return dict(zip(EMOTIONS, (_plain(v) for v in value.tolist()), strict=True))
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and np.isnan(value) else value
-
-
-def _printable(text: str) -> str:
-    """Text on one line, bytes of a file name that are no UTF-8 as escapes."""
-    escaped = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return escaped.replace("\n", " ").replace("\r", " ")
+def _one_line(text: str) -> str:
+    """Text on one line that can be printed, whatever bytes a file name in it holds."""
+    return printable(text).replace("\n", " ").replace("\r", " ")
