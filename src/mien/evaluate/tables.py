@@ -18,7 +18,7 @@ from mien.evaluate.groups import Gap, GroupReport, GroupTable, MeasureByGroup
 from mien.evaluate.judge import Predictions, Scores, Verdict
 from mien.evaluate.metrics import mean_defined
 from mien.labels import EMOTIONS
-from mien.results.text import printable
+from mien.results.tables import printable
 
 #: The paper's accuracy one emotion against the rest at 50:50, per cent, mean of the ten folds of its
 #: Tables 3-10 on RaFD; its matrices are transposed, which leaves accuracy as it is.
