@@ -25,7 +25,7 @@ from mien.faces.policy import decide
 from mien.faces.rewrite import with_card
 from mien.faces.runtimes import by_session
 from mien.faces.session import open_session, read_card
-from mien.results.whole import WholeFile
+from mien.files import WholeFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +190,7 @@ def calibrate_model(
         raise ConfigError(f"{corpus.name} has no labels: expected labelled faces to calibrate on")
     session = open_session(model, threads=threads)
     card = read_card(session)
-    file = WholeFile(output, overwrite=overwrite)
-    try:
+    with WholeFile(output, overwrite=overwrite) as file:
         raw = Classifier(by_session(session), replace(card, temperature=1.0))
         cropper = make_cropper(card, detect=not found.crops, threads=threads)
         predictions = predict_corpus(corpus, raw, cropper)
@@ -200,8 +199,4 @@ def calibrate_model(
         calibrated = with_card(model.read_bytes(), card)
         read_card(open_session(calibrated))  # the file can be read again, or does not take its name
         file.partial.write_bytes(calibrated)
-    except BaseException:
-        file.discard()
-        raise
-    file.finish()
     return card, [f"left out: {name}: {error}" for name, error in predictions.unreadable]
