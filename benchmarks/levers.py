@@ -31,10 +31,8 @@ from mien.nets.compact import Compact, CompactOptions
 from mien.paper.compare import paired_bootstrap
 from mien.train.augment import augment
 from mien.train.export import fold
-from mien.train.loop import Task, train
-from mien.train.optim import soft_cross_entropy
-from mien.train.recipes import Recipe, make_recipe
-from mien.train.supervised import make_task
+from mien.train.loop import TrainingTask, soft_cross_entropy, train
+from mien.train.recipes import Recipe, make_recipe, make_task
 
 RESULT = "result.json"
 
@@ -46,7 +44,7 @@ class Lever:
     what: str
     recipe: Callable[[Recipe], Recipe] = lambda recipe: recipe
     net: Callable[[], nn.Module] = Compact
-    task: Callable[[Task, Recipe], Task] = lambda task, _recipe: task
+    task: Callable[[TrainingTask, Recipe], TrainingTask] = lambda task, _recipe: task
 
 
 def loop(**changes: float | str) -> Callable[[Recipe], Recipe]:
@@ -64,23 +62,23 @@ def shape(**changes: object) -> Callable[[], nn.Module]:
     return lambda: Compact(replace(CompactOptions(), **changes))
 
 
-def hard(task: Task, _recipe: Recipe) -> Task:
+def hard(task: TrainingTask, _recipe: Recipe) -> TrainingTask:
     """The emotion with most votes, for certain."""
     return replace(task, targets=torch.nn.functional.one_hot(task.targets.argmax(1), 8).float())
 
 
-def smoothed(task: Task, _recipe: Recipe) -> Task:
+def smoothed(task: TrainingTask, _recipe: Recipe) -> TrainingTask:
     """A tenth of each label spread over all emotions."""
     return replace(task, targets=0.9 * task.targets + 0.1 / 8)
 
 
-def without_copies(task: Task, _recipe: Recipe) -> Task:
+def without_copies(task: TrainingTask, _recipe: Recipe) -> TrainingTask:
     """Of pictures that stand twice in train, the first alone."""
     keep = torch.from_numpy(~duplicate_of_earlier(task.images[:, 0].numpy()))
     return replace(task, images=task.images[keep], targets=task.targets[keep])
 
 
-def mixed(task: Task, recipe: Recipe) -> Task:
+def mixed(task: TrainingTask, recipe: Recipe) -> TrainingTask:
     """Mixup, arXiv:1710.09412, alpha 0.2."""
 
     def loss(net: nn.Module, pictures: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
@@ -92,7 +90,7 @@ def mixed(task: Task, recipe: Recipe) -> Task:
     return replace(task, loss=loss)
 
 
-def cut(task: Task, recipe: Recipe) -> Task:
+def cut(task: TrainingTask, recipe: Recipe) -> TrainingTask:
     """CutMix, arXiv:1905.04899, in half of the batches, alpha 1."""
 
     def loss(net: nn.Module, pictures: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
@@ -111,7 +109,7 @@ def cut(task: Task, recipe: Recipe) -> Task:
     return replace(task, loss=loss)
 
 
-def adjusted(task: Task, recipe: Recipe) -> Task:
+def adjusted(task: TrainingTask, recipe: Recipe) -> TrainingTask:
     """Logits moved by the log of how common each emotion is (arXiv:2007.07314, half strength)."""
     prior = torch.log(task.targets.mean(0))
 
@@ -121,7 +119,7 @@ def adjusted(task: Task, recipe: Recipe) -> Task:
     return replace(task, loss=loss)
 
 
-def grown(task: Task, recipe: Recipe) -> Task:
+def grown(task: TrainingTask, recipe: Recipe) -> TrainingTask:
     """Progressive resolution: the first half of the pictures at 32 x 32, those that follow at 48 x 48."""
     seen = 0
 

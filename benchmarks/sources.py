@@ -28,12 +28,9 @@ from mien.data.arrays import gather, load_images
 from mien.data.ferplus import ferplus
 from mien.nets.compact import Compact
 from mien.paper.cnn import PaperCNN
-from mien.train.ahead import ahead
 from mien.train.augment import AugmentOptions, labelled_loss
 from mien.train.faces import as_tensor
-from mien.train.loop import LoopOptions, Task, _step
-from mien.train.optim import average, make_sgd
-from mien.train.state import State
+from mien.train.loop import LoopOptions, TrainingState, TrainingTask, average, learn_batch, make_sgd, prefetch
 
 BATCH = 128  # the compact recipe's
 NETS: dict[str, Callable[[], torch.nn.Module]] = {"PaperCNN(16)": lambda: PaperCNN(16), "Compact()": Compact}
@@ -58,7 +55,7 @@ def main() -> None:
     which = np.arange(round(given.gb * 1e9 / few[0].nbytes)) % len(few)
     mapped = gather([(few, which)], given.scratch)
     (file,) = given.scratch.glob("gathered-*.npy")
-    ways: dict[str, tuple[Task, bool]] = {
+    ways: dict[str, tuple[TrainingTask, bool]] = {
         "in memory": (task(few), False),
         "mapped, in the page cache": (task(mapped), False),
         "mapped, on disk": (task(mapped), True),
@@ -72,7 +69,7 @@ def main() -> None:
             for times, clock in ((made, clocked), (learnt, lambda batches: timed(batches, step))):
                 ready(file, cold, mapped)
                 batches = source.batches(BATCH, torch.Generator().manual_seed(round_))
-                batches = batches if times is made else ahead(batches)  # as the loop does
+                batches = batches if times is made else prefetch(batches)  # as the loop does
                 times[way].append([clock(batches) for _ in range(given.steps + 1)])
                 del batches
     print("| pictures | a batch ms | its processor ms | the first ms | step waits ms | step ms |")
@@ -96,10 +93,10 @@ def clocked(batches: Batches) -> tuple[float, float]:
     return time.perf_counter() - began, time.process_time() - worked
 
 
-def task(images: np.ndarray) -> Task:
+def task(images: np.ndarray) -> TrainingTask:
     """Pictures at hand, with targets of no meaning."""
     targets = torch.eye(8)[torch.arange(len(images)) % 8]
-    return Task(as_tensor(images), targets, labelled_loss(AugmentOptions()), lambda _: {})
+    return TrainingTask(as_tensor(images), targets, labelled_loss(AugmentOptions()), lambda _: {})
 
 
 def ready(file: Path, cold: bool, mapped: np.ndarray) -> None:
@@ -117,11 +114,11 @@ def make_step(net: torch.nn.Module) -> Callable[[tuple[Tensor, Tensor]], None]:
     """The loop's step with a network."""
     net = net.to(memory_format=torch.channels_last).train()
     averaged = copy.deepcopy(net).requires_grad_(False)
-    state = State(net, averaged, make_sgd(net, weight_decay=5e-4, momentum=0.9))
+    state = TrainingState(net, averaged, make_sgd(net, weight_decay=5e-4, momentum=0.9))
     generator, options = torch.Generator().manual_seed(0), LoopOptions()
 
     def step(batch: tuple[Tensor, Tensor]) -> None:
-        _step(state, labelled_loss(AugmentOptions()), (*batch, generator), options)
+        learn_batch(state, labelled_loss(AugmentOptions()), batch, generator, options)
         average(averaged, net, 0.998)
 
     return step

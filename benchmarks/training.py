@@ -28,9 +28,7 @@ from mien.nets.count import multiply_adds
 from mien.paper.cnn import PaperCNN
 from mien.paper.variants import PaperRecipe
 from mien.train.augment import augment, labelled_loss
-from mien.train.loop import _step
-from mien.train.optim import average, make_sgd
-from mien.train.state import State
+from mien.train.loop import TrainingState, average, learn_batch, make_sgd
 
 BATCH = 64
 PICTURES = 4096  # of the data set that batches are drawn from
@@ -126,7 +124,7 @@ def make_step(net: torch.nn.Module, mode: str) -> Callable[[], None]:
     options = replace(recipe.loop, batch=BATCH)
     optimizer = make_sgd(net, weight_decay=options.weight_decay, momentum=options.momentum)
     averaged = copy.deepcopy(net).requires_grad_(False)
-    state = State(net if mode == "no" else torch.compile(net, mode=mode), averaged, optimizer)
+    state = TrainingState(net if mode == "no" else torch.compile(net, mode=mode), averaged, optimizer)
     images = torch.randint(0, 256, (PICTURES, 1, 48, 48), dtype=torch.uint8)
     targets = torch.eye(8)[torch.randint(0, 8, (PICTURES,))]
     loss = labelled_loss(recipe.augment)
@@ -135,7 +133,7 @@ def make_step(net: torch.nn.Module, mode: str) -> Callable[[], None]:
 
     def run() -> None:
         batch = torch.randint(0, PICTURES, (BATCH,), generator=generator)
-        _step(state, loss, (images[batch], targets[batch], generator), options)
+        learn_batch(state, loss, (images[batch], targets[batch]), generator, options)
         average(averaged, net, options.average)
 
     return run

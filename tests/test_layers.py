@@ -12,7 +12,8 @@ SOURCE = Path(__file__).parent.parent / "src" / "mien"
 #: From the lowest rung up: a room imports its own files and those of lower rungs.
 LADDER = [
     {"errors", "_version"},
-    {"labels", "files", "config"},
+    {"labels", "files"},
+    {"config"},
     {"types"},
     {"image", "models"},
     {"card"},

@@ -144,7 +144,7 @@ class Trap:
 
 def test_a_checkpoint_that_would_run_code_is_refused_and_runs_none(tmp_path):
     torch = pytest.importorskip("torch", reason="needs pip install 'mien[train]'")
-    from mien.train.checkpoint import load_checkpoint
+    from mien.train.loop import load_checkpoint
 
     sprung = tmp_path / "sprung"
     torch.save({"model": Trap(sprung)}, tmp_path / "bad.pt")

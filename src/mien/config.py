@@ -6,13 +6,15 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import zip_longest
 from math import ceil
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from mien._version import __version__
 from mien.errors import ConfigError
+from mien.files import write_whole
 
 T = TypeVar("T")
 _CGROUPS: Final = Path("/sys/fs/cgroup")  # where Linux tells the limits of a container
@@ -78,6 +80,33 @@ def provenance(**more: Any) -> dict[str, Any]:
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         **more,
     }
+
+
+def claim_run(path: Path, text: str, comparable: Callable[[str], str] = str) -> None:
+    """Write a run's settings to a file of its folder, or check that those there are of the same run.
+
+    Args:
+        path: of the file, in the folder of the run; the folder is made.
+        text: the settings.
+        comparable: takes from such a text what must be the same, one thing per line.
+
+    Raises:
+        ConfigError: the folder holds a run with other settings; names the first that differs.
+        OutputError: the file cannot be written.
+    """
+    held = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if not held.strip():  # absent, or empty since a disk was full
+        write_whole(path, text)
+        return
+    there, now = comparable(held).splitlines(), comparable(text).splitlines()
+    if there == now:
+        return
+    pairs = zip_longest(there, now, fillvalue="nothing")
+    first, second = next((a, b) for a, b in pairs if a != b)
+    raise ConfigError(
+        f"{path.parent}: holds a run with other settings or data: `{first}` there, `{second}` now; "
+        "give another --out or remove it"
+    )
 
 
 def git_commit(root: Path | None = None) -> str:

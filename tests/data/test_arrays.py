@@ -80,14 +80,14 @@ def test_a_mapped_set_gives_the_same_weights_bit_for_bit(tmp_path):
     from mien.nets.compact import Compact, CompactOptions
     from mien.train.augment import AugmentOptions, labelled_loss
     from mien.train.faces import as_tensor
-    from mien.train.loop import LoopOptions, Task, train
+    from mien.train.loop import LoopOptions, TrainingTask, train
 
     targets = torch.eye(8)[torch.arange(40) % 8]
     learned = []
     for images in (PIXELS, load_images(corpus(), cache=tmp_path)):
         torch.manual_seed(0)
         net = Compact(CompactOptions(stem=4, widths=(4, 8, 8), blocks=(1, 1, 1)))
-        task = Task(as_tensor(images), targets, labelled_loss(AugmentOptions()), lambda _: {})
+        task = TrainingTask(as_tensor(images), targets, labelled_loss(AugmentOptions()), lambda _: {})
         run = tmp_path / str(len(learned))
         learned.append(train(net, task, LoopOptions(epochs=2, batch=8, rate=0.02), run).state_dict())
     assert all(torch.equal(weight, learned[1][name]) for name, weight in learned[0].items())
@@ -101,7 +101,7 @@ from mien.data.arrays import data_hash
 from mien.data.audit import in_other
 from mien.nets.compact import Compact, CompactOptions
 from mien.train.augment import AugmentOptions, labelled_loss
-from mien.train.loop import LoopOptions, Task, train
+from mien.train.loop import LoopOptions, TrainingTask, train
 from mien.train.faces import as_tensor
 
 def field(name):
@@ -114,7 +114,7 @@ images = np.asarray(np.load(folder / "large.npy", mmap_mode="r"))
 
 def learn(pictures, run):
     net = Compact(CompactOptions(stem=4, widths=(4, 8, 8), blocks=(1, 1, 1)))
-    task = Task(pictures, torch.eye(8)[torch.arange(len(pictures)) % 8],
+    task = TrainingTask(pictures, torch.eye(8)[torch.arange(len(pictures)) % 8],
                 labelled_loss(AugmentOptions()), lambda _: {})
     train(net, task, LoopOptions(epochs=2, batch=64, rate=0.02), folder / run)
 

@@ -18,10 +18,16 @@ from mien.data.toy import ToySettings, write_toy  # noqa: E402
 from mien.errors import ConfigError  # noqa: E402
 from mien.paper.dense import DenseAutoencoder  # noqa: E402
 from mien.paper.pretrain import PretrainOptions, pretrain  # noqa: E402
-from mien.train import dist  # noqa: E402
+from mien.train import distributed  # noqa: E402
 from mien.train.augment import AugmentOptions, augment  # noqa: E402
-from mien.train.loop import CHECKPOINT, LOG, LoopOptions, Task, train  # noqa: E402
-from mien.train.optim import soft_cross_entropy  # noqa: E402
+from mien.train.loop import (  # noqa: E402
+    CHECKPOINT,
+    LOG,
+    LoopOptions,
+    TrainingTask,
+    soft_cross_entropy,
+    train,
+)
 from mien.train.recipes import CONFIG  # noqa: E402
 
 
@@ -37,11 +43,11 @@ def task(loss=plain):
     draw = torch.Generator().manual_seed(7)
     images = torch.randint(0, 256, (48, 1, 8, 8), generator=draw).to(torch.uint8)
     targets = torch.eye(8)[torch.randint(0, 8, (48,), generator=draw)]
-    return Task(images, targets, loss, lambda _: {})
+    return TrainingTask(images, targets, loss, lambda _: {})
 
 
 def net():
-    torch.manual_seed(3 + dist.rank())  # the others take over the first one's weights
+    torch.manual_seed(3 + distributed.rank())  # the others take over the first one's weights
     return torch.nn.Sequential(
         torch.nn.Flatten(), torch.nn.Linear(64, 16), torch.nn.Tanh(), torch.nn.Linear(16, 8)
     )
@@ -52,7 +58,7 @@ def options(epochs, seed=0):
 
 
 def autoencoder():
-    torch.manual_seed(3 + dist.rank())
+    torch.manual_seed(3 + distributed.rank())
     return DenseAutoencoder((6, 4))
 
 
@@ -94,7 +100,7 @@ def say(line):
 
 def main(kind, run, epochs, stage=None, epoch=None):
     report = say if epoch is None else stops(stage or None, int(epoch))
-    with dist.joined("cpu"):
+    with distributed.joined("cpu"):
         learn(kind, Path(run), int(epochs), report)
 
 
@@ -200,11 +206,11 @@ def test_two_processes_pretrain_what_one_does(tmp_path):
 
 @pytest.mark.parametrize("processes", [1, 2, 4])
 def test_the_processes_read_every_picture_once_an_epoch(processes, monkeypatch):
-    monkeypatch.setattr(dist, "size", lambda: processes)
-    numbered = Task(torch.arange(48)[:, None, None, None], torch.zeros(48, 8), plain, lambda _: {})
+    monkeypatch.setattr(distributed, "size", lambda: processes)
+    numbered = TrainingTask(torch.arange(48)[:, None, None, None], torch.zeros(48, 8), plain, lambda _: {})
     seen = []
     for rank in range(processes):
-        monkeypatch.setattr(dist, "rank", lambda rank=rank: rank)
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
         batches = list(numbered.batches(16, torch.Generator().manual_seed(0)))
         assert [len(images) for images, _ in batches] == [16 // processes] * 3
         seen += [int(number) for images, _ in batches for number in images.flatten()]
@@ -244,19 +250,19 @@ def test_who_waits_for_a_process_that_is_gone_says_so(tmp_path):
 
 
 def test_a_batch_that_cannot_be_divided_is_refused(monkeypatch):
-    monkeypatch.setattr(dist, "size", lambda: 3)
+    monkeypatch.setattr(distributed, "size", lambda: 3)
     with pytest.raises(ConfigError, match="multiple of the 3 processes, got 16"):
-        dist.share(torch.arange(16))
+        distributed.share(torch.arange(16))
 
 
 def test_alone_nothing_is_shared():
-    assert torch.equal(dist.share(torch.arange(4)), torch.arange(4))
-    assert (dist.rank(), dist.size()) == (0, 1)
+    assert torch.equal(distributed.share(torch.arange(4)), torch.arange(4))
+    assert (distributed.rank(), distributed.size()) == (0, 1)
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "gpu"])
 def test_a_device_that_is_not_there_is_named(device):
-    with pytest.raises(ConfigError, match=f"got '{device}'"), dist.joined(device):
+    with pytest.raises(ConfigError, match=f"got '{device}'"), distributed.joined(device):
         pass
 
 

@@ -11,18 +11,17 @@ pytest.importorskip("torch", reason="the learning half is not installed: pip ins
 
 import torch
 
-from mien.errors import ConfigError, MissingExtra, ModelError
+from mien.errors import ConfigError, MissingExtra, ModelError, TrainingError
 from mien.faces.classify import Classifier
 from mien.image import encode_image
 from mien.nets import make_net
 from mien.nets.dlib_weights import load_dlib, settle
 from mien.nets.face_resnet import FaceResNet
-from mien.train import teachers
-from mien.train.checkpoint import load_checkpoint
+from mien.train import faces as train_faces
 from mien.train.export import export_run
-from mien.train.recipes import make_recipe, run_training
-from mien.train.start import dlib_file, start_net
-from mien.train.supervised import make_task
+from mien.train.faces import file_hash, teacher_labels
+from mien.train.loop import load_checkpoint
+from mien.train.recipes import fill_start, find_dlib_weights, make_recipe, make_task, run_training
 
 
 @pytest.fixture(scope="module")
@@ -69,17 +68,17 @@ def test_a_teachers_answer_is_that_to_the_face_and_to_its_mirror_image(tiny_mode
     faces = np.random.default_rng(0).integers(0, 256, (5, 48, 48), np.uint8)
     net = Classifier.load(tiny_model)
     want = (net(faces) + net(faces[:, :, ::-1].copy())) / 2
-    assert np.allclose(teachers.taught([tiny_model], faces, tmp_path), want, atol=1e-6)
-    assert np.allclose(teachers.taught([tiny_model] * 2, faces, tmp_path), want, atol=1e-6)
+    assert np.allclose(teacher_labels([tiny_model], faces, tmp_path), want, atol=1e-6)
+    assert np.allclose(teacher_labels([tiny_model] * 2, faces, tmp_path), want, atol=1e-6)
 
 
 def test_answers_are_kept_for_the_same_faces_and_teacher_alone(tiny_model, tmp_path, monkeypatch):
     faces = np.random.default_rng(0).integers(0, 256, (2, 3, 48, 48), np.uint8)
-    first = teachers.taught([tiny_model], faces[0], tmp_path)
-    other = teachers.taught([tiny_model], faces[1], tmp_path)
+    first = teacher_labels([tiny_model], faces[0], tmp_path)
+    other = teacher_labels([tiny_model], faces[1], tmp_path)
     assert not np.allclose(first, other)
-    monkeypatch.setattr(teachers.Classifier, "load", None)  # nothing is asked any more
-    assert np.array_equal(teachers.taught([tiny_model], faces[0], tmp_path), first)
+    monkeypatch.setattr(train_faces.Classifier, "load", None)  # nothing is asked any more
+    assert np.array_equal(teacher_labels([tiny_model], faces[0], tmp_path), first)
 
 
 def test_a_student_learns_votes_and_teachers_for_labelled_and_teachers_alone_for_unlabelled_faces(
@@ -88,9 +87,9 @@ def test_a_student_learns_votes_and_teachers_for_labelled_and_teachers_alone_for
     recipe = make_recipe("distill")
     task, facts = make_task(recipe, ferplus_zip, tmp_path, teachers=[tiny_model], unlabelled=fairface_zip)
     assert (facts["pictures"], facts["unlabelled"]) == (64, 3)
-    assert facts["teachers"] == [teachers.file_hash(tiny_model)]
+    assert facts["teachers"] == [file_hash(tiny_model)]
     faces = task.images[:, 0].numpy()
-    answers = teachers.taught([tiny_model], faces, tmp_path)
+    answers = teacher_labels([tiny_model], faces, tmp_path)
     votes = np.eye(8, dtype=np.float32)[np.arange(64) % 8]
     want = (1 - recipe.lean) * votes + recipe.lean * answers[:64]
     assert np.allclose(task.targets[:64].numpy(), want, atol=1e-6)
@@ -108,8 +107,8 @@ def test_a_distilled_run_exports_with_its_sources_on_the_card(
     export_run(run, tmp_path / "student.onnx")
     card = Classifier.load(tmp_path / "student.onnx").card
     assert any("FairFace" in line for line in card.data)
-    assert any(teachers.file_hash(tiny_model) in line for line in card.data)
-    with pytest.raises(ConfigError, match="run on other pictures"):
+    assert any(file_hash(tiny_model) in line for line in card.data)
+    with pytest.raises(ConfigError, match="other settings or data: `unlabelled 3`"):
         run_training(recipe, ferplus_zip, run, **given)
 
 
@@ -134,19 +133,19 @@ def test_a_run_to_start_from_is_asked_for_where_needed_and_its_weights_are_taken
         run_training(make_recipe("compact"), ferplus_zip, tmp_path, start=begun, report=print)
     assert not list(tmp_path.iterdir())
     net = make_net("compact")
-    start_net("run", net, None, begun)
+    fill_start("run", net, None, begun)
     want = load_checkpoint(begun / "checkpoint.pt")["averaged"]
     assert all(torch.equal(value, want[name]) for name, value in net.state_dict().items())
-    with pytest.raises(ConfigError, match="run of the same network"):
-        start_net("run", make_net("face_resnet"), None, begun)
+    with pytest.raises(TrainingError, match="run of the same network"):
+        fill_start("run", make_net("face_resnet"), None, begun)
 
 
 def test_weights_that_are_not_there_are_told(monkeypatch, tmp_path):
     with pytest.raises(ConfigError, match="expected one of 'dlib', 'run', got 'vggface'"):
-        start_net("vggface", None, None)
-    monkeypatch.setattr("mien.train.start.find_spec", lambda _name: None)
+        fill_start("vggface", None, None)
+    monkeypatch.setattr("mien.train.recipes.find_spec", lambda _name: None)
     with pytest.raises(MissingExtra, match=r"mien\[teacher\]"):
-        dlib_file()
+        find_dlib_weights()
     with pytest.raises(ModelError, match="expected dlib's face recognition network"):
         load_dlib(FaceResNet(), tmp_path / "none.dat")
     (tmp_path / "cut.dat").write_bytes(_dlib_bytes(FaceResNet())[:50_000])

@@ -15,10 +15,9 @@ from mien.errors import ModelError
 from mien.faces.classify import Classifier
 from mien.image import encode_image
 from mien.nets.compact import Compact, CompactOptions
-from mien.train import quantize_run as recipe
+from mien.train import quantize as module
 from mien.train.export import export_onnx
-from mien.train.quantize import quantize
-from mien.train.quantize_run import run_quantize
+from mien.train.quantize import quantize, run_quantize
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +88,7 @@ def test_a_network_that_loses_an_emotion_is_refused_and_nothing_is_written(
         return small.SerializeToString()
 
     monkeypatch.setattr("mien.train.quantize.quantize", spoilt)
-    assert recipe.FACES >= 64
+    assert module.FACES >= 64
     with pytest.raises(ModelError, match=r"keep its recall within 1 points, in 8 bits \w+ loses"):
         run_quantize(model, ferplus_zip, tmp_path / "out.onnx")
     assert list(tmp_path.iterdir()) == []

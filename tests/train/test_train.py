@@ -15,8 +15,16 @@ from mien.nets.compact import Compact, CompactOptions  # noqa: E402
 from mien.train.augment import AugmentOptions, augment  # noqa: E402
 from mien.train.export import export_onnx, fold  # noqa: E402
 from mien.train.faces import vote_shares  # noqa: E402
-from mien.train.loop import CHECKPOINT, LOG, LoopOptions, Task, train  # noqa: E402
-from mien.train.optim import average, cosine, soft_cross_entropy  # noqa: E402
+from mien.train.loop import (  # noqa: E402  # noqa: E402
+    CHECKPOINT,
+    LOG,
+    LoopOptions,
+    TrainingTask,
+    average,
+    cosine,
+    soft_cross_entropy,
+    train,
+)
 from mien.types import Sample  # noqa: E402
 
 TINY = CompactOptions(stem=4, widths=(4, 8, 8), blocks=(1, 1, 1))
@@ -32,7 +40,7 @@ def tiny_task(loss=learn):
     images = torch.randint(0, 256, (64, 1, 48, 48), generator=draw).to(torch.uint8)
     kinds = torch.randint(0, 8, (64,), generator=draw)
     images[torch.arange(64), 0, kinds * 6] = 255  # a bright row at a height that tells the kind
-    return Task(
+    return TrainingTask(
         images=images,
         targets=torch.nn.functional.one_hot(kinds, 8).float(),
         loss=loss,

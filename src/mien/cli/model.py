@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from mien.train.quantize_run import Comparison
+    from mien.train.quantize import QuantizationReport
 
 
 def export(
@@ -45,13 +45,13 @@ def quantize(
     Calibrate the result with `mien calibrate`: its probabilities are its own.
     """
     _check_output(output, overwrite=overwrite)
-    from mien.train.quantize_run import run_quantize
+    from mien.train.quantize import run_quantize
 
     typer.echo(_table(run_quantize(model, root, output, within=within)))
     typer.echo(f"{output}: {output.stat().st_size / 1e6:.2f} MB, {model.stat().st_size / 1e6:.2f} before")
 
 
-def _table(found: Comparison) -> str:
+def _table(found: QuantizationReport) -> str:
     from mien.labels import EMOTIONS
 
     lines = [f"{'recall, per cent':<17}{'n':>6}{'before':>8}{'after':>8}"]

@@ -55,10 +55,10 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         known = ", ".join((*RECIPES, *PAPER))
         raise ConfigError(f"recipe: expected one of {known} (the paper's also with -small), got {recipe!r}")
     require_torch()
-    from mien.train import dist
+    from mien.train import distributed
 
     _set_threads(threads)
-    with dist.joined(device) as place:
+    with distributed.joined(device) as place:
         if recipe in RECIPES:
             chosen = make_recipe(recipe)
             if data != chosen.data:
@@ -79,7 +79,7 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
             loop = replace(paper.loop, epochs=epochs or paper.loop.epochs, precision=precision)
             paper = replace(paper, loop=loop, head=replace(paper.head, precision=precision))
             train_paper(paper, data, root, run, pool=unlabelled, device=place, report=say)
-        if dist.rank() == 0:
+        if distributed.rank() == 0:
             typer.echo(f"done: {run}; export it with: mien export {run} -o {recipe}.onnx")
 
 

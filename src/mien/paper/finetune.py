@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mien.paper.cnn import PaperCNN
 from mien.train.augment import AugmentOptions, augment
-from mien.train.loop import LoopOptions, Loss, Report, Task, staged, train
+from mien.train.loop import LoopOptions, Loss, Report, TrainingTask, staged, train
 
 #: Folders of a run's stages with labels.
 LAST_LAYER: Final = "last-layer"
@@ -68,7 +68,7 @@ class LastLayer(nn.Module):
 
 
 def finetune(
-    net: nn.Module, task: Task, *, head: LoopOptions, whole: LoopOptions, run: Path, report: Report
+    net: nn.Module, task: TrainingTask, *, head: LoopOptions, whole: LoopOptions, run: Path, report: Report
 ) -> nn.Module:
     """Learn the last layer (of each network), then all of it; each stage goes on where it stopped."""
     learned = train(LastLayer(net), task, head, run / LAST_LAYER, staged(LAST_LAYER, report))

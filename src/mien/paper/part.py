@@ -21,7 +21,7 @@ from mien.files import load_arrays, save_arrays
 from mien.labels import EMOTIONS
 from mien.paper.material import Indices, Material
 from mien.paper.variants import AUTOENCODER, Lesson, PaperRecipe, learn
-from mien.train.recipes import CONFIG, keep_provenance
+from mien.train.recipes import CONFIG, claim_provenance
 from mien.types import Floats, Image
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def run_part(
         share=means.share,
         recipe=f"mien reproduce paper, variant {recipe.name}, {run.name}: it knows all folds but its own",
     )
-    keep_provenance(run, facts)
+    claim_provenance(run, facts)
     net = learn(recipe, lesson, run, report)
     outcome = Outcome(
         predict(recipe, net, material.images[part.train], means.device),

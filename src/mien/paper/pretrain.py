@@ -19,8 +19,8 @@ from mien.errors import ConfigError
 from mien.paper.dense import DenseUnit
 from mien.paper.pca import principal
 from mien.paper.stack import Stack, Unit, add_noise, patches_seen
-from mien.train import dist
-from mien.train.loop import CHECKPOINT, LoopOptions, Report, Task, staged, train
+from mien.train import distributed
+from mien.train.loop import CHECKPOINT, LoopOptions, Report, TrainingTask, staged, train
 
 CORRUPTIONS: Final = ("none", "noise", "mask")
 STARTS: Final = ("pca", "random")
@@ -70,7 +70,7 @@ def pretrain(
     """
     device = next(net.parameters()).device
     targets = torch.zeros(len(images), 0, device=device)  # (N, 0): no labels
-    task = Task(
+    task = TrainingTask(
         images=images,
         targets=targets,
         loss=lambda learner, pictures, _, generator: learner(
@@ -79,7 +79,7 @@ def pretrain(
         judge=lambda _: {},
     )
     for stage, learner in _stages(net, options):
-        if options.start == "pca" and dist.rank() == 0 and not (run / stage / CHECKPOINT).is_file():
+        if options.start == "pca" and distributed.rank() == 0 and not (run / stage / CHECKPOINT).is_file():
             learner.start_at_pca(images)  # the other processes take over its weights
         learned = train(learner, task, options.loop(len(images)), run / stage, staged(stage, report))
         net.load_state_dict(learned.net.state_dict())  # type: ignore[union-attr]

@@ -16,7 +16,7 @@ from mien.paper.material import Indices, Material, make_material
 from mien.paper.part import as_tensor, predict
 from mien.paper.variants import Lesson, PaperRecipe, learn, load_variant
 from mien.train.faces import unlabelled_faces
-from mien.train.recipes import CONFIG, claim, keep_provenance
+from mien.train.recipes import CONFIG, claim_provenance, claim_recipe
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,10 +57,10 @@ def train_paper(
     """
     import torch
 
-    from mien.train import dist
+    from mien.train import distributed
 
-    with dist.first_alone():
-        claim(recipe, run)
+    with distributed.first_alone():
+        claim_recipe(recipe, run)
         material = make_material(corpus, root, run / "cache")
         train, held = _split(material, recipe.loop.seed)
         pictures = [material.images[train]]
@@ -73,7 +73,7 @@ def train_paper(
             unlabelled=sum(map(len, pictures[1:])),
             recipe=f"mien train {recipe.name} --data {corpus} --seed {recipe.loop.seed}",
         )
-        keep_provenance(run, facts)
+        claim_provenance(run, facts)
     lesson = Lesson(
         images=as_tensor(material.images[train]).to(device),
         targets=torch.from_numpy(material.targets[train]).to(device),

@@ -171,12 +171,12 @@ def learn(recipe: PaperRecipe, lesson: Lesson, run: Path, report: Report = lambd
     import torch
 
     from mien.paper.finetune import WHOLE, finetune
-    from mien.train.loop import Task, staged, train
+    from mien.train.loop import TrainingTask, staged, train
 
     torch.manual_seed(recipe.loop.seed)
     net = make_variant(recipe).to(lesson.images.device)
     _pretrain_parts(recipe, net, lesson, run, report)
-    task = Task(lesson.images, lesson.targets, loss_of(recipe, lesson.targets), lesson.judge)
+    task = TrainingTask(lesson.images, lesson.targets, loss_of(recipe, lesson.targets), lesson.judge)
     batch = min(recipe.loop.batch, len(lesson.images))
     head, whole = replace(recipe.head, batch=batch), replace(recipe.loop, batch=batch)
     if recipe.variant == "pretrained":
@@ -218,8 +218,7 @@ def load_variant(recipe: PaperRecipe, run: Path) -> nn.Module:
         TrainingError: the run has not come to its last stage.
     """
     from mien.paper.finetune import WHOLE
-    from mien.train.checkpoint import load_checkpoint
-    from mien.train.loop import CHECKPOINT
+    from mien.train.loop import CHECKPOINT, load_checkpoint
 
     net = make_variant(recipe)
     net.load_state_dict(load_checkpoint(run / WHOLE / CHECKPOINT)["averaged"])

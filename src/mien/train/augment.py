@@ -12,13 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  the name that PyTorch's own documentation uses
 
-from mien.train.loop import Loss
-from mien.train.optim import soft_cross_entropy
+from mien.train.loop import Loss, soft_cross_entropy
 
 
 @dataclass(frozen=True, slots=True)
 class AugmentOptions:
-    """How far each change goes; every draw is uniform and on its own for each picture."""
+    """How far each change goes; every draw is uniform, and independent for each picture."""
 
     rotation: float = 18.0  # degrees either way
     scale: float = 0.15  # share either way
@@ -41,7 +40,7 @@ def labelled_loss(options: AugmentOptions) -> Loss:
 
 
 def augment(images: Tensor, generator: torch.Generator, options: AugmentOptions) -> Tensor:
-    """(B, 1, H, W) float32 gray levels 0..255 to the same, each picture changed on its own.
+    """(B, 1, H, W) float32 gray levels 0..255 to the same, each picture changed independently.
 
     In float32 also under autocast: the eight bits of bfloat16 would move pixels by a tenth of their size.
     """
@@ -52,14 +51,14 @@ def augment(images: Tensor, generator: torch.Generator, options: AugmentOptions)
         return _erase(images, generator, options)
 
 
-def _to(draw: Tensor, like: Tensor) -> Tensor:
-    """To the device of `like`, which need not have done its earlier work: a GPU is never waited for."""
+def _move(draw: Tensor, like: Tensor) -> Tensor:
+    """To the device of `like`, without waiting for a GPU to finish its earlier work."""
     return draw.to(like.device, non_blocking=True)
 
 
 def _uniform(n: int, reach: float, like: Tensor, generator: torch.Generator) -> Tensor:
     """(n,) draws in -reach..reach."""
-    return _to((torch.rand(n, generator=generator) * 2 - 1).mul_(reach), like)
+    return _move((torch.rand(n, generator=generator) * 2 - 1).mul_(reach), like)
 
 
 def _warp(images: Tensor, generator: torch.Generator, o: AugmentOptions) -> Tensor:
@@ -84,7 +83,7 @@ def _blur(images: Tensor, generator: torch.Generator, o: AugmentOptions) -> Tens
     positions = (torch.rand(images.shape[0], generator=generator) < o.blur).nonzero()[:, 0]
     if not len(positions):
         return images
-    chosen = _to(positions, images)
+    chosen = _move(positions, images)
     size = images.shape[-2:]
     soft = F.interpolate(F.avg_pool2d(images[chosen], 2), size=size, mode="bilinear", align_corners=False)
     images = images.clone()
@@ -104,7 +103,7 @@ def _light(images: Tensor, generator: torch.Generator, o: AugmentOptions) -> Ten
 def _erase(images: Tensor, generator: torch.Generator, o: AugmentOptions) -> Tensor:
     """Replace a rectangle by the picture's own mean."""
     n, _, height, width = images.shape
-    draw = _to(torch.rand(n, 5, generator=generator), images)
+    draw = _move(torch.rand(n, 5, generator=generator), images)
     area = draw[:, 0] * o.erase_area
     aspect = torch.exp((draw[:, 1] * 2 - 1) * math.log(3.0))
     h, w = torch.sqrt(area * aspect) * height, torch.sqrt(area / aspect) * width

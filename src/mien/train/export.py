@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -26,9 +28,7 @@ from mien.errors import ModelError, TrainingError
 from mien.faces.align import TEMPLATE
 from mien.files import WholeFile
 from mien.nets import count, make_net
-from mien.train.checkpoint import load_checkpoint
-from mien.train.loop import CHECKPOINT, LOG
-from mien.train.quiet import quiet
+from mien.train.loop import LOG, load_averaged
 from mien.train.recipes import CONFIG, PROVENANCE, Recipe
 
 T = TypeVar("T")
@@ -74,8 +74,7 @@ def export_run(run: Path, path: Path, *, name: str | None = None) -> None:
         OutputError: the file cannot be written.
     """
     recipe, facts, last = read_run(run, Recipe, run / LOG)
-    net = make_net(recipe.net)
-    net.load_state_dict(load_checkpoint(run / CHECKPOINT)["averaged"])
+    net = load_averaged(make_net(recipe.net), run)
     command = f"mien train {recipe.name} --data {recipe.data} --seed {recipe.loop.seed}"
     data = [UNLABELLED.format("teachers to label")] if facts.get("unlabelled") else []
     data += [_STARTS[recipe.start]] if recipe.start in _STARTS else []
@@ -204,7 +203,7 @@ def _fuse(
 
 
 def _trace(net: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
-    with warnings.catch_warnings(), quiet("torch.onnx"):
+    with warnings.catch_warnings(), quiet_logger("torch.onnx"):
         warnings.simplefilter("ignore")  # the exporter warns of its own internals
         program = torch.onnx.export(
             net,
@@ -243,3 +242,15 @@ def _check(data: bytes, net: nn.Module, example: torch.Tensor) -> None:
             f"export: expected logits within {TOLERANCE} of torch, ONNX Runtime differs by {worst:.2g}; "
             "this is a bug of the exporter or of the network: please report it"
         )
+
+
+@contextmanager
+def quiet_logger(name: str) -> Iterator[None]:
+    """Silence all but errors of one logger ("" is all of them): exporters report on their own internals."""
+    logger = logging.getLogger(name or None)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,12 +1,13 @@
 """The faces that networks learn from: found, cut to the network's size, and kept in a file.
 
-Legend: N pictures, M pictures without labels, H rows, W columns, S the side of a face.
+Legend: N pictures, M pictures without labels, T teachers, H rows, W columns, S the side of a face.
 """
 
 from __future__ import annotations
 
+import hashlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,22 +16,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.card import ModelCard
-from mien.data.arrays import corpus_key
+from mien.data.arrays import corpus_key, data_hash
 from mien.data.corpus import Corpus
 from mien.data.fairface import fairface
 from mien.errors import DataError
 from mien.faces.align import TEMPLATE
+from mien.faces.classify import Classifier
 from mien.faces.detect import DetectorOptions, YuNet
 from mien.faces.preprocess import crop
 from mien.files import load_arrays, save_arrays
+from mien.labels import EMOTIONS
 from mien.types import Floats, Image, Sample
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    Activation = Callable[[Tensor], Tensor]
 
 #: What all networks here are fed with: 48 x 48 gray, cut as everything that Mien reads is cut.
 FACE_INPUT: Final = ModelCard("face", template=TEMPLATE)
 
+_BATCH: Final = 256  # pictures that a network is asked at a time
+_TEACHER_BATCH: Final = 1024  # faces whose mirror images are in memory at a time
 _GPU_SHARE: Final = 0.5  # of a GPU's free memory that pictures may take; the rest is the network's
 #: FairFace's pictures hold one face each, upright and in the middle, so that a quick search is enough.
 _ONE_LARGE_FACE: Final = DetectorOptions(min_face=40, finest=224, turned=False, refinements=1)
@@ -111,6 +118,56 @@ def as_tensor(images: Image, device: str = "cpu") -> Tensor:
     if device.startswith("cuda") and pictures.nbytes <= _GPU_SHARE * torch.cuda.mem_get_info(device)[0]:
         return pictures.to(device)
     return pictures
+
+
+def teacher_labels(teachers: Sequence[Path], images: Image, cache: Path) -> Floats:
+    """(N, 8) mean probabilities of the teachers, each asked for the face and for its mirror image.
+
+    Each teacher's answers are kept in a file of `cache`: they take minutes.
+
+    Args:
+        teachers: ONNX files with a card, for gray faces of the size of `images`.
+        images: (N, H, W) uint8.
+        cache: a folder.
+
+    Raises:
+        ModelError: a teacher cannot be read, or reads pictures of another size.
+    """
+    pictures = data_hash(images)
+    answers = np.stack([_teacher_answers(path, images, pictures, cache) for path in teachers])  # (T, N, 8)
+    mean: Floats = answers.mean(axis=0, dtype=np.float32)
+    return mean
+
+
+def file_hash(path: Path) -> str:
+    """A short sha256 of a file's bytes, to tell teachers apart."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _teacher_answers(teacher: Path, images: Image, pictures: str, cache: Path) -> Floats:
+    kept = cache / f"taught-{file_hash(teacher)}-{pictures}.npz"
+    if kept.is_file():
+        return load_arrays(kept, "remove the file, and it is made again")["answers"]
+    net = Classifier.load(teacher, threads=0)
+    batches = (images[i : i + _TEACHER_BATCH] for i in range(0, len(images), _TEACHER_BATCH))
+    answers = np.concatenate(
+        [(net(batch) + net(np.ascontiguousarray(batch[:, :, ::-1]))) / np.float32(2) for batch in batches]
+    )
+    save_arrays(kept, {"answers": answers})
+    return answers
+
+
+def predict(net: nn.Module, images: Image, device: str, activation: Activation | None = None) -> Floats:
+    """(N, H, W) uint8 to (N, 8) float32: the network's logits, or what the activation makes of them."""
+    import torch
+
+    net.eval().to(device)
+    rows = [np.empty((0, len(EMOTIONS)), np.float32)]
+    with torch.no_grad():
+        for i in range(0, len(images), _BATCH):
+            logits = net(as_tensor(images[i : i + _BATCH]).float().to(device))  # (B, 8)
+            rows.append((activation(logits) if activation else logits).cpu().numpy())
+    return np.concatenate(rows)
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,7 @@
-"""The one training loop. Loss (with its augmentation), schedule and metric are functions handed to it.
+"""The one training loop. Loss (with its augmentation) and metric are functions handed to it.
+
+Read from the top: options, what is to be learnt, the loop, one epoch, one step; then the state that a
+checkpoint holds, and schedule, optimizer and averaging as functions.
 
 Legend: N samples, B batch, H and W rows and columns.
 """
@@ -7,27 +10,27 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from mien.errors import ConfigError, TrainingError
 from mien.files import write_whole
-from mien.train import dist
-from mien.train.ahead import ahead
-from mien.train.checkpoint import load_checkpoint, save_checkpoint
-from mien.train.optim import average, cosine, make_sgd
-from mien.train.state import State, pack, unpack
+from mien.train import distributed
 
-CHECKPOINT = "checkpoint.pt"
-LOG = "log.jsonl"
-PRECISIONS = ("float32", "bfloat16")  # bfloat16 has float32's range, so that no loss need be scaled
-_LOOK = 32  # steps between two looks at the loss: each makes the processor wait for a GPU
+CHECKPOINT: Final = "checkpoint.pt"
+LOG: Final = "log.jsonl"
+PRECISIONS: Final = ("float32", "bfloat16")  # bfloat16 has float32's range, so that no loss need be scaled
+_CHECK_EVERY: Final = 32  # steps between checks of the loss: each makes the processor wait for a GPU
+
+Batch = tuple[Tensor, Tensor]  # pictures (B, 1, H, W) uint8 and targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +63,8 @@ class LoopOptions:
 #: drawn at random (augmentation, noise, masks) comes from the generator, so that a run can be repeated.
 Loss = Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]
 
-
 Judge = Callable[[nn.Module], Mapping[str, float]]  # figures on the validation split
-
-
-Report = Callable[[Mapping[str, Any]], None]  # takes a line an epoch
+Report = Callable[[Mapping[str, Any]], None]  # takes one line per epoch
 
 
 def staged(stage: str, report: Report) -> Report:
@@ -72,44 +72,14 @@ def staged(stage: str, report: Report) -> Report:
     return lambda line: report({"stage": stage, **line})
 
 
-class Lesson(Protocol):
-    """What the loop learns: all of it at hand (`Task`), or read as it goes (`stream.Stream`)."""
-
-    @property
-    def images(self) -> Tensor:
-        """(N, 1, H, W) uint8, all pictures or some: what a network may look at before it learns."""
-
-    @property
-    def loss(self) -> Loss:
-        """What is made small."""
-
-    @property
-    def judge(self) -> Judge:
-        """What is written down of the network after each epoch."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network learns."""
-
-    def __len__(self) -> int:
-        """Pictures of an epoch."""
-
-    def batches(self, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """This process's share of the batches of an epoch: pictures and targets, on the device.
-
-        There are `len // size` batches, of `size` pictures over all processes. What is drawn from the
-        generator, which is the same in each of them, is drawn before the first batch is asked for.
-        """
-
-
 @dataclass(frozen=True, slots=True)
-class Task:
-    """What to learn, all of it at hand, and the functions of the loop."""
+class TrainingTask:
+    """What to learn, and the functions of the loop."""
 
     images: Tensor  # (N, 1, H, W) uint8, in memory or in a mapped file; need not be on the device
     targets: Tensor  # (N, 8) float32 label distributions, on the device
     loss: Loss
-    judge: Judge
+    judge: Judge  # asked after each epoch; its figures are written into the log
 
     @property
     def device(self) -> torch.device:
@@ -119,31 +89,47 @@ class Task:
     def __len__(self) -> int:
         return len(self.images)
 
-    def batches(self, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """As `Lesson` has it; pictures in a random order, and some are left over."""
+    def batches(self, size: int, generator: torch.Generator) -> Iterator[Batch]:
+        """This process's share of the batches of an epoch: pictures and targets, on the device.
+
+        There are `len // size` batches in a random order, of `size` pictures over all processes; some
+        pictures are left over. The order is drawn from the generator, which is the same in each process,
+        before the first batch is asked for.
+        """
         count = len(self) // size
         order = torch.randperm(len(self), generator=generator)[: count * size]
         order = order.to(self.images.device)
-        return (self._take(dist.share(batch)) for batch in order.view(count, size))
+        return (self._take(distributed.share(batch)) for batch in order.view(count, size))
 
-    def _take(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+    def _take(self, batch: Tensor) -> Batch:
         return self.images[batch].to(self.device), self.targets[batch.to(self.device)]
 
 
 def train(
     net: nn.Module,
-    task: Lesson,
+    task: TrainingTask,
     options: LoopOptions,
     run: Path,
     report: Report = lambda _: None,
 ) -> nn.Module:
-    """Train `net`, going on from the run's checkpoint if there is one; gives the averaged network.
+    """Train `net`, going on from the run's checkpoint if there is one.
 
     After every epoch the run folder holds a checkpoint and one more line in `log.jsonl`. Every
     epoch draws from a generator seeded by (seed, epoch), so a resumed run equals an unbroken one.
 
+    Args:
+        net: the network; it is moved to the task's device.
+        task: what to learn.
+        options: how long and how fast.
+        run: the folder of the run.
+        report: takes the log's line after each epoch.
+
+    Returns:
+        The averaged network.
+
     Raises:
-        TrainingError: the loss is not finite.
+        TrainingError: the loss is not finite, or the checkpoint does not fit.
+        OutputError: the checkpoint cannot be written.
     """
     state = _start(net.to(task.device), options, run)
     while state.epoch < options.epochs:
@@ -154,38 +140,34 @@ def train(
             "loss": round(loss, 5),
             "seconds": round(time.perf_counter() - began, 1),
         }
-        state.lines.append(line | dict(task.judge(state.averaged) if dist.rank() == 0 else {}))
-        if dist.rank() == 0:
-            _keep(state, run)
+        state.lines.append(line | dict(task.judge(state.averaged) if distributed.rank() == 0 else {}))
+        if distributed.rank() == 0:
+            # a killed process leaves the old checkpoint or the new one, whole
+            write_whole(run / CHECKPOINT, lambda file: torch.save(_pack(state), file))
+            _write_log(state, run)  # killed before this, the next start writes the log from the checkpoint
             report(state.lines[-1])
-        dist.wait()
+        distributed.wait()
     return state.averaged
 
 
-def _keep(state: State, run: Path) -> None:
-    """The checkpoint, then the log from it: killed between the two, the next start writes the log again."""
-    save_checkpoint(run / CHECKPOINT, pack(state))
-    _write_log(state, run)
-
-
-def _write_log(state: State, run: Path) -> None:
+def _write_log(state: TrainingState, run: Path) -> None:
     write_whole(run / LOG, "".join(json.dumps(line) + "\n" for line in state.lines))
 
 
-def _start(net: nn.Module, options: LoopOptions, run: Path) -> State:
+def _start(net: nn.Module, options: LoopOptions, run: Path) -> TrainingState:
     if options.channels_last:
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    dist.agree(net)
+    distributed.agree(net)
     optimizer = make_sgd(net, weight_decay=options.weight_decay, momentum=options.momentum)
-    state = State(net, copy.deepcopy(net).requires_grad_(False), optimizer)
+    state = TrainingState(net, copy.deepcopy(net).requires_grad_(False), optimizer)
     if (run / CHECKPOINT).is_file():
-        unpack(state, load_checkpoint(run / CHECKPOINT))
-        if dist.rank() == 0:
+        _unpack(state, load_checkpoint(run / CHECKPOINT))
+        if distributed.rank() == 0:
             _write_log(state, run)
     return state
 
 
-def _epoch(state: State, task: Lesson, options: LoopOptions) -> float:
+def _epoch(state: TrainingState, task: TrainingTask, options: LoopOptions) -> float:
     """One pass over the pictures in a random order; gives the mean loss."""
     seed = options.seed * 1_000_003 + state.epoch
     generator = torch.Generator().manual_seed(seed)
@@ -195,65 +177,46 @@ def _epoch(state: State, task: Lesson, options: LoopOptions) -> float:
             f"expected at least one batch of {options.batch} pictures, got {len(task)} in all"
         )
     batches = task.batches(options.batch, generator)
-    torch.manual_seed(seed + (dist.rank() << 32))  # dropout
-    if dist.rank():
-        generator.manual_seed(seed + (dist.rank() << 32))  # the same order, augmented otherwise
+    torch.manual_seed(seed + (distributed.rank() << 32))  # dropout
+    if distributed.rank():
+        generator.manual_seed(seed + (distributed.rank() << 32))  # the same order, augmented otherwise
     state.net.train()
     total = torch.zeros((), dtype=torch.float64, device=task.device)
-    for i, batch in enumerate(ahead(batches)):
+    for i, batch in enumerate(prefetch(batches)):
         step = state.epoch * count + i
-        _set_rate(state.optimizer, _rate(options, step, count))
-        total += _step(state, task.loss, (*batch, generator), options)
-        average(state.averaged, state.net, _decay(options.average, step))
-        if i % _LOOK == _LOOK - 1 or i == count - 1:
-            _check(total, state.epoch)
+        rate = cosine(step, options.epochs * count, peak=options.rate, warmup=int(options.warmup * count))
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        total += learn_batch(state, task.loss, batch, generator, options)
+        # average little at first, when the weights are still far from good ones
+        average(state.averaged, state.net, min(options.average, (1 + step) / (10 + step)))
+        if (i % _CHECK_EVERY == _CHECK_EVERY - 1 or i == count - 1) and not torch.isfinite(total):
+            raise _broken(f"the loss became {total.item()}", state.epoch)
     for net in (state.net, state.averaged):
-        dist.average_buffers(net)
+        distributed.average_buffers(net)
         _check_weights(net, state.epoch)
-    return dist.mean(total).item() / count
+    return distributed.mean(total).item() / count
 
 
-def _rate(options: LoopOptions, step: int, count: int) -> float:
-    """The learning rate of a step, of which an epoch has `count`."""
-    steps, warmup = options.epochs * count, int(options.warmup * count)
-    return cosine(step, steps, peak=options.rate, warmup=warmup)
-
-
-def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-
-
-def _decay(decay: float, step: int) -> float:
-    """Average little at first, when the weights are still far from good ones."""
-    return min(decay, (1 + step) / (10 + step))
-
-
-def _step(
-    state: State, loss_of: Loss, draw: tuple[Tensor, Tensor, torch.Generator], options: LoopOptions
+def learn_batch(
+    state: TrainingState, loss_of: Loss, batch: Batch, generator: torch.Generator, options: LoopOptions
 ) -> Tensor:
-    """Learn from a batch of pictures and targets; gives its loss, a scalar on the device."""
-    images, targets, generator = draw
+    """Learn from one batch; gives its loss, a scalar on the device."""
+    images, targets = batch
     images = images.float()  # (B, 1, H, W)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=options.precision == "bfloat16"):
         loss = loss_of(state.net, images, targets, generator)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    dist.average_gradients(state.net)
+    distributed.average_gradients(state.net)
     if options.clip:
         nn.utils.clip_grad_norm_(state.net.parameters(), options.clip)
     state.optimizer.step()
     return loss.detach()
 
 
-def _check(total: Tensor, epoch: int) -> None:
-    """Stop before weights that a broken loss has moved can reach a checkpoint."""
-    if not torch.isfinite(total):
-        raise _broken(f"the loss became {total.item()}", epoch)
-
-
 def _check_weights(net: nn.Module, epoch: int) -> None:
-    """A sound loss can have a broken gradient, which the next loss would tell an epoch too late."""
+    """Raise where weights are broken: a sound loss can have a broken gradient."""
     for name, values in net.state_dict().items():
         if not torch.isfinite(values).all():
             raise _broken(f"{name} became infinite or no number", epoch)
@@ -264,3 +227,118 @@ def _broken(what: str, epoch: int) -> TrainingError:
         f"{what} in epoch {epoch + 1}; the last whole epoch is in the run's checkpoint; lower the learning "
         "rate and start again"
     )
+
+
+@dataclass(slots=True)
+class TrainingState:
+    """What changes while learning; exactly this is in a checkpoint."""
+
+    net: nn.Module
+    averaged: nn.Module
+    optimizer: torch.optim.Optimizer
+    lines: list[dict[str, Any]] = field(default_factory=list)  # of the log, one per epoch done
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.lines)
+
+
+def _pack(state: TrainingState) -> dict[str, Any]:
+    return {
+        "net": state.net.state_dict(),
+        "averaged": state.averaged.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "lines": state.lines,
+    }
+
+
+def _unpack(state: TrainingState, packed: Mapping[str, Any]) -> None:
+    """Take over what `_pack` gave; TrainingError if it is of another network."""
+    try:
+        state.net.load_state_dict(packed["net"])
+        state.averaged.load_state_dict(packed["averaged"])
+        state.optimizer.load_state_dict(packed["optimizer"])
+        state.lines = list(packed["lines"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise TrainingError(
+            f"the run's checkpoint does not fit this network ({error}); "
+            "give another --out, or remove the old run"
+        ) from error
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint; only tensors and plain values are unpickled.
+
+    Raises:
+        TrainingError: there is none at `path`, or it is damaged.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds on a damaged file
+        said = (str(error).splitlines() or [""])[0]  # torch adds pages of advice
+        raise TrainingError(
+            f"{path}: expected a checkpoint that `mien train` wrote, could not read it ({said}); "
+            "give the folder of a run, or train again"
+        ) from error
+    return state
+
+
+def load_averaged(net: nn.Module, run: Path) -> nn.Module:
+    """Fill `net` with the averaged weights of a run, as `train` left them.
+
+    Raises:
+        TrainingError: there is no checkpoint, it is damaged, or it is of another network.
+    """
+    state = load_checkpoint(run / CHECKPOINT)
+    try:
+        net.load_state_dict(state["averaged"])
+    except (KeyError, RuntimeError) as error:
+        raise TrainingError(f"{run}: expected a run of the same network, its weights do not fit") from error
+    return net
+
+
+def prefetch(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, each made in a thread while the one before is in use: disks are waited for there."""
+    with ThreadPoolExecutor(1) as worker:
+        coming = worker.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = worker.submit(next, batches, None)
+            yield batch
+
+
+def make_sgd(net: nn.Module, *, weight_decay: float, momentum: float) -> torch.optim.Optimizer:
+    """Stochastic gradient descent with Nesterov momentum; no decay on biases and norms."""
+    decay = [p for p in net.parameters() if p.ndim > 1]
+    plain = [p for p in net.parameters() if p.ndim <= 1]
+    groups = [{"params": decay, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=True)
+
+
+def cosine(step: int, steps: int, *, peak: float, warmup: int) -> float:
+    """The learning rate at a step: linear warm-up, then half a cosine to zero (arXiv:1608.03983).
+
+    >>> cosine(0, 100, peak=1.0, warmup=10), cosine(9, 100, peak=1.0, warmup=10)
+    (0.1, 1.0)
+    """
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean cross-entropy of (B, 8) logits against (B, 8) label distributions (arXiv:1608.01041, eq. 4).
+
+    In float32 whatever the logits are in: autocast sees to that on a GPU, not on a CPU.
+    """
+    return -(target * torch.log_softmax(logits.float(), 1)).sum(1).mean()
+
+
+@torch.no_grad()
+def average(into: nn.Module, net: nn.Module, decay: float) -> None:
+    """Move the averaged weights `into` towards those of `net`: exponential moving average."""
+    for slow, fast in zip(into.state_dict().values(), net.state_dict().values(), strict=True):
+        if slow.is_floating_point():
+            slow.lerp_(fast, 1 - decay)
+        else:
+            slow.copy_(fast)

@@ -1,7 +1,9 @@
-"""Named whole runs: which network, on what, for how long, with the command and what to expect.
+"""Named training runs: which network, on what, for how long, with the command and what to expect.
 
-A run is a folder: `config.toml` (the recipe), `provenance.json`, `log.jsonl` (a line an epoch),
+A run is a folder: `config.toml` (the recipe), `provenance.json`, `log.jsonl` (one line per epoch),
 `checkpoint.pt`. Starting it again goes on from the checkpoint.
+
+Legend: N labelled, M unlabelled and J judged faces, H rows, W columns.
 """
 
 from __future__ import annotations
@@ -9,19 +11,29 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mien.config import from_toml, provenance, to_toml
-from mien.errors import ConfigError, MissingExtra
-from mien.files import write_whole
+import numpy as np
+
+from mien.config import claim_run, from_toml, provenance, to_toml
+from mien.data.arrays import data_hash, gather, load_images
+from mien.data.audit import in_other
+from mien.data.ferplus import ferplus
+from mien.errors import ConfigError, MissingExtra, ModelError
+from mien.evaluate.protocol import PROTOCOLS, accuracies
+from mien.train.faces import as_tensor, file_hash, predict, teacher_labels, unlabelled_faces, vote_shares
 
 if TYPE_CHECKING:
     from mien.train.augment import AugmentOptions
-    from mien.train.loop import LoopOptions
+    from mien.train.loop import LoopOptions, TrainingTask
 
 CONFIG: Final = "config.toml"
 PROVENANCE: Final = "provenance.json"
+STARTS: Final = ("dlib", "run")  # weights that a run may start from
+_DLIB: Final = "dlib_face_recognition_resnet_model_v1.dat"
+_SETTLING: Final = 1024  # pictures whose statistics the norms of dlib's network begin with
 Report = Callable[[Mapping[str, Any]], None]
 
 
@@ -45,7 +57,7 @@ class Recipe:
     net: str = "compact"
     data: str = "ferplus"
     start: str = ""  # weights to start from: "dlib"; "run" for those of another run; "" for fresh ones
-    lean: float = 0.0  # on teachers' labels against people's votes, for faces that have both
+    lean: float = 0.0  # weight of teachers' labels against people's votes, where a face has both
     loop: LoopOptions = field(default_factory=_loop)
     augment: AugmentOptions = field(default_factory=_augment)
 
@@ -107,8 +119,6 @@ def require_torch() -> None:
     Raises:
         MissingExtra: torch or a package that exports from it is not installed.
     """
-    from importlib.util import find_spec
-
     for package in ("torch", "onnx", "onnxscript"):
         if find_spec(package) is None:
             raise MissingExtra(package, "train", "training and exporting a network")
@@ -135,11 +145,11 @@ def run_training(
         unlabelled: folder or zip of FairFace, faces that the teachers label.
         start: folder of a run of the same network, whose weights this one starts from.
         device: cpu, cuda, ...
-        report: takes a line an epoch.
+        report: takes one line per epoch.
 
     Raises:
-        ConfigError: the folder holds a run of another recipe; teachers or a run to start from lack, or are
-            not asked for.
+        ConfigError: the folder holds a run of another recipe; teachers or a run to start from are missing,
+            or given and not used.
         DataError: the corpus is not at `root`.
         ModelError: a teacher cannot be read.
         TrainingError: the run cannot go on.
@@ -147,63 +157,162 @@ def run_training(
     import torch
 
     from mien.nets import make_net
-    from mien.train import dist
+    from mien.train import distributed
     from mien.train.loop import CHECKPOINT, train
-    from mien.train.start import check_start, start_net
-    from mien.train.supervised import make_task
-    from mien.train.teachers import file_hash
 
     torch.manual_seed(recipe.loop.seed)
     net = make_net(recipe.net)
-    with dist.first_alone():
+    with distributed.first_alone():
         check_start(recipe, start)
-        claim(recipe, run)
+        claim_recipe(recipe, run)
         task, facts = make_task(recipe, root, run, teachers=teachers, unlabelled=unlabelled, device=device)
         begun = {} if start is None else {"start": file_hash(start / CHECKPOINT)}
-        keep_provenance(run, provenance(seed=recipe.loop.seed, **facts, **begun))
+        claim_provenance(run, provenance(seed=recipe.loop.seed, **facts, **begun))
     if not (run / CHECKPOINT).is_file():
-        start_net(recipe.start, net, task.images, start)
+        fill_start(recipe.start, net, task.images, start)
     train(net, task, recipe.loop, run, report)
 
 
-def claim(recipe: Any, run: Path) -> None:
+def claim_recipe(recipe: Any, run: Path) -> None:
     """Write the recipe into a fresh folder, or check that the folder's run is of this recipe.
 
     Raises:
         ConfigError: the folder holds a run with other settings.
     """
-    path = run / CONFIG
-    held = path.read_text() if path.is_file() else ""
-    if not held.strip():  # absent, or a disk was full
-        write_whole(path, to_toml(recipe))
-    elif from_toml(type(recipe), held) != recipe:
-        raise ConfigError(
-            f"{run}: holds a run with other settings: {_differing(held, to_toml(recipe))}; "
-            "give another --out or remove it"
-        )
+    kind = type(recipe)
+    claim_run(run / CONFIG, to_toml(recipe), lambda text: to_toml(from_toml(kind, text)))
 
 
-def _differing(there: str, now: str) -> str:
-    """The first line in which two texts of settings differ."""
-    pairs = zip(there.splitlines(), now.splitlines(), strict=False)
-    return next((f"`{a}` there, `{b}` now" for a, b in pairs if a != b), f"see its {CONFIG}")
-
-
-def keep_provenance(run: Path, facts: Mapping[str, Any]) -> None:
-    """Write what made a run into its folder, once: a run that goes on stays that of its first start.
+def claim_provenance(run: Path, facts: Mapping[str, Any]) -> None:
+    """Write what made a run into its folder, once: a run that goes on keeps that of its first start.
 
     Raises:
         ConfigError: the folder's run learns from other pictures.
     """
-    path = run / PROVENANCE
-    held = path.read_text() if path.is_file() else ""
-    if not held.strip():
-        write_whole(path, json.dumps(facts, indent=1) + "\n")
-        return
-    before = json.loads(held)
-    for key in ("data", "unlabelled", "share", "teachers"):
-        if before.get(key, facts.get(key)) != facts.get(key):
-            raise ConfigError(
-                f"{run}: holds a run on other pictures ({key} {before[key]} there, {facts.get(key)} now); "
-                "give another --out or remove it"
-            )
+
+    def pictures(text: str) -> str:
+        held = json.loads(text)
+        return "\n".join(f"{key} {held.get(key)}" for key in ("data", "unlabelled", "share", "teachers"))
+
+    claim_run(run / PROVENANCE, json.dumps(facts, indent=1) + "\n", pictures)
+
+
+def make_task(
+    recipe: Recipe,
+    root: Path,
+    run: Path,
+    *,
+    teachers: Sequence[Path] = (),
+    unlabelled: Path | None = None,
+    device: str = "cpu",
+) -> tuple[TrainingTask, dict[str, Any]]:
+    """The task of a recipe, with its targets on the device, and facts for its provenance.
+
+    Pictures that also stand in valid are left out. With teachers, their labels are mixed into those of the
+    labelled faces, and unlabelled faces get the teachers' alone.
+
+    Raises:
+        ConfigError: a recipe that learns from teachers got none, or one that does not got some.
+        DataError: a corpus is not where it is said to be.
+        ModelError: a teacher cannot be read.
+        OutputError: the decoded pictures cannot be written into the run's folder.
+    """
+    import torch
+
+    from mien.train.augment import labelled_loss
+    from mien.train.loop import TrainingTask
+
+    if recipe.lean and not teachers:
+        raise ConfigError(f"recipe {recipe.name!r}: learns from teachers, got none; give --teacher a.onnx")
+    if not recipe.lean and (teachers or unlabelled):
+        raise ConfigError(
+            f"recipe {recipe.name!r}: learns from labelled faces alone, got "
+            f"{'--teacher' if teachers else '--unlabelled'}; leave it out, or take the recipe distill"
+        )
+    cache = run / "cache"
+    train, valid = ferplus(root, "train"), ferplus(root, "valid")
+    judged = load_images(valid, cache=cache)  # (J, H, W)
+    images = load_images(train, cache=cache)
+    keep = (PROTOCOLS["argmax"](train.samples) >= 0) & ~in_other(images, judged)
+    images = gather([(images, np.flatnonzero(keep))], cache)  # (N, H, W)
+    targets = vote_shares(train.samples)[keep]  # (N, 8)
+    known = len(images)
+    facts: dict[str, Any] = {"data": data_hash(images), "pictures": known}
+    if teachers:
+        if unlabelled is not None:
+            more = unlabelled_faces(unlabelled, cache)  # (M, H, W)
+            images = gather([(part, np.arange(len(part))) for part in (images, more)], cache)
+        answers = teacher_labels(teachers, images, cache)  # (N + M, 8)
+        mixed = (1 - recipe.lean) * targets + recipe.lean * answers[:known]  # (N, 8)
+        targets = np.concatenate([mixed, answers[known:]]).astype(np.float32)
+        facts |= {"teachers": [file_hash(path) for path in teachers], "unlabelled": len(images) - known}
+    task = TrainingTask(
+        images=as_tensor(images, device),  # (N + M, 1, H, W)
+        targets=torch.from_numpy(targets).to(device),  # (N + M, 8)
+        loss=labelled_loss(recipe.augment),
+        judge=lambda net: accuracies(predict(net, judged, device).argmax(1), valid.samples),
+    )
+    return task, facts
+
+
+def check_start(recipe: Recipe, run: Path | None) -> None:
+    """Refuse a recipe without the run it starts from, or one given a run that it does not start from.
+
+    Raises:
+        ConfigError: so it is.
+        TrainingError: the run has no checkpoint.
+    """
+    if (recipe.start == "run") != (run is not None):
+        wants = "starts from a run, got none; give --start runs/compact"
+        refuses = "starts from no other run; leave --start out, or take the recipe distill"
+        raise ConfigError(f"recipe {recipe.name!r}: {wants if run is None else refuses}")
+    if run is not None:
+        from mien.train.loop import CHECKPOINT, load_checkpoint
+
+        load_checkpoint(run / CHECKPOINT)  # whatever is wrong with it is told before any work is done
+
+
+def fill_start(name: str, net: Any, pictures: Any, run: Path | None = None) -> None:
+    """Fill a fresh network with the weights of that name; leave it fresh if there is no name.
+
+    Args:
+        name: one of STARTS, or "".
+        net: the network.
+        pictures: (N, 1, H, W) uint8 of what it is to learn from.
+        run: for "run", the folder of that run.
+
+    Raises:
+        ConfigError: there are no such weights; the message lists those there are.
+        MissingExtra: the package that carries them is not installed.
+        ModelError: its file is damaged.
+        TrainingError: the run has no checkpoint, or one of another network.
+    """
+    if name and name not in STARTS:
+        raise ConfigError(f"start: expected one of {', '.join(map(repr, STARTS))}, got {name!r}")
+    if name == "dlib":
+        from mien.nets.dlib_weights import load_dlib, settle
+
+        load_dlib(net, find_dlib_weights())
+        settle(net, pictures[:_SETTLING].float().cpu())
+    elif name == "run":
+        from mien.train.loop import load_averaged
+
+        if run is None:
+            raise ConfigError("start: expected the folder of a run, got none; give --start")
+        load_averaged(net, run)
+
+
+def find_dlib_weights() -> Path:
+    """The file in the package `face_recognition_models`, which is not imported: it would need setuptools.
+
+    Raises:
+        MissingExtra: the package is not installed.
+        ModelError: the package lacks the file.
+    """
+    spec = find_spec("face_recognition_models")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtra("face_recognition_models", "teacher", "starting from dlib's weights")
+    path = Path(spec.submodule_search_locations[0]) / "models" / _DLIB
+    if not path.is_file():
+        raise ModelError(f"{path}: expected dlib's weights in the package, found none; install it again")
+    return path

@@ -2,12 +2,12 @@
 
     torchrun --nproc-per-node 2 -m mien train compact --root ferplus.zip
 
-Each process takes its share of every batch and all take the mean of their gradients, so that the learning
-curve is that of one process with the same batch. The first alone writes files and reports. Outside
-`torchrun` every function here does nothing.
+Each process takes its share of every batch, and all apply the mean of their gradients, so that the learning
+curve is that of one process with the same batch. Only the first writes files and reports. Outside `torchrun`
+every function here does nothing.
 
-The gradients are averaged in the open, after the backward pass, instead of by DistributedDataParallel: the
-loop stays the same with one process, and a network need not be wrapped for its checkpoint to be read.
+The gradients are averaged explicitly, after the backward pass, instead of by DistributedDataParallel: the
+loop stays the same with one process, and no network is wrapped, which would change its checkpoint.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from torch import Tensor, distributed, nn
 from mien.errors import ConfigError, TrainingError
 
 #: The others wait this long while the first decodes a corpus or judges; a process that dies ends all at once.
-_PATIENCE: Final = timedelta(hours=2)
+_TIMEOUT: Final = timedelta(hours=2)
 
 
 @contextmanager
 def joined(device: str) -> Iterator[str]:
-    """Be one of `torchrun`'s processes; gives the device of this one (`cuda` becomes `cuda:LOCAL_RANK`).
+    """Join `torchrun`'s processes; gives the device of this one (`cuda` becomes `cuda:LOCAL_RANK`).
 
     Raises:
         ConfigError: the device is not there.
@@ -38,19 +38,19 @@ def joined(device: str) -> Iterator[str]:
     on_gpu = device.startswith("cuda")
     if many and on_gpu:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
-    _check(device)
+    _check_device(device)
     if many and on_gpu:
         torch.cuda.set_device(device)
     if many:
-        distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+        distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=_TIMEOUT)
     yield device
-    # Not after an error: to leave takes all processes, and the others wait for this one elsewhere. It dies,
-    # and torchrun ends them.
+    # Not after an error: leaving takes all processes, and the others wait elsewhere. This one dies, and
+    # torchrun ends them.
     if many:
         distributed.destroy_process_group()
 
 
-def _check(device: str) -> None:
+def _check_device(device: str) -> None:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
@@ -71,15 +71,15 @@ def size() -> int:
 
 
 def wait() -> None:
-    """Go on when all processes have come here."""
+    """Wait until all processes have come here."""
     if size() > 1:
-        with _all_there():
+        with _peers_alive():
             distributed.barrier()
 
 
 @contextmanager
 def first_alone() -> Iterator[None]:
-    """The first process goes through the block before the others: it makes the files that they find."""
+    """The first process runs the block before the others: it makes the files that they then find."""
     if rank() > 0:
         wait()
     yield
@@ -88,7 +88,7 @@ def first_alone() -> Iterator[None]:
 
 
 def share(batch: Tensor) -> Tensor:
-    """This process's part of the positions (B,) of a batch: (B / size,).
+    """This process's share of the positions (B,) of a batch: (B / size,).
 
     Raises:
         ConfigError: the batch cannot be divided evenly, which would weigh pictures unevenly.
@@ -116,7 +116,7 @@ def average_buffers(net: nn.Module) -> None:
 def agree(net: nn.Module) -> None:
     """Give every process the first one's weights."""
     if size() > 1:
-        with _all_there():
+        with _peers_alive():
             for tensor in net.state_dict().values():
                 distributed.broadcast(tensor, 0)
 
@@ -133,7 +133,7 @@ def _average(tensors: list[Tensor]) -> None:
     if not tensors:
         return
     flat = torch.cat([tensor.flatten() for tensor in tensors])
-    with _all_there():
+    with _peers_alive():
         distributed.all_reduce(flat)
     flat /= size()
     parts = torch.split(flat, [tensor.numel() for tensor in tensors])
@@ -142,8 +142,8 @@ def _average(tensors: list[Tensor]) -> None:
 
 
 @contextmanager
-def _all_there() -> Iterator[None]:
-    """Around a message among all: its error tells of a connection, and not why the other process ended."""
+def _peers_alive() -> Iterator[None]:
+    """Around an exchange: its own error tells of a connection, and not that another process has ended."""
     try:
         yield
     except RuntimeError as error:
