@@ -1,4 +1,4 @@
-"""`mien convert`: Mien's table into the formats of other programs, and back."""
+"""`mien convert`: a table into the format of another program."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def convert(
         Path,
         typer.Argument(
             metavar="TABLE",
-            help="A table that `mien analyze` wrote, or a file of OpenFace, py-feat or ELAN, WebVTT or SRT.",
+            help="A table that `mien analyze`, OpenFace or py-feat wrote.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The file to write.")],
@@ -27,7 +27,7 @@ def convert(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Of a table of several sources, this one; of a file that names none, what to call it.",
+            help="Of a table of several sources, this one; for a table of OpenFace, the name of its clip.",
         ),
     ] = None,
     events: Annotated[
@@ -41,15 +41,17 @@ def convert(
     ] = 0.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
-    """Turn a table into a format of the field: OpenFace, py-feat, ELAN, WebVTT or SRT; or one back.
+    """Turn a table into the format of another program: OpenFace, py-feat, ELAN, WebVTT or SRT.
 
-    What the format has no place for is lost; docs/interchange.md tells what. Remarks go to standard error.
+    Tables of OpenFace and py-feat can be turned into Mien's own. What a format has no place for is lost;
+    docs/interchange.md tells what. Notes go to standard error. ELAN, WebVTT and SRT need the extra `formats`.
     """
     from mien.cli.console import say
-    from mien.results.formats import Wish, convert_file
+    from mien.results import formats
 
-    wish = Wish(source, events, min_seconds)
-    name = convert_file(table, output, wish, to=to, overwrite=overwrite)
-    for note in wish.notes:
+    converted = formats.convert(
+        table, output, to=to, source=source, events=events, min_seconds=min_seconds, overwrite=overwrite
+    )
+    for note in converted.notes:
         say(note)
-    say(f"{output}: written as {name}")
+    say(f"{output}: written as {converted.format}")

@@ -1,9 +1,145 @@
-"""Mien's table in the formats of the field, and back: OpenFace, py-feat, ELAN, WebVTT, SubRip."""
+"""Mien's table in the formats of other programs: OpenFace, py-feat, ELAN, WebVTT, SubRip.
+
+The tables of OpenFace and py-feat can also be read; ELAN's files and subtitles are only written.
+"""
 
 from __future__ import annotations
 
-from mien.results.formats.convert import convert_file
-from mien.results.formats.formats import FORMATS
-from mien.results.formats.wish import Wish
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final
 
-__all__ = ["FORMATS", "Wish", "convert_file"]
+from mien.errors import ConfigError, OutputError
+from mien.files import WholeFile
+from mien.results.formats import elan, openface, pyfeat, subtitles
+from mien.results.formats.conversion import Conversion, check_one_clip, choose_source
+from mien.results.rows import COLUMNS, Row
+from mien.results.table_reader import ENDINGS, NEEDED, open_table, read_table
+from mien.results.tables import WRITERS
+
+__all__ = ["FORMATS", "Converted", "Format", "convert"]
+
+
+def _write_mien(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
+    """Write Mien's own table in the format that the ending of the output names."""
+    table = WRITERS[conversion.ending](path, COLUMNS)
+    try:
+        every = iter(rows)
+        while some := list(islice(every, 1000)):
+            table.write(some)
+    finally:
+        table.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format."""
+
+    endings: tuple[str, ...]  # of the names of its files
+    write: Callable[[Iterable[Row], Path, Conversion], None]
+    one_clip: bool = True  # it holds one clip with times, not photos or several sources
+    runs: bool = False  # it holds runs, of which short ones can be joined
+
+
+FORMATS: Final[dict[str, Format]] = {
+    "mien": Format(ENDINGS, _write_mien, one_clip=False),
+    "openface": Format((".csv",), openface.write_openface),
+    "pyfeat": Format((".csv",), pyfeat.write_pyfeat, one_clip=False),
+    "eaf": Format((".eaf",), elan.write_elan, runs=True),
+    "vtt": Format((".vtt",), subtitles.write_webvtt, runs=True),
+    "srt": Format((".srt",), subtitles.write_srt, runs=True),
+}
+
+#: The formats that can be read: the columns by which a table of it is known, and its reader.
+READERS: Final[dict[str, tuple[tuple[str, ...], Callable[[Path, Conversion], Iterable[Row]]]]] = {
+    "mien": (NEEDED, lambda path, _: read_table(path)),
+    "openface": (openface.NEEDED, openface.read_openface),
+    "pyfeat": (pyfeat.NEEDED, pyfeat.read_pyfeat),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """How a conversion went."""
+
+    format: str  # name of the format that was written
+    notes: tuple[str, ...]  # what was lost or left out
+
+
+def convert(
+    table: Path,
+    output: Path,
+    *,
+    to: str | None = None,
+    source: str | None = None,
+    events: Path | None = None,
+    min_seconds: float = 0.0,
+    overwrite: bool = False,
+) -> Converted:
+    """Convert a table into another format; the file appears whole or not at all.
+
+    Args:
+        table: a table of Mien, OpenFace or py-feat.
+        output: the file to write.
+        to: name of the format, one of `FORMATS`; None: by the ending of `output`.
+        source: of a table of several sources, the one to convert; what to call that of OpenFace, whose
+            tables do not name it.
+        events: for eaf: a table of events, for tiers of their own.
+        min_seconds: for eaf, vtt and srt: what is shown for a shorter time is joined to what it interrupts.
+        overwrite: replace `output` if it exists.
+
+    Raises:
+        DataError: `table` is none of the formats that can be read, damaged, or empty.
+        OutputError: the format cannot hold it, or `output` cannot be written.
+        ConfigError: an option that the format has no place for.
+        MissingExtra: the format needs a package that is not installed.
+    """
+    read_name = _tell_format(table)
+    name = _choose_format(output, to, read_name)
+    form = FORMATS[name]
+    if min_seconds and not form.runs:
+        raise ConfigError(f"--min-seconds: expected eaf, vtt or srt, got {name}, which holds every frame")
+    if events is not None and name != "eaf":
+        raise ConfigError(f"--events: expected eaf, got {name}, which has no place for events")
+    for path in [table] if events is None else [table, events]:
+        if output.exists() and path.exists() and output.samefile(path):
+            raise OutputError(f"{output}: expected another file than the one that is read; give another name")
+    conversion = Conversion(source, events, min_seconds, output.suffix.lower())
+    with WholeFile(output, overwrite=overwrite) as file:
+        _, read = READERS[read_name]
+        rows = choose_source(read(table, conversion), source)
+        if form.one_clip:
+            rows = check_one_clip(rows, name, conversion)
+        form.write(rows, file.partial, conversion)
+    return Converted(name, tuple(conversion.notes))
+
+
+def _tell_format(path: Path) -> str:
+    """The name of the format of a table, by its columns."""
+    columns = set(open_table(path).columns)
+    found = [name for name, (needed, _) in READERS.items() if columns.issuperset(needed)]
+    return found[0] if found else "mien"  # whose reader says what is missing
+
+
+def _choose_format(output: Path, name: str | None, read_name: str) -> str:
+    """The format to write: `name`, or the one that the ending of `output` tells.
+
+    Without a `name`, a table of another program goes to Mien's own format.
+    """
+    ending = output.suffix.lower()
+    if name is None:
+        fits = [key for key, form in FORMATS.items() if ending in form.endings]
+        if not fits or (len(fits) > 1 and read_name == "mien"):
+            names = ", ".join(fits or FORMATS)
+            raise OutputError(f"{output}: the ending does not tell the format; choose with --to: {names}")
+        name = fits[0]
+    form = FORMATS.get(name)
+    if form is None:
+        raise OutputError(f"--to: expected one of {', '.join(FORMATS)}, got {name!r}")
+    if ending not in form.endings:
+        raise OutputError(
+            f"{output}: expected a name that ends in {' or '.join(form.endings)} for {name}, got {ending!r}"
+        )
+    return name

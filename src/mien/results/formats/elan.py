@@ -1,8 +1,9 @@
-"""ELAN's EAF 3.0: annotations that people correct by hand, a tier for each face and signal.
+"""ELAN's EAF 3.0: annotations that people correct by hand, a tier for each face and kind of run.
 
-The order of elements and the attributes follow the schema EAFv3.0.xsd of the Max Planck Institute for
-Psycholinguistics. `face 1 expression` holds the runs of what is shown, `face 1 uncertain` those of readings
-below the threshold (where the model knows one), `face 1 event happiness` the events, if a table was given.
+`face 1 expression` holds the runs of what is shown, `face 1 uncertain` those of readings below the threshold
+(where the model has one), `face 1 event happiness` the events, if a table of events was given. Written with
+the package pympi-ling, from the extra `formats`, after the schema EAFv3.0.xsd of the Max Planck Institute
+for Psycholinguistics.
 """
 
 from __future__ import annotations
@@ -12,75 +13,93 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path, PurePath
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from mien._version import __version__
+from mien.errors import DataError, MissingExtra
 from mien.labels import EMOTIONS
-from mien.results.formats.clip import Moment, Watched, moments
-from mien.results.formats.cues import face_name
-from mien.results.formats.event_table import read_events
-from mien.results.formats.runs import Run, doubted, find_runs, join_flickers, shown
-from mien.results.formats.wish import Wish
+from mien.results.formats.conversion import (
+    Conversion,
+    FaceRun,
+    find_runs,
+    in_order,
+    join_short_runs,
+    shown_emotion,
+    uncertainty,
+    with_source,
+)
 from mien.results.rows import Row
+from mien.results.table_reader import bad_line, open_table, parse_cell, parse_number, parse_whole
+
+if TYPE_CHECKING:
+    from pympi.Elan import Eaf
 
 SCHEMA: Final = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
-SOURCE: Final = "mien:source"  # name of the property that holds it
 VOCABULARY: Final = "emotions"
 _MIME: Final = {
     ".avi": "video/x-msvideo", ".mkv": "video/x-matroska", ".mov": "video/quicktime", ".mp4": "video/mp4",
     ".mpeg": "video/mpeg", ".mpg": "video/mpeg", ".webm": "video/webm",
 }  # fmt: skip
+#: Columns of a table of events that are needed; others are left alone. Times are in seconds.
+EVENT_NEEDED: Final = ("source", "track", "emotion", "onset", "offset")
 
 #: The name of a tier, its kind, and the runs on it.
-Tier = tuple[str, str, Sequence[Run]]
+Tier = tuple[str, str, Sequence[FaceRun]]
 
 
-def _with_threshold(found: Iterable[Moment], known: set[int]) -> Iterator[Moment]:
-    """The same moments; adds to `known` the tracks whose doubts are known."""
-    for moment in found:
-        tracks = (track for track, row in moment.faces.items() if row["uncertain"] is not None)
-        known.update(-1 if track is None else track for track in tracks)
-        yield moment
-
-
-def write_elan(rows: Iterable[Row], path: Path, wish: Wish) -> None:
+def write_elan(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
     """Write the tiers of one clip.
 
     Raises:
+        MissingExtra: pympi-ling is not installed.
         DataError: the table of events is not one, or of another clip.
+        OutputError: as `find_runs`.
     """
-    watched, known = Watched(rows), set[int]()
-    runs, doubts = find_runs(_with_threshold(moments(watched), known), shown, doubted)
+    try:
+        from pympi.Elan import Eaf, to_adocument
+    except ImportError as error:
+        raise MissingExtra("pympi-ling", "formats", "writing EAF") from error
+    source, rows = with_source(rows)
+    known: set[int] = set()  # tracks of which it is known whether a reading is uncertain
+    runs, doubts = find_runs(_collect_known(rows, known), shown_emotion, uncertainty)
     if not runs:
-        wish.note("no expression was read, so there is no annotation of one")
-    events = [] if wish.events is None else read_events(wish.events, watched.source)
-    tiers = list(_tiers(join_flickers(runs, wish.min_seconds), doubts, events, known))
+        conversion.note("no expression was read, so there is no annotation of one")
+    events = [] if conversion.events is None else read_events(conversion.events, source)
+    eaf = Eaf(author=f"Mien {__version__}")
+    _describe(eaf, source)
+    _fill(eaf, list(_tiers(join_short_runs(runs, conversion.min_seconds), doubts, events, known)))
+    tree = ET.ElementTree(to_adocument(eaf))  # `eaf.to_file` would rename a file that is there
     with path.open("wb") as file:
-        file.write(b'<?xml version="1.0" encoding="UTF-8"?>\n')
-        ET.ElementTree(_document(tiers, watched.source)).write(file, encoding="utf-8")
-        file.write(b"\n")
+        tree.write(file, encoding="UTF-8", xml_declaration=True)
+
+
+def _collect_known(rows: Iterable[Row], known: set[int]) -> Iterator[Row]:
+    for row in rows:
+        if row["uncertain"] is not None:
+            known.add(-1 if row["track"] is None else parse_whole(row["track"]))
+        yield row
 
 
 def _tiers(
-    runs: Sequence[Run], doubts: Sequence[Run], events: Sequence[Run], known: set[int]
+    runs: Sequence[FaceRun], doubts: Sequence[FaceRun], events: Sequence[FaceRun], known: set[int]
 ) -> Iterator[Tier]:
     """By face: its expression, its doubts where they are known, and its events by emotion."""
     for track in sorted({run.track for run in [*runs, *events]} | known):
-        name = face_name(track)
-        yield f"{name} expression", "expression", [run for run in runs if run.track == track]
+        face = FaceRun(0, 0, track, "").face
+        yield f"{face} expression", "expression", [run for run in runs if run.track == track]
         if track in known:
-            yield f"{name} uncertain", "uncertain", [run for run in doubts if run.track == track]
+            yield f"{face} uncertain", "uncertain", [run for run in doubts if run.track == track]
         for emotion in EMOTIONS:
-            mine = [run for run in events if run.track == track and run.value == emotion]
-            for lane, some in enumerate(_apart(mine), 1):
-                yield f"{name} event {emotion}" + (f" {lane}" if lane > 1 else ""), "event", some
+            of_emotion = [run for run in events if run.track == track and run.value == emotion]
+            for lane, apart in enumerate(_without_overlap(of_emotion), 1):
+                yield f"{face} event {emotion}" + (f" {lane}" if lane > 1 else ""), "event", apart
 
 
-def _apart(runs: Sequence[Run]) -> list[list[Run]]:
+def _without_overlap(runs: Sequence[FaceRun]) -> list[list[FaceRun]]:
     """Runs in as many tiers as keep them from overlapping, which a tier must not hold."""
-    lanes: list[list[Run]] = []
+    lanes: list[list[FaceRun]] = []
     for run in runs:
         free = next((lane for lane in lanes if lane[-1].end <= run.start), None)
         if free is None:
@@ -90,85 +109,91 @@ def _apart(runs: Sequence[Run]) -> list[list[Run]]:
     return lanes
 
 
-def _document(tiers: Sequence[Tier], source: str) -> ET.Element:
-    root = ET.Element(
-        "ANNOTATION_DOCUMENT",
-        {
-            "AUTHOR": f"Mien {__version__}",
-            "DATE": datetime.now(UTC).isoformat(timespec="seconds"),
-            "FORMAT": "3.0",
-            "VERSION": "3.0",
-            "xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance",
-            "xsi:noNamespaceSchemaLocation": SCHEMA,
-        },
-    )
-    order, slots = _time_order(tiers)
-    root.append(_header(source, sum(len(runs) for _, _, runs in tiers)))
-    root.append(order)
-    ids = count(1)
-    root.extend(_tier(i, tier, slots, ids) for i, tier in enumerate(tiers))
-    for kind in ("expression", "uncertain", "event"):
-        words = {} if kind == "uncertain" else {"CONTROLLED_VOCABULARY_REF": VOCABULARY}
-        ET.SubElement(root, "LINGUISTIC_TYPE", {
-            "LINGUISTIC_TYPE_ID": kind, "TIME_ALIGNABLE": "true", "GRAPHIC_REFERENCES": "false", **words,
-        })  # fmt: skip
-    ET.SubElement(root, "LANGUAGE", LANG_ID="eng", LANG_LABEL="English (eng)")
-    root.append(_vocabulary())
-    ET.indent(root, "\t")
-    return root
-
-
-def _header(source: str, annotations: int) -> ET.Element:
-    header = ET.Element("HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
+def _describe(eaf: Eaf, source: str) -> None:
+    """The document but for its tiers: format, clip, kinds of tiers, and the emotions to choose from."""
+    eaf.remove_tier("default")
+    for made_by_pympi in (eaf.linguistic_types, eaf.constraints, eaf.properties):
+        made_by_pympi.clear()
+    eaf.adocument.update({
+        "DATE": datetime.now(UTC).isoformat(timespec="seconds"),
+        "FORMAT": "3.0",
+        "VERSION": "3.0",
+        "xsi:noNamespaceSchemaLocation": SCHEMA,
+    })  # fmt: skip
+    eaf.header.update(MEDIA_FILE="", TIME_UNITS="milliseconds")
     path = PurePath(source)
     absolute = path.is_absolute()
-    ET.SubElement(header, "MEDIA_DESCRIPTOR", {
-        "MEDIA_URL": path.as_uri() if absolute else quote(f"./{path.as_posix()}"),
-        "RELATIVE_MEDIA_URL": quote(f"./{path.name if absolute else path.as_posix()}"),
-        "MIME_TYPE": _MIME.get(path.suffix.lower(), "unknown"),
-    })  # fmt: skip
-    ET.SubElement(header, "PROPERTY", NAME=SOURCE).text = json.dumps(
-        source
-    )  # XML cannot hold every character
-    ET.SubElement(header, "PROPERTY", NAME="lastUsedAnnotationId").text = str(annotations)
-    return header
+    eaf.add_linked_file(
+        path.as_uri() if absolute else quote(f"./{path.as_posix()}"),
+        quote(f"./{path.name if absolute else path.as_posix()}"),
+        _MIME.get(path.suffix.lower(), "unknown"),
+    )
+    eaf.add_property("mien:source", json.dumps(source))  # as JSON, since XML cannot hold every character
+    words = {"CONTROLLED_VOCABULARY_REF": VOCABULARY}
+    for kind, extra in (("expression", words), ("uncertain", {}), ("event", words)):
+        eaf.add_linguistic_type(kind)
+        eaf.linguistic_types[kind].update(extra)
+    eaf.add_language("eng", lang_label="English (eng)")
+    eaf.add_controlled_vocabulary(VOCABULARY)
+    eaf.add_cv_description(VOCABULARY, "eng", "The expressions that Mien tells apart")
+    for emotion in EMOTIONS:
+        eaf.add_cv_entry(VOCABULARY, f"cv_{emotion}", [(emotion, "eng", None)])
 
 
-def _time_order(tiers: Sequence[Tier]) -> tuple[ET.Element, dict[tuple[int, int, int], str]]:
-    """The slots by time, as ELAN wants them, and the slot of each (tier, run, 0 for start or 1 for end)."""
+def _fill(eaf: Eaf, tiers: Sequence[Tier]) -> None:
+    """Add the tiers. The time slots are made by hand: ELAN wants them sorted by time, over all tiers."""
     ends = sorted(
         ((run.start, run.end)[side], (i, j, side))
         for i, (_, _, runs) in enumerate(tiers)
         for j, run in enumerate(runs)
         for side in (0, 1)
     )
-    order = ET.Element("TIME_ORDER")
-    for number, (time, _) in enumerate(ends, 1):
-        ET.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=f"ts{number}", TIME_VALUE=str(time))
-    return order, {key: f"ts{number}" for number, (_, key) in enumerate(ends, 1)}
+    eaf.timeslots.update({f"ts{number}": time for number, (time, _) in enumerate(ends, 1)})
+    slots = {key: f"ts{number}" for number, (_, key) in enumerate(ends, 1)}
+    numbers = count(1)
+    for i, (name, kind, runs) in enumerate(tiers):
+        eaf.add_tier(name, ling=kind, part=name.partition(f" {kind}")[0])
+        annotations = eaf.tiers[name][0]
+        for j, run in enumerate(runs):
+            annotations[f"a{next(numbers)}"] = (slots[i, j, 0], slots[i, j, 1], run.value, None)
+    eaf.add_property("lastUsedAnnotationId", len(ends) // 2)
 
 
-def _tier(number: int, tier: Tier, slots: dict[tuple[int, int, int], str], ids: Iterator[int]) -> ET.Element:
-    name, kind, runs = tier
-    who = name.partition(f" {kind}")[0]
-    element = ET.Element("TIER", TIER_ID=name, PARTICIPANT=who, LINGUISTIC_TYPE_REF=kind)
-    for j, run in enumerate(runs):
-        annotation = ET.SubElement(
-            ET.SubElement(element, "ANNOTATION"),
-            "ALIGNABLE_ANNOTATION",
-            ANNOTATION_ID=f"a{next(ids)}",
-            TIME_SLOT_REF1=slots[number, j, 0],
-            TIME_SLOT_REF2=slots[number, j, 1],
+# --- the table of events
+
+
+def read_events(path: Path, source: str) -> list[FaceRun]:
+    """The events of one clip by their onset, as runs of an emotion.
+
+    Raises:
+        DataError: not such a table, a damaged one, or one without events of `source` but of others.
+    """
+    table = open_table(path)
+    table.require(EVENT_NEEDED, "a table of events")
+    found, others = [], set()
+    for line, record in table.records:
+        if record["source"] != source:
+            others.add(str(record["source"]))
+            continue
+        try:
+            start, end = (_milliseconds(record[name]) for name in ("onset", "offset"))
+            if start >= end:
+                got = f"{record['onset']} to {record['offset']}"
+                raise ValueError(f"expected an offset after the onset, got {got}")  # noqa: TRY301
+            emotion = str(parse_cell("emotion", record["emotion"]))
+            found.append(FaceRun(start, end, parse_whole(record["track"]), emotion))
+        except ValueError as error:
+            raise bad_line(path, line, error) from error
+    if others and not found:
+        raise DataError(
+            f"{path}: expected events of {source!r}, got those of {', '.join(sorted(others)[:5])}; give the "
+            "table that was made from the same clip"
         )
-        ET.SubElement(annotation, "ANNOTATION_VALUE").text = run.value
-    return element
+    return in_order(found)
 
 
-def _vocabulary() -> ET.Element:
-    """The eight emotions, so that whoever corrects an annotation picks one of them."""
-    vocabulary = ET.Element("CONTROLLED_VOCABULARY", CV_ID=VOCABULARY)
-    ET.SubElement(vocabulary, "DESCRIPTION", LANG_REF="eng").text = "The expressions that Mien tells apart"
-    for emotion in EMOTIONS:
-        entry = ET.SubElement(vocabulary, "CV_ENTRY_ML", CVE_ID=f"cv_{emotion}")
-        ET.SubElement(entry, "CVE_VALUE", LANG_REF="eng").text = emotion
-    return vocabulary
+def _milliseconds(seconds: Any) -> int:
+    time = round(1000 * parse_number(seconds))
+    if time < 0:
+        raise ValueError(f"expected seconds from 0, got {seconds}")
+    return time

@@ -15,11 +15,9 @@ from typing import Any, Final
 
 from mien.errors import DataError
 from mien.labels import EMOTIONS, parse_emotion
-from mien.results.formats.cells import number, parse_cell
-from mien.results.formats.sheet import Record, open_sheet
-from mien.results.formats.table import read_rows
-from mien.results.formats.wish import Wish
+from mien.results.formats.conversion import Conversion
 from mien.results.rows import COLUMNS, Cell, Row
+from mien.results.table_reader import Record, open_table, parse_cell, parse_number, read_rows
 from mien.results.tables import cell_text, write_csv_cells
 
 #: py-feat's columns and the columns of Mien that they hold exactly.
@@ -28,60 +26,68 @@ BOX: Final = {
     "FaceScore": "score",
 }  # fmt: skip
 SEVEN: Final = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
-_HELD: Final = ("source", "frame", "track", "success", *BOX.values(), *EMOTIONS)
-EXTRA: Final = tuple(name for name in COLUMNS if name not in _HELD)
-HEADER: Final = ("frame", *BOX, *SEVEN, "contempt", "input", "approx_time", "Identity")
+#: Columns of Mien that have none among py-feat's that holds them exactly.
+EXTRA: Final = tuple(
+    name for name in COLUMNS if name not in ("source", "frame", "track", "success", *BOX.values(), *EMOTIONS)
+)
+#: py-feat's own columns, and `contempt`.
+NATIVE: Final = ("frame", *BOX, *SEVEN, "contempt", "input", "approx_time", "Identity")
+#: Columns by which py-feat's table is known.
 NEEDED: Final = ("frame", *BOX, "input")
 
 
-def write_pyfeat(rows: Iterable[Row], path: Path, wish: Wish) -> None:
+def write_pyfeat(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
     """Write rows, one after the other; a frame without a face has empty cells, as py-feat's NaN."""
-    wish.note("pyfeat: action unit, landmark, pose and gaze columns are absent, Mien does not read them")
+    conversion.note(
+        "pyfeat: action unit, landmark, pose and gaze columns are absent, Mien does not read them"
+    )
     with path.open("w", encoding="utf-8", newline="") as file:
-        write_csv_cells(file, [[*HEADER, *(f"mien_{name}" for name in EXTRA)]])
-        write_csv_cells(file, ([*_native(row), *(cell_text(n, row[n]) for n in EXTRA)] for row in rows))
+        write_csv_cells(file, [[*NATIVE, *(f"mien_{name}" for name in EXTRA)]])
+        write_csv_cells(file, ([*_native_cells(row), *(cell_text(n, row[n]) for n in EXTRA)] for row in rows))
 
 
-def _native(row: Row) -> list[str]:
+def _native_cells(row: Row) -> list[str]:
     held = (*BOX.values(), *SEVEN, "contempt", "source")
     track = "" if row["track"] is None else f"Person_{row['track']}"
     return [
         cell_text("frame", row["frame"]),
         *(cell_text(n, row[n]) for n in held),
-        _clock(row["time"]),
+        _minutes(row["time"]),
         track,
     ]
 
 
-def _clock(time: Cell) -> str:
+def _minutes(time: Cell) -> str:
     """Seconds as py-feat writes them, rounded down.
 
-    >>> _clock(83.9)
+    >>> _minutes(83.9)
     '01:23'
     """
     if time is None:
         return ""
-    whole = int(number(time))
+    whole = int(parse_number(time))
     return f"{whole // 60:02d}:{whole % 60:02d}"
 
 
-def read_pyfeat(path: Path, wish: Wish) -> Iterator[Row]:
+def read_pyfeat(path: Path, conversion: Conversion) -> Iterator[Row]:
     """The rows of a Fex, of Detectorv1 or v2; the columns that only Mien writes may be missing.
 
     Raises:
         DataError: not py-feat's columns, or a damaged table.
     """
-    sheet = open_sheet(path)
-    sheet.require(NEEDED, "a table that py-feat wrote")
-    reader = _Reader(sheet.columns)
-    if missing := [name for name in EMOTIONS if name not in reader.emotions]:
-        wish.note(f"{path}: no column for {', '.join(missing)}; left empty")
-    if "time" not in reader.extra and "approx_time" in sheet.columns:
-        wish.note(f"{path}: approx_time counts whole seconds, too coarse for a frame's time; left empty")
-    return read_rows(sheet, reader)
+    table = open_table(path)
+    table.require(NEEDED, "a table that py-feat wrote")
+    parser = _PyFeatParser(table.columns)
+    if missing := [name for name in EMOTIONS if name not in parser.emotions]:
+        conversion.note(f"{path}: no column for {', '.join(missing)}; left empty")
+    if "time" not in parser.extra and "approx_time" in table.columns:
+        conversion.note(
+            f"{path}: approx_time counts whole seconds, too coarse for a frame's time; left empty"
+        )
+    return read_rows(table, parser)
 
 
-class _Reader:
+class _PyFeatParser:
     """Turns records into cells; numbers the faces of a picture where the file does not."""
 
     def __init__(self, columns: tuple[str, ...]) -> None:
@@ -135,7 +141,7 @@ def _track(identity: str | None) -> int | None:
 
 def _likeliest(row: dict[str, Cell]) -> dict[str, Cell]:
     """The emotion with the highest probability of those that are there."""
-    known = {name: number(row[name]) for name in EMOTIONS if row.get(name) is not None}
+    known = {name: parse_number(row[name]) for name in EMOTIONS if row.get(name) is not None}
     if not known:
         return {}
     best = max(known, key=lambda name: known[name])

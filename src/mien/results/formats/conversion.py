@@ -1,0 +1,234 @@
+"""What the formats share: the options and notes of a conversion, the rows of one clip, and its runs.
+
+A run is how long a face shows the same; the formats of annotation hold runs. A frame lasts until the next
+frame of the table begins, the last one as long as the one before it. A clip of a single frame is given one
+millisecond, the least that these formats hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import chain, groupby, islice
+from pathlib import Path
+from typing import Final
+
+from mien.errors import DataError, OutputError
+from mien.results.rows import Row
+
+MAX_LISTED: Final = 20  # sources that an error lists
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """The options of one conversion, and the notes it makes on the way."""
+
+    source: str | None = None  # the one source to convert; its name where the file that is read has none
+    events: Path | None = None  # a table of events, for tiers of their own
+    min_seconds: float = 0.0  # shorter runs are joined to what they interrupt
+    ending: str = ".csv"  # of the name of the file to write
+    notes: list[str] = field(default_factory=list)  # what was lost or left out, each once
+
+    def note(self, text: str) -> None:
+        """Add a note, unless it was made before."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+# --- the rows of one source, of one clip
+
+
+def choose_source(rows: Iterable[Row], source: str | None) -> Iterator[Row]:
+    """The rows of `source`; None: all of them.
+
+    Raises:
+        DataError: there are none.
+    """
+    others: dict[str, None] = {}
+    found = False
+    for row in rows:
+        if source in {None, row["source"]}:
+            found = True
+            yield row
+        else:
+            others[str(row["source"])] = None
+    if not found and source is None:
+        raise DataError("expected a table with rows, got one without; analyse something first")
+    if not found:
+        raise DataError(f"expected a source of the table with --source, got {source!r}; {_listed(others)}")
+
+
+def check_one_clip(rows: Iterable[Row], format_name: str, conversion: Conversion) -> Iterator[Row]:
+    """The same rows, if they are of one clip; a clip that could be read in part ends where it broke off.
+
+    Raises:
+        OutputError: several sources, listed, or no times (photos).
+    """
+    every = iter(rows)
+    name: str | None = None
+    for row in every:
+        source = str(row["source"])
+        if name is not None and source != name:
+            raise _several_sources([name, source], every, format_name)
+        if row["time"] is not None:
+            name = source
+            yield row
+        elif name is not None and not row["success"]:
+            conversion.note(f"{name}: the clip broke off while it was analysed; the rest is missing")
+        else:
+            raise _several_sources([source], every, format_name)
+
+
+def with_source(rows: Iterable[Row]) -> tuple[str, Iterator[Row]]:
+    """The source of the rows of one clip, and the same rows."""
+    every = iter(rows)
+    first = list(islice(every, 1))
+    return str(first[0]["source"]) if first else "", chain(first, every)
+
+
+def _several_sources(seen: list[str], rest: Iterable[Row], format_name: str) -> OutputError:
+    """The error about rows that are not of one clip: several sources, or the only one has no times."""
+    sources = dict.fromkeys([*seen, *(str(row["source"]) for row in rest)])
+    if len(sources) > 1:
+        return OutputError(
+            f"expected one clip for {format_name}, got {len(sources)} sources; choose with --source: "
+            f"{_listed(sources)}"
+        )
+    return OutputError(
+        f"expected a clip with times for {format_name}, got {seen[0]!r}, which has none (a photo, or an "
+        "input that could not be read); photos fit mien and pyfeat"
+    )
+
+
+def _listed(sources: dict[str, None]) -> str:
+    names = [repr(name) for name in sources]
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return "it has " + ", ".join(names[:MAX_LISTED]) + more
+
+
+# --- runs
+
+
+@dataclass(frozen=True, slots=True)
+class FaceRun:
+    """One value on one face from `start` to `end`."""
+
+    start: int  # milliseconds
+    end: int  # milliseconds
+    track: int  # -1 for a face without a track
+    value: str
+
+    @property
+    def face(self) -> str:
+        """The name of the face: "face 2", or "face" without a track."""
+        return "face" if self.track < 0 else f"face {self.track}"
+
+
+#: What a row says, for the runs of one kind; None: nothing.
+Signal = Callable[[Row], str | None]
+
+
+def shown_emotion(row: Row) -> str | None:
+    """The expression that a row shows."""
+    return None if row["emotion"] is None else str(row["emotion"])
+
+
+def uncertainty(row: Row) -> str | None:
+    """That the reading of a row is uncertain."""
+    return "uncertain" if row["uncertain"] else None
+
+
+def find_runs(rows: Iterable[Row], *signals: Signal) -> list[list[FaceRun]]:
+    """The runs of each signal in the rows of one clip, in one pass.
+
+    Raises:
+        OutputError: times below 0 or that run backwards, or two faces of a frame on one track.
+    """
+    finders = [_RunFinder(signal) for signal in signals]
+    last, step = 0, 1  # milliseconds
+    for i, (time, faces) in enumerate(_frames(rows)):
+        for finder in finders:
+            finder.push(time, faces)
+        step = time - last if i and time > last else step
+        last = time
+    return [finder.finish(last + step) for finder in finders]
+
+
+def join_short_runs(runs: Iterable[FaceRun], min_seconds: float) -> list[FaceRun]:
+    """The runs in which none shorter than `min_seconds` stands between or beside others.
+
+    What a face shows counts once it lasts for `min_seconds`: until then the run before it goes on. A short
+    run with which a face comes into view goes to the run after it. One that stands alone stays.
+    """
+    least = round(1000 * min_seconds)
+    kept: dict[int, list[FaceRun]] = {}
+    for run in in_order(runs):
+        joined = kept.setdefault(run.track, [])
+        touching = bool(joined) and joined[-1].end == run.start
+        if touching and (run.end - run.start < least or joined[-1].value == run.value):
+            joined[-1] = replace(joined[-1], end=run.end)
+        elif touching and joined[-1].end - joined[-1].start < least:
+            joined[-1] = replace(run, start=joined[-1].start)
+        else:
+            joined.append(run)
+    return in_order(run for joined in kept.values() for run in joined)
+
+
+def in_order(runs: Iterable[FaceRun]) -> list[FaceRun]:
+    """Runs by start, those that start together by track."""
+    return sorted(runs, key=lambda run: (run.start, run.track))
+
+
+class _RunFinder:
+    """Finds the runs of one signal; takes the frames of a clip in order."""
+
+    def __init__(self, signal: Signal) -> None:
+        self._signal = signal
+        self._open: dict[int, FaceRun] = {}
+        self._done: list[FaceRun] = []
+
+    def push(self, time: int, faces: dict[int, Row]) -> None:
+        """Take the next frame: its milliseconds, and its faces by track."""
+        now = {track: self._signal(row) for track, row in faces.items()}
+        for track, run in list(self._open.items()):
+            if now.get(track) != run.value:
+                self._close(track, time)
+        for track, value in now.items():
+            if value is not None and track not in self._open:
+                self._open[track] = FaceRun(time, time, track, value)
+
+    def finish(self, end: int) -> list[FaceRun]:
+        """All runs, by start and track; the clip ends at `end`."""
+        for track in list(self._open):
+            self._close(track, end)
+        return in_order(self._done)
+
+    def _close(self, track: int, end: int) -> None:
+        run = self._open.pop(track)
+        if end > run.start:  # frames at one time stamp show nothing for any time
+            self._done.append(replace(run, end=end))
+
+
+def _frames(rows: Iterable[Row]) -> Iterator[tuple[int, dict[int, Row]]]:
+    """The milliseconds of each frame, and its faces by track (-1 without a track)."""
+    last = 0
+    for number, group in groupby(rows, key=lambda row: row["frame"]):
+        held = list(group)
+        time = round(1000 * float(held[0]["time"]))  # type: ignore[arg-type]
+        if time < last:
+            raise OutputError(
+                f"expected times that run forwards from 0, got {time / 1000} s in frame {number} after "
+                f"{last / 1000} s; such a clip (joined of several) fits mien, openface and pyfeat"
+            )
+        last = time
+        faces: dict[int, Row] = {}
+        for row in held:
+            track = -1 if row["track"] is None else int(row["track"])  # type: ignore[arg-type]
+            if row["success"] and track in faces:
+                raise OutputError(
+                    f"expected one face per track, got two on track {row['track']} in frame {number}; "
+                    "analyse the clip again, so that its faces get tracks"
+                )
+            if row["success"]:
+                faces[track] = row
+        yield time, faces

@@ -1,0 +1,74 @@
+"""Subtitles, which players and browsers show: SubRip (SRT) and WebVTT (W3C), one cue per run.
+
+Written with the packages srt and webvtt-py, from the extra `formats`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+
+from mien.errors import MissingExtra
+from mien.results.formats.conversion import (
+    Conversion,
+    FaceRun,
+    find_runs,
+    join_short_runs,
+    shown_emotion,
+    with_source,
+)
+from mien.results.rows import Row
+
+
+def write_srt(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
+    """Write the cues of one clip by their start, numbered from 1.
+
+    Raises:
+        MissingExtra: srt is not installed.
+        OutputError: as `find_runs`.
+    """
+    try:
+        import srt
+    except ImportError as error:
+        raise MissingExtra("srt", "formats", "writing SRT") from error
+    cues = [
+        srt.Subtitle(number, timedelta(milliseconds=run.start), timedelta(milliseconds=run.end), _text(run))
+        for number, run in enumerate(_find_cues(rows, conversion), 1)
+    ]
+    path.write_text(srt.compose(cues, reindex=False), encoding="utf-8", newline="")
+
+
+def write_webvtt(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
+    """Write the cues of one clip by their start; a note holds the name of the clip, as JSON.
+
+    Raises:
+        MissingExtra: webvtt-py is not installed.
+        OutputError: as `find_runs`.
+    """
+    try:
+        from webvtt import Caption, WebVTT
+        from webvtt.models import Timestamp
+    except ImportError as error:
+        raise MissingExtra("webvtt-py", "formats", "writing WebVTT") from error
+    source, rows = with_source(rows)
+    name = json.dumps(source, ensure_ascii=False).replace(">", "\\u003e")  # a note must not hold an arrow
+    captions = []
+    for run in _find_cues(rows, conversion):
+        start, end = (str(Timestamp.from_seconds(time / 1000)) for time in (run.start, run.end))
+        captions.append(Caption(start, end, _text(run)))
+    page = WebVTT(captions=captions, header_comments=[f"source {name}"])
+    path.write_text(page.content, encoding="utf-8", newline="")
+
+
+def _find_cues(rows: Iterable[Row], conversion: Conversion) -> list[FaceRun]:
+    """What each face shows, without runs that are shorter than was asked for."""
+    (runs,) = find_runs(rows, shown_emotion)
+    if not runs:
+        conversion.note("no expression was read, so there is no cue")
+    return join_short_runs(runs, conversion.min_seconds)
+
+
+def _text(run: FaceRun) -> str:
+    return f"{run.face}: {run.value}"

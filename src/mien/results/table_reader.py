@@ -1,0 +1,241 @@
+"""Tables read back: CSV, JSON Lines and Parquet of any columns; cells and rows of Mien's own table."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from mien.errors import DataError, MissingExtra
+from mien.labels import EMOTIONS
+from mien.results.rows import COLUMNS, TYPES, Cell, Row
+from mien.results.tables import printable
+
+#: The cells of one line, by column; text in CSV, values in JSON Lines and Parquet.
+Record = dict[str, Any]
+
+#: Columns without which a table is not Mien's; later ones may be missing.
+NEEDED: Final = COLUMNS[: COLUMNS.index("set")]
+ENDINGS: Final = (".csv", ".jsonl", ".parquet")
+_ALWAYS_FILLED: Final = ("source", "frame", "success")
+_FLAGS: Final = frozenset(("success", "uncertain"))
+_LARGEST_INT32: Final = 2**31 - 1
+_FLOAT32_OVERFLOW: Final = 2.0**128 - 2.0**103  # from here on a number rounds to infinity in float32
+_MAX_LINE: Final = 2**24  # characters of a line of JSON; a longer one is no table
+_MAKE_AGAIN: Final = "it is cut off or damaged: make it again"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTable:
+    """A table of any columns that is being read."""
+
+    path: Path
+    columns: tuple[str, ...]
+    records: Iterator[tuple[int, Record]]  # number of the line, from 1, and its cells
+
+    def require(self, columns: tuple[str, ...], what: str) -> None:
+        """Raise a `DataError` unless the columns are there; `what` names such a table."""
+        missing = [name for name in columns if name not in self.columns]
+        if missing:
+            raise DataError(
+                f"{self.path}: expected {what}, with the columns {', '.join(columns)}; "
+                f"{', '.join(missing)} missing, got {_first_names(self.columns)}; give another file"
+            )
+
+
+def open_table(path: Path) -> OpenTable:
+    """Open a table by the ending of its name.
+
+    Raises:
+        DataError: no such file, no such format, or not a table; also while its records are read.
+        MissingExtra: Parquet without pyarrow.
+    """
+    readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
+    read = readers.get(path.suffix.lower())
+    if read is None:
+        raise DataError(
+            f"{path}: expected a table whose name ends in {', '.join(ENDINGS)}, got {path.suffix!r}"
+        )
+    if not path.is_file():
+        raise DataError(f"{path}: expected a table to read, there is no such file; check the name")
+    try:
+        records = _with_disk_errors(path, read(path))
+        columns = tuple(next(records)[1])
+    except StopIteration:
+        raise DataError(f"{path}: expected a table, got an empty file; {_MAKE_AGAIN}") from None
+    return OpenTable(path, columns, records)
+
+
+def read_table(path: Path) -> Iterator[Row]:
+    """The rows of a table that `mien analyze` wrote, one after the other.
+
+    Raises:
+        DataError: not such a table, or a damaged one.
+        MissingExtra: Parquet without pyarrow.
+    """
+    table = open_table(path)
+    table.require(NEEDED, "a table that `mien analyze` (or OpenFace, or py-feat) wrote")
+    known = [name for name in COLUMNS if name in table.columns]
+    return read_rows(table, lambda record: {name: parse_cell(name, record[name]) for name in known})
+
+
+def read_rows(table: OpenTable, parse: Callable[[Record], dict[str, Cell]]) -> Iterator[Row]:
+    """The records as rows; columns that `parse` does not give are empty.
+
+    Raises:
+        DataError: `parse` raised a ValueError, or a cell that every row has is missing.
+    """
+    for line, record in table.records:
+        try:
+            row: Row = {**dict.fromkeys(COLUMNS), **parse(record)}
+        except ValueError as error:
+            raise bad_line(table.path, line, error) from error
+        for name in _ALWAYS_FILLED:
+            if row[name] is None:
+                raise _damaged(table.path, line, f"a value of {name}", "none")
+        yield row
+
+
+def bad_line(path: Path, line: int, error: ValueError) -> DataError:
+    """The error to raise about a cell that could not be parsed."""
+    return DataError(f"{path}, line {line}: {error}; mend it or make the table again")
+
+
+# --- cells
+
+
+def parse_cell(name: str, value: Any) -> Cell:
+    """A cell of the column `name` of Mien's table, from text or from the value in JSON or Parquet.
+
+    Raises:
+        ValueError: not a value of this column; says what was expected and what came.
+    """
+    if value is None or value == "":
+        return None
+    if name == "set":
+        words = value.split() if isinstance(value, str) else value
+        if not isinstance(words, list):
+            raise ValueError(f"expected emotions, got {str(value)[:40]!r}")
+        return tuple(_parse_emotion(word) for word in words)
+    if name == "emotion":
+        return _parse_emotion(value)
+    if TYPES[name] == "string":
+        if not isinstance(value, str):
+            raise ValueError(f"expected text, got {str(value)[:40]!r}")
+        return printable(value)
+    if TYPES[name] == "int32":
+        return parse_whole(value, largest=1 if name in _FLAGS else _LARGEST_INT32)
+    return parse_number(value, float32=TYPES[name] == "float32")
+
+
+def parse_whole(value: Any, *, largest: int = _LARGEST_INT32) -> int:
+    """A whole number from 0; a table that went through other programs may hold 3 as 3.0."""
+    number = parse_number(value)
+    if not number.is_integer() or not 0 <= number <= largest:
+        raise ValueError(f"expected a whole number from 0 to {largest}, got {value!r}")
+    return int(number)
+
+
+def parse_number(value: Any, *, float32: bool = False) -> float:
+    """A finite number; with `float32` rounded to the nearest float32."""
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if float32 and abs(number) < _FLOAT32_OVERFLOW:
+        return float(np.float32(number))
+    if float32 or not math.isfinite(number):
+        raise ValueError(f"expected a number, got {str(value)[:40]!r}")
+    return number
+
+
+def _parse_emotion(value: Any) -> str:
+    if value not in EMOTIONS:
+        raise ValueError(f"expected one of {', '.join(EMOTIONS)}, got {str(value)[:40]!r}")
+    return str(value)
+
+
+# --- formats; each reader gives its columns first, as the keys of a record, and then the records
+
+
+def _with_disk_errors(path: Path, records: Iterator[tuple[int, Record]]) -> Iterator[tuple[int, Record]]:
+    """The same records; an error of the disk names the table, so that it is told from one of writing."""
+    try:
+        yield from records
+    except OSError as error:
+        raise DataError(f"{path}: expected a table to read, got: {error.strerror or error}") from error
+
+
+def _read_csv(path: Path) -> Iterator[tuple[int, Record]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        columns: list[str] = []
+        try:
+            for cells in reader:
+                if not columns:
+                    columns = [cell.strip() for cell in cells]
+                    twice = sorted({name for name in columns if columns.count(name) > 1})
+                    if twice or not columns:
+                        got = ", ".join(twice) or "an empty line"
+                        raise _damaged(path, 1, "a header of different names", got)
+                    yield reader.line_num, dict.fromkeys(columns)
+                elif len(cells) != len(columns):
+                    raise _damaged(path, reader.line_num, f"{len(columns)} cells", str(len(cells)))
+                else:
+                    yield reader.line_num, dict(zip(columns, cells, strict=True))
+        except UnicodeDecodeError as error:
+            raise _damaged(path, reader.line_num + 1, "text in UTF-8", "other bytes") from error
+        except csv.Error as error:
+            raise _damaged(path, reader.line_num, "cells and commas (CSV)", str(error)) from error
+
+
+def _read_jsonl(path: Path) -> Iterator[tuple[int, Record]]:
+    columns: set[str] | None = None
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(_MAX_LINE), b""), 1):
+            try:
+                record = json.loads(line.decode("utf-8"))
+            except (ValueError, RecursionError) as error:
+                raise _damaged(path, number, "a JSON object", f"something else ({error})") from error
+            if not isinstance(record, dict):
+                raise _damaged(path, number, "a JSON object", type(record).__name__)
+            if columns is None:
+                columns = set(record)
+                yield 0, dict.fromkeys(record)
+            if record.keys() != columns:
+                raise _damaged(path, number, "the keys of the first line", _first_names(tuple(record)))
+            yield number, record
+
+
+def _read_parquet(path: Path) -> Iterator[tuple[int, Record]]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingExtra("pyarrow", "data", "reading Parquet") from error
+    number = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            yield 0, dict.fromkeys(file.schema_arrow.names)
+            for batch in file.iter_batches(batch_size=10_000):
+                for record in batch.to_pylist():
+                    number += 1
+                    yield number, record
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: names that are not UTF-8
+        raise _damaged(path, number + 1, "a Parquet table", str(error).partition("\n")[0]) from error
+
+
+def _damaged(path: Path, line: int, expected: str, got: str) -> DataError:
+    return DataError(f"{path}, line {line}: expected {expected}, got {got}; {_MAKE_AGAIN}")
+
+
+def _first_names(columns: tuple[str, ...]) -> str:
+    """The first few names, shortened."""
+    shown = ", ".join(name[:40] for name in columns[:12])
+    return f"{shown!r}" + (f" and {len(columns) - 12} more" if len(columns) > 12 else "")
