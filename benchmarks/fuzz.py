@@ -68,21 +68,20 @@ def main() -> None:
 
 def serve(seed: int) -> None:
     """The child: read each case whose number comes in, and say how it went."""
-    from mien.batch.part import Job
-    from mien.batch.work import Worker
+    from mien.batch.options import AnalyzeOptions
 
     warnings.simplefilter("always")  # else only a place's first would be seen
-    worker = Worker(Job(events=True, threads=1))
-    worker.load()
+    options = AnalyzeOptions(events=Path("events.csv"), threads=1)
+    analyzer = options.load()
     print("ready", flush=True)
     with tempfile.TemporaryDirectory(prefix="mien-fuzz-") as folder:
         for line in sys.stdin:
-            print(json.dumps(_read(worker, seed, int(line), Path(folder))), flush=True)
+            print(json.dumps(_read(analyzer, options, seed, int(line), Path(folder))), flush=True)
 
 
-def _read(worker: Any, seed: int, case: int, folder: Path) -> Record:
-    """One case through the worker."""
-    from mien.batch.part import Task
+def _read(analyzer: Any, options: Any, seed: int, case: int, folder: Path) -> Record:
+    """One case as a worker reads it."""
+    from mien.batch.read import Task, read_input
     from mien.batch.sources import find_sources
 
     kind = case_kind(case)
@@ -91,7 +90,8 @@ def _read(worker: Any, seed: int, case: int, folder: Path) -> Record:
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     loud = os.fstat(2).st_size
     began = time.monotonic()
-    parts = [part for source in find_sources([str(path)]) for part in worker.read(Task(source))]
+    (source,) = find_sources([str(path)])
+    parts = list(read_input(analyzer, Task(source), options))
     record: Record = {
         "case": case,
         "kind": kind,

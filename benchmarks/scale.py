@@ -17,6 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from multiprocessing import active_children
 from pathlib import Path
@@ -25,11 +26,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mien.batch.part import Job, Part, Task
-from mien.batch.run import Summary
-from mien.batch.sharded import Settings, open_plan, run_shards
+from mien.batch.on_ray import RayMaker
+from mien.batch.options import AnalyzeOptions
+from mien.batch.read import Result, Summary, Task, read_input
+from mien.batch.shards import LocalMaker, analyze_into_shards, open_plan
 from mien.batch.sources import Source, find_sources
-from mien.batch.work import Worker
 from mien.image import read_image
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -61,9 +62,9 @@ class Run:
     last: tuple[float, int] = (0.0, 0)
     tick: Callable[[int], None] = lambda _done: None
 
-    def watch(self, summary: Summary, part: Part) -> None:
-        """Note a part."""
-        if part.last:
+    def watch(self, summary: Summary, result: Result) -> None:
+        """Note a result."""
+        if result.last:
             self.last = (time.monotonic() - self.start, summary.done)
             self.first = self.first or self.last
             self.tick(summary.done)
@@ -82,13 +83,15 @@ class Run:
         }
 
 
-def run(photos: list[Source], count: int, settings: Settings, run: Run | None = None) -> dict[str, float]:
+def run(
+    photos: list[Source], count: int, workers: int, run: Run | None = None, *, on_ray: bool = False
+) -> dict[str, float]:
     """One run over so many photos."""
     run = run or Run()
     with tempfile.TemporaryDirectory() as folder:
-        sources = repeated(photos, count)
-        plan = open_plan(Path(folder), sources, Job(), network="", shard=100, overwrite=False)
-        summary = run_shards(plan, Job(), settings, run.watch)
+        options = AnalyzeOptions(output=f"{folder}/", shard=100)
+        with closing((RayMaker if on_ray else LocalMaker)(options, workers)) as maker:
+            summary = analyze_into_shards(repeated(photos, count), options, maker, run.watch)
         assert summary.done == count, summary
     return run.told()
 
@@ -98,15 +101,15 @@ def workers(photos: list[Source], options: argparse.Namespace) -> dict[str, Any]
     runs: dict[int, list[dict[str, float]]] = {1: [], 2: []}
     for _ in range(options.times):
         for number, told in runs.items():
-            told.append(run(photos, options.inputs // 8, Settings(number)))
+            told.append(run(photos, options.inputs // 8, number))
     return compared(runs, 2, 1)
 
 
 def engines(photos: list[Source], options: argparse.Namespace) -> dict[str, Any]:
     """Ray against the local engine, two workers each."""
     runs: dict[str, list[dict[str, float]]] = {"local": [], "ray": []}
-    runs["local"].append(run(photos, options.inputs, Settings(2)))
-    runs["ray"].append(run(photos, options.inputs, Settings(2, "ray")))
+    runs["local"].append(run(photos, options.inputs, 2))
+    runs["ray"].append(run(photos, options.inputs, 2, on_ray=True))
     return compared(runs, "ray", "local")
 
 
@@ -119,16 +122,16 @@ def compared(runs: dict[Any, list[dict[str, float]]], one: Any, other: Any) -> d
 
 def ceiling(photos: list[Source], options: argparse.Namespace) -> dict[str, Any]:
     """One worker, decode and all, against detector and classifier alone on pixels in memory."""
-    worker = Worker(Job())
-    analyzer = worker.load()
+    reading = AnalyzeOptions()
+    analyzer = reading.load()
     some = photos[:: max(1, len(photos) // 300)]
     pixels = [read_image(source.name).pixels for source in some]
     tasks = [Task(source) for source in some]
     bare, read, pooled = [], [], []
     for _ in range(options.times):
         bare.append(timed(analyzer.frame, pixels))
-        read.append(timed(lambda task: list(worker.read(task)), tasks))
-        pooled.append(run(some, 3 * len(some), Settings(1))["rate"])
+        read.append(timed(lambda task: list(read_input(analyzer, task, reading)), tasks))
+        pooled.append(run(some, 3 * len(some), 1)["rate"])
     wall = statistics.median(rate for rate, _ in bare)
     cpu = [statistics.median(spent for _, spent in times) for times in (bare, read)]
     return {
@@ -162,7 +165,7 @@ def memory(photos: list[Source], options: argparse.Namespace) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder:
         small = shrunk(photos, Path(folder))
-        told = run(small, options.long, Settings(1), Run(tick=tick))
+        told = run(small, options.long, 1, Run(tick=tick))
     after = seen[seen[:, 0] > WARM * options.long]  # (S, 3)
     figures: dict[str, Any] = {"photos": options.long, "rate": told["rate"]}
     for column, name in ((1, "driver"), (2, "worker")):
@@ -193,13 +196,14 @@ def planning(photos: list[Source], options: argparse.Namespace) -> dict[str, Any
         spent = []
         for _ in range(2):
             start = time.process_time()
-            plan = open_plan(folder, repeated(photos, count), Job(), network="", shard=1000, overwrite=False)
+            open_plan(folder, repeated(photos, count), AnalyzeOptions(output=name), "")
             spent.append(1e6 * (time.process_time() - start) / count)
         plan_bytes = sum(path.stat().st_size for path in folder.iterdir()) / count
         most = len(photos)
-        plan = open_plan(folder, repeated(photos, most), Job(), network="", shard=most, overwrite=True)
-        run_shards(plan, Job(), Settings(2))
-        rows = plan.part(0).stat().st_size / most
+        reading = AnalyzeOptions(output=name, shard=most, overwrite=True)
+        with closing(LocalMaker(reading, 2)) as maker:
+            analyze_into_shards(photos, reading, maker, lambda _summary, _result: None)
+        rows = next(folder.glob("part-*.parquet")).stat().st_size / most
     start = time.process_time()
     find_sources([str(options.photos)])
     walked = 1e6 * (time.process_time() - start) / len(photos)

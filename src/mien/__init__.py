@@ -20,16 +20,20 @@ from mien.labels import EMOTIONS
 
 if TYPE_CHECKING:
     from mien.analyzer import Analyzer, load
+    from mien.batch.run import analyze
+    from mien.results.tables import write
     from mien.types import Face, Frame
 
 # From 1.29 on ONNX Runtime reports to its makers how it is used, unless this is set before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-__all__ = ["EMOTIONS", "Analyzer", "Face", "Frame", "MienError", "__version__", "load"]
+__all__ = ["EMOTIONS", "Analyzer", "Face", "Frame", "MienError", "__version__", "analyze", "load", "write"]
 
 _LAZY = {
     "Analyzer": "mien.analyzer",
     "load": "mien.analyzer",
+    "analyze": "mien.batch.run",
+    "write": "mien.results.tables",
     "Face": "mien.types",
     "Frame": "mien.types",
 }

@@ -1,10 +1,8 @@
 """Batches: what is found, what the copies are called, and three workers against one."""
 
 import os
-import pickle
 import signal
 import time
-from contextlib import closing
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -12,12 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.batch.copies import check_copies, name_copies
-from mien.batch.part import Job, Part, Task
-from mien.batch.pool import WINDOW, _Waiting
-from mien.batch.run import Summary, analyze_files, count_workers, hold_interrupts
+from mien.batch import pool
+from mien.batch.options import AnalyzeOptions
+from mien.batch.read import Result, Summary, Task, read_input
+from mien.batch.run import (
+    check_copies,
+    count_workers,
+    hold_interrupts,
+    name_copies,
+    open_results,
+    write_results,
+)
 from mien.batch.sources import Source, find_sources
-from mien.batch.work import Worker
 from mien.errors import MienError, OutputError
 from mien.image import write_image
 from mien.types import Face
@@ -172,12 +176,12 @@ class Odd:
         return [Face((0, 0, 48, 48), np.float32([[15, 19], [33, 19], [24, 28], [17, 37], [31, 37]]), 0.5)]
 
 
-class OddJob(Job):
-    """A job with that detector; workers find it here by name."""
+class OddOptions(AnalyzeOptions):
+    """Options with that detector; workers find them here by name."""
 
-    def open(self):
+    def load(self):
         odd = Odd()
-        return replace(Job.open(self), detector=odd, video_detector=odd)
+        return replace(AnalyzeOptions.load(self), detector=odd, video_detector=odd)
 
 
 class Mortal(Odd):
@@ -195,18 +199,18 @@ class Mortal(Odd):
         return super().detect(image)
 
 
-class MortalJob(Job):
-    """A job with that detector."""
+class MortalOptions(AnalyzeOptions):
+    """Options with that detector."""
 
-    def open(self):
+    def load(self):
         mortal = Mortal(Path(os.environ["MIEN_TEST_MORTAL"]))
-        return replace(Job.open(self), detector=mortal, video_detector=mortal)
+        return replace(AnalyzeOptions.load(self), detector=mortal, video_detector=mortal)
 
 
-class DeadJob(Job):
-    """A job whose workers die before they are ready."""
+class DeadOptions(AnalyzeOptions):
+    """Options whose workers die before they are ready."""
 
-    def open(self):
+    def load(self):
         os._exit(7)
 
 
@@ -234,15 +238,16 @@ def special(tmp_path, what):
     return Task(Source(str(path), "photo", path.name))
 
 
-def run(tasks, job, workers=1, **options):
+def run(tasks, options, workers=1, **more):
     written = []
-    summary = analyze_files(tasks, Worker(job), written.extend, workers=workers, **options)
+    with open_results(tasks, replace(options, workers=workers)) as results:
+        summary = write_results(results, len(tasks), written.extend, **more)
     return written, summary
 
 
 def test_three_workers_give_what_one_gives_in_the_same_order(inputs, tiny_model):
-    alone, one = run(inputs, OddJob(tiny_model))
-    together, three = run(inputs, OddJob(tiny_model), workers=3)
+    alone, one = run(inputs, OddOptions(model=tiny_model))
+    together, three = run(inputs, OddOptions(model=tiny_model), workers=3)
     assert together == alone
     assert (one.frames, one.faces, one.done) == (three.frames, three.faces, three.done) == (20, 20, 10)
     assert one.failed == three.failed == [("gone.jpg", "expected gone.jpg, it is gone")]
@@ -251,8 +256,8 @@ def test_three_workers_give_what_one_gives_in_the_same_order(inputs, tiny_model)
 def test_a_dead_worker_costs_its_input_and_nothing_else(inputs, tiny_model, tmp_path):
     deadly = special(tmp_path, KILLS)
     tasks = [*inputs[:2], deadly, *inputs[2:], deadly]
-    good, _ = run(inputs, OddJob(tiny_model))
-    rows, summary = run(tasks, OddJob(tiny_model), workers=2)
+    good, _ = run(inputs, OddOptions(model=tiny_model))
+    rows, summary = run(tasks, OddOptions(model=tiny_model), workers=2)
     assert [name for name, _ in summary.failed] == [deadly.source.name, "gone.jpg", deadly.source.name]
     assert "3 processes that tried died (the last by signal 9, SIGKILL)" in summary.failed[0][1]
     assert summary.done == len(tasks)
@@ -267,9 +272,9 @@ def test_a_clip_whose_worker_died_is_read_on_by_another(
     monkeypatch.setenv("MIEN_TEST_MORTAL", str(tmp_path / "die"))
     clip = make_clip(tmp_path / "long.mp4", [no_face] * 48)
     tasks = [Task(Source(str(clip), "clip", "long.mp4")), inputs[1]]
-    undisturbed, _ = run(tasks, MortalJob(tiny_model), workers=2)
+    undisturbed, _ = run(tasks, MortalOptions(model=tiny_model), workers=2)
     (tmp_path / "die").touch()
-    rows, summary = run(tasks, MortalJob(tiny_model), workers=2)
+    rows, summary = run(tasks, MortalOptions(model=tiny_model), workers=2)
     assert not (tmp_path / "die").exists()
     assert rows == undisturbed
     assert (summary.failures, summary.frames) == (0, 49)
@@ -277,7 +282,7 @@ def test_a_clip_whose_worker_died_is_read_on_by_another(
 
 def test_a_bug_costs_its_input_and_nothing_else(inputs, tiny_model, tmp_path):
     wrong = special(tmp_path, RAISES)
-    _, summary = run([wrong, *inputs], OddJob(tiny_model))
+    _, summary = run([wrong, *inputs], OddOptions(model=tiny_model))
     assert summary.failed[0][0] == wrong.source.name
     assert "RuntimeError: a bug" in summary.failed[0][1]
     assert summary.done == len(inputs) + 1
@@ -286,22 +291,22 @@ def test_a_bug_costs_its_input_and_nothing_else(inputs, tiny_model, tmp_path):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_model_that_cannot_be_loaded_ends_the_run(inputs, tmp_path, workers):
     with pytest.raises(MienError, match=r"none\.onnx"):
-        run(inputs, Job(tmp_path / "none.onnx"), workers)
+        run(inputs, AnalyzeOptions(model=tmp_path / "none.onnx"), workers)
 
 
 def test_workers_that_never_start_end_the_run(inputs, tiny_model):
     with pytest.raises(MienError, match="exit status 7"):
-        run(inputs, DeadJob(tiny_model), workers=2)
+        run(inputs, DeadOptions(model=tiny_model), workers=2)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_interrupt_comes_between_parts_and_what_was_done_is_whole(inputs, tiny_model, workers):
-    def stop(summary, part):
+    def stop(summary, result):
         if summary.done == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
-    everything, _ = run(inputs, OddJob(tiny_model))
-    rows, summary = run(inputs, OddJob(tiny_model), workers, watch=stop)
+    everything, _ = run(inputs, OddOptions(model=tiny_model))
+    rows, summary = run(inputs, OddOptions(model=tiny_model), workers, progress=stop)
     assert summary.interrupted
     assert summary.done == 2
     assert rows == everything[:2]
@@ -314,7 +319,8 @@ def test_an_interrupt_while_rows_are_written_lets_them_be_written(inputs, tiny_m
         os.kill(os.getpid(), signal.SIGINT)
         written.extend(rows)
 
-    summary = analyze_files(inputs, Worker(OddJob(tiny_model)), write)
+    with open_results(inputs, OddOptions(model=tiny_model)) as results:
+        summary = write_results(results, len(inputs), write)
     assert (summary.interrupted, summary.done, len(written)) == (True, 1, 1)
 
 
@@ -328,23 +334,35 @@ def test_an_interrupt_waits_for_the_end_of_what_it_would_tear():
 
 
 def test_a_clip_comes_frame_by_frame(inputs, tiny_model):
-    parts = list(Worker(OddJob(tiny_model)).read(inputs[3]))
-    assert [part.frames for part in parts] == [1] * 12 + [0]
-    assert [part.last for part in parts] == [False] * 12 + [True]
-    shares = [part.share for part in parts]
+    options = OddOptions(model=tiny_model)
+    results = list(read_input(options.load(), inputs[3], options))
+    assert [result.frames for result in results] == [1] * 12 + [0]
+    assert [result.last for result in results] == [False] * 12 + [True]
+    shares = [result.share for result in results]
     assert shares == sorted(shares)
     assert shares[-1] == 1
 
 
-def test_what_waits_for_its_turn_goes_to_disk_and_comes_back():
-    parts = [Part(f"{i}" * 1000, frames=i) for i in range(200)]
-    with closing(_Waiting()) as waiting:
-        for part in parts:
-            waiting.put(3, pickle.dumps(part))
-        waiting.put(4, pickle.dumps(parts[0]))
-        assert waiting._files[3]._rolled  # past the limit it is a real file
-        assert list(waiting.take(3)) == parts
-        assert list(waiting.take(3)) == []
+def test_results_that_wait_lie_in_files_and_go_when_they_were_passed_on(inputs, tiny_model, monkeypatch):
+    """The first input is slow: those behind it are read meanwhile, and come after it."""
+    made, folders = [], []
+
+    class Watched(pool.Pool):
+        def _receive(self):
+            super()._receive()
+            folders.append(self._folder)
+            made.append(len(list(self._folder.iterdir())))
+
+    monkeypatch.setattr(pool, "Pool", Watched)
+    run(inputs, OddOptions(model=tiny_model), workers=3)
+    assert max(made) > 2
+    assert not folders[0].exists()
+
+
+def test_a_full_disk_under_results_that_wait_ends_the_run(inputs, tiny_model, tmp_path):
+    results = iter([Result("a", rows=[{"source": "a" * 100_000}], last=True)])
+    with pytest.raises(OutputError, match="TMPDIR"):
+        pool._write_results(results, Path("/dev/full"), None)
 
 
 def test_the_number_of_workers_fits_the_work(monkeypatch):
@@ -355,12 +373,12 @@ def test_the_number_of_workers_fits_the_work(monkeypatch):
     assert count_workers([clip] * 3) == 3
     assert count_workers([photo] * 10_000) == 8
     assert count_workers([]) == 1
-    assert WINDOW >= 2 * 8
+    assert pool.WINDOW >= 2 * 8
 
 
 def test_a_summary_counts():
     summary = Summary(3)
-    summary.add(Part("a", frames=1, faces=2, share=0.5))
+    summary.add(Result("a", frames=1, faces=2, share=0.5))
     assert (summary.done, summary.share) == (0, 0.5)
-    summary.add(Part("a", error="gone", last=True))
+    summary.add(Result("a", error="gone", last=True))
     assert (summary.done, summary.share, summary.failed) == (1, 0.0, [("a", "gone")])

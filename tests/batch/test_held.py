@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mien.batch import fetch, store
-from mien.batch.fetch import fetch_picture, is_lost
-from mien.batch.sources import Source, find_sources
+from mien.batch import sources, stores
+from mien.batch.sources import Source, find_sources, is_out_of_reach
 from mien.errors import ImageError
 from mien.image import encode_image
 
@@ -111,19 +110,19 @@ def test_what_holds_nothing_is_an_input_that_failed(tmp_path, name, content, tex
     assert text in source.error
 
 
-def test_a_tar_that_went_away_is_lost_and_one_that_changed_is_damage(photos, tmp_path):
+def test_a_tar_that_went_away_is_out_of_reach_and_one_that_changed_is_damage(photos, tmp_path):
     path = tmp_path / "a.tar"
     with tarfile.open(path, "w") as file:
         file.add(photos[0] / "0.png", "0.png")
     (source,) = find_sources([str(path)])
     path.write_bytes(bytes(20_000))
     with pytest.raises(ImageError) as damage:
-        fetch_picture(source)
-    assert not is_lost(damage.value)
+        source.read_picture()
+    assert not is_out_of_reach(damage.value)
     path.unlink()
     with pytest.raises(ImageError, match="No such file") as lost:
-        fetch_picture(source)
-    assert is_lost(lost.value)
+        source.read_picture()
+    assert is_out_of_reach(lost.value)
 
 
 # --- an object store: moto's server, which speaks S3
@@ -157,7 +156,7 @@ def bucket(photos, tar, drawn_clip):
         yield server
         client.close()
     server.stop()
-    store._file_system.cache_clear()
+    stores._load_system.cache_clear()
 
 
 def test_objects_below_a_prefix_in_order(bucket):
@@ -185,8 +184,8 @@ def test_an_object_that_is_not_there(bucket):
     assert source.kind == "missing"
     assert "s3://faces/none/" in source.error
     with pytest.raises(ImageError) as lost:
-        fetch_picture(Source("s3://faces/gone.png", "photo"))
-    assert is_lost(lost.value)
+        Source("s3://faces/gone.png", "photo").read_picture()
+    assert is_out_of_reach(lost.value)
 
 
 def test_a_store_that_is_away_is_tried_again_and_then_lost(bucket, photos, monkeypatch):
@@ -198,11 +197,13 @@ def test_a_store_that_is_away_is_tried_again_and_then_lost(bucket, photos, monke
             raise OSError(errno.ETIMEDOUT, "timed out")
         return photos[1]["0.png"]
 
-    monkeypatch.setattr(fetch, "PAUSES", (0, 0, 0))
-    monkeypatch.setattr(fetch, "read_object", away)
-    assert fetch_picture(Source("s3://faces/x.png", "photo")).pixels.shape == (240, 320, 3)
+    monkeypatch.setattr(sources, "PAUSES", (0, 0, 0))
+    monkeypatch.setattr(sources, "read_object", away)
+    assert Source("s3://faces/x.png", "photo").read_picture().pixels.shape == (240, 320, 3)
     assert len(calls) == 3
-    monkeypatch.setattr(fetch, "read_object", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "broken")))
+    monkeypatch.setattr(
+        sources, "read_object", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "broken"))
+    )
     with pytest.raises(ImageError, match="broken") as lost:
-        fetch_picture(Source("s3://faces/x.png", "photo"))
-    assert is_lost(lost.value)
+        Source("s3://faces/x.png", "photo").read_picture()
+    assert is_out_of_reach(lost.value)

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.batch import clip as clips
 from mien.batch import journal as module
 from mien.batch.journal import Journal
+from mien.errors import OutputError
 from mien.types import Face
 from mien.video.track import Tracker
 
@@ -44,7 +44,7 @@ def kill_midway(command, folder):
     while process.poll() is None:
         path = path or next(folder.glob("*.journal/*.jsonl"), None)
         with suppress(FileNotFoundError):  # it goes once the run is over
-            if path and b'"stand"' in path.read_bytes():
+            if path and b'"state"' in path.read_bytes():
                 process.send_signal(signal.SIGKILL)
                 break
         time.sleep(0.01)
@@ -105,7 +105,7 @@ def test_a_clip_that_gives_other_frames_than_its_journal_is_refused(clip, tmp_pa
     (path,) = tmp_path.glob("a.csv.journal/*.jsonl")
     lines = path.read_text().splitlines()
     frame = json.loads(lines[3])
-    lines[3] = json.dumps({**frame, "t": frame["t"] + 0.01})
+    lines[3] = json.dumps({**frame, "time": frame["time"] + 0.01})
     path.write_text("\n".join(lines) + "\n")
     ran = mien("analyze", clip, "-o", "a.csv", "--overwrite")
     assert ran.code == 1
@@ -138,5 +138,5 @@ def test_a_journal_where_nothing_can_be_written_is_told(tmp_path):
     else:
         (tmp_path / "locked").mkdir(mode=0o500)
         place = tmp_path / "locked" / "x" / "a.jsonl"
-    with pytest.raises(clips.OutputError, match="expected to note there"), Journal(place, {}, "s") as journal:
-        list(journal.replay())
+    with pytest.raises(OutputError, match="expected to note there"), Journal(place, {}) as journal:
+        list(journal.replay("s"))

@@ -87,20 +87,21 @@ def test_whole_files_are_all_read(fuzz, tmp_path):
 
 def test_what_goes_wrong_is_told_apart(fuzz):
     """The judge of the run: it would see a bug, an unclear error and rows that are no readings."""
-    from mien.batch.part import Part, failure
+    from mien.batch.read import Result, fail
 
     module, _ = fuzz
-    assert module._judge([failure("a.jpg", "expected a picture")])[0] == "refused"
-    assert module._judge([failure("a.jpg", "no picture")])[0] == "unclear"
-    assert module._judge([failure("a.jpg", "expected; a bug in Mien")])[0] == "unclear"
-    assert module._judge([Part("a.jpg", last=True)])[0] == "read"
-    assert module._judge([Part("a.jpg", notes=("first frame used",), last=True)])[0] == "noted"
-    assert module._judge([Part("a.jpg")])[0] == "wrong"
+    assert module._judge([fail("a.jpg", "expected a picture")])[0] == "refused"
+    assert module._judge([fail("a.jpg", "no picture")])[0] == "unclear"
+    assert module._judge([fail("a.jpg", "expected; a bug in Mien")])[0] == "unclear"
+    assert module._judge([Result("a.jpg", last=True)])[0] == "read"
+    assert module._judge([Result("a.jpg", notes=("first frame used",), last=True)])[0] == "noted"
+    assert module._judge([Result("a.jpg")])[0] == "wrong"
     row = dict.fromkeys(
         ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"), 0.1
     )
     assert (
-        module._judge([Part("a", [{**row, "success": 1, "width": 5, "height": 5}], last=True)])[0] == "wrong"
+        module._judge([Result("a", [{**row, "success": 1, "width": 5, "height": 5}], last=True)])[0]
+        == "wrong"
     )
 
 

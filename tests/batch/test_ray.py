@@ -4,9 +4,8 @@ import sys
 
 import pytest
 
-from mien.batch.part import Job
-from mien.batch.sharded import Settings, open_plan, run_shards
-from mien.batch.sources import find_sources
+from mien.batch.run import analyze
+from mien.batch.shards import Plan
 from mien.errors import MienError, MissingExtra
 from mien.image import write_image
 
@@ -54,17 +53,14 @@ def test_ray_writes_the_files_of_the_local_engine(mien, photos, tiny_model, tmp_
 
 @pytest.mark.slow
 def test_what_ends_a_run_on_ray_is_said_as_it_is_here(photos, tiny_model, tmp_path):
-    sources, job = find_sources([str(photos / f"{i}.png") for i in range(4)]), Job(tiny_model)
-    gone = [s.__class__(s.name + ".gone", "photo") for s in sources]
-    plan = open_plan(tmp_path / "out", gone, job, network="", shard=4, overwrite=False)
+    (tmp_path / "list").write_text("\n".join(str(photos / f"{i}.gone.png") for i in range(4)))
     with pytest.raises(MienError, match="2 in a row could not be"):
-        run_shards(plan, job, Settings(1, "ray", most_lost=2))
-    assert plan.missing() == [0]
+        analyze(f"@{tmp_path}/list", f"{tmp_path}/out/", model=tiny_model, shard=4, workers=1, engine="ray",
+                max_lost=2)  # fmt: skip
+    assert Plan(tmp_path / "out").missing() == [0]
 
 
 def test_ray_that_is_missing_names_the_extra(photos, tiny_model, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    plan = open_plan(tmp_path / "out", find_sources([str(photos)]), Job(tiny_model), network="", shard=4,
-                     overwrite=False)  # fmt: skip
     with pytest.raises(MissingExtra, match=r"pip install 'mien\[scale\]'"):
-        run_shards(plan, Job(tiny_model), Settings(1, "ray"))
+        analyze(photos, f"{tmp_path}/out/", model=tiny_model, workers=1, engine="ray")

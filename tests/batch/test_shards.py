@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mien.batch.part import Job
-from mien.batch.plan import Plan, Tasks, begin, describe
-from mien.batch.shard import Patience, Unreachable, read_shard
-from mien.batch.sharded import Settings, open_plan, run_shards
+from mien.batch.options import AnalyzeOptions
+from mien.batch.read import Result, fail
+from mien.batch.run import analyze
+from mien.batch.shards import LostCounter, Plan, Unreachable, open_plan, read_shard
 from mien.batch.sources import Source
+from mien.batch.stores import Member
 from mien.errors import ConfigError, OutputError
 from mien.image import write_image
 
@@ -170,48 +171,37 @@ def test_a_source_that_vanished_stops_the_run_and_it_goes_on(photos, tiny_model,
     copied, away = tmp_path / "in", tmp_path / "away"
     shutil.copytree(photos, copied)
     (copied / "9.png").write_bytes((copied / "8.png").read_bytes())
-    job, settings = Job(tiny_model), Settings(most_lost=2)
+    (tmp_path / "list").write_text("\n".join(str(copied / f"{i}.png") for i in range(10)))
 
-    def plan():
-        sources = [Source(str(copied / f"{i}.png"), "photo") for i in range(10)]
-        return open_plan(tmp_path / "out", sources, job, network="", shard=2, overwrite=False)
+    def run(out, **more):
+        return analyze(
+            f"@{tmp_path}/list", f"{tmp_path}/{out}/", model=tiny_model, shard=2, workers=1, **more
+        )
 
-    def vanish(summary, part):
+    def vanish(summary, result):
         if summary.done == 1 and copied.exists():
             copied.rename(away)
 
     with pytest.raises(Unreachable, match="2 in a row could not be"):
-        run_shards(plan(), job, settings, vanish)
-    assert len(plan().missing()) >= 3
+        run("out", max_lost=2, progress=vanish)
+    assert len(Plan(tmp_path / "out").missing()) >= 3
     away.rename(copied)
-    assert run_shards(plan(), job, settings).failures == 0
-    run_shards(plan(), job, Settings(retry=True))
-    undisturbed = open_plan(
-        tmp_path / "same",
-        [s for n in range(5) for s in plan().sources(n)],
-        job,
-        network="",
-        shard=2,
-        overwrite=False,
-    )
-    run_shards(undisturbed, job, settings)
+    assert run("out").failures == 0
+    run("out", retry=True)
+    run("same")
     assert digests(tmp_path / "out") == digests(tmp_path / "same")
 
 
-def test_patience_counts_only_what_is_lost_in_a_row(photos, tiny_model, tmp_path):
-    from mien.batch.part import Part, failure
-
-    patience = Patience(3)
-    for part in [failure("a", "gone", lost=True)] * 2 + [Part("b", last=True), failure("c", "damaged")] * 9:
-        patience.watch(part)
-    gone = failure("a", "gone", lost=True)
-    patience.watch(gone)
-    patience.watch(gone)
+def test_only_what_is_out_of_reach_in_a_row_is_counted():
+    lost = LostCounter(3)
+    gone = fail("a", "gone", out_of_reach=True)
+    for result in [gone] * 2 + [Result("b", last=True), fail("c", "damaged")] * 9 + [gone] * 2:
+        lost.count(result)
     with pytest.raises(Unreachable, match="--max-lost 0"):
-        patience.watch(gone)
-    careless = Patience(0)
+        lost.count(gone)
+    careless = LostCounter(0)
     for _ in range(500):
-        careless.watch(gone)
+        careless.count(gone)
 
 
 def test_a_full_disk_stops_the_run_and_it_goes_on(photos, one_table, tiny_model, tmp_path):
@@ -224,7 +214,7 @@ def test_a_full_disk_stops_the_run_and_it_goes_on(photos, one_table, tiny_model,
 
     ran = subprocess.run(command, preexec_fn=small, capture_output=True, text=True, check=False)
     assert ran.returncode == 1
-    assert re.search(r"writing broke off .*File too large\); make room, and start again", ran.stderr)
+    assert re.search(r"part-00000.*File too large.*make room", ran.stderr)
     assert "Traceback" not in ran.stderr
     assert not shards(out)
     assert not list(out.glob(".*"))
@@ -236,29 +226,29 @@ def test_a_full_disk_stops_the_run_and_it_goes_on(photos, one_table, tiny_model,
 # --- the plan
 
 
-def test_a_plan_gives_its_inputs_back_by_number(tmp_path):
+def begin(folder, sources, shard=1):
+    return open_plan(folder, iter(sources), AnalyzeOptions(output=f"{folder}/", shard=shard), "")
+
+
+def test_a_plan_gives_its_inputs_back_by_shard(tmp_path):
     sources = [Source(f"{i}.jpg", "photo", f"{i}.jpg") for i in range(10)]
     sources[4] = Source(os.fsdecode(b"caf\xe9.jpg"), "missing", error="gone")
-    plan = begin(tmp_path / "out", iter(sources), describe(Job(), "", 4))
+    sources[5] = Source("a.tar/5.jpg", "photo", "5.jpg", member=Member("tar", "a.tar", 512, 7))
+    plan = begin(tmp_path / "out", sources, 4)
     assert (plan.shards, plan.inputs, plan.missing()) == (3, 10, [0, 1, 2])
     assert [source for shard in range(3) for source in plan.sources(shard)] == sources
-    tasks = Tasks(plan, [1, 2])
-    assert [task.source for task in tasks] == sources[4:]
-    assert len(tasks) == 6
-    assert len(Tasks(plan, [0, 1])) == 8
-    assert len(Tasks(plan, [2])) == 2
-    with pytest.raises(IndexError):
-        tasks[6]
+    assert [task.source for task in plan.tasks([1, 2])] == sources[4:]
+    assert [plan.count(shard) for shard in range(3)] == [4, 4, 2]
 
 
 def test_shards_of_large_runs_sort_by_name(tmp_path):
-    plan = begin(tmp_path, (Source("a", "photo") for _ in range(3)), describe(Job(), "", 1))
+    plan = begin(tmp_path, [Source("a", "photo")] * 3)
     plan.shards = 1_000_000
-    assert plan.part(7).name == "part-000007.parquet"
+    assert plan.path(7).name == "part-000007.parquet"
 
 
 def test_a_plan_that_is_torn_is_said(tmp_path):
-    begin(tmp_path, [Source("a", "photo")], describe(Job(), "", 1))
+    begin(tmp_path, [Source("a", "photo")])
     (tmp_path / "_manifest.json").write_text("{")
     with pytest.raises(OutputError, match="--overwrite"):
         Plan(tmp_path)
@@ -270,14 +260,14 @@ def test_a_killed_planning_begins_anew(tmp_path):
         raise ConfigError("stopped")
 
     with pytest.raises(ConfigError):
-        begin(tmp_path, broken(), describe(Job(), "", 1))
+        begin(tmp_path, broken())
     assert not (tmp_path / "_manifest.json").exists()
-    assert begin(tmp_path, [Source("b", "photo")], describe(Job(), "", 1)).inputs == 1
+    assert begin(tmp_path, [Source("b", "photo")]).inputs == 1
 
 
 def test_a_plan_of_nothing_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="got none"):
-        begin(tmp_path, [], describe(Job(), "", 1))
+        begin(tmp_path, [])
 
 
 def test_a_shard_that_is_no_shard_is_said(tmp_path):

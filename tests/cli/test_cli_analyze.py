@@ -19,13 +19,12 @@ from PIL import Image
 
 from mien import EMOTIONS, __version__
 from mien.analyzer import load
-from mien.batch.part import Part
-from mien.batch.run import Summary
-from mien.cli.analyze import _finishing
+from mien.batch.read import Result, Summary
+from mien.batch.run import finish_whole
 from mien.cli.progress import (
     Lines,
     Live,
-    Silent,
+    Quiet,
     choose_progress,
     duration,
     end_lines,
@@ -214,19 +213,19 @@ def test_plain_lines_come_at_growing_intervals(capsys):
     lines, summary = Lines(), Summary(1000)
     for second in range(200):
         summary.seconds = float(second)
-        summary.add(Part("x", frames=1, last=True))
-        lines.watch(summary, Part("x"))
+        summary.add(Result("x", frames=1, last=True))
+        lines.watch(summary, Result("x"))
     said = capsys.readouterr().err.splitlines()
     assert 5 <= len(said) <= 7
     assert re.fullmatch(r"mien: 6 of 1,000 files, 6 frames, 0 faces, 1.2 frames/s, 13 min 48 s left", said[0])
 
 
 def test_the_progress_fits_the_place(monkeypatch):
-    assert isinstance(choose_progress(1, quiet=True, rows_on_terminal=False), Silent)
-    assert isinstance(choose_progress(1, quiet=False, rows_on_terminal=False), Lines)
+    assert isinstance(choose_progress(quiet=True, rows_on_terminal=False), Quiet)
+    assert isinstance(choose_progress(quiet=False, rows_on_terminal=False), Lines)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    assert isinstance(choose_progress(1, quiet=False, rows_on_terminal=True), Lines)
-    live = choose_progress(1, quiet=False, rows_on_terminal=False)
+    assert isinstance(choose_progress(quiet=False, rows_on_terminal=True), Lines)
+    live = choose_progress(quiet=False, rows_on_terminal=False)
     live.close()
     assert isinstance(live, Live)
 
@@ -330,6 +329,6 @@ def test_a_second_ctrl_c_waits_until_the_table_is_finished():
             os.kill(os.getpid(), signal.SIGINT)
             steps.append("finished")
 
-    with pytest.raises(KeyboardInterrupt), _finishing(Closing()):
+    with pytest.raises(KeyboardInterrupt), finish_whole(Closing()):
         steps.append("written")
     assert steps == ["written", "finished"]

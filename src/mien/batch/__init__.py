@@ -1,7 +1,7 @@
-"""Many files over many workers: find them, read them, give their rows in order.
+"""Many inputs to tables: find them, read each, write their rows in order, whatever dies on the way.
 
-`sources` finds the inputs, `held` and `store` those in tar, Parquet and object stores; `fetch` gets their
-bytes; `copies` names their annotated copies; `work` reads one input, `pool` spreads them over processes,
-`run` is the whole. Into a folder of shards: `plan` says what the run is of, `shard` writes one, `sharded` is
-the whole, here or `on_ray`.
+`options` holds what a run is told; `sources` finds the inputs (`stores` those in tar files, Parquet and
+object stores); `read` turns one input into results (`journal` is where a killed clip goes on from); `pool`
+spreads inputs over worker processes; `run` writes tables, `shards` a folder of Parquet files, here or
+`on_ray`.
 """

@@ -1,8 +1,8 @@
 """Shards made on Ray: Ray Data hands shard numbers to a pool of actors, and each writes its shard's file.
 
-An actor keeps one worker process with the networks loaded, the one that the local engine uses: what it
-survives there, it survives here, and the rows are the same. Ray starts actors that died again, and hands
-their shard to another.
+An actor keeps one worker process with the networks loaded, the one that `LocalMaker` uses: what it survives
+there, it survives here, and the rows are the same. Ray starts actors that died again, and hands their shard
+to another.
 """
 
 from __future__ import annotations
@@ -12,19 +12,17 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.batch.part import Job, Part
-from mien.batch.plan import Plan
+from mien.batch.options import AnalyzeOptions
+from mien.batch.read import Result
+from mien.batch.shards import LocalMaker, Plan, Tell
 from mien.errors import MienError, MissingExtra
-
-if TYPE_CHECKING:
-    from mien.batch.sharded import Settings, Tell
 
 _STORE: Final = 100 << 20  # bytes of Ray's object store: only numbers of shards go through it
 _QUIET: Final = {"RAY_USAGE_STATS_ENABLED": "0"}
@@ -36,24 +34,76 @@ _BLOCKS: Final = (
 )
 
 
-def make_on_ray(plan: Plan, shards: Sequence[int], job: Job, settings: Settings, tell: Tell) -> None:
-    """Make shards on a Ray cluster, or on one that is started here.
+class RayMaker:
+    """Makes shards on a Ray cluster, or on one that is started here.
 
-    Raises:
-        MissingExtra: Ray is not installed.
-        MienError: the networks cannot be loaded there, a shard cannot be written, or Ray stopped.
+    Args:
+        options: of the run.
+        workers: actors.
     """
-    with _cluster(settings) as ray:
-        blocks = np.array_split(np.asarray(shards, np.int64), min(len(shards), _BLOCKS))
-        made = ray.data.from_numpy(blocks).map_batches(
-            Actor,
-            fn_constructor_args=(plan.folder.absolute(), Path.cwd(), job, settings),
-            batch_size=1,
-            num_cpus=1,
-            compute=ray.data.ActorPoolStrategy(size=settings.workers, max_tasks_in_flight_per_actor=1),
-        )
-        for row in made.iter_rows():
-            _tell(json.loads(row["made"]), tell)
+
+    def __init__(self, options: AnalyzeOptions, workers: int) -> None:
+        self._options, self._workers = options, workers
+
+    def load(self) -> str:
+        """Load the networks; the sha256 of the classifier.
+
+        Raises:
+            MienError: they cannot be loaded.
+        """
+        return self._options.load().classifier.digest
+
+    def make(self, plan: Plan, shards: Sequence[int], tell: Tell) -> None:
+        """Make shards.
+
+        Raises:
+            MissingExtra: Ray is not installed.
+            MienError: the networks cannot be loaded there, a shard cannot be written, or Ray stopped.
+        """
+        with self._cluster() as ray:
+            blocks = np.array_split(np.asarray(shards, np.int64), min(len(shards), _BLOCKS))
+            made = ray.data.from_numpy(blocks).map_batches(
+                Actor,
+                fn_constructor_args=(plan.folder.absolute(), Path.cwd(), self._options),
+                batch_size=1,
+                num_cpus=1,
+                compute=ray.data.ActorPoolStrategy(size=self._workers, max_tasks_in_flight_per_actor=1),
+            )
+            for row in made.iter_rows():
+                _tell(json.loads(row["made"]), tell)
+
+    def close(self) -> None:
+        """Nothing to end: Ray is let go of once the shards are made."""
+
+    @contextmanager
+    def _cluster(self) -> Iterator[Any]:
+        """Ray, connected; what it raises becomes Mien's. It is quiet and tells nobody."""
+        os.environ.update(_QUIET)
+        for name, value in _OWN.items():
+            os.environ.setdefault(name, value)
+        try:
+            import ray
+            import ray.data
+        except ImportError as error:
+            raise MissingExtra("ray[data]", "scale", "--engine ray") from error
+        own: dict[str, Any] = {"num_cpus": self._workers + 1, "object_store_memory": _STORE,
+                               "include_dashboard": False}  # fmt: skip
+        given = self._options.address
+        address = given or "local"
+        try:
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **({} if given else own))
+            context = ray.data.DataContext.get_current()
+            context.enable_progress_bars = context.print_on_execution_start = False
+            logging.getLogger("ray.data").setLevel(logging.ERROR)
+            yield ray
+        except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
+            why = (str(error).strip() or "no reason given").splitlines()[0]
+            raise MienError(
+                f"expected Ray at {address} to go on to the end, it stopped ({type(error).__name__}: {why}); "
+                "shards that are whole stay: start again, and it goes on"
+            ) from error
+        finally:
+            ray.shutdown()
 
 
 class Actor:
@@ -62,75 +112,37 @@ class Actor:
     Args:
         folder: of the run; the same path on every machine.
         start: the folder that relative paths start from.
-        job: what to do with each input.
-        settings: how.
+        options: of the run.
     """
 
-    def __init__(self, folder: Path, start: Path, job: Job, settings: Settings) -> None:
-        from mien.batch.sharded import Maker
-
+    def __init__(self, folder: Path, start: Path, options: AnalyzeOptions) -> None:
         os.chdir(start)
-        self._plan, self._retry = Plan(folder), settings.retry
-        self._parts: list[Part] = []
-        job = replace(job, threads=1, journals=job.journals and folder / job.journals.name)
-        self._maker = Maker(self._plan, job, settings, workers=1, tell=self._note)
+        self._plan, self._retry = Plan(folder), options.retry
+        self._maker = LocalMaker(replace(options, threads=1), workers=1)
 
     def __call__(self, batch: dict[str, NDArray[np.int64]]) -> dict[str, list[str]]:
         """Make one shard, or find that one of an actor that died has been made."""
         (shard,) = map(int, batch["data"])
-        self._parts.clear()
-        made: dict[str, Any] = {"shard": self._plan.part(shard).name, "inputs": self._plan.count(shard)}
+        results: list[Result] = []
+        made: dict[str, Any] = {"shard": self._plan.path(shard).name, "inputs": self._plan.count(shard)}
         try:
-            if self._retry or not self._plan.part(shard).exists():
-                self._maker.make([shard])
-                made["inputs"] = sum(part.last for part in self._parts)
+            if self._retry or not self._plan.path(shard).exists():
+                self._maker.make(
+                    self._plan, [shard], lambda one: results.append(replace(one, rows=[], events=[]))
+                )
+                made["inputs"] = sum(result.last for result in results)
         except MienError as error:  # an exception would be tried again, and come wrapped
             made["fatal"] = str(error)
-        failed = [asdict(replace(part, rows=[], events=[])) for part in self._parts if part.error]
-        for what in ("frames", "faces"):
-            made[what] = sum(getattr(part, what) for part in self._parts)
-        return {"made": [json.dumps({**made, "failed": failed})]}
-
-    def _note(self, part: Part) -> None:
-        self._parts.append(replace(part, rows=[], events=[]))
+        made["failed"] = [(result.name, result.error) for result in results if result.error]
+        made["frames"] = sum(result.frames for result in results)
+        made["faces"] = sum(result.faces for result in results)
+        return {"made": [json.dumps(made)]}
 
 
 def _tell(made: dict[str, Any], tell: Tell) -> None:
-    """What came of a shard, as parts."""
-    for failed in made["failed"]:
-        tell(Part(failed["name"], error=failed["error"]))
+    """What came of a shard, as results."""
+    for name, error in made["failed"]:
+        tell(Result(name, error=error))
     if "fatal" in made:
         raise MienError(made["fatal"])
-    tell(Part(made["shard"], frames=made["frames"], faces=made["faces"], last=True, inputs=made["inputs"]))
-
-
-@contextmanager
-def _cluster(settings: Settings) -> Iterator[Any]:
-    """Ray, connected; what it raises becomes Mien's. It is quiet and tells nobody."""
-    os.environ.update(_QUIET)
-    for name, value in _OWN.items():
-        os.environ.setdefault(name, value)
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise MissingExtra("ray[data]", "scale", "--engine ray") from error
-    own: dict[str, Any] = {"num_cpus": settings.workers + 1, "object_store_memory": _STORE,
-                           "include_dashboard": False}  # fmt: skip
-    address = settings.address or "local"
-    try:
-        ray.init(
-            address, log_to_driver=False, logging_level=logging.ERROR, **({} if settings.address else own)
-        )
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = context.print_on_execution_start = False
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
-        yield ray
-    except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
-        why = (str(error).strip() or "no reason given").splitlines()[0]
-        raise MienError(
-            f"expected Ray at {address} to go on to the end, it stopped ({type(error).__name__}: {why}); "
-            "shards that are whole stay: start again, and it goes on"
-        ) from error
-    finally:
-        ray.shutdown()
+    tell(Result(made["shard"], frames=made["frames"], faces=made["faces"], last=True, inputs=made["inputs"]))

@@ -1,252 +1,284 @@
 """Worker processes: results in the order of the inputs; what a dying worker read, another reads again.
 
-Not `ProcessPoolExecutor`: it gives one result an input (a clip has one a frame), and when a worker
-dies it cannot tell over which input, and takes the whole pool down. Each worker here has a pipe of
-its own, so that the one that falls silent is known, with what it was reading.
+Not `ProcessPoolExecutor`: when a worker dies, it cannot tell over which input, and takes the whole pool down.
+Here each worker has a pipe of its own, so that the one that falls silent is known, with what it was reading.
+
+A worker writes the results of an input to a file of that input, and tells how far the file is whole: now and
+then while a clip is read, and at the end. Results of the input whose turn it is are passed on from its file;
+those of others wait in theirs, so that nothing piles up in memory.
 """
 
 from __future__ import annotations
 
 import pickle
+import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+import time
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from itertools import count, islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import IO, Final
+from pathlib import Path
+from typing import BinaryIO, Final
 
-from mien.batch.part import Job, Part, Task, failure
-from mien.batch.work import Worker
-from mien.errors import MienError
+from mien.batch.options import AnalyzeOptions
+from mien.batch.read import Result, Task, fail, read_input
+from mien.errors import MienError, OutputError
 
 #: Workers that may die over one input before it has failed: one may be killed by chance, or for memory.
 DEATHS: Final = 3
-#: How far past the input whose turn it is others may be read; what is done early waits.
+#: Inputs on their way: the one whose turn it is, and those behind it that may be read meanwhile.
 WINDOW: Final = 256
-_IN_MEMORY: Final = 1 << 16  # bytes of one waiting result that stay in memory; past that it goes to disk
+_TELL: Final = 0.1  # seconds from one message about a clip to the next
 _STILLBORN: Final = 5  # workers in a row that may die before they are ready
-_READY, _FATAL, _PART, _LAST = b"R", b"F", b"P", b"L"  # first byte of what a worker sends
 
 
-class _Waiting:
-    """The parts of inputs whose turn has not come: in memory while they are few, then on disk."""
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """What a worker says: that it is ready, how far its file is whole, or why no input can be read."""
 
-    def __init__(self) -> None:
-        self._files: dict[int, IO[bytes]] = {}
-
-    def put(self, number: int, data: bytes) -> None:
-        """Keep a packed part of input `number`."""
-        if number not in self._files:
-            self._files[number] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed by take or close
-        self._files[number].write(data)
-
-    def take(self, number: int) -> Iterator[Part]:
-        """What was kept of input `number`, in order."""
-        if number not in self._files:
-            return
-        with self._files.pop(number) as file:
-            end = file.tell()
-            file.seek(0)
-            while file.tell() < end:
-                yield pickle.load(file)  # noqa: S301 - our own temporary file
-
-    def close(self) -> None:
-        """Throw the rest away."""
-        for file in self._files.values():
-            file.close()
+    ready: bool = False
+    network: str = ""  # sha256 of the classifier that it has loaded
+    size: int = 0  # bytes of the input's file that are whole
+    last: bool = False  # they are all
+    fatal: str = ""
 
 
 @dataclass(slots=True, eq=False)
-class _Hand:
+class _Input:
+    """An input on its way."""
+
+    task: Task
+    number: int  # no other input of the pool has it
+    deaths: int = 0  # workers that died over it
+    size: int = 0  # bytes of its file that are whole
+    last: bool = False  # no more results will come
+    error: str = ""  # why none will come: too many workers died
+
+    @property
+    def file(self) -> str:
+        """The file of its results; each worker that tries has one of its own."""
+        return f"{self.number}-{self.deaths}"
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
     """A worker process and the pipe to it."""
 
     process: BaseProcess
     pipe: Connection
     ready: bool = False  # its networks are loaded
-    task: int | None = None  # what it reads
-    given: int = 0  # parts of that task that it has given
-
-
-@dataclass(slots=True)
-class _Again:
-    """What is known of an input over which workers died."""
-
-    deaths: int = 0
-    given: int = 0  # parts that have been passed on; reading is deterministic, so that as many are skipped
+    reading: _Input | None = None
 
 
 class Pool:
     """Worker processes that read inputs; close it when done.
 
     Args:
-        job: what to do with each input.
-        workers: processes; each loads the networks once and reads inputs until the pool is closed.
+        options: of the run; each worker loads the networks once and reads inputs until the pool is closed.
+        workers: processes.
     """
 
-    def __init__(self, job: Job, workers: int) -> None:
-        self._job, self._workers = job, workers
+    def __init__(self, options: AnalyzeOptions, workers: int) -> None:
+        self._options = replace(options, threads=1) if workers > 1 else options
+        self._most = workers
         self._context = get_context("spawn")  # a fork would copy locks that other threads hold
-        self._hands: list[_Hand] = []
+        self._folder = Path(tempfile.mkdtemp(prefix="mien-"))
+        self._workers: list[_Worker] = []
         self._stillborn = 0
-        self._begin(())
+        self._network = ""
+        self._numbers = count()
+        self._queue: deque[_Input] = deque()  # inputs that no worker has
 
-    def run(self, tasks: Sequence[Task]) -> Generator[Part]:
-        """The parts of every task, in the order of the tasks, whatever the number of workers.
+    def start(self, workers: int) -> str:
+        """Start some of the workers and wait until one has loaded the networks.
+
+        Returns:
+            The sha256 of the classifier.
 
         Raises:
             MienError: the networks cannot be loaded.
         """
-        self._begin(tasks)
-        with closing(_Waiting()) as waiting:
-            for turn in range(len(tasks)):
-                last = False
-                for part in waiting.take(turn):
-                    last = part.last
-                    yield part
-                while not last:
-                    self._hand_out(turn + WINDOW)
-                    for number, data in self._receive():
-                        if number != turn:
-                            waiting.put(number, data)
-                            continue
-                        part = _unpack(data)
-                        last = part.last
-                        yield part
+        while not any(worker.ready for worker in self._workers):
+            self._start_workers(workers)
+            self._receive()
+        return self._network
 
-    def _begin(self, tasks: Sequence[Task]) -> None:
-        self._tasks = tasks
-        self._next = 0  # the first task that no worker has had
-        self._again: dict[int, _Again] = {}  # tasks over which a worker died
-        self._orphans: list[int] = []  # those of them that no worker has
+    def run(self, tasks: Iterable[Task]) -> Generator[Result]:
+        """The results of every task, in the order of the tasks, whatever the number of workers.
 
-    def _hand_out(self, end: int) -> None:
-        """Give orphans, then the next tasks before number `end`, to free workers; start those that lack."""
-        busy = sum(hand.task is not None for hand in self._hands)
-        wanted = min(self._workers, busy + len(self._orphans) + len(self._tasks) - self._next)
-        while len(self._hands) < wanted:
-            self._hands.append(self._start())
-        for hand in self._hands:
-            if not hand.ready or hand.task is not None:
-                continue
-            if not self._orphans and self._next >= min(end, len(self._tasks)):
+        Raises:
+            MienError: the networks cannot be loaded, or there is no room for results that wait.
+        """
+        coming = iter(tasks)
+        inputs: deque[_Input] = deque()
+        self._queue.clear()
+        while True:
+            for task in islice(coming, WINDOW - len(inputs)):
+                inputs.append(_Input(task, next(self._numbers)))
+                self._queue.append(inputs[-1])
+            if not inputs:
                 return
-            number = self._orphans[0] if self._orphans else self._next
-            try:
-                hand.pipe.send(self._tasks[number])
-            except OSError:  # it died while it had nothing to do; `_receive` will notice
-                continue
-            hand.task, hand.given = number, 0
-            if self._orphans:
-                self._orphans.pop(0)
-            else:
-                self._next += 1
+            yield from self._results(inputs.popleft())
 
-    def _receive(self) -> Iterator[tuple[int, bytes]]:
-        """Wait until workers say something: (number of the task, a packed part) each."""
-        speaking = wait([hand.pipe for hand in self._hands])
-        for hand in [h for h in self._hands if h.pipe in speaking]:
+    def _results(self, turn: _Input) -> Iterator[Result]:
+        """The results of one input, from its file as that grows."""
+        given = 0  # results passed on
+        file, place, skipped = turn.file, 0, 0  # where it is read: after a death, again from the beginning
+        while True:
+            if file != turn.file:
+                file, place, skipped = turn.file, 0, 0
+            if place < turn.size:
+                with (self._folder / file).open("rb") as results:
+                    results.seek(place)
+                    while (place := results.tell()) < turn.size:
+                        result: Result = pickle.load(results)  # noqa: S301 - from our own worker
+                        if skipped < given:  # reading is deterministic: another worker gave it already
+                            skipped += 1
+                            continue
+                        given, skipped = given + 1, skipped + 1
+                        yield result
+            if turn.last:
+                break
+            self._hand_out()
+            self._receive()
+        (self._folder / file).unlink(missing_ok=True)
+        if turn.error:
+            yield fail(turn.task.source.shown, turn.error)
+
+    def _hand_out(self) -> None:
+        """Give inputs to free workers, and start workers that are lacking."""
+        self._start_workers(sum(worker.reading is not None for worker in self._workers) + len(self._queue))
+        for worker in self._workers:
+            if self._queue and worker.ready and worker.reading is None:
+                with suppress(OSError):  # it died while it had nothing to do; `_receive` will notice
+                    worker.pipe.send((self._queue[0].task, self._queue[0].file))
+                    worker.reading = self._queue.popleft()
+
+    def _receive(self) -> None:
+        """Wait until workers say something, and note it."""
+        speaking = wait([worker.pipe for worker in self._workers])
+        for worker in [one for one in self._workers if one.pipe in speaking]:
             try:
-                message = hand.pipe.recv_bytes()
+                message: _Message = worker.pipe.recv()
             except (EOFError, OSError):
-                yield from self._bury(hand)
+                self._bury(worker)
                 continue
-            if message[:1] == _FATAL:
-                raise MienError(message[1:].decode())
-            if message[:1] == _READY:
-                hand.ready, self._stillborn = True, 0
-            elif hand.task is not None:
-                yield from self._passed_on(hand, hand.task, message)
+            if message.fatal:
+                raise MienError(message.fatal)
+            if message.ready:
+                worker.ready, self._network, self._stillborn = True, message.network, 0
+            elif worker.reading is not None:
+                worker.reading.size, worker.reading.last = message.size, message.last
+                if message.last:
+                    worker.reading = None
 
-    def _passed_on(self, hand: _Hand, number: int, message: bytes) -> Iterator[tuple[int, bytes]]:
-        """A part of task `number`, unless a worker that died had given it already."""
-        last = message[:1] == _LAST
-        hand.given += 1
-        before = self._again[number].given if number in self._again else 0
-        if last:
-            hand.task = None
-            self._again.pop(number, None)
-        if last or hand.given > before:
-            yield number, message[1:]
+    def _start_workers(self, wanted: int) -> None:
+        while len(self._workers) < min(wanted, self._most):
+            ours, theirs = self._context.Pipe()
+            arguments = (theirs, self._options, self._folder)
+            process = self._context.Process(target=_work, args=arguments, daemon=True)
+            with _without_interrupts():
+                process.start()
+            theirs.close()  # so that the pipe ends when the worker does
+            self._workers.append(_Worker(process, ours))
 
-    def close(self) -> None:
-        """End the workers: those without a task leave by themselves, the others are told to."""
-        for hand in self._hands:
-            if hand.task is not None or not hand.ready:
-                hand.process.terminate()
-            hand.pipe.close()
-        for hand in self._hands:
-            hand.process.join(5)
-            if hand.process.is_alive():
-                hand.process.kill()
-                hand.process.join()
-        self._hands.clear()
-
-    def _start(self) -> _Hand:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(theirs, self._job), daemon=True)
-        with _without_interrupts():
-            process.start()
-        theirs.close()  # so that the pipe ends when the worker does
-        return _Hand(process, ours)
-
-    def _bury(self, hand: _Hand) -> Iterator[tuple[int, bytes]]:
+    def _bury(self, worker: _Worker) -> None:
         """A worker died: what it was reading is read again, or has failed if it took others with it."""
-        self._hands.remove(hand)
-        hand.pipe.close()
-        hand.process.join(5)
-        how = _how_it_ended(hand.process.exitcode)
-        if not hand.ready:
+        self._workers.remove(worker)
+        worker.pipe.close()
+        worker.process.join(5)
+        code = worker.process.exitcode
+        how = f"exit status {code}"
+        if code is not None and code < 0:
+            how = f"signal {-code}, {signal.Signals(-code).name}"
+        if not worker.ready:
             self._stillborn += 1
             if self._stillborn >= _STILLBORN:
                 raise MienError(
                     f"expected worker processes that start, {_STILLBORN} in a row ended at once ({how}); "
                     "free memory, or give --workers 1"
                 )
-        if hand.task is None:
+        lost = worker.reading
+        if lost is None:
             return
-        again = self._again.setdefault(hand.task, _Again())
-        again.deaths, again.given = again.deaths + 1, max(again.given, hand.given)
-        if again.deaths < DEATHS:
-            self._orphans.append(hand.task)
+        if lost.deaths + 1 >= DEATHS:
+            lost.last = True
+            lost.error = (
+                f"expected it to be read, {DEATHS} processes that tried died (the last by {how}); it may be "
+                "damaged, or take more memory than there is: try it alone"
+            )
             return
-        del self._again[hand.task]
-        error = (
-            f"expected it to be read, {DEATHS} processes that tried died (the last by {how}); it may be "
-            "damaged, or take more memory than there is: try it alone"
-        )
-        yield hand.task, pickle.dumps(failure(self._tasks[hand.task].source.shown, error))
+        (self._folder / lost.file).unlink(missing_ok=True)
+        lost.deaths, lost.size = lost.deaths + 1, 0
+        self._queue.appendleft(lost)
+
+    def close(self) -> None:
+        """End the workers: those without an input leave by themselves, the others are told to."""
+        for worker in self._workers:
+            if worker.reading is not None or not worker.ready:
+                worker.process.terminate()
+            worker.pipe.close()
+        for worker in self._workers:
+            worker.process.join(5)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+        self._workers.clear()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _work(pipe: Connection, job: Job) -> None:
+def _work(pipe: Connection, options: AnalyzeOptions, folder: Path) -> None:
     """What a worker process does: load the networks, then read what it is given until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that half-written files are cleared up
-    worker = Worker(job)
     try:
-        worker.load()
-        pipe.send_bytes(_READY)
-        while True:
-            for part in worker.read(pipe.recv()):
-                pipe.send_bytes((_LAST if part.last else _PART) + pickle.dumps(part))
-    except MienError as error:
-        pipe.send_bytes(_FATAL + str(error).encode(errors="replace"))
-    except (EOFError, OSError):  # the parent has gone, or needs no more
-        return
+        try:
+            analyzer = options.load()
+            pipe.send(_Message(ready=True, network=analyzer.classifier.digest))
+            while True:
+                task, file = pipe.recv()
+                _write_results(read_input(analyzer, task, options), folder / file, pipe)
+        except MienError as error:
+            pipe.send(_Message(fatal=str(error)))
+    except (EOFError, OSError):  # the parent needs no more, or is gone: then nobody else clears up
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _unpack(data: bytes) -> Part:
-    part: Part = pickle.loads(data)  # noqa: S301 - from our own worker
-    return part
+def _write_results(results: Iterator[Result], path: Path, pipe: Connection) -> None:
+    """Write the results of an input to its file, and tell now and then how far that is whole."""
+    size, told = 0, time.monotonic()
+    file = path.open("wb")
+    try:
+        for result in results:
+            due = result.last or time.monotonic() - told > _TELL
+            size += _append(result, file, flush=due)
+            if due:
+                told = time.monotonic()
+                pipe.send(_Message(size=size, last=result.last))
+    finally:
+        with suppress(OSError):  # a full disk was told already
+            file.close()
 
 
-def _how_it_ended(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"signal {-code}, {signal.Signals(-code).name}"
-    return f"exit status {code}"
+def _append(result: Result, file: BinaryIO, *, flush: bool) -> int:
+    data = pickle.dumps(result)
+    try:
+        file.write(data)
+        if flush:
+            file.flush()
+    except OSError as error:
+        raise OutputError(
+            f"expected room in {Path(file.name).parent} for results that wait for their turn, got: "
+            f"{error.strerror or error}; make room, or name another folder with TMPDIR"
+        ) from error
+    return len(data)
 
 
 @contextmanager

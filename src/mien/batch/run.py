@@ -1,100 +1,271 @@
-"""Many inputs to rows: in order, each failure told and passed over, stopped only between rows."""
+"""`mien analyze`: inputs to tables, in order; failures are passed over, Ctrl-C waits until a row is whole."""
 
 from __future__ import annotations
 
+import io
+import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from itertools import islice
-from typing import Any, Final
+from pathlib import Path, PurePath
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from mien.batch.part import Part, Task
-from mien.batch.work import Worker
+from mien.batch.journal import choose_journal
+from mien.batch.options import AnalyzeOptions
+from mien.batch.read import Result, Show, Summary, Task, read_input
+from mien.batch.sources import Source, find_sources, iterate_sources
 from mien.config import count_cores
+from mien.errors import ConfigError, OutputError
+from mien.results import EVENT_COLUMNS, open_writer, stream_writer
 from mien.results.rows import Row
+
+if TYPE_CHECKING:
+    from mien.results.tables import TableWriter
+
+#: Told of every result once its rows are written.
+Progress = Callable[[Summary, Result], object]
+#: Takes rows.
+Write = Callable[[list[Row]], object]
 
 #: Photos from which a second worker pays for its start; a clip counts as so many as well.
 _WORTH: Final = 60
-KEPT: Final = 1000  # failures whose names a summary holds
+#: Endings that a copy keeps; any other photo becomes `name.ending.png`, any other clip `name.ending.mp4`.
+_COPY_ENDINGS: Final = {"photo": (".jpg", ".jpeg", ".png"), "clip": (".mp4",)}
 
 
-@dataclass(slots=True)
-class Summary:
-    """How a batch went."""
-
-    inputs: int  # asked for
-    done: int = 0  # closed, failed ones among them
-    frames: int = 0
-    faces: int = 0
-    share: float = 0.0  # of the input that is being read
-    seconds: float = 0.0
-    failures: int = 0  # inputs that failed
-    failed: list[tuple[str, str]] = field(default_factory=list)  # name, error of the first `KEPT` of them
-    interrupted: bool = False  # by Ctrl-C; what was done until then is in the rows
-
-    def add(self, part: Part) -> None:
-        """Count a part in."""
-        self.frames += part.frames
-        self.faces += part.faces
-        self.share = part.share
-        if part.error:
-            self.failures += 1
-            if len(self.failed) < KEPT:
-                self.failed.append((part.name, part.error))
-        if part.last:
-            self.done += part.inputs
-            self.share = 0.0
-
-
-def analyze_files(
-    tasks: Sequence[Task],
-    worker: Worker,
-    write: Callable[[list[Row]], object],
+def analyze(
+    sources: str | Path | Sequence[str | Path],
+    output: str | Path | None = None,
     *,
-    write_events: Callable[[list[Row]], object] = lambda _rows: None,
-    workers: int = 1,
-    watch: Callable[[Summary, Part], None] = lambda _summary, _part: None,
+    options: AnalyzeOptions | None = None,
+    progress: Progress = lambda _summary, _result: None,
+    show: Show | None = None,
+    stdin: BinaryIO | None = None,
+    **fields: Any,
 ) -> Summary:
-    """Read every task and hand its rows to `write`, in order; the rows are the same for any `workers`.
+    """Read the expression on every face of many inputs and write one row per face.
 
-    Ctrl-C ends it early, between two parts: the summary says so, and the rows are whole.
+        mien.analyze("photos/", "faces.csv", max_faces=1)
+        mien.analyze(["a.mp4", "b.mp4"], "rows.parquet", events="events.csv", every=5, workers=2)
+
+    Inputs that cannot be read have a row with `success` 0, and are named in the summary. Ctrl-C ends the run
+    early: the summary says so, and what was done until then is kept.
 
     Args:
-        tasks: the inputs.
-        worker: reads them when `workers` is 1; otherwise processes do what its job says.
-        write: takes the rows of one frame, or of one input that failed.
-        write_events: takes the rows of events.
-        workers: processes; 1 reads in this one.
-        watch: told of every part once its rows are written.
+        sources: photos, clips, folders, globs, numbers of cameras, addresses of streams or object stores,
+            `@FILE` for one path per line in a file.
+        output: a table (.csv, .jsonl, .parquet), or a folder (`DIR/`) of Parquet shards from which a run that
+            was killed goes on; None: CSV to standard output.
+        options: what to do, as one record.
+        progress: called with the summary so far and with each result, once its rows are written.
+        show: sees every frame of clips, cameras and streams; then everything is read in this process.
+        stdin: where the source `-` reads one path per line.
+        fields: fields of `AnalyzeOptions`: annotate, events, pages, overwrite, workers, model, every, ...
+
+    Returns:
+        How it went: counts, and what failed.
 
     Raises:
-        MienError: the networks cannot be loaded, or `write` failed.
+        ConfigError: options that contradict each other.
+        OutputError: a result is there already (without `overwrite`), or cannot be written.
+        MienError: the networks cannot be loaded.
     """
-    summary, start = Summary(len(tasks)), time.monotonic()
+    if output is not None:
+        fields["output"] = output
+    options = replace(options, **fields) if options else AnalyzeOptions(**fields)
+    named = [str(one) for one in ([sources] if isinstance(sources, str | Path) else sources)]
+    if not options.sharded:
+        return _analyze_into_tables(named, options, progress, show, stdin)
+    if show is not None:
+        raise ConfigError("expected no show with a folder of shards, which holds rows only; leave it out")
+    from mien.batch.shards import LocalMaker, Maker, analyze_into_shards
+
+    workers = options.workers or count_cores()
+    make: Callable[[AnalyzeOptions, int], Maker] = LocalMaker
+    if options.engine == "ray":
+        from mien.batch.on_ray import RayMaker
+
+        make = RayMaker
+    with closing(make(options, workers)) as maker:
+        return analyze_into_shards(iterate_sources(named, stdin=stdin), options, maker, progress)
+
+
+def _analyze_into_tables(
+    named: Sequence[str],
+    options: AnalyzeOptions,
+    progress: Progress,
+    show: Show | None,
+    stdin: BinaryIO | None,
+) -> Summary:
+    journals = None if options.output is None else Path(f"{options.output}.journal")
+    tasks = plan_tasks(named, options, journals, stdin)
+    with ExitStack() as stack:
+        results = stack.enter_context(open_results(tasks, options, show))  # before there is an output
+        live = any(task.source.live for task in tasks)
+        table = stack.enter_context(finish_whole(_open_table(options, live=live)))
+        write_events: Write | None = None
+        if options.events is not None:
+            writer = open_writer(Path(options.events), overwrite=options.overwrite, columns=EVENT_COLUMNS)
+            write_events = stack.enter_context(finish_whole(writer)).write
+        summary = write_results(results, len(tasks), table.write, write_events, progress)
+    if journals is not None and not summary.interrupted:
+        shutil.rmtree(journals, ignore_errors=True)  # the results are whole
+    return summary
+
+
+def plan_tasks(
+    named: Sequence[str], options: AnalyzeOptions, journals: Path | None, stdin: BinaryIO | None = None
+) -> list[Task]:
+    """The inputs, and where their copies, pages and journals go; refuses before any work is done.
+
+    Raises:
+        OutputError: a copy or page is there already, or would replace an input.
+    """
+    annotate, pages = (None if path is None else Path(path) for path in (options.annotate, options.pages))
+    sources = find_sources(named, stdin=stdin, leave=annotate)
+    copies = [None] * len(sources) if annotate is None else name_copies(sources, annotate)
+    made = [None] * len(sources) if pages is None else name_pages(sources, pages)
+    for files in (copies, made):
+        check_copies(files, sources, overwrite=options.overwrite)
+    return [
+        Task(source, copy, page, choose_journal(source, journals))
+        for source, copy, page in zip(sources, copies, made, strict=True)
+    ]
+
+
+def name_copies(sources: Sequence[Source], folder: Path) -> list[Path | None]:
+    """The path of each source's copy in `folder`, laid out as below the folder that the user named.
+
+    Two inputs of one name get `name.jpg` and `name-2.jpg`, in the order of the inputs.
+    """
+    taken: set[str] = set()
+    return [None if s.kind == "missing" else _free(folder / _copy_name(s), taken) for s in sources]
+
+
+def name_pages(sources: Sequence[Source], folder: Path) -> list[Path | None]:
+    """The path of each clip's page in `folder`, named in the same way; photos have none."""
+    taken: set[str] = set()
+    return [_free(folder / f"{s.inside}.html", taken) if s.moving else None for s in sources]
+
+
+def check_copies(copies: Sequence[Path | None], sources: Sequence[Source], *, overwrite: bool) -> None:
+    """Refuse, before any work is done, to write over an input or, unless told to, over anything.
+
+    Raises:
+        OutputError: a copy is there already, or would replace an input.
+    """
+    there = [copy for copy in copies if copy is not None and copy.exists()]
+    if not there:
+        return
+    inputs = {_identity(Path(s.name)) for s in sources if s.kind in {"photo", "clip"}}
+    for copy in there:
+        if _identity(copy) in inputs:
+            raise OutputError(f"expected another place than the inputs', {copy} is one of them; name another")
+    if not overwrite:
+        raise OutputError(
+            f"expected no copies and pages yet, {there[0]} exists already (and {len(there) - 1} more); "
+            "name another folder or give --overwrite"
+        )
+
+
+def _copy_name(source: Source) -> PurePath:
+    inside, kind = PurePath(source.inside), "photo" if source.kind == "photo" else "clip"
+    if inside.suffix.lower() in _COPY_ENDINGS[kind]:
+        return inside
+    return inside.with_name(inside.name + (".png" if kind == "photo" else ".mp4"))
+
+
+def _free(path: Path, taken: set[str]) -> Path:
+    """`path`, or with the first number that makes it new; case does not tell names apart everywhere."""
+    free, number = path, 1
+    while str(free).casefold() in taken:
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    taken.add(str(free).casefold())
+    return free
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        with closing(_parts(tasks, worker, workers)) as parts:
-            for part in parts:
-                with hold_interrupts():
-                    write(part.rows)
-                    if part.events:
-                        write_events(part.events)
-                    summary.add(part)
-                    summary.seconds = time.monotonic() - start
-                    watch(summary, part)
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
+
+
+@contextmanager
+def open_results(
+    tasks: Sequence[Task], options: AnalyzeOptions, show: Show | None = None
+) -> Iterator[Iterator[Result]]:
+    """The results of all tasks, in their order; they are the same for any number of workers.
+
+    Raises:
+        MienError: the networks cannot be loaded; here, before the first result is asked for.
+    """
+    workers = 1 if show else options.workers or count_workers(tasks)
+    readable = (task for task in tasks if task.source.kind != "missing")
+    useful = sum(1 for _ in islice(readable, workers))
+    if useful > 1:
+        from mien.batch.pool import Pool
+
+        with closing(Pool(options, workers)) as pool:
+            pool.start(useful)
+            with closing(pool.run(tasks)) as results:
+                yield results
+        return
+    analyzer = options.load()
+
+    def read() -> Generator[Result]:
+        for task in tasks:
+            yield from read_input(analyzer, task, options, show)
+
+    with closing(read()) as results:
+        yield results
+
+
+def count_workers(tasks: Sequence[Task]) -> int:
+    """How many processes pay for their start: one for a few photos, up to one per core for many."""
+    clips = sum(task.source.kind == "clip" for task in tasks)
+    worth = clips + (len(tasks) - clips) // _WORTH
+    return max(1, min(worth, count_cores()))
+
+
+def write_results(
+    results: Iterator[Result],
+    inputs: int,
+    write: Write,
+    write_events: Write | None = None,
+    progress: Progress = lambda _summary, _result: None,
+) -> Summary:
+    """Hand the rows of all results on; Ctrl-C ends it early, between two results.
+
+    Args:
+        results: of `inputs` inputs.
+        inputs: how many there are.
+        write: takes the rows of one frame, or of one input that failed.
+        write_events: takes the rows of events.
+        progress: told of every result once its rows are written.
+    """
+    summary, start = Summary(inputs), time.monotonic()
+    try:
+        for result in results:
+            with hold_interrupts():
+                write(result.rows)
+                if result.events and write_events:
+                    write_events(result.events)
+                summary.add(result)
+                summary.seconds = time.monotonic() - start
+                progress(summary, result)
     except KeyboardInterrupt:
         summary.interrupted = True
     summary.seconds = time.monotonic() - start
     return summary
-
-
-def count_workers(tasks: Sequence[Task]) -> int:
-    """How many processes pay for their start: one for a few photos, up to one a core for many."""
-    clips = sum(task.source.kind == "clip" for task in tasks)
-    worth = clips + (len(tasks) - clips) // _WORTH
-    return max(1, min(worth, count_cores()))
 
 
 @contextmanager
@@ -113,13 +284,32 @@ def hold_interrupts() -> Iterator[None]:
         before(*held[0])
 
 
-def _parts(tasks: Sequence[Task], worker: Worker, workers: int) -> Generator[Part]:
-    readable = (task for task in tasks if task.source.kind != "missing")
-    if sum(1 for _ in islice(readable, workers)) > 1:
-        from mien.batch.pool import Pool
+@contextmanager
+def finish_whole(writer: TableWriter) -> Iterator[TableWriter]:
+    """Leave the writer so that a second Ctrl-C cannot tear the table while it is being finished."""
 
-        with closing(Pool(replace(worker.job, threads=1), workers)) as pool:
-            yield from pool.run(tasks)
-        return
-    for task in tasks:
-        yield from worker.read(task)
+    def finish(
+        kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with hold_interrupts():
+            writer.__exit__(kind, error, trace)
+
+    with ExitStack() as stack:
+        stack.push(finish)
+        yield writer
+
+
+def _open_table(options: AnalyzeOptions, *, live: bool) -> TableWriter:
+    """Where the rows go; on standard output UTF-8 with plain line ends, those of a camera seen at once."""
+    if options.output is not None:
+        return open_writer(Path(options.output), overwrite=options.overwrite)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", newline="", line_buffering=live)
+    try:
+        return stream_writer(sys.stdout)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"expected standard output to take rows, got: {error.strerror}; name a file with -o"
+        ) from error

@@ -1,24 +1,38 @@
-"""What the user named to what is to be read: files, folders, globs, lists, stores, cameras, streams."""
+"""Finds what the user named: files, folders, globs, lists, tar and Parquet, object stores, cameras, streams.
+
+A `Source` is one input. It knows how to get its picture, wherever that lies.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob, has_magic
 from itertools import chain
-from pathlib import Path
-from typing import BinaryIO, Literal
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Final, Literal
 
-from mien.batch import held, store
-from mien.errors import DataError
-from mien.image import is_image
+from mien.batch.stores import Member, is_archive, is_object, list_members, list_objects, read_object
+from mien.errors import DataError, ImageError, MienError, VideoError
+from mien.image import Picture, is_image, read_image
 from mien.video.frames import is_clip
 from mien.video.stream import is_stream, shown
 
 #: How a source is read; "missing" is one that was asked for and is not there.
 Kind = Literal["photo", "clip", "camera", "stream", "missing"]
+
+#: Seconds to wait before a picture that could not be fetched is tried again.
+PAUSES: Final = (0.2, 1.0, 3.0)
+#: No use in trying these again: it is not there, or access is denied.
+_FINAL: Final = frozenset(
+    {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +43,87 @@ class Source:
     kind: Kind
     inside: str = ""  # path below the folder that the user named; the file's name if they named the file
     error: str = ""  # why a missing one is missing
-    held: held.Place | None = None  # where it lies in a file that holds many; None: it is a file or an object
+    member: Member | None = None  # where it lies in a file that holds many; None: it is a file or an object
+    title: str = ""  # what tables and pages call it, where that is not its name
 
     @property
     def live(self) -> bool:
-        """It has no end and no past: late frames are passed over."""
+        """Whether it has no end and no past: late frames are passed over."""
         return self.kind in {"camera", "stream"}
 
     @property
     def moving(self) -> bool:
-        """It has frame after frame."""
+        """Whether it has frame after frame."""
         return self.live or self.kind == "clip"
 
     @property
+    def remote(self) -> bool:
+        """Whether it is an object in a store."""
+        return self.kind in {"photo", "clip"} and is_object(self.name)
+
+    @property
     def shown(self) -> str:
-        """What tables and messages call it: an address without its password."""
-        return shown(self.name) if self.kind == "stream" else self.name
+        """What tables and messages call it: its title, else its name, an address without its password."""
+        return self.title or (shown(self.name) if self.kind == "stream" else self.name)
+
+    def read_picture(self) -> Picture:
+        """Read a photo; where disk or network hiccup, a few times.
+
+        Raises:
+            ImageError: it cannot be fetched, or is no picture.
+        """
+        for pause in PAUSES:
+            try:
+                return self._read_once()
+            except MienError as error:
+                if not is_out_of_reach(error) or _errno(error) in _FINAL:
+                    raise
+                time.sleep(pause)
+        return self._read_once()
+
+    def _read_once(self) -> Picture:
+        if self.member is None and not self.remote:
+            return read_image(self.name)
+        try:
+            data = read_object(self.name) if self.member is None else self.member.read()
+        except OSError as error:
+            raise ImageError(self._unreadable(error)) from error
+        return read_image(data)
+
+    @contextmanager
+    def on_disk(self) -> Iterator[str]:
+        """The path of a clip; one in an object store is copied to a temporary file first.
+
+        Raises:
+            VideoError: it cannot be fetched.
+        """
+        if not self.remote:
+            yield self.name
+            return
+        with tempfile.TemporaryDirectory(prefix="mien-") as folder:
+            path = Path(folder, PurePosixPath(self.name).name)
+            try:
+                path.write_bytes(read_object(self.name))
+            except OSError as error:
+                raise VideoError(self._unreadable(error)) from error
+            yield str(path)
+
+    def _unreadable(self, error: OSError) -> str:
+        return (
+            f"expected to read {self.name}, got: {error.strerror or error}; check that it is there, and the "
+            "network"
+        )
+
+
+def is_out_of_reach(error: BaseException) -> bool:
+    """Whether an input failed because it could not be fetched, whatever is in it."""
+    number = _errno(error)
+    return number is not None and number in errno.errorcode  # FFmpeg has numbers of its own, for damage
+
+
+def _errno(error: BaseException) -> int | None:
+    cause = error.__cause__
+    return cause.errno if isinstance(cause, OSError) else None
 
 
 def find_sources(
@@ -71,50 +150,50 @@ def iterate_sources(
     skip = None if leave is None else leave.resolve()
     for argument in arguments:
         if argument == "-":
-            yield from _listed("-", "standard input", stdin or (), skip)
+            yield from _find_listed("-", "standard input", stdin or (), skip)
         elif argument.startswith("@") and not os.path.lexists(argument):
-            yield from _list_file(argument, skip)
+            yield from _find_in_list(argument, skip)
         else:
-            yield from _named(argument, skip, literal=False)
+            yield from _find_named(argument, skip, literal=False)
 
 
-def _list_file(argument: str, skip: Path | None) -> Iterator[Source]:
+def _find_in_list(argument: str, skip: Path | None) -> Iterator[Source]:
     try:
         with Path(argument[1:]).open("rb") as lines:
-            yield from _listed(argument, argument[1:], lines, skip)
+            yield from _find_listed(argument, argument[1:], lines, skip)
     except OSError as error:
         text = f"expected a list of paths in {argument[1:]!r}, got: {error.strerror}; check the path"
         yield Source(argument, "missing", error=text)
 
 
-def _listed(argument: str, place: str, lines: Iterable[bytes], skip: Path | None) -> Iterator[Source]:
+def _find_listed(argument: str, place: str, lines: Iterable[bytes], skip: Path | None) -> Iterator[Source]:
     """Lines are taken literally: a bracket or a number in a file name means itself."""
     names = (os.fsdecode(line.rstrip(b"\r\n")) for line in lines)
     empty = True
     for name in filter(None, names):
         empty = False
-        yield from _named(name, skip, literal=True)
+        yield from _find_named(name, skip, literal=True)
     if empty:
         yield Source(argument, "missing", error=f"expected paths on {place}, one a line, none came")
 
 
-def _named(name: str, skip: Path | None, *, literal: bool) -> Iterator[Source]:
+def _find_named(name: str, skip: Path | None, *, literal: bool) -> Iterator[Source]:
     """What one path, glob or number stands for; a file of that very name comes first."""
     path = Path(name)
     if is_stream(name):
         yield Source(name, "stream", "stream-" + re.sub(r"[^\w.-]+", "-", shown(name).partition("://")[2]))
-    elif held.is_holder(name) and (literal or not has_magic(name) or os.path.lexists(name)):
-        yield from _held(name, skip)
-    elif store.is_store(name):
-        yield from _stored(name)
+    elif is_archive(name) and (literal or not has_magic(name) or os.path.lexists(name)):
+        yield from _find_in_archive(name, skip)
+    elif is_object(name):
+        yield from _find_in_store(name)
     elif _is_dir(path):
-        yield from _checked(name, _walk(path, skip))
+        yield from _or_nothing_found(name, _find_in_folder(path, skip))
     elif os.path.lexists(path) or literal:
-        yield Source(name, "clip" if is_clip(path) else "photo", path.name)
+        yield _file(name, path.name)
     elif name.isascii() and name.isdigit():
         yield Source(name, "camera", f"camera-{name}")
     elif has_magic(name):
-        yield from _matched(name, skip)
+        yield from _find_matches(name, skip)
     else:
         yield Source(
             name,
@@ -124,55 +203,53 @@ def _named(name: str, skip: Path | None, *, literal: bool) -> Iterator[Source]:
         )
 
 
-def _matched(pattern: str, skip: Path | None) -> Iterator[Source]:
+def _find_matches(pattern: str, skip: Path | None) -> Iterator[Source]:
     """The media that match a glob; folders among them are searched."""
     matches = sorted(glob(pattern, recursive=True))  # noqa: PTH207 - the pattern may be absolute
     if not matches:
         error = f"expected files that match {pattern!r}, there are none; check the pattern"
         yield Source(pattern, "missing", error=error)
         return
-    yield from _checked(pattern, (source for match in matches for source in _match(match, pattern, skip)))
+    media = (source for match in matches for source in _find_match(match, pattern, skip))
+    yield from _or_nothing_found(pattern, media)
 
 
-def _match(match: str, pattern: str, skip: Path | None) -> Iterator[Source]:
+def _find_match(match: str, pattern: str, skip: Path | None) -> Iterator[Source]:
     path = Path(match)
     if _is_dir(path):
         if "**" not in pattern:  # `**` gives what is inside the folder by itself
-            yield from _walk(path, skip)
-    elif held.is_holder(match):
-        yield from _held(match, skip)
+            yield from _find_in_folder(path, skip)
+    elif is_archive(match):
+        yield from _find_in_archive(match, skip)
     elif _is_media(path):
-        yield Source(match, "clip" if is_clip(path) else "photo", path.name)
+        yield _file(match, path.name)
 
 
-def _held(holder: str, skip: Path | None) -> Iterator[Source]:
-    """What a tar shard or a Parquet file holds; it may name files as well."""
+def _find_in_archive(archive: str, skip: Path | None) -> Iterator[Source]:
+    """What a tar or Parquet file holds; it may name files as well."""
 
     def members() -> Iterator[Source]:
-        for name, place in held.members(holder):
-            if place is None:
-                yield from _named(name, skip, literal=True)
-            elif place.kind == "parquet" or is_image(name):
-                yield Source(f"{holder}/{name}", "photo", name, held=place)
+        for name, member in list_members(archive):
+            if member is None:
+                yield from _find_named(name, skip, literal=True)
+            elif member.kind == "parquet" or is_image(name):
+                yield Source(f"{archive}/{name}", "photo", name, member=member)
 
-    yield from _reachable(holder, members())
+    yield from _or_unreachable(archive, members())
 
 
-def _stored(address: str) -> Iterator[Source]:
+def _find_in_store(address: str) -> Iterator[Source]:
     """The media below an address of an object store, or the object of that name."""
-    objects = store.walk(address)
     media = (
-        Source(name, "clip" if is_clip(name) else "photo", inside)
-        for name, inside, named in objects
-        if named or _is_media(Path(name))
+        _file(name, inside) for name, inside, named in list_objects(address) if named or _is_media(Path(name))
     )
-    yield from _reachable(address, media)
+    yield from _or_unreachable(address, media)
 
 
-def _reachable(name: str, media: Iterator[Source]) -> Iterator[Source]:
+def _or_unreachable(name: str, media: Iterator[Source]) -> Iterator[Source]:
     """The media; where the holder or store breaks off, an input that failed says so."""
     try:
-        yield from _checked(name, media)
+        yield from _or_nothing_found(name, media)
     except DataError as error:
         yield Source(name, "missing", error=str(error))
     except OSError as error:
@@ -180,7 +257,7 @@ def _reachable(name: str, media: Iterator[Source]) -> Iterator[Source]:
         yield Source(name, "missing", error=text)
 
 
-def _checked(name: str, media: Iterator[Source]) -> Iterator[Source]:
+def _or_nothing_found(name: str, media: Iterator[Source]) -> Iterator[Source]:
     """The media found, or why the run goes on without."""
     first = next(media, None)
     if first is None:
@@ -189,7 +266,7 @@ def _checked(name: str, media: Iterator[Source]) -> Iterator[Source]:
     return chain([first], media)
 
 
-def _walk(folder: Path, skip: Path | None) -> Iterator[Source]:
+def _find_in_folder(folder: Path, skip: Path | None) -> Iterator[Source]:
     """The media below a folder, sorted by name at each level; links to folders are not followed."""
     pending = [folder]
     while pending:
@@ -207,8 +284,12 @@ def _walk(folder: Path, skip: Path | None) -> Iterator[Source]:
                 continue
             pending += [path / name for name in inside if not name.startswith(".")]
         elif _is_media(path):
-            kind: Kind = "clip" if is_clip(path) else "photo"
-            yield Source(str(path), kind, str(path.relative_to(folder)))
+            yield _file(str(path), str(path.relative_to(folder)))
+
+
+def _file(name: str, inside: str) -> Source:
+    """The source that a file is by its ending."""
+    return Source(name, "clip" if is_clip(name) else "photo", inside)
 
 
 def _is_media(path: Path) -> bool:

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import os
-import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing
+from dataclasses import fields
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from mien.errors import OutputError
-
-if TYPE_CHECKING:
-    from mien.batch.part import Task
-    from mien.batch.run import Summary
-    from mien.batch.work import Worker
-    from mien.results.preview import Preview
-    from mien.results.rows import Row
-    from mien.results.tables import TableWriter
+from mien.batch.options import AnalyzeOptions
+from mien.cli.progress import choose_progress, end_lines, say
+from mien.errors import ConfigError
 
 
 def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
@@ -145,168 +134,30 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     Exits 0 when all inputs were read, 1 when one failed (its row has success 0), 2 on misuse and
     130 on Ctrl-C (what was done is kept).
     """
-    from mien.batch.part import Job
-    from mien.batch.work import Worker
-    from mien.cli.shards import Run, Shards, analyze_shards
+    given = locals()
+    try:
+        options = AnalyzeOptions(
+            **{one.name: given[one.name] for one in fields(AnalyzeOptions) if one.name in given}
+        )
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
+    if show and options.sharded:
+        raise typer.BadParameter("expected no --show with -o DIR/, which holds rows only; leave it out")
+    from mien.batch.run import analyze as run
 
-    if every > 1 and fps is not None:
-        raise typer.BadParameter("expected --every or --fps, got both; leave one out")
-    if fps is not None and not 0 < fps < float("inf"):
-        raise typer.BadParameter(f"--fps: expected frames a second above 0, got {fps:g}")
-    if start is not None and end is not None and start >= end:
-        raise typer.BadParameter(f"expected a --start before the --end, got {start:g} and {end:g} s")
-    job = Job(
-        model=model,
-        crops=crops,
-        min_face=min_face,
-        max_faces=max_faces,
-        every=every,
-        fps=fps,
-        start=start,
-        end=end,
-        detect_every=detect_every,
-        smooth=smooth,
-        events=events is not None,
-        policy=policy,
-        runtime=runtime,
-    )
-    shards = Shards(shard, max_lost, engine, address, retry=retry)
-    place = None if output is None else Path(output)
-    if output is not None and (output.endswith(("/", os.sep)) or Path(output).is_dir()):
-        _only_rows(annotate=annotate, events=events, pages=pages, show=show)
-        run = Run(Path(output), workers=workers, overwrite=overwrite, quiet=quiet)
-        raise typer.Exit(analyze_shards(sources, job, shards, run))
-    if shards != Shards():
-        text = "expected -o DIR/ with --shard, --retry, --max-lost, --engine ray or --address"
-        raise typer.BadParameter(f"{text}, got {output or 'standard output'}")
-    tasks = _plan(sources, annotate, pages, overwrite=overwrite)
-    job = replace(job, journals=_journals(place, tasks))
+    on_terminal = show or (output is None and sys.stdout.isatty())
     with ExitStack() as stack:
-        worker = Worker(job, _preview(stack) if show else None)
-        worker.load()  # before the output is opened: without networks there is none
-        tables = _Tables(place, events, overwrite)
-        summary = _run(tasks, worker, tables, workers=1 if show else workers, quiet=quiet, plain=show)
+        look = None
+        if show:
+            from mien.results.preview import choose_preview
+
+            look = stack.enter_context(closing(choose_preview()))
+        progress = stack.enter_context(closing(choose_progress(quiet=quiet, rows_on_terminal=on_terminal)))
+        summary = run(sources, options=options, progress=progress.watch, show=look, stdin=sys.stdin.buffer)
+    if not quiet:
+        for line in end_lines(summary, "standard output" if output is None else output, retry=retry):
+            say(line)
     if summary.interrupted:
         raise typer.Exit(130)
-    if job.journals is not None:
-        shutil.rmtree(job.journals, ignore_errors=True)  # the results are whole
-    if summary.failures:
+    if summary.failures or summary.all_failures:
         raise typer.Exit(1)
-
-
-def _only_rows(**others: object) -> None:
-    """Refuse what a folder of shards does not have."""
-    for name, given in others.items():
-        if given:
-            raise typer.BadParameter(f"expected no --{name} with -o DIR/, which has rows alone; leave it out")
-
-
-@dataclass(frozen=True, slots=True)
-class _Tables:
-    """Where the tables go."""
-
-    output: Path | None  # None: standard output
-    events: Path | None
-    overwrite: bool
-
-
-def _plan(arguments: list[str], annotate: Path | None, pages: Path | None, *, overwrite: bool) -> list[Task]:
-    """The inputs and where their copies and pages go; refuses before any work is done."""
-    from mien.batch.copies import check_copies, name_copies, name_pages
-    from mien.batch.part import Task
-    from mien.batch.sources import find_sources
-
-    sources = find_sources(arguments, stdin=sys.stdin.buffer, leave=annotate)
-    nothing: list[Path | None] = [None] * len(sources)
-    copies = nothing if annotate is None else name_copies(sources, annotate)
-    sheets = nothing if pages is None else name_pages(sources, pages)
-    for made in (copies, sheets):
-        check_copies(made, sources, overwrite=overwrite)
-    return [Task(*all_of) for all_of in zip(sources, copies, sheets, strict=True)]
-
-
-def _journals(output: Path | None, tasks: list[Task]) -> Path | None:
-    """Where it is kept what has been read of clips, to go on after a kill: beside a table in a file."""
-    if output is None or not any(task.source.kind == "clip" for task in tasks):
-        return None
-    return output.with_name(f"{output.name}.journal")
-
-
-def _preview(stack: ExitStack) -> Preview:
-    from mien.results.preview import choose_preview
-
-    return stack.enter_context(closing(choose_preview()))
-
-
-def _run(
-    tasks: list[Task], worker: Worker, tables: _Tables, *, workers: int | None, quiet: bool, plain: bool
-) -> Summary:
-    from mien.batch.run import analyze_files, count_workers
-    from mien.cli.console import say
-    from mien.cli.progress import choose_progress, end_lines
-
-    live = any(task.source.live for task in tasks)
-    writer = _open(tables.output, overwrite=tables.overwrite, live=live)
-    on_terminal = tables.output is None and sys.stdout.isatty()
-    progress = choose_progress(len(tasks), quiet=quiet, rows_on_terminal=on_terminal or plain)
-    try:
-        with ExitStack() as stack:
-            stack.enter_context(_finishing(writer))
-            summary = analyze_files(
-                tasks,
-                worker,
-                writer.write,
-                write_events=_open_events(tables, stack),
-                workers=workers or count_workers(tasks),
-                watch=progress.watch,
-            )
-    finally:
-        progress.close()
-    if not quiet:
-        for line in end_lines(summary, "standard output" if tables.output is None else str(tables.output)):
-            say(line)
-    return summary
-
-
-def _open_events(tables: _Tables, stack: ExitStack) -> Callable[[list[Row]], object]:
-    if tables.events is None:
-        return lambda _rows: None
-    from mien.results import EVENT_COLUMNS, open_writer
-
-    writer = open_writer(tables.events, overwrite=tables.overwrite, columns=EVENT_COLUMNS)
-    stack.enter_context(_finishing(writer))
-    return writer.write
-
-
-@contextmanager
-def _finishing(writer: TableWriter) -> Iterator[None]:
-    """Leave the writer so that a second Ctrl-C cannot tear the table while it is being finished."""
-    from mien.batch.run import hold_interrupts
-
-    def finish(
-        kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with hold_interrupts():
-            writer.__exit__(kind, error, trace)
-
-    with ExitStack() as stack:
-        stack.push(finish)
-        yield
-
-
-def _open(output: Path | None, *, overwrite: bool, live: bool) -> TableWriter:
-    """Where the rows go; on standard output UTF-8 with plain line ends, those of a camera seen at once."""
-    from mien.results import open_writer, stream_writer
-
-    if output is not None:
-        return open_writer(output, overwrite=overwrite)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", newline="", line_buffering=live)
-    try:
-        return stream_writer(sys.stdout)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OutputError(
-            f"expected standard output to take rows, got: {error.strerror}; name a file with -o"
-        ) from error

@@ -46,7 +46,7 @@ def convert(
     Tables of OpenFace and py-feat can be turned into Mien's own. What a format has no place for is lost;
     docs/interchange.md tells what. Notes go to standard error. ELAN, WebVTT and SRT need the extra `formats`.
     """
-    from mien.cli.console import say
+    from mien.cli.progress import say
     from mien.results import formats
 
     converted = formats.convert(

@@ -90,7 +90,7 @@ def _open(data: str, root: Path) -> list[Corpus]:
 
 def _splits(reader: Callable[[Path, str], Corpus], root: Path) -> list[Corpus]:
     """The splits that can be read; those that cannot are said, and it is an error if none can."""
-    from mien.cli.console import say
+    from mien.cli.progress import say
     from mien.errors import DataError
 
     found: list[Corpus] = []

@@ -1,106 +1,103 @@
-"""How far a batch is, on standard error: a live line on a terminal, plain lines in a pipe, or nothing."""
+"""What the command line says, on standard error: rows and tables have standard output to themselves.
+
+How far a run is: a live line on a terminal, plain lines in a pipe, or nothing.
+"""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Final, Protocol
-
-from mien.batch.part import Part
-from mien.batch.run import Summary
-from mien.cli.console import printable, say
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
+    from mien.batch.read import Result, Summary
 
 #: Seconds until the first plain line, and the most between two: they double from one to the other.
 FIRST, SLOWEST = 5.0, 60.0
 _NAMES: Final = 20  # failures named again at the end; all were told when they happened
 
 
-class Progress(Protocol):
-    """Told of every part of a batch."""
-
-    def watch(self, summary: Summary, part: Part) -> None:
-        """Another part was done."""
-
-    def close(self) -> None:
-        """The batch has ended."""
+def say(line: str) -> None:
+    """A line on standard error, whatever bytes a file name in it holds."""
+    print(printable(line), file=sys.stderr, flush=True)  # noqa: T201
 
 
-class Silent:
+def printable(text: str) -> str:
+    """The text with the bytes of a file name that are no text written out."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+class Quiet:
     """`--quiet`: errors alone."""
 
-    def watch(self, summary: Summary, part: Part) -> None:  # noqa: ARG002
+    def watch(self, summary: Summary, result: Result) -> None:  # noqa: ARG002
         """Say what failed."""
-        if part.error:
-            say(failure_line(part.name, part.error))
+        if result.error:
+            say(error_line(result.name, result.error))
 
     def close(self) -> None:
         """Nothing to end."""
 
 
-class Lines:
+class Lines(Quiet):
     """For pipes and logs: errors and notes when they happen, and now and then how far it is."""
 
     def __init__(self) -> None:
         self._wait = FIRST
         self._due = FIRST
 
-    def watch(self, summary: Summary, part: Part) -> None:
+    def watch(self, summary: Summary, result: Result) -> None:
         """Say what is new."""
-        for line in news(part):
+        for line in news_lines(result):
             say(line)
         if summary.seconds >= self._due:
             say(f"mien: {state_line(summary)}")
             self._wait = min(2 * self._wait, SLOWEST)
             self._due = summary.seconds + self._wait
 
-    def close(self) -> None:
-        """Nothing to end."""
 
-
-class Live:
+class Live(Quiet):
     """For terminals: one line that moves; errors and notes stay above it."""
 
-    def __init__(self, inputs: int) -> None:
+    def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-        self._bar: RichProgress = Progress(
+        self._bar: Progress = Progress(
             SpinnerColumn(),
             BarColumn(bar_width=24),
             TextColumn("{task.description}", markup=False),
             console=Console(stderr=True),
             transient=True,
         )
-        self._task = self._bar.add_task("loading", total=inputs)
+        self._task = self._bar.add_task("loading", total=None)
         self._bar.start()
 
-    def watch(self, summary: Summary, part: Part) -> None:
+    def watch(self, summary: Summary, result: Result) -> None:
         """Move the line."""
-        for line in news(part):
+        for line in news_lines(result):
             self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
-        self._bar.update(self._task, completed=summary.done + summary.share, description=state_line(summary))
+        done = summary.done + summary.share
+        self._bar.update(self._task, completed=done, total=summary.inputs, description=state_line(summary))
 
     def close(self) -> None:
         """Take the line away."""
         self._bar.stop()
 
 
-def choose_progress(inputs: int, *, quiet: bool, rows_on_terminal: bool) -> Progress:
+def choose_progress(*, quiet: bool, rows_on_terminal: bool) -> Quiet:
     """The progress that fits where standard error goes; rows on the terminal are progress enough."""
     if quiet:
-        return Silent()
-    return Live(inputs) if sys.stderr.isatty() and not rows_on_terminal else Lines()
+        return Quiet()
+    return Live() if sys.stderr.isatty() and not rows_on_terminal else Lines()
 
 
-def news(part: Part) -> list[str]:
-    """What a part tells besides its rows."""
-    lines = [f"mien: note: {part.name}: {note}" for note in part.notes]
-    return [*lines, failure_line(part.name, part.error)] if part.error else lines
+def news_lines(result: Result) -> list[str]:
+    """What a result tells besides its rows."""
+    lines = [f"mien: note: {result.name}: {note}" for note in result.notes]
+    return [*lines, error_line(result.name, result.error)] if result.error else lines
 
 
-def failure_line(name: str, error: str) -> str:
+def error_line(name: str, error: str) -> str:
     """An error that names its input once."""
     return f"mien: error: {error}" if name in error else f"mien: error: {name}: {error}"
 
@@ -127,7 +124,7 @@ def seconds_left(summary: Summary) -> float | None:
     return summary.seconds * (1 - share) / share if share > 0 else None
 
 
-def end_lines(summary: Summary, output: str) -> list[str]:
+def end_lines(summary: Summary, output: str, *, retry: bool = False) -> list[str]:
     """The summary at the end: what was done, where it is, and what failed or was not whole."""
     lines = []
     if summary.interrupted:
@@ -140,6 +137,13 @@ def end_lines(summary: Summary, output: str) -> list[str]:
         lines += [f"  {name}" for name, _ in summary.failed[:_NAMES]]
         if summary.failures > _NAMES:
             lines.append(f"  and {summary.failures - _NAMES:,} more (rows with success 0)")
+    # of a folder of shards: what is left to do
+    if summary.missing_shards:
+        left = f"mien: {count(summary.missing_shards, 'shard')} still missing; start again"
+        lines.append(left + (" without --retry" if retry and not summary.interrupted else ", and it goes on"))
+    elif summary.all_failures:
+        everything = count(summary.all_inputs, "input")
+        lines.append(f"mien: {summary.all_failures:,} of all {everything} failed; --retry reads them again")
     return lines
 
 

@@ -68,7 +68,7 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
     ] = 15,
 ) -> None:
     """Serve the page and the API; nothing leaves this machine, and nothing is kept without --keep."""
-    from mien.cli.console import say
+    from mien.cli.progress import say
     from mien.errors import MissingExtra
 
     try:

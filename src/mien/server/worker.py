@@ -13,31 +13,18 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-from mien.batch.part import Job, Part, Task
+from mien.batch.options import AnalyzeOptions
+from mien.batch.read import Result, Task, read_input
 from mien.batch.sources import Source
-from mien.batch.work import Worker
 from mien.errors import MienError, MissingExtra
 from mien.results.rows import EVENT_COLUMNS, Row
 from mien.results.tables import TableWriter, open_writer, write_jsonl
 
 _SAY: Final = 0.2  # seconds from one line to the next
 _OVER: Final = "expected a clip of at most {most}, got more: the rest was left out; cut it, or raise {option}"
-
-
-@dataclass(frozen=True, slots=True)
-class Clip(Source):
-    """A clip whose rows and pages carry the name that its sender gave it, not that of the file."""
-
-    title: str = ""
-
-    @property
-    def shown(self) -> str:
-        """The sender's name."""
-        return self.title
 
 
 class JsonFile:
@@ -84,22 +71,23 @@ def read(asked: dict[str, Any]) -> dict[str, Any]:
     """Read a clip into the tables and pages of its folder, and say how it went.
 
     Args:
-        asked: `folder` with the clip in it, its `name`, `options` as in `batch.part.Job`, whether to
+        asked: `folder` with the clip in it, its `name`, `options` as in `AnalyzeOptions`, whether to
             `annotate`, and what it may take: `frames`, `seconds` of it, seconds of `work`, bytes of `room`.
     """
     folder = Path(asked["folder"])
     task = Task(
-        Clip(str(folder / "clip"), "clip", title=asked["name"]),
+        Source(str(folder / "clip"), "clip", title=asked["name"]),
         folder / "annotated.mp4" if asked["annotate"] else None,
         folder / "page.html",
+        folder / "journal" / "clip.jsonl",
     )
-    options = asked["options"] | {"model": asked["model"] and Path(asked["model"])}
-    worker = Worker(Job(**options, journals=folder / "journal", events=True))
+    options = AnalyzeOptions(**asked["options"] | {"model": asked["model"]}, events=folder / "events.csv")
+    analyzer = options.load()
     notes, error, frames = [], "", 0
     with ExitStack() as stack:
         tables, events, told = _tables(folder, stack)
         notes += told
-        for part in _bounded(worker.read(task), asked, notes):
+        for part in _bounded(read_input(analyzer, task, options), asked, notes):
             if part.frames or not part.error:
                 _write(tables, part.rows)
             _write(events, part.events)
@@ -113,12 +101,12 @@ def read(asked: dict[str, Any]) -> dict[str, Any]:
     return {"end": True, "notes": plain, "error": _without(folder, error) if failed else "", "kind": kind}
 
 
-def _bounded(parts: Iterator[Part], asked: dict[str, Any], notes: list[str]) -> Iterator[Part]:
+def _bounded(parts: Iterator[Result], asked: dict[str, Any], notes: list[str]) -> Iterator[Result]:
     """The parts, up to what a clip may take; says how far they are."""
     bounds = _Bounds(asked)
     said = time.monotonic()
     frames = faces = 0
-    with closing(cast("Generator[Part]", parts)):  # ending it early finishes copy and page
+    with closing(cast("Generator[Result]", parts)):  # ending it early finishes copy and page
         for part in parts:
             yield part
             frames, faces = frames + part.frames, faces + part.faces
@@ -138,7 +126,7 @@ class _Bounds:
         self._asked, self._start = asked, time.monotonic()
         self._first: float | None = None  # seconds, of the first frame
 
-    def over(self, part: Part, frames: int) -> str:
+    def over(self, part: Result, frames: int) -> str:
         """Why no more is read; "" if more is."""
         now = part.rows[0]["time"] if part.rows else None
         if isinstance(now, float):

@@ -1,0 +1,195 @@
+"""What a run is told, in one record; how records are written as JSON; what makes two runs the same run."""
+
+from __future__ import annotations
+
+import os
+import types
+import typing
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_origin
+
+from mien._version import __version__
+from mien.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mien.analyzer import Analyzer
+    from mien.video.frames import VideoOptions
+
+T = TypeVar("T")
+
+#: Options that decide what is read of a frame; `smooth` decides what is written of it as well.
+READING: Final = (
+    "policy", "crops", "min_face", "max_faces", "every", "fps", "start", "end", "detect_every",
+)  # fmt: skip
+ENGINES: Final = ("local", "ray")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalyzeOptions:
+    """All that `mien analyze` and `mien.analyze` can be told besides the sources.
+
+    It is made once, checked as it is made, and handed on whole to everything that works on the run.
+
+    Raises:
+        ConfigError: options that contradict each other, or a value that makes no sense.
+    """
+
+    # where results go
+    output: str | Path | None = None  # a table, or a folder (`DIR/`) of shards; None: CSV to standard output
+    annotate: Path | None = None  # folder of copies with the faces drawn on
+    events: Path | None = None  # table of the expressions that come and go in clips
+    pages: Path | None = None  # folder of a page and a picture of each clip
+    overwrite: bool = False  # replace what is there
+
+    # how faces are read
+    model: str | Path | None = None  # ONNX file, or name of a shipped network; None: the default one
+    policy: str = "accurate"  # how probabilities become the emotion shown
+    crops: bool = False  # pictures already are faces
+    min_face: int | None = None  # pixels
+    max_faces: int | None = None  # the largest so many of a picture
+    runtime: str = "onnxruntime"  # what runs the classifier
+
+    # which frames of a clip are read, and how
+    every: int = 1  # every n-th frame ...
+    fps: float | None = None  # ... or this many frames per second
+    start: float | None = None  # seconds by time stamp: no frame before it ...
+    end: float | None = None  # ... and none from it on
+    detect_every: int = 1  # look for faces in every n-th of these frames
+    smooth: float | None = None  # seconds over which probabilities are smoothed; None: 0.2, live 0.1
+
+    # how the work is shared out; nothing from here on changes a row
+    workers: int | None = None  # processes; None: by the number of inputs and cores
+    threads: int = 0  # that decode a clip and look for faces; 0: one per core
+
+    # folder of shards only
+    shard: int | None = None  # inputs per shard; None: 1000
+    max_lost: int | None = None  # inputs in a row that may be out of reach; None: 100, 0: any number
+    retry: bool = False  # read failed inputs again, instead of making the missing shards
+    engine: str = "local"  # local: processes on this machine; ray: actors on Ray
+    address: str | None = None  # of a Ray cluster; None: one is started here
+
+    def __post_init__(self) -> None:
+        if (self.every, self.fps, self.start, self.end) != (1, None, None, None):
+            self.video()
+        if self.engine not in ENGINES:
+            raise ConfigError(f"engine: expected {' or '.join(ENGINES)}, got {self.engine!r}")
+        if self.address is not None and self.engine != "ray":
+            raise ConfigError("expected an address with the engine ray only; leave it out")
+        if self.sharded:
+            tables = {"annotate": self.annotate, "events": self.events, "pages": self.pages}
+            for name in (name for name, path in tables.items() if path is not None):
+                raise ConfigError(
+                    f"expected no {name} with a folder of shards, which holds rows only; leave it out"
+                )
+        elif self.retry or self.engine == "ray" or (self.shard, self.max_lost) != (None, None):
+            where = "standard output" if self.output is None else self.output
+            raise ConfigError(
+                "expected a folder as output (-o DIR/) with shard, retry, max_lost, engine ray or address, "
+                f"got {where}"
+            )
+
+    @property
+    def sharded(self) -> bool:
+        """Whether the output is a folder of shards."""
+        if self.output is None:
+            return False
+        return str(self.output).endswith(("/", os.sep)) or Path(self.output).is_dir()
+
+    def load(self) -> Analyzer:
+        """Load the networks; one thread, so that workers do not crowd each other.
+
+        Raises:
+            MienError: they cannot be loaded, so that nothing can be read.
+        """
+        from mien.analyzer import load
+        from mien.image import quiet_decoders
+
+        quiet_decoders()
+        return load(
+            self.model,
+            policy=self.policy,
+            crops=self.crops,
+            min_face=self.min_face,
+            max_faces=self.max_faces,
+            runtime=self.runtime,
+        )
+
+    def video(self) -> VideoOptions:
+        """Which frames of a clip are read."""
+        from mien.video.frames import VideoOptions
+
+        return VideoOptions(self.every, self.fps, self.start, self.end)
+
+
+def describe_run(options: AnalyzeOptions, network: str, **more: object) -> dict[str, Any]:
+    """What rows depend on besides the input: the version, the network and the options that change a row.
+
+    Args:
+        options: of the run.
+        network: sha256 of the classifier's file.
+        more: what else must be the same, as values that JSON can hold.
+    """
+    settings = {name: getattr(options, name) for name in READING}
+    return {"mien": __version__, "network": network, **more, "settings": settings}
+
+
+def first_difference(then: dict[str, Any], now: dict[str, Any]) -> str:
+    """The first entry of `now` that was another one `then`, in words; empty: it is the same run."""
+    for name, value in now.items():
+        before = then.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            if difference := first_difference(before, value):
+                return difference
+        elif before != value:
+            return f"{name} was {before!r} and is {value!r} now"
+    return ""
+
+
+def to_plain(value: Any) -> Any:
+    """A record, or what is in one, as what JSON can hold; fields that have their default are left out."""
+    if is_dataclass(value):
+        held = ((field, getattr(value, field.name)) for field in fields(value))
+        return {field.name: to_plain(one) for field, one in held if one is not field.default}
+    if isinstance(value, list | tuple):
+        return [to_plain(one) for one in value]
+    if hasattr(value, "tolist"):  # an array or a number of NumPy's; float32 is held exactly
+        return value.tolist()
+    return value
+
+
+def from_plain(kind: type[T], plain: dict[str, Any]) -> T:
+    """The record that `to_plain` was given, by the types of its fields.
+
+    >>> from mien.types import Frame
+    >>> from_plain(Frame, {"index": 3, "time": 0.12, "faces": []} | {"source": "a.mp4"}).time
+    0.12
+
+    Raises:
+        TypeError: fields are missing, or are not the record's.
+    """
+    hints = _type_hints(kind)  # type: ignore[arg-type]  # a class can be hashed
+    return kind(**{name: _restore(hints.get(name), value) for name, value in plain.items()})
+
+
+def _restore(hint: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(hint, types.UnionType) or get_origin(hint) is typing.Union:  # X | None
+        hint = next(one for one in get_args(hint) if one is not types.NoneType)
+    if isinstance(hint, type) and is_dataclass(hint):
+        return from_plain(hint, value)
+    made = get_origin(hint)
+    if made in {tuple, list}:
+        return made(_restore(get_args(hint)[0], one) for one in value)
+    if isinstance(value, list):  # NDArray[np.float32] and the like
+        import numpy as np
+
+        return np.array(value, get_args(get_args(hint)[1])[0])
+    return value
+
+
+@cache
+def _type_hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)

@@ -1,0 +1,357 @@
+"""One input to its results: a photo gives one, a clip one per frame, so that nothing piles up in memory.
+
+    options = AnalyzeOptions(every=5)
+    analyzer = options.load()
+    for result in read_input(analyzer, Task(Source("clip.mp4", "clip")), options):
+        write(result.rows)                     # in the columns of `mien.results.COLUMNS`
+        if result.last: print(result.error or "read")
+
+What is wrong with an input comes as its last result, never as an exception. Whoever has enough closes the
+generator (a bound on frames or on time is theirs to watch): copy and page so far are then finished.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from mien.batch.options import AnalyzeOptions, describe_run
+from mien.batch.sources import Source, is_out_of_reach
+from mien.errors import MienError, OutputError, VideoError
+from mien.results.rows import Row, event_row, failure_row, rows
+from mien.types import Frame, Image
+
+if TYPE_CHECKING:
+    from mien.analyzer import Analyzer
+    from mien.batch.journal import Journal
+    from mien.results.clip import ClipWriter
+    from mien.results.clip_page import ClipFile
+    from mien.video.ahead import Latency, NewestFrame
+    from mien.video.events import Event
+    from mien.video.frames import LazyFrame, Video, VideoFrame
+    from mien.video.smooth import Smoother
+
+#: Sees each frame with its (H, W, 3) pixels as soon as it is read, and the latency of a live one; False ends
+#: the clip there.
+Show = Callable[[Frame, Image, "Latency | None"], bool]
+
+KEPT: Final = 1000  # failures whose names a summary holds
+_NO_PIXELS: Final = np.zeros((1, 1, 3), np.uint8)  # of a frame whose pixels nobody looks at
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One input, and where the files go that are made of it."""
+
+    source: Source
+    copy: Path | None = None  # annotated copy
+    page: Path | None = None  # HTML page of a clip; its picture (.svg) goes beside it
+    journal: Path | None = None  # what has been read of a clip, from which a killed run goes on
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a photo, of one frame of a clip, or of a clip's end; the last one closes the input."""
+
+    name: str  # the source's, as it is shown
+    rows: list[Row] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)  # rows of the events' table
+    frames: int = 0
+    faces: int = 0
+    share: float = 0.0  # of the input that is read, 0 to 1, where its length is known
+    notes: tuple[str, ...] = ()
+    error: str = ""  # why the input failed
+    out_of_reach: bool = False  # it failed because it could not be fetched, whatever is in it
+    last: bool = False
+    inputs: int = 1  # that the last result closes: one, or those of a whole shard
+
+
+@dataclass(slots=True)
+class Summary:
+    """How a run went, or goes."""
+
+    inputs: int  # asked for
+    done: int = 0  # closed, failed ones among them
+    frames: int = 0
+    faces: int = 0
+    share: float = 0.0  # of the input that is being read
+    seconds: float = 0.0
+    failures: int = 0  # inputs that failed
+    failed: list[tuple[str, str]] = field(default_factory=list)  # name, error of the first `KEPT` of them
+    interrupted: bool = False  # by Ctrl-C; what was done until then is in the rows
+    # of a folder of shards, this run and those before it together
+    all_inputs: int = 0
+    all_failures: int = 0
+    missing_shards: int = 0
+
+    def add(self, result: Result) -> None:
+        """Count a result in."""
+        self.frames += result.frames
+        self.faces += result.faces
+        self.share = result.share
+        if result.error:
+            self.failures += 1
+            if len(self.failed) < KEPT:
+                self.failed.append((result.name, result.error))
+        if result.last:
+            self.done += result.inputs
+            self.share = 0.0
+
+
+def fail(name: str, error: str, *, out_of_reach: bool = False) -> Result:
+    """The last result of an input that failed: its row has success 0."""
+    return Result(name, [failure_row(name)], error=error, out_of_reach=out_of_reach, last=True)
+
+
+def read_input(
+    analyzer: Analyzer, task: Task, options: AnalyzeOptions, show: Show | None = None
+) -> Iterator[Result]:
+    """The results of one input, as they are read.
+
+    Args:
+        analyzer: of `options.load()`; one serves all inputs.
+        task: the input, and where its copy, page and journal go.
+        options: of the run.
+        show: sees every frame of clips, cameras and streams.
+    """
+    source = task.source
+    if source.kind == "missing":
+        yield fail(source.shown, source.error, out_of_reach=True)
+        return
+    try:
+        if source.kind == "photo":
+            yield _read_photo(analyzer, task)
+        else:
+            yield from _read_clip(analyzer, task, options, show)
+    except MienError as error:
+        yield fail(source.shown, str(error), out_of_reach=is_out_of_reach(error))
+    except Exception as error:  # noqa: BLE001 - one bad file never ends a run
+        text = f"stopped by {type(error).__name__}: {error}; a bug in Mien: please report the file"
+        yield fail(source.shown, text)
+    if source.kind != "photo":
+        gc.collect()  # PyAV's decoders sit in cycles with their frames: some 20 MB a clip would wait
+
+
+def _read_photo(analyzer: Analyzer, task: Task) -> Result:
+    name = task.source.shown
+    picture = task.source.read_picture()
+    frame = analyzer.frame(picture.pixels, source=name, notes=picture.notes)
+    if task.copy is not None:
+        from mien.image import write_image
+        from mien.results.draw import annotate
+
+        _make_folder(task.copy.parent)
+        write_image(task.copy, annotate(picture.pixels, frame.faces))
+    return Result(
+        name, rows(frame), frames=1, faces=len(frame.faces), share=1.0, notes=frame.notes, last=True
+    )
+
+
+def _read_clip(
+    analyzer: Analyzer, task: Task, options: AnalyzeOptions, show: Show | None
+) -> Iterator[Result]:
+    """The results of a clip, camera or stream, in constant memory.
+
+    Raises:
+        MienError: it cannot be read, or a copy or page of it not be written; what came before has been given.
+    """
+    from mien.video.frames import Video
+
+    source = task.source
+    with ExitStack() as stack:
+        path = stack.enter_context(source.on_disk())
+        place = int(path) if source.kind == "camera" else path
+        video = stack.enter_context(Video(place, options.video(), threads=options.threads))
+        clip = _Clip(video, task, options, stack)
+        try:
+            for frame, pixels in clip.frames(analyzer, looked_at=show is not None):
+                yield from clip.push(frame, pixels)
+                if show is not None and not show(frame, pixels, clip.latency):
+                    break
+        except GeneratorExit:  # Ctrl-C, or enough: copy and page so far are finished, as the rows are
+            return
+        except MienError:
+            yield from clip.flush()
+            raise
+        yield from clip.flush()
+    yield clip.end()
+
+
+class _Clip:
+    """A clip that is read: where its frames come from, and what is made of them."""
+
+    def __init__(self, video: Video, task: Task, options: AnalyzeOptions, stack: ExitStack) -> None:
+        from mien.video.events import EventFinder
+
+        self._video, self._task, self._options = video, task, options
+        self._newest: NewestFrame[VideoFrame] | None = None  # of a live video
+        self._notes: list[str] = []
+        self._smoother = _choose_smoother(options, live=task.source.live)
+        self._finder = EventFinder() if options.events or task.page else None
+        self._copy = None if task.copy is None else stack.enter_context(_open_copy(task.copy, task.source))
+        self._pages = [stack.enter_context(page) for page in _open_pages(task)]
+        self._waiting: dict[int, Image] = {}  # pixels of frames that the smoother holds
+
+    @property
+    def latency(self) -> Latency | None:
+        """Seconds from a live frame's coming to its being done."""
+        return self._newest.latency if self._newest else None
+
+    def frames(self, analyzer: Analyzer, *, looked_at: bool) -> Iterator[tuple[Frame, Image]]:
+        """Every frame with its pixels; those that a killed run had read come from its journal."""
+        from mien.batch.journal import Journal
+        from mien.video.ahead import NewestFrame
+
+        task, options = self._task, self._options
+        source = task.source.shown
+        make = partial(analyzer.follower, detect_every=options.detect_every, threads=options.threads)
+        if task.source.live:
+            self._newest = NewestFrame.of(self._video)
+            yield from analyzer.follow(self._newest, source=source, follower=make())
+            return
+        if task.journal is None:
+            yield from analyzer.follow(self._video, source=source, follower=make())
+            return
+        state = Path(task.source.name).stat()
+        what = describe_run(
+            options,
+            analyzer.classifier.digest,
+            source=str(Path(task.source.name).absolute()),
+            size=state.st_size,
+            changed=state.st_mtime_ns,
+        )
+        with Journal(task.journal, what) as journal:
+            lazy = self._video.lazy_frames()
+            looked_at = looked_at or self._copy is not None or bool(self._pages)
+            yield from self._replay(journal, lazy, looked_at=looked_at)
+            follower = make(state=journal.state)
+            rest = (frame.load() for frame in lazy)
+            for batch in analyzer.follow_batches(rest, source=source, follower=follower):
+                for frame, pixels in batch.frames:
+                    journal.add(frame)
+                    if frame is batch.frames[-1][0]:
+                        journal.mark(batch.state)
+                    yield frame, pixels
+
+    def _replay(
+        self, journal: Journal, lazy: Iterator[LazyFrame], *, looked_at: bool
+    ) -> Iterator[tuple[Frame, Image]]:
+        """The journal's frames; the clip is decoded along with them, so that it stands where they end.
+
+        Raises:
+            VideoError: the clip gives other frames than the journal has.
+        """
+        replayed = 0
+        for frame in journal.replay(self._task.source.shown):
+            found = next(lazy, None)
+            if found is None or (found.index, found.time) != (frame.index, frame.time):
+                raise VideoError(
+                    f"expected the frames that an earlier run had read of {frame.source}, got others at "
+                    f"frame {frame.index}: it changed, or is damaged; remove {journal.path} and start again"
+                )
+            replayed += 1
+            yield frame, found.pixels() if looked_at else _NO_PIXELS
+        if replayed:
+            self._notes.append(f"went on after {replayed} frames that an earlier run had read")
+
+    def push(self, frame: Frame, pixels: Image) -> Iterator[Result]:
+        """Take a frame; gives the results of those that are smoothed now."""
+        if self._copy is not None:
+            self._copy.write(pixels, frame)
+        if self._pages:
+            self._waiting[frame.index] = pixels
+        yield from map(self._result, self._smoother.push(frame))
+
+    def flush(self) -> Iterator[Result]:
+        """The results of the frames and events that are still held."""
+        yield from map(self._result, self._smoother.flush())
+        events = list(self._finder.flush()) if self._finder else []
+        if events:
+            yield Result(events[0].source, events=self._add_events(events))
+
+    def _result(self, frame: Frame) -> Result:
+        pixels = self._waiting.pop(frame.index, None)
+        for page in self._pages:
+            page.add(frame, pixels)
+        events = list(self._finder.push(frame)) if self._finder else []
+        return Result(
+            frame.source,
+            rows(frame),
+            self._add_events(events),
+            frames=1,
+            faces=len(frame.faces),
+            share=self._video.share,
+        )
+
+    def _add_events(self, events: list[Event]) -> list[Row]:
+        """Put events on the pages; gives their rows."""
+        for event in events:
+            for page in self._pages:
+                page.event(event)
+        return [event_row(event) for event in events]
+
+    def end(self) -> Result:
+        """The last result: a clip of which something is missing has failed, though its rows are kept."""
+        name, missing = self._task.source.shown, self._video.missing
+        notes = self._notes + [note for note in self._video.notes if note not in missing]
+        if self._newest is not None and self._newest.latency is not None:
+            over = self._newest.passed_over
+            notes.append(f"latency {self._newest.latency}; {over} frames passed over for newer ones")
+        error = ""
+        if missing:
+            error = (
+                f"expected a whole clip, {name} was read in part: {'; '.join(missing)}; its rows until there "
+                "are kept: get it again or save it anew for the rest"
+            )
+        return Result(name, share=1.0, notes=tuple(notes), error=error, last=True)
+
+
+def _choose_smoother(options: AnalyzeOptions, *, live: bool) -> Smoother:
+    from mien.video.smooth import CAUSAL, TWO_SIDED, Causal, TwoSided
+
+    if live:
+        return Causal(CAUSAL if options.smooth is None else options.smooth)
+    return TwoSided(TWO_SIDED if options.smooth is None else options.smooth)
+
+
+def _open_copy(path: Path, source: Source) -> ClipWriter:
+    from mien.results.clip import ClipWriter
+
+    _make_folder(path.parent)
+    has_sound = source.kind == "clip" and not source.remote
+    return ClipWriter(path, sound=Path(source.name) if has_sound else None)
+
+
+def _open_pages(task: Task) -> list[ClipFile]:
+    if task.page is None:
+        return []
+    from mien.results.clip_page import ClipPage
+    from mien.results.clip_picture import ClipPicture
+
+    _make_folder(task.page.parent)
+    title = Path(task.source.shown).name
+    return [
+        ClipPage(task.page, title, overwrite=True),
+        ClipPicture(task.page.with_suffix(".svg"), title, overwrite=True),
+    ]
+
+
+def _make_folder(folder: Path) -> None:
+    """A folder for copies or pages.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"expected a folder that can be made at {folder}, got: {error.strerror}; name another"
+        ) from error

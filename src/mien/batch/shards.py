@@ -1,0 +1,444 @@
+"""A folder of Parquet shards, from which a run that was killed goes on: plan, make what is missing, sum up.
+
+    _manifest.json      version, network, settings, number and hash of the inputs; at the end every shard
+    _plan.jsonl         one input per line, in order
+    _plan.offsets       where each shard begins in it: uint64, little-endian
+    part-00000.parquet  the rows of a shard, there as soon as it is whole; its footer says what failed
+    _journal/           clips that are half read
+
+Readers of Parquet folders pass over names with an underscore. Nothing here grows with the number of inputs
+in memory: the plan is written while the inputs are found, and read shard by shard.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from hashlib import file_digest, sha256
+from itertools import islice, zip_longest
+from pathlib import Path
+from typing import IO, Any, Final, Protocol
+
+import numpy as np
+
+from mien.batch.journal import choose_journal
+from mien.batch.options import AnalyzeOptions, describe_run, first_difference, from_plain, to_plain
+from mien.batch.pool import Pool
+from mien.batch.read import Result, Summary, Task
+from mien.batch.sources import Source
+from mien.errors import ConfigError, MienError, OutputError
+from mien.files import write_whole
+from mien.results.rows import Row
+from mien.results.tables import ParquetFile
+
+SHARD: Final = 1000  # inputs
+MAX_LOST: Final = 100  # inputs in a row that may be out of reach
+MANIFEST, PLAN, OFFSETS, JOURNALS = "_manifest.json", "_plan.jsonl", "_plan.offsets", "_journal"
+_SHARD_NAME: Final = re.compile(r"part-(\d{5,})\.parquet")
+_KEY: Final = "mien"  # of the footer
+
+Tell = Callable[[Result], object]
+
+
+class Maker(Protocol):
+    """What makes shards: `LocalMaker` here, `RayMaker` on Ray. Use it with `closing`."""
+
+    def load(self) -> str:
+        """Load the networks; the sha256 of the classifier, or an error without which nothing is begun."""
+
+    def make(self, plan: Plan, shards: Sequence[int], tell: Tell) -> None:
+        """Make shards of a plan, in order, and tell every result."""
+
+    def close(self) -> None:
+        """End what was started."""
+
+
+def analyze_into_shards(
+    sources: Iterable[Source],
+    options: AnalyzeOptions,
+    maker: Maker,
+    progress: Callable[[Summary, Result], object],
+) -> Summary:
+    """Make the shards that are missing, or read again what failed in those that are there; then the manifest.
+
+    Ctrl-C ends it early; shards that are whole stay.
+
+    Args:
+        sources: the inputs.
+        options: of the run; `output` is its folder.
+        maker: makes the shards.
+        progress: told of every result.
+
+    Raises:
+        ConfigError: the folder was begun with other inputs or options.
+        Unreachable: too many inputs in a row could not be fetched.
+        MienError: the networks cannot be loaded, a shard cannot be written, or Ray stopped.
+    """
+    folder = Path(str(options.output))
+    if options.retry and (options.overwrite or not folder.is_dir()):
+        raise OutputError(
+            f"expected a run in {folder} whose failed inputs are to be read again, there is none"
+        )
+    network = maker.load()  # before anything is written: without networks there is no run
+    plan = open_plan(folder, sources, options, network)
+    missing = plan.missing()
+    shards = plan.with_failures() if options.retry else missing
+    count = plan.count_failed if options.retry else plan.count
+    summary, start = Summary(sum(map(count, shards))), time.monotonic()
+
+    def tell(result: Result) -> None:
+        summary.add(result)
+        summary.seconds = time.monotonic() - start
+        progress(summary, result)
+
+    try:
+        if shards:
+            maker.make(plan, shards, tell)
+        if (shards or not plan.manifest["whole"]) and not (options.retry and missing):
+            plan.finish()
+    except KeyboardInterrupt:
+        summary.interrupted = True
+    summary.seconds = time.monotonic() - start
+    summary.all_inputs, summary.missing_shards = plan.inputs, len(plan.missing())
+    made = json.loads((folder / MANIFEST).read_bytes()).get("shards", [])
+    summary.all_failures = sum(shard["failed"] for shard in made)
+    return summary
+
+
+class Plan:
+    """What a run in a folder is of: the inputs in order, cut into shards; `open_plan` makes and checks it.
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        OutputError: there is no whole plan.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            self.manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
+            self._offsets = np.fromfile(folder / OFFSETS, "<u8")  # (S,), S shards
+        except (OSError, ValueError) as error:
+            raise OutputError(
+                f"expected the plan of a sharded run in {folder}, could not read it ({error}); give "
+                "--overwrite to begin anew"
+            ) from error
+        self.size: int = self.manifest["shard"]  # inputs per shard; the last may have fewer
+        self.inputs: int = self.manifest["inputs"]["count"]
+        self.shards = len(self._offsets)
+
+    def path(self, shard: int) -> Path:
+        """The file of a shard; that it is there says that it is whole."""
+        return self.folder / f"part-{shard:0{max(5, len(str(self.shards - 1)))}d}.parquet"
+
+    def sources(self, shard: int) -> list[Source]:
+        """The inputs of a shard."""
+        with (self.folder / PLAN).open("rb") as lines:
+            lines.seek(int(self._offsets[shard]))
+            return [from_plain(Source, json.loads(line)) for line in islice(lines, self.size)]
+
+    def tasks(self, shards: Iterable[int], *, failed: bool = False) -> Iterator[Task]:
+        """The inputs of shards, or those of them that failed, with their journals."""
+        for shard in shards:
+            sources = self.sources(shard)
+            if failed:
+                sources = [sources[one.input] for one in read_shard(self.path(shard)).failed]
+            for source in sources:
+                yield Task(source, journal=choose_journal(source, self.folder / JOURNALS))
+
+    def count(self, shard: int) -> int:
+        """The number of inputs of a shard."""
+        return min(self.size, self.inputs - shard * self.size)
+
+    def count_failed(self, shard: int) -> int:
+        """The number of inputs of a whole shard that failed."""
+        return len(read_shard(self.path(shard)).failed)
+
+    def missing(self) -> list[int]:
+        """The shards that are still to be made."""
+        found = (_SHARD_NAME.fullmatch(name) for name in os.listdir(self.folder))  # noqa: PTH208 - names
+        whole = {int(match[1]) for match in found if match}
+        return [shard for shard in range(self.shards) if shard not in whole]
+
+    def with_failures(self) -> list[int]:
+        """The whole shards that have inputs that failed."""
+        missing = set(self.missing())
+        return [s for s in range(self.shards) if s not in missing and self.count_failed(s)]
+
+    def finish(self) -> None:
+        """All shards are there: the manifest tells what each is, and what killed runs left behind goes."""
+        shards = []
+        for shard in range(self.shards):
+            whole = read_shard(self.path(shard))
+            with self.path(shard).open("rb") as file:
+                digest = file_digest(file, "sha256").hexdigest()
+            shards.append({"file": self.path(shard).name, "inputs": whole.inputs, "rows": whole.rows,
+                           "failed": len(whole.failed), "sha256": digest})  # fmt: skip
+        self._write_manifest({**self.manifest, "whole": True, "shards": shards})
+        for left in self.folder.glob(".*.part"):
+            with suppress(OSError):
+                left.unlink()
+        shutil.rmtree(self.folder / JOURNALS, ignore_errors=True)
+
+    def _write_manifest(self, manifest: dict[str, Any]) -> None:
+        write_whole(self.folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+
+
+def open_plan(folder: Path, sources: Iterable[Source], options: AnalyzeOptions, network: str) -> Plan:
+    """The plan in a folder, begun if there is none.
+
+    Args:
+        folder: of the run; made if it is not there.
+        sources: the inputs.
+        options: of the run; with `overwrite`, what an earlier run left is removed first.
+        network: sha256 of the classifier.
+
+    Raises:
+        ConfigError: the folder was begun with other inputs or options, or there are no inputs that end.
+        OutputError: it cannot be written, or holds something else.
+    """
+    what = describe_run(options, network, shard=options.shard or SHARD, smooth=options.smooth)
+    lines = map(_plan_line, sources)
+    if options.overwrite and folder.is_dir():
+        for path in folder.iterdir():
+            if path.name in {MANIFEST, PLAN, OFFSETS} or _SHARD_NAME.fullmatch(path.name):
+                path.unlink()
+    if not (folder / MANIFEST).exists():
+        return _begin_plan(folder, lines, what)
+    plan = Plan(folder)
+    difference = first_difference(plan.manifest, what) or _first_other_input(folder / PLAN, lines)
+    if difference:
+        raise ConfigError(
+            f"expected the inputs and settings with which {folder} was begun, {difference}; name another "
+            "folder, or give --overwrite to begin anew"
+        )
+    return plan
+
+
+def _begin_plan(folder: Path, lines: Iterable[bytes], what: dict[str, Any]) -> Plan:
+    """Write the plan of a new run; the manifest comes last, and says that the plan is whole."""
+    if folder.is_dir() and any(_SHARD_NAME.fullmatch(path.name) for path in folder.iterdir()):
+        raise OutputError(
+            f"expected a new or empty folder, or one with a whole plan, {folder} has results without one; "
+            "name another, or give --overwrite"
+        )
+    offsets, digest, count = [0], sha256(), 0
+
+    def write(file: IO[bytes]) -> None:
+        nonlocal count
+        for line in lines:
+            if count and count % what["shard"] == 0:
+                offsets.append(file.tell())
+            file.write(line)
+            digest.update(line)
+            count += 1
+
+    write_whole(folder / PLAN, write)
+    if not count:
+        raise ConfigError("expected inputs, got none; name a photo, a clip or a folder of them")
+    write_whole(folder / OFFSETS, np.array(offsets, "<u8").tobytes())
+    manifest = {**what, "inputs": {"count": count, "sha256": digest.hexdigest()}, "whole": False}
+    write_whole(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    return Plan(folder)
+
+
+def _plan_line(source: Source) -> bytes:
+    if source.live:
+        raise ConfigError(f"expected inputs that end, {source.shown} is live; give -o a file to write")
+    return json.dumps(to_plain(source)).encode() + b"\n"
+
+
+def _first_other_input(plan: Path, lines: Iterable[bytes]) -> str:
+    """The first input that differs from the plan's, in words; empty: none."""
+
+    def name(line: bytes | None) -> str:
+        if line is None:
+            return "not there"
+        source = from_plain(Source, json.loads(line))
+        return f"{source.name!r}" + (f" ({source.error})" if source.error else "")
+
+    with plan.open("rb") as before:
+        for number, (then, now) in enumerate(zip_longest(before, lines)):
+            if then != now:
+                return f"input {number} was {name(then)} and is {name(now)} now"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedInput:
+    """An input of a shard that failed, and where its rows are."""
+
+    input: int  # its number in the shard, from 0
+    name: str
+    error: str
+    row: int  # its first
+    rows: int
+
+
+@dataclass(slots=True)
+class Shard:
+    """What came of the inputs of a shard; its file's footer says the same."""
+
+    inputs: int = 0
+    rows: int = 0
+    failed: list[FailedInput] = field(default_factory=list)
+
+    def add(self, results: Iterator[Result], inputs: int) -> Iterator[list[Row]]:
+        """Count in the results of the next inputs, until there are `inputs`, and pass their rows on."""
+        first = self.rows  # of the input that comes
+        while self.inputs < inputs:
+            result = next(results)
+            self.rows += len(result.rows)
+            if result.error:
+                failed = FailedInput(self.inputs, result.name, result.error, first, self.rows - first)
+                self.failed.append(failed)
+            if result.last:
+                self.inputs, first = self.inputs + 1, self.rows
+            yield result.rows
+
+    def mend(self, path: Path, results: Iterator[Result]) -> Iterator[list[Row]]:
+        """The rows of a shard that is there, those of inputs that failed replaced by new results."""
+        import pyarrow.parquet as pq
+
+        before, rows = read_shard(path), pq.read_table(path).to_pylist()
+        done = 0  # rows that have been passed on or replaced
+        for failed in before.failed:
+            kept = rows[done : failed.row]
+            self.rows, self.inputs = self.rows + len(kept), failed.input
+            yield kept
+            yield from self.add(results, failed.input + 1)
+            done = failed.row + failed.rows
+        self.rows, self.inputs = self.rows + len(rows) - done, before.inputs
+        yield rows[done:]
+
+
+def read_shard(path: Path) -> Shard:
+    """What a shard's footer says of it.
+
+    Raises:
+        OutputError: it is no shard that Mien wrote.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return from_plain(Shard, json.loads(pq.read_metadata(path).metadata[_KEY.encode()]))
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise OutputError(
+            f"expected a shard that Mien wrote in {path}, could not read it ({error}); remove it, and start "
+            "again: it is made anew"
+        ) from error
+
+
+class Unreachable(MienError):
+    """So many inputs in a row could not be fetched that the disk or network must be away."""
+
+
+class LostCounter:
+    """Counts inputs in a row that could not be fetched.
+
+    Args:
+        most: so many in a row end the run; 0: any number may come.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._in_a_row = 0
+
+    def count(self, result: Result) -> None:
+        """Count a result in.
+
+        Raises:
+            Unreachable: there have been too many.
+        """
+        if not result.last:
+            return
+        self._in_a_row = self._in_a_row + 1 if result.out_of_reach else 0
+        if self._most and self._in_a_row >= self._most:
+            raise Unreachable(
+                f"expected inputs that can be fetched, {self._in_a_row} in a row could not be, the last: "
+                f"{result.error}; the shard that they are in was not written: when disk and network are "
+                "back, start again, and it goes on (if they are gone for good, give --max-lost 0)"
+            )
+
+
+class LocalMaker:
+    """Makes shards with worker processes, so that no input can end the run; close it when done.
+
+    Args:
+        options: of the run.
+        workers: processes.
+    """
+
+    def __init__(self, options: AnalyzeOptions, workers: int) -> None:
+        self._retry = options.retry
+        self._lost = LostCounter(MAX_LOST if options.max_lost is None else options.max_lost)
+        self._pool = Pool(options, workers)
+
+    def load(self) -> str:
+        """Load the networks in a first worker; the sha256 of the classifier.
+
+        Raises:
+            MienError: they cannot be loaded.
+        """
+        return self._pool.start(1)
+
+    def make(self, plan: Plan, shards: Sequence[int], tell: Tell) -> None:
+        """Make shards, in order; workers go on to the next while one is being finished.
+
+        Raises:
+            Unreachable: too many inputs in a row could not be fetched.
+            OutputError: a shard cannot be written (a full disk); nothing is left behind of it.
+        """
+        with closing(self._pool.run(plan.tasks(shards, failed=self._retry))) as read:
+            results = self._told(read, tell)
+            for shard in shards:
+                whole, path = Shard(), plan.path(shard)
+                if self._retry:
+                    _write_shard(path, whole.mend(path, results), whole)
+                else:
+                    _write_shard(path, whole.add(results, plan.count(shard)), whole)
+                for task in plan.tasks([shard]):
+                    if task.journal is not None:
+                        task.journal.unlink(missing_ok=True)
+
+    def _told(self, results: Iterator[Result], tell: Tell) -> Iterator[Result]:
+        for result in results:
+            self._lost.count(result)
+            tell(result)
+            yield result
+
+    def close(self) -> None:
+        """End the processes."""
+        self._pool.close()
+
+
+class _ShardFile(ParquetFile):
+    """A shard's file, with what it is in its footer."""
+
+    def describe(self, shard: Shard) -> None:
+        """Note it; before the file is closed."""
+        self._file.add_key_value_metadata({_KEY: json.dumps(to_plain(shard))})
+
+
+def _write_shard(path: Path, pieces: Iterator[list[Row]], whole: Shard) -> None:
+    """Write a shard, and give it its name when it is whole and on disk."""
+
+    def write(file: Any) -> None:
+        shard = _ShardFile(file)
+        try:
+            for rows in pieces:
+                shard.write(rows)
+            shard.describe(whole)
+        finally:
+            shard.close()
+
+    write_whole(path, write)
