@@ -31,7 +31,7 @@ from mien.evaluate.calibrate import (
 )
 from mien.evaluate.judge import make_cropper, predict_corpus
 from mien.evaluate.protocol import argmax, count_votes, majority
-from mien.faces.classify import Classifier
+from mien.faces.network import Classifier
 from mien.labels import EMOTIONS
 
 K = len(EMOTIONS)

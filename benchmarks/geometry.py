@@ -22,10 +22,9 @@ from mien.card import ModelCard
 from mien.data.corpus import Corpus
 from mien.data.ferplus import ferplus
 from mien.evaluate.protocol import majority
-from mien.faces.align import TEMPLATE, roll
-from mien.faces.classify import Classifier
+from mien.faces.align import TEMPLATE, crop, roll
 from mien.faces.detect import DetectorOptions, YuNet
-from mien.faces.preprocess import crop
+from mien.faces.network import Classifier
 from mien.types import Floats, Image
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mien.data.arrays import load_images
 from mien.data.ferplus import ferplus
 from mien.evaluate.protocol import PROTOCOLS
-from mien.faces.classify import Classifier
+from mien.faces.network import Classifier
 from mien.faces.policy import decide
 from mien.labels import EMOTIONS
 from mien.types import Floats, Image

@@ -27,7 +27,7 @@ from mien.data.arrays import load_images
 from mien.data.ferplus import ferplus
 from mien.evaluate import metrics
 from mien.evaluate.protocol import majority
-from mien.faces.classify import Classifier
+from mien.faces.network import Classifier
 from mien.labels import EMOTIONS
 from mien.types import Face, Frame, Image
 from mien.video.events import Event, EventFinder, EventOptions

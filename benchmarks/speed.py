@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -66,8 +65,6 @@ class Bench:
     def classifier(self) -> None:
         """Faces a second of the classifier alone, beside matrix products and the peer's."""
         others: dict[str, Sequence[str]] = {"float32": ("--model", "compact")}
-        if find_spec("openvino"):
-            others["openvino"] = ("--runtime", "openvino")
         if self.options.before:
             others["before"] = ("--model", str(self.options.before))
         for threads in (1, 2):
@@ -199,7 +196,6 @@ def _title(name: str) -> str:
         "mien": "Mien",
         "fer": "fer",
         "float32": "Mien, float32",
-        "openvino": "Mien, by OpenVINO",
         "before": "an earlier network",
     }.get(name, name)
 

@@ -15,10 +15,9 @@ import numpy as np
 import mien
 from jobs import answer
 from mien.analyzer import Analyzer
-from mien.faces.classify import Classifier
 from mien.faces.detect import DetectorOptions, YuNet
-from mien.faces.session import open_session
-from mien.faces.yunet import FILE, PACKAGE, Network
+from mien.faces.network import Classifier, open_session
+from mien.faces.yunet import FILE, PACKAGE, YuNetNetwork
 from mien.image import read_image
 from mien.types import Face, Image
 
@@ -28,13 +27,11 @@ THRESHOLD = 0.6  # of YuNet alone, here and in OpenCV
 class Jobs:
     """One job a method; what each returns is timed."""
 
-    def __init__(self, model: Path | None, threads: int, runtime: str) -> None:
+    def __init__(self, model: Path | None, threads: int) -> None:
         self._model, self._threads = model, threads
-        self.classifier = cache(lambda: Classifier.load(model, threads=threads, runtime=runtime))
-        self.analyzer: Callable[[], Analyzer] = cache(
-            lambda: mien.load(model, threads=threads, runtime=runtime)
-        )
-        self.network = cache(lambda: Network(threads))
+        self.classifier = cache(lambda: Classifier.load(model, threads=threads))
+        self.analyzer: Callable[[], Analyzer] = cache(lambda: mien.load(model, threads=threads))
+        self.network = cache(lambda: YuNetNetwork(threads))
         self._detector_40 = cache(lambda: YuNet(DetectorOptions(min_face=40), threads))
 
     def classify(self, batch: int, calls: int) -> Callable[[], None]:
@@ -164,9 +161,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--runtime", default="onnxruntime")
     options = parser.parse_args()
-    jobs = Jobs(options.model, options.threads, options.runtime)
+    jobs = Jobs(options.model, options.threads)
     card = jobs.classifier().card
     packages = ("mien", "numpy", "onnxruntime", "pillow", "opencv-python-headless")
     about = {

@@ -5,13 +5,12 @@
     analyzer = mien.load()
     frame = analyzer.image("photo.jpg")
 
-Importing this package loads nothing heavy; `load` does (NumPy, ONNX Runtime, never torch). It turns off
-what ONNX Runtime would send over the network; import it before `onnxruntime`, if you import that as well.
+Importing this package loads nothing heavy; `load` does (NumPy, ONNX Runtime, never torch). It switches off
+what ONNX Runtime would send over the network.
 """
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from mien._version import __version__
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from mien.batch.run import analyze
     from mien.results.tables import write
     from mien.types import Face, Frame
-
-# From 1.29 on ONNX Runtime reports to its makers how it is used, unless this is set before it is imported.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["EMOTIONS", "Analyzer", "Face", "Frame", "MienError", "__version__", "analyze", "load", "write"]
 

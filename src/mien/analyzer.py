@@ -1,4 +1,4 @@
-"""Pictures and clips to faces with the expression that each shows: detector, crop and classifier composed.
+"""Pictures and clips to faces with the expression that each shows: detector, crop and classifier together.
 
 Legend: N faces, H rows, W columns.
 """
@@ -9,76 +9,58 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.card import ACCURATE, ModelCard, Policy
 from mien.errors import ConfigError, ImageError
-from mien.faces import runtimes
-from mien.faces.align import TEMPLATE
-from mien.faces.classify import Classifier
-from mien.faces.detect import Detector, DetectorOptions, YuNet
+from mien.faces.align import crop, fit
+from mien.faces.detect import Detector, DetectorOptions, WholePicture, YuNet
+from mien.faces.network import CPU, Classifier
 from mien.faces.policy import label_faces
-from mien.faces.preprocess import SMALLEST, crop, fit
+from mien.faces.yunet import YuNetNetwork
 from mien.image import read_image
 from mien.labels import EMOTIONS
 from mien.types import Face, Floats, Frame, Image
 from mien.video.ahead import NewestFrame
 from mien.video.follow import Follower, FollowerState, FrameBatch
 from mien.video.frames import Video, VideoFrame, VideoOptions
+from mien.video.smooth import make_smoother, smooth_frames
 
-#: Takes a face out of its picture: (H, W, 3) RGB, the face and the card, to the card's crop.
-Cut = Callable[[Image, Face, ModelCard], Image]
+if TYPE_CHECKING:
+    from mien.image import ImageSource
+
+#: Makes the crop that the card asks for from a picture, (H, W, 3) RGB, and one of its faces.
+MakeCrop = Callable[[Image, Face, ModelCard], Image]
 
 
-def cut_aligned(pixels: Image, face: Face, card: ModelCard) -> Image:
+def crop_aligned(pixels: Image, face: Face, card: ModelCard) -> Image:
     """The face upright, by its landmarks."""
     return crop(pixels, face.landmarks, card)
 
 
-def cut_whole(pixels: Image, face: Face, card: ModelCard) -> Image:  # noqa: ARG001 - a `Cut` gets the face
+def crop_whole(pixels: Image, face: Face, card: ModelCard) -> Image:  # noqa: ARG001 - `MakeCrop` has a face
     """The whole picture, which already is a face."""
     return fit(pixels, card)
-
-
-class WholePicture:
-    """The detector for pictures that already are faces: one face, as large as the picture."""
-
-    def detect(self, image: Image) -> list[Face]:
-        """One face over the whole (H, W, 3) picture, its landmarks where the template has them.
-
-        Raises:
-            ImageError: the picture is smaller than 48 x 48.
-        """
-        rows, columns = image.shape[:2]
-        side = min(rows, columns)
-        if side < SMALLEST:
-            raise ImageError(
-                f"expected a face of at least {SMALLEST} x {SMALLEST} pixels, got {columns} x {rows}; "
-                "use a larger picture (enlarging this one adds nothing)"
-            )
-        corner = np.array([columns - side, rows - side]) / 2
-        landmarks = (np.array(TEMPLATE) * side + corner).astype(np.float32)  # (5, 2)
-        return [Face((0.0, 0.0, float(columns), float(rows)), landmarks, 1.0)]
 
 
 @dataclass(frozen=True, slots=True)
 class Analyzer:
     """Finds the faces of a picture and reads the expression that each shows; `load` makes one.
 
-    Its parts are objects that can be exchanged: any `Detector`, any `Classifier`.
+    Its parts can be exchanged: any `Detector`, any `Classifier`.
     """
 
     detector: Detector
     classifier: Classifier
     video_detector: Detector | None = None  # a quicker one for clips; None: the same
-    cut: Cut = cut_aligned
-    max_faces: int | None = None  # the largest so many of a picture; None: all
+    crop: MakeCrop = crop_aligned
+    max_faces: int | None = None  # at most this many of a picture, the largest; None: all
     policy: Policy | None = None  # how probabilities become an emotion; None: the card's `accurate`
 
-    def image(self, source: str | os.PathLike[str] | bytes | NDArray[Any]) -> Frame:
+    def image(self, source: ImageSource) -> Frame:
         """The faces of one picture.
 
         >>> analyzer = load()
@@ -87,7 +69,8 @@ class Analyzer:
         ()
 
         Args:
-            source: a path, the bytes of a file, or a uint8 array: (H, W, 3) RGB, (H, W) gray.
+            source: a path, the bytes of a file, an open binary file, a PIL image, or a uint8 array: (H, W, 3)
+                RGB, (H, W) gray.
 
         Raises:
             ImageError: the picture cannot be read; the message says why.
@@ -102,28 +85,45 @@ class Analyzer:
         *,
         every: int = 1,
         fps: float | None = None,
+        start: float | None = None,
+        end: float | None = None,
         detect_every: int = 1,
+        smooth: float | None = None,
     ) -> Iterator[Frame]:
-        """The frames of a clip or camera, one after the other, in constant memory; faces carry tracks.
+        """The frames of a clip, camera or stream, one after the other, in constant memory.
+
+        Faces carry tracks, and probabilities smoothed over time (`Face.smoothed`). Smoothing a clip looks
+        ahead, so frames come `smooth` seconds late; those of a camera or stream come at once.
+        `mien.video.events.find_events` makes events of them.
 
         Args:
-            source: a path, or the number of a camera.
-            every: take each so-manieth frame.
-            fps: or take so many frames a second, by the clip's own time stamps.
-            detect_every: look for faces in each so-manieth of these frames only; see `follow`.
+            source: a path, the number of a camera, or the address of a stream.
+            every: take every n-th frame.
+            fps: or take this many frames per second, by the clip's own time stamps.
+            start: seconds by time stamp; frames before it are left out.
+            end: seconds by time stamp; frames from it on are left out.
+            detect_every: look for faces in every n-th of these frames only; see `follower`.
+            smooth: seconds over which probabilities are smoothed; 0: not at all. None: 0.2 for a clip,
+                0.1 for a camera or stream.
 
         Raises:
-            ConfigError: `every`, `fps` or `detect_every` makes no sense.
-            VideoError: the clip cannot be read. What could be read of a cut clip comes as frames;
-                `Video.notes` tells what is missing (open the `Video` and use `follow`).
+            ConfigError: an option that makes no sense.
+            VideoError: the source cannot be read. What could be read of a clip that is cut short comes as
+                frames; `Video.notes` says what is missing (open the `Video` and use `follow`).
         """
-        video = Video(source, VideoOptions(every, fps))  # here, not in the generator: errors come at the call
-        follower = self.follower(detect_every=detect_every)
+        # not in the generator: errors come at the call
+        video = Video(source, VideoOptions(every, fps, start, end))
+        try:
+            follower = self.follower(detect_every=detect_every)
+            smoother = make_smoother(smooth, live=video.live)
+        except ConfigError:
+            video.close()
+            raise
 
         def stream() -> Iterator[Frame]:
             with video:
-                for frame, _ in self.follow(video, source=str(source), follower=follower):
-                    yield frame
+                frames = (frame for frame, _ in self.follow(video, source=str(source), follower=follower))
+                yield from smooth_frames(frames, smoother)
 
         return stream()
 
@@ -134,15 +134,15 @@ class Analyzer:
         source: str,
         follower: Follower | None = None,
     ) -> Iterator[tuple[Frame, Image]]:
-        """The frames of an opened video, each with its (H, W, 3) RGB pixels, to draw on a copy of them.
+        """The frames of an opened video, not smoothed, each with its (H, W, 3) RGB pixels.
 
-        Decoding, looking for faces and reading them go on side by side, some frames ahead of the one that
-        is given. Of a camera or stream the newest frame comes next, and what came meanwhile is passed over.
+        Decoding, detecting and classifying run side by side, some frames ahead of the one that is given. Of a
+        camera or stream the newest frame comes next, and those that came meanwhile are passed over.
 
         Args:
             video: an opened video, or frames of one.
-            source: what the frames call it.
-            follower: how it is followed; None: `self.follower()`.
+            source: its name in the frames.
+            follower: finds and tracks the faces; None: `self.follower()`.
         """
         for batch in self.follow_batches(video, source=source, follower=follower):
             yield from batch.frames
@@ -165,12 +165,12 @@ class Analyzer:
     def follower(
         self, *, detect_every: int = 1, threads: int = 0, state: FollowerState | None = None
     ) -> Follower:
-        """What follows the faces of one video.
+        """What finds and tracks the faces of one video.
 
         Args:
-            detect_every: look for faces in each so-manieth frame only. Where two such frames show the same
-                faces, these move in straight lines between; otherwise the frames between are looked at too.
-            threads: that look for faces; 0: one a core.
+            detect_every: look for faces in every n-th frame only. Where two such frames show the same
+                faces, these move in straight lines between; otherwise the frames between are detected too.
+            threads: that detect and classify; 0: one per core.
             state: of another follower, to go on from there.
 
         Raises:
@@ -226,7 +226,7 @@ class Analyzer:
         if not flat:
             return [[] for _ in faces]
         card = self.classifier.card
-        crops = np.stack([self.cut(picture, face, card) for picture, face in flat])  # (N, S, S[, 3])
+        crops = np.stack([self.crop(picture, face, card) for picture, face in flat])  # (N, S, S[, 3])
         policy = self.policy or card.policy(ACCURATE)
         read = iter(label_faces([face for _, face in flat], self.classifier(crops), policy, card.uncertain))
         return [[next(read) for _ in some] for some in faces]
@@ -262,7 +262,7 @@ def load(
     min_face: int | None = None,
     max_faces: int | None = None,
     threads: int = 1,
-    runtime: str = runtimes.DEFAULT,
+    providers: Sequence[str] | None = None,
 ) -> Analyzer:
     """An analyzer with the detector and the network that come with Mien: no download, no torch.
 
@@ -272,26 +272,28 @@ def load(
             finds more of the rare emotions and is wrong more often. The probabilities stay the same.
         crops: pictures already are faces, so that nothing is to be detected.
         min_face: pixels; smaller faces are left out. None: the detector's own limit.
-        max_faces: only the largest so many of each picture. None: all.
+        max_faces: at most this many of each picture, the largest. None: all.
         threads: threads inside the networks; with several worker processes keep it at 1.
-        runtime: what runs the network: "onnxruntime", or "openvino" where that is installed.
+        providers: execution providers of ONNX Runtime, the preferred first, such as
+            ["CUDAExecutionProvider"] where onnxruntime-gpu is installed. None: the processor.
 
     Raises:
-        ConfigError: `min_face` or `max_faces` below 1, no such runtime, or the network has no such policy.
-        MissingExtra: the runtime's package is not installed.
+        ConfigError: `min_face` or `max_faces` below 1, no such provider, or the network has no such policy.
         ModelError: no such file, not an ONNX network with its card, or a shipped file was altered.
     """
     if max_faces is not None and max_faces < 1:
         raise ConfigError(f"max_faces: expected at least 1 or None for all, got {max_faces}")
-    classifier = Classifier.load(None if model is None else Path(model), threads=threads, runtime=runtime)
+    providers = providers or CPU
+    classifier = Classifier.load(None if model is None else Path(model), threads=threads, providers=providers)
     chosen = classifier.card.policy(policy)
     if crops:
-        return Analyzer(WholePicture(), classifier, cut=cut_whole, max_faces=max_faces, policy=chosen)
+        return Analyzer(WholePicture(), classifier, crop=crop_whole, max_faces=max_faces, policy=chosen)
     photo, clip = DetectorOptions(), DetectorOptions.video()
     if min_face is not None:
         photo, clip = replace(photo, min_face=min_face), replace(clip, min_face=min_face)
-    detector, quick = YuNet(photo, threads), YuNet(clip, threads)
-    return Analyzer(detector, classifier, quick, max_faces=max_faces, policy=chosen)
+    network = YuNetNetwork(threads, providers)  # opened when a picture is first looked at
+    detectors = YuNet(photo, network=network), YuNet(clip, network=network)
+    return Analyzer(detectors[0], classifier, detectors[1], max_faces=max_faces, policy=chosen)
 
 
 def _checked(picture: NDArray[Any]) -> Image:

@@ -1,7 +1,7 @@
 """The model card: what a network needs to be fed and what is known of it.
 
 It travels inside the ONNX file, as JSON under the metadata key `mien.card`, so that a file and
-the way to use it cannot be parted (issue 2; the habit of timm's `PretrainedCfg`).
+the way to use it cannot be separated (as timm's `PretrainedCfg` does).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from typing import Any, Final
 
-from mien.errors import ConfigError, ModelError
+from mien.errors import ConfigError, MissingExtra, ModelError
 from mien.labels import EMOTIONS
 
 CARD_KEY: Final = "mien.card"
@@ -22,7 +22,7 @@ ACCURATE: Final = "accurate"  # the policy that every network has: the likeliest
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How probabilities become one emotion shown and a set of those that it may be (`run.decide`).
+    """How probabilities become one emotion shown and a set of those that it may be (`faces.policy.decide`).
 
     >>> Policy(set_from=0.25).offsets
     (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -133,6 +133,33 @@ class ModelCard:
                 f"expected a model card (JSON under {CARD_KEY!r}), could not read it: {error}; "
                 "export the model again with `mien export`"
             ) from error
+
+
+def with_card(model: bytes, card: ModelCard) -> bytes:
+    """The bytes of an ONNX file with `card` in place of the card it had; the network stays as it was.
+
+    Raises:
+        MissingExtra: the package onnx is not installed.
+        ModelError: the bytes are not an ONNX file.
+    """
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise MissingExtra("onnx", "train", "writing a model card into a file") from error
+    try:
+        parsed = onnx.load_model_from_string(model)
+    except DecodeError as error:
+        raise ModelError(
+            f"expected an ONNX file, could not read it ({error}); is it whole? export it again with "
+            "`mien export`"
+        ) from error
+    kept = [entry for entry in parsed.metadata_props if entry.key != CARD_KEY]
+    del parsed.metadata_props[:]
+    parsed.metadata_props.extend(kept)
+    parsed.metadata_props.add(key=CARD_KEY, value=card.to_json())
+    content: bytes = parsed.SerializeToString()
+    return content
 
 
 def _policy(raw: Mapping[str, Any]) -> Policy:

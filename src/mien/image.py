@@ -16,11 +16,12 @@ import re
 import struct
 import warnings
 import zlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,11 @@ from mien.files import WholeFile
 from mien.types import Image
 
 if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
     from PIL.ImageFile import ImageFile
+
+    #: A path, the bytes of a file, an open binary file, a PIL image, or a uint8 array.
+    ImageSource = str | os.PathLike[str] | bytes | BinaryIO | PillowImage | NDArray[Any]
 
 #: Pictures with more pixels are refused before they are decoded: 150 million take 450 MB as RGB,
 #: and the largest phone cameras (108 Mpx) stay under it.
@@ -105,10 +110,8 @@ def is_image(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in IMAGE_SUFFIXES
 
 
-def read_image(
-    source: str | os.PathLike[str] | bytes | NDArray[Any], *, max_pixels: int = MAX_PIXELS
-) -> Picture:
-    """Read a picture from a path, the bytes of a file, or an array.
+def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read a picture from a path, the bytes of a file, an open binary file, a PIL image, or an array.
 
     The content says what it is, not the name: a PNG called `.jpg` is read. Arrays are uint8, (H, W) or
     (H, W, 1) gray, (H, W, 3) RGB or (H, W, 4) RGBA; an RGB array is passed on, not copied. Colour
@@ -122,10 +125,19 @@ def read_image(
         return _from_array(source)
     if isinstance(source, bytes | bytearray | memoryview):
         return _from_stream(io.BytesIO(source), f"the {len(source)} bytes given", max_pixels)
+    if hasattr(source, "getexif"):  # a PIL image, told without importing PIL
+        return _from_pillow(cast("PillowImage", source), max_pixels)
+    if hasattr(source, "read"):
+        content = cast("BinaryIO", source).read()
+        if not isinstance(content, bytes):
+            raise ImageError(
+                f"expected a file opened in binary mode, {source!r} gives text; open it with 'rb'"
+            )
+        return _from_stream(io.BytesIO(content), f"the {len(content)} bytes given", max_pixels)
     if not isinstance(source, str | os.PathLike):
         raise ImageError(
-            f"expected a path, the bytes of a file or a uint8 array, got {type(source).__name__}; "
-            "turn other picture objects into arrays with numpy.asarray"
+            "expected a path, the bytes of a file, an open file, a PIL image or a uint8 array, "
+            f"got {type(source).__name__}; turn other picture objects into arrays with numpy.asarray"
         )
     path = Path(source)
     with _open(path) as stream:
@@ -206,19 +218,32 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _from_stream(stream: BinaryIO, name: str, max_pixels: int) -> Picture:
-    """Decode a seekable stream; `name` is how messages call it."""
-    from PIL.Image import DecompressionBombError
-
+    """Decode a seekable stream; messages call it `name`."""
     kind = _kind(stream, name)
-    try:
+    with _damage_named(kind, name):
         picture = _header(stream, kind)
         _refuse_large(picture.size, name, max_pixels)
         if kind == "JPEG":
             _check_jpeg_end(stream)
-        picture.load()
-        pixels, notes = _to_rgb(picture)
-        pixels = _upright(pixels, _orientation(picture))
+        pixels, notes = _decode(picture)
         return Picture(pixels, _first_of_many(picture, kind) + notes)
+
+
+def _from_pillow(picture: PillowImage, max_pixels: int) -> Picture:
+    """The pixels of a PIL image, of the frame at which it stands."""
+    name = "the PIL image given"
+    with _damage_named(picture.format or "PIL", name):
+        _refuse_large(picture.size, name, max_pixels)
+        return Picture(*_decode(picture))
+
+
+@contextmanager
+def _damage_named(kind: str, name: str) -> Iterator[None]:
+    """What Pillow raises on pictures that it cannot decode becomes an `ImageError`."""
+    from PIL.Image import DecompressionBombError
+
+    try:
+        yield
     except ImageTooLarge:
         raise
     except DecompressionBombError as error:  # its WebP and TIFF readers look at its own limit
@@ -233,6 +258,13 @@ def _from_stream(stream: BinaryIO, name: str, max_pixels: int) -> Picture:
             f"expected a whole {kind} picture, {name} is damaged or cut short ({error}); "
             "get it again or save it anew from its source"
         ) from error
+
+
+def _decode(picture: PillowImage) -> tuple[Image, tuple[str, ...]]:
+    """The upright (H, W, 3) pixels of a picture, with what was done to it."""
+    picture.load()
+    pixels, notes = _to_rgb(picture)
+    return _upright(pixels, _orientation(picture)), notes
 
 
 def _check_jpeg_end(stream: BinaryIO) -> None:
@@ -279,7 +311,7 @@ def _refuse_large(size: tuple[int, int], name: str, max_pixels: int) -> None:
         )
 
 
-def _to_rgb(picture: ImageFile) -> tuple[Image, tuple[str, ...]]:
+def _to_rgb(picture: PillowImage) -> tuple[Image, tuple[str, ...]]:
     """The loaded picture, of any mode, as (H, W, 3), with what was done to it."""
     from PIL import Image as pil  # noqa: N813 - the name `Image` is ours
 
@@ -295,7 +327,7 @@ def _to_rgb(picture: ImageFile) -> tuple[Image, tuple[str, ...]]:
     return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB")), ()
 
 
-def _to_8_bit(picture: ImageFile) -> tuple[Image, tuple[str, ...]]:
+def _to_8_bit(picture: PillowImage) -> tuple[Image, tuple[str, ...]]:
     """Gray of 12, 16 or 32 bits, or floats, scaled (never clipped) to uint8 (H, W).
 
     16 bits span 0..65535 by definition. 32 bits and floats carry no white level: the smallest of 1 (floats),
@@ -317,7 +349,7 @@ def _to_8_bit(picture: ImageFile) -> tuple[Image, tuple[str, ...]]:
     return gray, (f"{values.dtype} gray: {bottom:g}..{top:g} taken as black..white",)
 
 
-def _orientation(picture: ImageFile) -> int:
+def _orientation(picture: PillowImage) -> int:
     """The EXIF orientation, 1 to 8; damaged or missing EXIF counts as upright, as viewers do."""
     try:
         value = picture.getexif().get(0x0112, 1)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from mien.cli.evaluate import evaluate
 from mien.errors import ConfigError, DataError, ModelError, OutputError
-from mien.faces.classify import Classifier
+from mien.faces.network import Classifier
 from mien.labels import EMOTIONS
 
 app = typer.Typer()

@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="the learning half is not installed: pip ins
 from mien.cli import app
 from mien.data.toy import ToySettings, write_toy
 from mien.errors import ConfigError
-from mien.faces.classify import Classifier
+from mien.faces.network import Classifier
 
 
 def call(*args):

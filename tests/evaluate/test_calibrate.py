@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from PIL import Image
 
 from mien._version import __version__
-from mien.card import ModelCard, Policy
+from mien.card import ModelCard, Policy, with_card
 from mien.errors import DataError, ModelError
 from mien.evaluate import metrics
 from mien.evaluate.calibrate import (
@@ -35,10 +35,8 @@ from mien.evaluate.calibrate import (
 )
 from mien.evaluate.judge import Predictions
 from mien.evaluate.protocol import PROTOCOLS
-from mien.faces.classify import Classifier
+from mien.faces.network import Classifier, open_session, read_card
 from mien.faces.policy import decide
-from mien.faces.rewrite import with_card
-from mien.faces.session import open_session, read_card
 from mien.labels import EMOTIONS
 from mien.types import Sample
 
@@ -544,11 +542,16 @@ def test_a_policy_that_the_network_has_not(mien, tiny_model, labelled, one_face,
         assert "--policy: expected one of accurate of the network 'tiny', got 'balanced'" in ran.err
 
 
-def test_calibrating_needs_no_onnx_and_no_torch(tiny_model, labelled, tmp_path):
+@pytest.mark.parametrize("missing", ["torch", "onnx"])
+def test_calibrating_needs_onnx_and_no_torch(tiny_model, labelled, tmp_path, missing):
     code = (
-        "import sys; sys.modules['onnx'] = sys.modules['torch'] = None; from mien.cli import main\n"
+        f"import sys; sys.modules[{missing!r}] = None; from mien.cli import main\n"
         f"sys.argv = ['mien', 'calibrate', {str(tiny_model)!r}, '--data', 'folder',"
         f" '--root', {str(labelled)!r}, '-o', {str(tmp_path / 'o.onnx')!r}, '--splits', '1']\nmain()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if missing == "onnx":
+        assert done.returncode != 0
+        assert "mien[train]" in done.stderr
+        return
     assert done.returncode == 0, done.stderr

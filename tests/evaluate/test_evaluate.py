@@ -15,9 +15,9 @@ from mien.errors import DataError, ImageError
 from mien.evaluate import metrics, tables
 from mien.evaluate.judge import judge, make_cropper, predict_corpus, score, training_digests
 from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS, accuracies
+from mien.faces.align import crop, fit
 from mien.faces.detect import YuNet
 from mien.faces.policy import decide
-from mien.faces.preprocess import crop, fit
 from mien.labels import EMOTIONS
 from mien.types import Sample
 

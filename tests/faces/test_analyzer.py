@@ -9,13 +9,12 @@ from PIL import Image
 
 import mien
 from mien import analyzer as module
-from mien.analyzer import Analyzer, WholePicture, load
-from mien.card import Policy
+from mien.analyzer import Analyzer, load
+from mien.card import Policy, with_card
 from mien.errors import ConfigError, ImageError, ModelError, VideoError
-from mien.faces.align import TEMPLATE
-from mien.faces.classify import Classifier
-from mien.faces.preprocess import crop, fit
-from mien.faces.rewrite import with_card
+from mien.faces.align import TEMPLATE, crop, fit
+from mien.faces.detect import WholePicture
+from mien.faces.network import Classifier
 from mien.image import encode_image
 from mien.types import Face
 from mien.video.frames import Video

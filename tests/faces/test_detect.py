@@ -17,10 +17,16 @@ from PIL import Image as Pil
 from mien.errors import ConfigError, ModelError
 from mien.faces import yunet
 from mien.faces.align import TEMPLATE, invert, move, roll
-from mien.faces.detect import DetectorOptions, YuNet, _mapped
-from mien.faces.pyramid import Pyramid, _starts, tiles
-from mien.faces.sieve import sift
-from mien.faces.yunet import Network, Proposals, path_of_weights, suppress
+from mien.faces.detect import (
+    DetectorOptions,
+    Pyramid,
+    YuNet,
+    check_on_sheets,
+    map_proposal,
+    tile_starts,
+    tiles,
+)
+from mien.faces.yunet import Proposals, YuNetNetwork, path_of_weights, suppress
 from mien.types import Face
 
 Draw = Callable[..., np.ndarray]
@@ -86,7 +92,7 @@ def test_decoding_agrees_with_opencv(draw_scene: Draw) -> None:
     image = draw_scene((20, 40, 180), (250, 60, 120), (400, 30, 60), size=(256, 480))  # multiples of 32
     theirs = cv2.FaceDetectorYN.create(str(path_of_weights()), "", (480, 256), 0.3, 0.3, 5000)
     _, rows = theirs.detect(np.ascontiguousarray(image[:, :, ::-1]))
-    ours = Network()(image, 0.3)
+    ours = YuNetNetwork()(image, 0.3)
     assert len(ours) == len(rows) >= 3
     order = np.argsort(-rows[:, 14], kind="stable")
     np.testing.assert_allclose(ours.boxes, rows[order, :4], atol=0.05)
@@ -123,23 +129,23 @@ def test_tiles_cover_the_picture_and_overlap(shape: tuple[int, int]) -> None:
         seen[top : top + tile.shape[0], left : left + tile.shape[1]] = True
     assert seen.all()
     for length in shape:
-        starts = _starts(length)
+        starts = tile_starts(length)
         assert all(b - a <= 1280 - 128 for a, b in pairwise(starts))
         assert starts[-1] + 1280 >= length
 
 
 @pytest.mark.parametrize(("long", "min_face"), [(250, 20), (350, 20), (1280, 20), (1920, 40), (9000, 20)])
 def test_sizes_step_down_to_the_smallest(long: int, min_face: int) -> None:
-    sizes = YuNet(DetectorOptions(min_face=min_face))._sizes(long)
+    sizes = YuNet(DetectorOptions(min_face=min_face)).sizes(long)
     assert sizes[0] == pytest.approx(224)
     assert all(1 < b / a < 4.01 for a, b in pairwise(sizes))
     assert long <= sizes[-1] <= min(2 * long, max(long, 8000))
 
 
 def test_a_larger_smallest_face_looks_at_less() -> None:
-    assert YuNet(DetectorOptions(min_face=80))._sizes(4000)[-1] == pytest.approx(2000)
-    assert YuNet(DetectorOptions.video())._sizes(1920) == pytest.approx([224, 640])
-    assert YuNet(DetectorOptions.video())._sizes(350) == pytest.approx([224, 350])
+    assert YuNet(DetectorOptions(min_face=80)).sizes(4000)[-1] == pytest.approx(2000)
+    assert YuNet(DetectorOptions.video()).sizes(1920) == pytest.approx([224, 640])
+    assert YuNet(DetectorOptions.video()).sizes(350) == pytest.approx([224, 350])
 
 
 @pytest.mark.parametrize("angle", [45, 90, 180, 270])
@@ -161,7 +167,7 @@ def test_a_mapped_box_holds_the_ellipse() -> None:
         round_the_edge = np.linspace(0, 2 * np.pi, 2000)
         ellipse = np.stack([20 * np.cos(round_the_edge), 10 * np.sin(round_the_edge)], axis=1)
         turned = ellipse @ np.array([[c, s], [-s, c]]) * 2
-        box = _mapped(face, np.array([[2 * c, -2 * s, 5], [2 * s, 2 * c, 7]])).boxes[0]
+        box = map_proposal(face, np.array([[2 * c, -2 * s, 5], [2 * s, 2 * c, 7]])).boxes[0]
         low, high = turned.min(axis=0) + np.array([5, 7]), turned.max(axis=0) + np.array([5, 7])
         np.testing.assert_allclose(box, [*low, *(high - low)], atol=0.01)
 
@@ -215,10 +221,10 @@ def test_the_sieve_keeps_the_face_among_hundreds(draw_scene: Draw) -> None:
     boxes[420] = [702, 402, 20, 24]  # on the second sheet
     empty = np.zeros(len(boxes), np.float32)
     many = Proposals(boxes, np.zeros((len(boxes), 5, 2), np.float32), empty)
-    kept = sift(Network(), Pyramid(image), many)
+    kept = check_on_sheets(YuNetNetwork(), Pyramid(image), many)
     assert [702, 402, 20, 24] in kept.boxes.tolist()
     assert len(kept) <= 3
-    assert len(sift(Network(), Pyramid(image), many.take(np.arange(0)))) == 0
+    assert len(check_on_sheets(YuNetNetwork(), Pyramid(image), many.take(np.arange(0)))) == 0
 
 
 def test_clip_options_find_the_same_large_face(one_face: np.ndarray, detector: YuNet) -> None:

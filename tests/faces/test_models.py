@@ -12,7 +12,7 @@ from mien.errors import ModelError
 from mien.evaluate import metrics
 from mien.evaluate.calibrate import FLOORS
 from mien.evaluate.protocol import PROTOCOLS
-from mien.faces.classify import Classifier
+from mien.faces.network import Classifier
 from mien.faces.policy import decide
 from mien.labels import EMOTIONS
 from mien.models import DEFAULT, MODELS, load_model

@@ -8,8 +8,7 @@ from PIL import Image as Pil
 
 from mien.card import ModelCard
 from mien.errors import ImageError
-from mien.faces.align import TEMPLATE, similarity
-from mien.faces.preprocess import crop, fit, warp
+from mien.faces.align import TEMPLATE, crop, fit, similarity, warp
 
 CARD = ModelCard(name="test", template=TEMPLATE)
 COLOUR = ModelCard(name="test", template=TEMPLATE, colour="rgb", size=64)

@@ -14,9 +14,8 @@ from PIL import Image as Pil
 from PIL import ImageOps
 
 from mien.card import ModelCard
-from mien.faces.align import TEMPLATE, invert, move, roll, similarity
-from mien.faces.preprocess import crop, fit, warp
-from mien.faces.pyramid import TILE, TILE_OVERLAP, tiles
+from mien.faces.align import TEMPLATE, crop, fit, invert, move, roll, similarity, warp
+from mien.faces.detect import TILE, TILE_OVERLAP, tiles
 from mien.faces.yunet import Proposals, suppress
 from mien.image import encode_image, read_image
 

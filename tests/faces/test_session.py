@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from mien.card import CARD_KEY, ModelCard
 from mien.errors import ModelError
-from mien.faces.session import open_session, read_card
+from mien.faces.network import open_session, read_card
 
 
 def doubler(metadata: dict[str, str]) -> bytes:

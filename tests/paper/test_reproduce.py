@@ -229,7 +229,7 @@ def test_generated_pictures_are_measured_beside_principal_components(material, t
 
 
 def test_a_part_exports_as_one_model_with_its_card(material, tmp_path):
-    from mien.faces.classify import Classifier
+    from mien.faces.network import Classifier
 
     recipe = with_readings(tiny("paper-500"), "each")
     reproduce(Plan((recipe,), FOLDS), material, tmp_path)

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from conftest import Pixels, scene
-from mien.faces.classify import Classifier
+from mien.faces.align import crop
 from mien.faces.detect import DetectorOptions, YuNet
-from mien.faces.preprocess import crop
+from mien.faces.network import Classifier
 from test_web import QUIET
 
 pytestmark = pytest.mark.slow

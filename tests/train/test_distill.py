@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="the learning half is not installed: pip ins
 import torch
 
 from mien.errors import ConfigError, MissingExtra, ModelError, TrainingError
-from mien.faces.classify import Classifier
+from mien.faces.network import Classifier
 from mien.image import encode_image
 from mien.nets import make_net
 from mien.nets.dlib_weights import load_dlib, settle

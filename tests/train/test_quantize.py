@@ -12,7 +12,7 @@ import torch
 
 from mien.card import ModelCard
 from mien.errors import ModelError
-from mien.faces.classify import Classifier
+from mien.faces.network import Classifier
 from mien.image import encode_image
 from mien.nets.compact import Compact, CompactOptions
 from mien.train import quantize as module

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mien.faces import yunet
-from mien.faces.session import open_session, read_card, read_model
+from mien.faces.network import open_session, read_card, read_model
 
 
 def main() -> None:

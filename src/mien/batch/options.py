@@ -49,7 +49,7 @@ class AnalyzeOptions:
     crops: bool = False  # pictures already are faces
     min_face: int | None = None  # pixels
     max_faces: int | None = None  # the largest so many of a picture
-    runtime: str = "onnxruntime"  # what runs the classifier
+    providers: tuple[str, ...] = ()  # of ONNX Runtime, the preferred first; (): the processor
 
     # which frames of a clip are read, and how
     every: int = 1  # every n-th frame ...
@@ -113,7 +113,7 @@ class AnalyzeOptions:
             crops=self.crops,
             min_face=self.min_face,
             max_faces=self.max_faces,
-            runtime=self.runtime,
+            providers=self.providers,
         )
 
     def video(self) -> VideoOptions:

@@ -122,10 +122,12 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
             help="accurate: show the likeliest emotion; balanced: find more of the rare ones.",
         ),
     ] = "accurate",
-    runtime: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="What runs the network: onnxruntime, or openvino if installed."),
-    ] = "onnxruntime",
+    providers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--provider", metavar="NAME", help="Execution provider of ONNX Runtime; may be repeated."
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:
@@ -134,7 +136,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     Exits 0 when all inputs were read, 1 when one failed (its row has success 0), 2 on misuse and
     130 on Ctrl-C (what was done is kept).
     """
-    given = locals()
+    given = locals() | {"providers": tuple(providers or ())}
     try:
         options = AnalyzeOptions(
             **{one.name: given[one.name] for one in fields(AnalyzeOptions) if one.name in given}

@@ -16,7 +16,7 @@ def card(
 ) -> None:
     """Print the model card inside a network's file."""
     from mien.evaluate.card_text import render_card
-    from mien.faces.session import open_session, read_card, read_model
+    from mien.faces.network import open_session, read_card, read_model
 
     found = read_card(open_session(read_model(model)))
     typer.echo(found.to_json(indent=1) + "\n" if json else render_card(found), nl=False)

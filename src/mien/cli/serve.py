@@ -41,10 +41,10 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         Path | None,
         typer.Option(metavar="FILE", help="ONNX file by `mien export`, or name of a shipped network."),
     ] = None,
-    runtime: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="What runs the network: onnxruntime, or openvino if installed."),
-    ] = "onnxruntime",
+    provider: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Execution provider of ONNX Runtime; may be repeated."),
+    ] = None,
     max_upload: Annotated[
         float, typer.Option(min=0.001, metavar="MB", help="Of a request with photos.")
     ] = 100,
@@ -99,7 +99,7 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         port=port,
         workers=workers,
         model=model,
-        runtime=runtime,
+        providers=tuple(provider or ()),
         keep=keep,
         forget_after=60 * forget_after,
         token=token,

@@ -34,7 +34,7 @@ from mien.evaluate import metrics
 from mien.evaluate.judge import Predictions
 from mien.evaluate.metrics import Figures
 from mien.evaluate.protocol import PROTOCOLS, Labels, check_protocol
-from mien.faces import classify
+from mien.faces import network
 from mien.faces.policy import Decisions, decide, shares
 from mien.labels import EMOTIONS
 from mien.types import Floats
@@ -134,7 +134,7 @@ def calibrate_card(
     }
     # Where half of the faces show an emotion (the paper's test, section 3), one above the emotion's mean
     # probability more likely does: by Bayes' rule its odds grow by the odds of its share of the faces.
-    thresholds = classify.softmax(logits[known] / np.float32(whole.temperature)).mean(axis=0)
+    thresholds = network.softmax(logits[known] / np.float32(whole.temperature)).mean(axis=0)
     record = {
         "data": corpus,
         "faces": len(logits),

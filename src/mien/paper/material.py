@@ -20,7 +20,7 @@ from mien.data.ferplus import ferplus
 from mien.data.rafd import rafd
 from mien.errors import ConfigError
 from mien.evaluate.protocol import PROTOCOLS
-from mien.faces.preprocess import fit
+from mien.faces.align import fit
 from mien.train.faces import FACE_INPUT, cut_faces, find_face, vote_shares
 from mien.types import Floats, Image
 

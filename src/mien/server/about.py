@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from mien import __version__
-from mien.faces.classify import Classifier
+from mien.faces.network import Classifier
 from mien.server.guard import COOKIE
 from mien.server.schema import AboutBody, HealthBody, ModelsBody, problems
 from mien.server.service import service_of

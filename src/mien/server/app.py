@@ -43,7 +43,7 @@ def open_service(settings: Settings) -> Service:
         MienError: the networks cannot be loaded, or the folder not be had.
     """
     limits = settings.limits
-    analyzer = load(None if settings.model is None else settings.model, runtime=settings.runtime)
+    analyzer = load(None if settings.model is None else settings.model, providers=settings.providers)
     metrics, disk = Metrics(), Disk(settings.keep, limits.disk)
     try:
         jobs = Jobs(settings, disk, metrics)

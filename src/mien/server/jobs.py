@@ -197,7 +197,8 @@ class Jobs:
             "folder": str(self.folder(record.id)),
             "name": record.name,
             "model": None if model is None else str(model.absolute() if model.is_file() else model),
-            "options": record.options["job"] | {"runtime": self._settings.runtime, "max_faces": limits.faces},
+            "options": record.options["job"]
+            | {"providers": self._settings.providers, "max_faces": limits.faces},
             "annotate": record.options["annotate"],
             "frames": limits.clip_frames,
             "seconds": limits.clip_seconds,

@@ -16,8 +16,8 @@ from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 
-from mien.analyzer import Analyzer, WholePicture, cut_whole
-from mien.faces.detect import Detector, YuNet
+from mien.analyzer import Analyzer, crop_whole
+from mien.faces.detect import Detector, WholePicture, YuNet
 from mien.faces.policy import label_faces
 from mien.image import read_image
 from mien.server.kinds import check_kind
@@ -147,7 +147,7 @@ class Reader:
         if len(faces) > self._faces:
             notes = (*notes, f"{len(faces)} faces found, the {self._faces} largest read")
         faces = faces[: min(self._faces, options.max_faces or self._faces)]
-        card, cut = self.analyzer.classifier.card, cut_whole if options.crops else self.analyzer.cut
+        card, cut = self.analyzer.classifier.card, crop_whole if options.crops else self.analyzer.crop
         return _Found(order, pixels, faces, [cut(pixels, face, card) for face in faces], notes)
 
     def _detector(self, min_face: int | None) -> Detector:

@@ -50,7 +50,7 @@ class Settings:
     port: int = 8000  # 0: any that is free
     workers: int | None = None  # threads that read photos; None: one a core
     model: Path | None = None
-    runtime: str = "onnxruntime"
+    providers: tuple[str, ...] = ()  # of ONNX Runtime; (): the processor
     keep: Path | None = None  # folder where jobs stay; None: nothing stays
     forget_after: float = 3600.0  # seconds that a finished job's results stay, where nothing is kept
     token: str | None = field(default=None, repr=False)

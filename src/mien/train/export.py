@@ -17,7 +17,6 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -26,6 +25,7 @@ from mien.card import CARD_KEY, ModelCard
 from mien.config import from_toml
 from mien.errors import ModelError, TrainingError
 from mien.faces.align import TEMPLATE
+from mien.faces.network import open_session
 from mien.files import WholeFile
 from mien.nets import count, make_net
 from mien.train.loop import LOG, load_averaged
@@ -234,7 +234,7 @@ def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
 def _check(data: bytes, net: nn.Module, example: torch.Tensor) -> None:
     with torch.no_grad():
         expected = net.cpu().eval()(example).numpy()
-    session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
+    session = open_session(data)
     got = session.run(None, {"input": example.numpy()})[0]
     worst = float(np.abs(got - expected).max())
     if worst > TOLERANCE:

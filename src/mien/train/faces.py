@@ -20,10 +20,9 @@ from mien.data.arrays import corpus_key, data_hash
 from mien.data.corpus import Corpus
 from mien.data.fairface import fairface
 from mien.errors import DataError
-from mien.faces.align import TEMPLATE
-from mien.faces.classify import Classifier
+from mien.faces.align import TEMPLATE, crop
 from mien.faces.detect import DetectorOptions, YuNet
-from mien.faces.preprocess import crop
+from mien.faces.network import Classifier
 from mien.files import load_arrays, save_arrays
 from mien.labels import EMOTIONS
 from mien.types import Floats, Image, Sample

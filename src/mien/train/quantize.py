@@ -18,19 +18,15 @@ from typing import Final
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from mien.card import ModelCard
+from mien.card import ModelCard, with_card
 from mien.data.arrays import load_images
 from mien.data.corpus import draw
 from mien.data.ferplus import ferplus
 from mien.errors import ModelError
 from mien.evaluate import metrics
 from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS, accuracies
-from mien.faces.classify import Classifier
-from mien.faces.rewrite import with_card
-from mien.faces.session import open_session, read_card
+from mien.faces.network import Classifier, import_runtime, open_session, read_card
 from mien.files import write_whole
 from mien.labels import EMOTIONS
 from mien.train.export import quiet_logger
@@ -140,6 +136,10 @@ def quantize(model: bytes, faces: Image) -> bytes:
     Raises:
         ModelError: ONNX Runtime cannot quantise it.
     """
+    import_runtime()
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
     with tempfile.TemporaryDirectory() as folder, quiet_logger(""):
         before, ready, after = (Path(folder) / name for name in ("before.onnx", "ready.onnx", "after.onnx"))
         before.write_bytes(model)
@@ -175,8 +175,8 @@ def _float_nodes(model: onnx.ModelProto) -> list[str]:
     return [node.name for node in (*nodes[: convolutions[0]], *nodes[behind:])]
 
 
-class _FaceBatches(CalibrationDataReader):  # type: ignore[misc]
-    """Batches of faces, one for each call; None at the end."""
+class _FaceBatches:
+    """Batches of faces, one for each call; None at the end (ONNX Runtime's `CalibrationDataReader`)."""
 
     def __init__(self, faces: Image, name: str) -> None:
         self._batches: Iterator[dict[str, Floats]] = (

@@ -8,7 +8,7 @@ make a dozen. A frame lasts until the next one begins, so frames are used one la
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -58,6 +58,29 @@ class Event:
     def duration(self) -> float:
         """Seconds from onset to offset; at least so long where it is cut."""
         return self.offset - self.onset
+
+
+def find_events(frames: Iterable[Frame], options: EventOptions | None = None) -> Iterator[Event]:
+    """The events of the frames of a clip, such as `Analyzer.video` gives; each comes once it is over.
+
+        for event in find_events(analyzer.video("clip.mp4")):
+            print(event.track, event.emotion, event.onset, event.offset)
+
+    Args:
+        frames: in order, their faces smoothed.
+        options: what counts as an event; None: the defaults.
+
+    Raises:
+        ConfigError: thresholds that are not 0 < leave <= enter <= 1, negative times, unknown emotions.
+    """
+    finder = EventFinder(options)  # not in the generator: errors come at the call
+
+    def stream() -> Iterator[Event]:
+        for frame in frames:
+            yield from finder.push(frame)
+        yield from finder.flush()
+
+    return stream()
 
 
 class EventFinder:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Protocol
@@ -20,7 +20,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import ConfigError
+from mien.errors import ConfigError, MienError
 from mien.types import Face, Floats, Frame
 
 #: Seconds that weigh steadiness against delay best on made clips (`benchmarks/smoothing.py`).
@@ -43,6 +43,28 @@ class Smoother(Protocol):
 
     def flush(self) -> Iterator[Frame]:
         """The frames still held; afterwards it is as new."""
+
+
+def make_smoother(seconds: float | None = None, *, live: bool) -> Smoother:
+    """The smoother for a camera or stream (`live`) or for a clip; None: over its usual time.
+
+    Raises:
+        ConfigError: a number below 0.
+    """
+    if live:
+        return Causal(CAUSAL if seconds is None else seconds)
+    return TwoSided(TWO_SIDED if seconds is None else seconds)
+
+
+def smooth_frames(frames: Iterable[Frame], smoother: Smoother) -> Iterator[Frame]:
+    """The frames smoothed, in order; when reading them fails, first those that the smoother still holds."""
+    try:
+        for frame in frames:
+            yield from smoother.push(frame)
+    except MienError:
+        yield from smoother.flush()
+        raise
+    yield from smoother.flush()
 
 
 class Causal:
