@@ -213,12 +213,12 @@ def with_heads(heads: list[Image], size: tuple[int, int]) -> Image:
 class OpenCV:
     """OpenCV's own FaceDetectorYN with the same weights, for comparison; full size, one look."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 1) -> None:
         import cv2
 
         from mien.faces.yunet import path_of_weights
 
-        cv2.setNumThreads(1)
+        cv2.setNumThreads(threads)
         self._detector = cv2.FaceDetectorYN.create(str(path_of_weights()), "", (320, 320), 0.6, 0.3, 5000)
 
     def detect(self, image: Image) -> list[Face]:

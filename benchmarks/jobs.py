@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -106,14 +105,16 @@ def run_fresh(command: list[str], **env: str) -> Timing:
     return Timing(usage.ru_utime + usage.ru_stime, wall)
 
 
-def peak_memory() -> float:
-    """MB: Linux's VmHWM, which, other than `ru_maxrss`, leaves out what the parent held at the fork."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024 / 1e6
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+def peak_memory(process: int | str = "self") -> float:
+    """MB: Linux's VmHWM, which, other than `ru_maxrss`, leaves out what the parent held at the fork.
+
+    0 where there is no /proc, or the process has just ended.
+    """
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM"))
 
 
 def _say(out: Any, words: Mapping[str, Any]) -> None:

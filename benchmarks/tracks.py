@@ -1,40 +1,44 @@
-"""One number a person: switches, IDF1, fragments and MOTA on drawn clips of real faces, kind by kind.
+"""One number per person: switches, IDF1, fragments and MOTA on drawn clips of real faces, kind by kind.
 
     python benchmarks/tracks.py --seeds 2                              # report half, both detections
     python benchmarks/tracks.py --half tune --kinds crowd occluded --every 5
-    python benchmarks/tracks.py --clip group.mp4 --sheet sheet.png     # a real clip, to look at
 
-Mien's tracker stands beside itself without pixels (no looks, no cuts), a plain IoU matcher and, where the
-package `trackers` is installed (`tracks.txt`), ByteTrack and OC-SORT, told the frame rate and to number each
-face at once. Detections are those of Mien's detector for clips and simulated ones that tremble, miss and lie.
+MOTA and switches as in CLEAR MOT (Bernardin and Stiefelhagen 2008), with a pair kept for as long as it
+overlaps; IDF1 as in Ristani and others 2016: the truth's people and the tracker's numbers are paired once for
+the whole clip, so that the boxes in common are most.
+
+Mien's tracker stands beside itself without pixels (neither appearance nor cuts), a plain IoU matcher and,
+where the package `trackers` is installed (`tracks.txt`), ByteTrack and OC-SORT, told the frame rate and to
+number each face at once. Detections are those of Mien's detector for clips, and simulated ones that tremble,
+miss and lie.
+
+Legend: N people of the truth, M numbers of the tracker.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from time import thread_time
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
-from PIL import Image as Pil
-from PIL import ImageDraw
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from mien.faces.detect import DetectorOptions, YuNet
 from mien.types import Face, Image
-from mien.video.frames import Video
 from mien.video.track import Tracker
-from track_people import People
-from track_scenes import KINDS
-from track_scores import Box, Score, Step, overlap, score
-from track_stage import Shot, simulated
+from track_scenes import KINDS, People, TrueFrame, simulate_detections
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SEEN: Final = 0.5  # share of a face in sight from which it counts; below it is nobody's fault to miss it
+OVERLAP: Final = 0.5  # the least intersection over union of a face with its truth
+Box = tuple[float, float, float, float]  # x, y, width, height
 #: Numbers the faces of the next frame: faces, seconds, pixels to boxes by number.
 Track = Callable[[Sequence[Face], float, Image], dict[int, Box]]
 
@@ -145,27 +149,122 @@ class Bench:
         trackers = {source: subjects(fps) for source in self.detections}
         steps: dict[tuple[str, str], list[Step]] = defaultdict(list)
         rng = np.random.default_rng(seed)
-        for shot in list(scene.frames())[:: self.every]:
+        for frame in list(scene.frames())[:: self.every]:
             for source in self.detections:
-                faces = self._faces(source, shot, rng)
+                faces = self._faces(source, frame, rng)
                 for name, track in trackers[source].items():
-                    found = self.clocks[name](track, faces, shot.time, shot.pixels)
-                    steps[source, name].append(_step(shot, found))
+                    found = self.clocks[name](track, faces, frame.time, frame.pixels)
+                    steps[source, name].append(_step(frame, found))
         return {key: score(taken) for key, taken in steps.items()}
 
-    def _faces(self, source: str, shot: Shot, rng: np.random.Generator) -> list[Face]:
+    def _faces(self, source: str, frame: TrueFrame, rng: np.random.Generator) -> list[Face]:
         if source == "simulated":
-            return simulated(shot, rng)
-        faces: list[Face] = self.clocks["detector"](self.detector.detect, shot.pixels)
+            return simulate_detections(frame, rng)
+        faces: list[Face] = self.clocks["detector"](self.detector.detect, frame.pixels)
         return faces
 
 
-def _step(shot: Shot, faces: Mapping[int, Box]) -> Step:
+def _step(frame: TrueFrame, faces: Mapping[int, Box]) -> Step:
     return Step(
-        {truth.number: truth.box for truth in shot.truth if truth.visible >= SEEN},
+        {truth.number: truth.box for truth in frame.truth if truth.visible >= SEEN},
         faces,
-        [truth.box for truth in shot.truth if truth.visible < SEEN],
+        [truth.box for truth in frame.truth if truth.visible < SEEN],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One frame: boxes by the person's number, boxes by the tracker's, and truth that nobody has to find."""
+
+    truth: Mapping[int, Box]
+    faces: Mapping[int, Box]
+    ignored: Sequence[Box] = ()  # a face that lies on one of these counts neither way
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Counts over one clip, or over several when added."""
+
+    truth: int = 0  # boxes
+    faces: int = 0
+    hits: int = 0  # pairs of both, frame by frame
+    same: int = 0  # pairs of both under the one pairing of people and numbers
+    switches: int = 0  # a person's number is not the last one that they had
+    fragments: int = 0  # a person is found again after some frames without
+    clips: int = 0
+
+    def __add__(self, other: Self) -> Score:
+        return Score(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    @property
+    def mota(self) -> float:
+        """1 less misses, false finds and switches as shares of the truth."""
+        wrong = self.truth + self.faces - 2 * self.hits + self.switches
+        return 1 - wrong / max(1, self.truth)
+
+    @property
+    def idf1(self) -> float:
+        """The boxes that carry their person's number: harmonic mean of their shares of truth and of faces."""
+        return 2 * self.same / max(1, self.truth + self.faces)
+
+
+def overlap(a: Sequence[Box], b: Sequence[Box]) -> NDArray[np.float64]:
+    """(N, M) intersection over union of N and M boxes."""
+    one, two = np.reshape(a, (-1, 1, 4)).astype(float), np.reshape(b, (1, -1, 4)).astype(float)
+    low = np.maximum(one[..., :2], two[..., :2])  # (N, M, 2)
+    high = np.minimum(one[..., :2] + one[..., 2:], two[..., :2] + two[..., 2:])
+    common = (high - low).clip(0).prod(-1)  # (N, M)
+    ratio: NDArray[np.float64] = common / (one[..., 2:].prod(-1) + two[..., 2:].prod(-1) - common + 1e-9)
+    return ratio
+
+
+def score(steps: Sequence[Step]) -> Score:
+    """The counts of one clip."""
+    number: dict[int, int] = {}  # the last number that a person had
+    missed: set[int] = set()  # who has been found before and is not now
+    common: Counter[tuple[int, int]] = Counter()
+    counts: Counter[str] = Counter()
+    for step in map(_without_ignored, steps):
+        people, found = list(step.truth), list(step.faces)
+        ratio = overlap(list(step.truth.values()), list(step.faces.values()))
+        common.update((people[i], found[j]) for i, j in np.argwhere(ratio >= OVERLAP))
+        pairs = _pairs(ratio, [(i, found.index(number[p])) for i, p in enumerate(people)
+                               if number.get(p) in step.faces])  # fmt: skip
+        counts.update(truth=len(people), faces=len(found), hits=len(pairs))
+        now = {people[i]: found[j] for i, j in pairs}
+        counts["switches"] += sum(number.get(person, own) != own for person, own in now.items())
+        counts["fragments"] += len(missed & now.keys())
+        number |= now
+        missed = (missed | {p for p in people if p in number}) - now.keys()
+    return Score(**counts, same=_same(common), clips=1)
+
+
+def _without_ignored(step: Step) -> Step:
+    """The step without the faces that lie on ignored truth and on no other."""
+    if not step.ignored or not step.faces:
+        return step
+    boxes = list(step.faces.values())
+    free = overlap(list(step.ignored), boxes).max(0) < OVERLAP  # (M,)
+    if step.truth:
+        free |= overlap(list(step.truth.values()), boxes).max(0) >= OVERLAP
+    return Step(step.truth, {n: box for (n, box), keep in zip(step.faces.items(), free, strict=True) if keep})
+
+
+def _pairs(ratio: NDArray[np.float64], before: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Pairs of a frame: those of before that still overlap, then the best of the rest."""
+    value = np.where(ratio >= OVERLAP, ratio, 0.0)
+    for i, j in before:
+        value[i, j] += 2.0 * len(value) * (value[i, j] > 0)
+    return [(int(i), int(j)) for i, j in zip(*linear_sum_assignment(-value), strict=True) if value[i, j] > 0]
+
+
+def _same(common: Mapping[tuple[int, int], int]) -> int:
+    """Boxes in common under the best one-to-one pairing of people and numbers."""
+    people, numbers = sorted({p for p, _ in common}), sorted({n for _, n in common})
+    table = np.zeros((len(people), len(numbers)), np.int64)  # (N, M)
+    for (person, number), count in common.items():
+        table[people.index(person), numbers.index(number)] = count
+    return int(table[linear_sum_assignment(-table)].sum())
 
 
 def table(source: str, scores: Mapping[str, Mapping[str, Score]]) -> None:
@@ -179,43 +278,8 @@ def table(source: str, scores: Mapping[str, Mapping[str, Score]]) -> None:
         print(f"| {kind} | {row[names[0]].clips} | " + " | ".join(cells) + " |")
 
 
-def sheet(clip: Path, path: Path, number: int = 24) -> None:
-    """Write so many frames of a real clip with the numbers in them, and print who was there for how long."""
-    track, detector, seen = mien(), YuNet(DetectorOptions.video()), defaultdict(list)
-    pictures: list[Pil.Image] = []
-    for frame, found in _followed(clip, track, detector):
-        for person in found:
-            seen[person].append(frame.time)
-        pictures.append(_drawn(frame.pixels, found))
-    chosen = [pictures[i * len(pictures) // number] for i in range(number)]
-    width, height = chosen[0].size
-    whole = Pil.new("RGB", (6 * width, -(-number // 6) * height))
-    for i, picture in enumerate(chosen):
-        whole.paste(picture, (i % 6 * width, i // 6 * height))
-    whole.save(path)
-    for person, times in seen.items():
-        print(f"{person}: {len(times)} frames, {times[0]:.2f} to {times[-1]:.2f} s")
-
-
-def _followed(clip: Path, track: Track, detector: YuNet) -> Iterator[tuple[Any, dict[int, Box]]]:
-    with Video(clip) as video:
-        for frame in video:
-            yield frame, track(detector.detect(frame.pixels), frame.time, frame.pixels)
-
-
-def _drawn(pixels: Image, found: Mapping[int, Box]) -> Pil.Image:
-    scale = 320 / pixels.shape[1]
-    picture = Pil.fromarray(pixels).resize((320, round(pixels.shape[0] * scale)))
-    pen = ImageDraw.Draw(picture)
-    for person, (x, y, width, height) in found.items():
-        box = [scale * v for v in (x, y, x + width, y + height)]
-        pen.rectangle(box, outline="yellow", width=2)
-        pen.text((box[0] + 3, box[1] + 1), str(person), fill="yellow", font_size=18)
-    return picture
-
-
 def main() -> None:
-    """Tables of the kinds asked for, then times; or a sheet of a real clip."""
+    """Tables of the kinds asked for, then times."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -226,13 +290,8 @@ def main() -> None:
     parser.add_argument(
         "--detections", nargs="+", choices=("found", "simulated"), default=["found", "simulated"]
     )
-    parser.add_argument("--every", type=int, default=1, help="only each so-manieth frame")
-    parser.add_argument("--clip", type=Path, help="a real clip instead; needs --sheet")
-    parser.add_argument("--sheet", type=Path, help="write the picture of its frames here")
+    parser.add_argument("--every", type=int, default=1, help="only every n-th frame")
     given = parser.parse_args()
-    if given.clip:
-        sheet(given.clip, given.sheet)
-        return
     half = ("tune", "report").index(given.half)
     bench = Bench(People(given.data / "photos.zip", half), given.detections, given.every)
     scores: dict[str, dict[str, dict[str, Score]]] = {source: {} for source in given.detections}

@@ -87,37 +87,35 @@ def test_whole_files_are_all_read(fuzz, tmp_path):
 
 def test_what_goes_wrong_is_told_apart(fuzz):
     """The judge of the run: it would see a bug, an unclear error and rows that are no readings."""
-    from mien.batch.read import Result, fail
-
     module, _ = fuzz
-    assert module._judge([fail("a.jpg", "expected a picture")])[0] == "refused"
-    assert module._judge([fail("a.jpg", "no picture")])[0] == "unclear"
-    assert module._judge([fail("a.jpg", "expected; a bug in Mien")])[0] == "unclear"
-    assert module._judge([Result("a.jpg", last=True)])[0] == "read"
-    assert module._judge([Result("a.jpg", notes=("first frame used",), last=True)])[0] == "noted"
-    assert module._judge([Result("a.jpg")])[0] == "wrong"
-    row = dict.fromkeys(
-        ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"), 0.1
-    )
-    assert (
-        module._judge([Result("a", [{**row, "success": 1, "width": 5, "height": 5}], last=True)])[0]
-        == "wrong"
-    )
+    emotions = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+    row = {**dict.fromkeys(emotions, 0.125), "success": 1, "width": 5, "height": 5}
+    nothing = {**row, "success": 0}
+    for rows, said, how in (
+        ([row], [], "read"),
+        ([nothing], ["mien: error: expected a picture"], "refused"),
+        ([nothing], ["mien: error: no picture"], "unclear"),
+        ([nothing], ["mien: error: expected; a bug in Mien"], "unclear"),
+        ([], [], "crash"),
+        ([{**row, "fear": 0.2}], [], "wrong"),
+        ([{**row, "width": 0}], [], "wrong"),
+    ):
+        assert module.judge(rows, said)["how"] == how
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
-def test_a_child_that_dies_or_hangs_is_counted_and_replaced(fuzz, monkeypatch):
+@pytest.mark.parametrize(
+    ("code", "how"),
+    [("os.abort()", "crash"), ("time.sleep(60)", "hang"), ("print(1, file=sys.stderr)", "loud")],
+)
+def test_a_command_that_dies_hangs_or_is_loud_is_counted(fuzz, monkeypatch, code, how):
     module, _ = fuzz
-    monkeypatch.setattr(module, "LIMIT", 2.0)
-    lines = "import os, sys, time\nprint('ready', flush=True)\nfor line in sys.stdin:\n"
-    lines += "    os.abort() if int(line) == 0 else time.sleep(60)\n"
-    real = subprocess.Popen
+    monkeypatch.setattr(module, "SECONDS", 0.0)
+    real = subprocess.run
+    program = f"import os, sys, time; {code}"
     monkeypatch.setattr(
-        module.subprocess, "Popen", lambda command, **options: real([command[0], "-c", lines], **options)
+        module.subprocess, "run", lambda command, **options: real([command[0], "-c", program], **options)
     )
-    records = list(module.watch(1, [0, 1]))
-    assert [record["how"] for record in records] == ["crash", "hang"]
-    assert "-6" in records[0]["text"]
+    assert [record["how"] for record in module.run_cases(1, [0, 1])] == [how] * 2
 
 
 # --- what was found

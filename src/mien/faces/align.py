@@ -30,7 +30,7 @@ _MARGIN: Final = 3  # pixels that bicubic interpolation and the filter of the re
 
 #: Where the five landmarks stand in a crop, in units of its side: (5, 2) x, y. Medians over the upright
 #: frontal faces among FER+'s training crops, made symmetric, to three decimals; so that a crop shows
-#: what FER+'s own crops show. Fitted by `benchmarks/geometry.py`.
+#: what FER+'s own crops show. Fitted to them once (docs/detector.md).
 TEMPLATE: Final = (
     (0.311, 0.394),
     (0.689, 0.394),
