@@ -12,8 +12,8 @@ import numpy as np
 
 import mien
 from jobs import answer
-from mien.faces.network import Classifier
 from mien.faces.detect import DetectorOptions, YuNet
+from mien.faces.network import Classifier
 from mien.image import read_image
 from mien.types import Image
 
