@@ -17,13 +17,14 @@ import pytest
 from conftest import scene
 
 pytest.importorskip("fastapi")
+from prometheus_client.parser import text_string_to_metric_families
 
 import mien
 from mien.errors import ConfigError
 from mien.image import encode_image, read_image
-from mien.server.form import PARQUET
 from mien.server.listen import opened
-from mien.server.settings import Limits, Settings
+from mien.server.photos import PARQUET
+from mien.server.settings import Limits, ServerSettings
 
 PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used; making one for each client takes its time
 SECRET = "a-long-secret"  # noqa: S105 - of tests
@@ -32,7 +33,7 @@ SECRET = "a-long-secret"  # noqa: S105 - of tests
 @contextmanager
 def running(**changes):
     """A server in a thread, and a client of it."""
-    settings = Settings(port=0, **{"workers": 1, **changes})
+    settings = ServerSettings(port=0, **{"workers": 1, **changes})
     with opened(settings) as (server, bound):
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
         thread.start()
@@ -205,12 +206,20 @@ def test_about(client):
 
 def test_figures(client, one_face):
     client.post("/v1/photos", files={"files": jpeg(one_face)})
-    text = client.get("/metrics").text
-    figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-    assert float(figures['mien_photos_total{outcome="read"}']) >= 1
-    assert float(figures['mien_requests_total{route="/v1/photos",method="POST",status="200"}']) >= 1
-    assert figures["mien_photos_waiting"] == "0"
-    assert float(figures['mien_request_seconds_bucket{route="/v1/photos",le="+Inf"}']) >= 1
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    samples = [sample for family in text_string_to_metric_families(answer.text) for sample in family.samples]
+    figures = {(sample.name, *sorted(sample.labels.values())): sample.value for sample in samples}
+    assert figures["mien_photos_total", "read"] >= 1
+    assert figures["mien_requests_total", "/v1/photos", "200", "POST"] >= 1
+    assert figures["mien_photos_waiting",] == 0
+    assert figures["mien_request_seconds_bucket", "+Inf", "/v1/photos"] >= 1
+    assert {sample.name for sample in samples} <= {
+        "mien_requests_total", "mien_request_seconds_bucket", "mien_request_seconds_sum",
+        "mien_request_seconds_count", "mien_photos_total", "mien_faces_total", "mien_live_frames_total",
+        "mien_jobs_total", "mien_upload_bytes_total", "mien_photos_waiting", "mien_jobs_queued",
+        "mien_jobs_running", "mien_disk_bytes", "mien_cameras",
+    }  # fmt: skip
 
 
 def test_the_page_has_its_policy(client):
@@ -273,11 +282,11 @@ def test_a_token_is_wanted():
 def test_an_open_address_wants_a_token():
     for host in ("0.0.0.0", "::", "192.168.1.2", "example.org"):  # noqa: S104 - it is refused
         with pytest.raises(ConfigError, match="--token"):
-            Settings(host=host)
-        assert Settings(host=host, token=SECRET).guarded
-        assert not Settings(host=host, auth=False).guarded
+            ServerSettings(host=host)
+        assert ServerSettings(host=host, token=SECRET).guarded
+        assert not ServerSettings(host=host, auth=False).guarded
     with pytest.raises(ConfigError, match="at least 8"):
-        Settings(token=SECRET[:5])
+        ServerSettings(token=SECRET[:5])
 
 
 def test_too_many_requests_with_photos(one_face):
@@ -323,7 +332,7 @@ def test_rows_as_parquet(client, one_face, two_faces):
 def test_parquet_without_pyarrow_says_what_is_missing(client, one_face, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(
-        "mien.server.form.importlib.util.find_spec", lambda name: None if name == "pyarrow" else find(name)
+        "mien.server.photos.importlib.util.find_spec", lambda name: None if name == "pyarrow" else find(name)
     )
     answer = client.post("/v1/photos", content=jpeg(one_face), headers={"Accept": PARQUET})
     assert is_problem(answer, 406, "not-acceptable")
@@ -340,7 +349,7 @@ def test_a_port_that_is_taken(client, mien):
 
 def test_why_it_ends_is_said():
     said = []
-    with opened(Settings(port=0, workers=1), said.append) as (server, bound):
+    with opened(ServerSettings(port=0, workers=1), said.append) as (server, bound):
         address = f"http://127.0.0.1:{bound.getsockname()[1]}"
         assert not said  # it does not answer yet
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})

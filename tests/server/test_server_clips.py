@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from fractions import Fraction
-from types import SimpleNamespace
 
 import av
 import httpx
@@ -23,7 +22,7 @@ import pytest
 import mien
 from conftest import scene, write_clip
 from mien.errors import ConfigError
-from mien.server.process import alone
+from mien.server.jobs import environment
 from mien.server.settings import Limits
 from test_server import is_problem, running
 
@@ -268,13 +267,13 @@ def test_no_two_servers_have_one_folder(tmp_path):
 class Killed:
     """A server in a process of its own, that can be killed."""
 
-    def __init__(self, *options, **environment):
+    def __init__(self, *options, **variables):
         code = "from mien.cli.serve import serve; import typer; typer.run(serve)"
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, "--port", "0", *map(str, options)],
             stderr=subprocess.PIPE,
             text=True,
-            env={**alone(), **environment},
+            env={**environment(), **variables},
         )
         self.said = []
         for line in self.process.stderr:
@@ -392,8 +391,8 @@ def test_a_removed_job_is_gone_and_counted_off_once(client, drawn_clip):
 
 
 def test_a_clip_that_fills_the_disk(client, drawn_clip, monkeypatch):
-    asked = client.service.jobs._asked
-    monkeypatch.setattr(client.service.jobs, "_asked", lambda record: asked(record) | {"room": 1500})
+    asked = client.service.jobs._request
+    monkeypatch.setattr(client.service.jobs, "_request", lambda record: asked(record) | {"max_bytes": 1500})
     job = send(client, drawn_clip).json()["id"]
     body = ended(client, job)
     assert body["state"] == "failed"
@@ -421,13 +420,13 @@ def test_a_store_that_fails_for_a_moment(client, drawn_clip, monkeypatch, caplog
 
 
 def test_a_clip_that_holds_up_what_opens_it(client, drawn_clip, monkeypatch):
-    monkeypatch.setattr("mien.server.clips._LOOK", 0.01)
+    monkeypatch.setattr("mien.server.clips._PROBE_SECONDS", 0.01)
     assert is_problem(send(client, drawn_clip), 422, "unreadable")
     assert not list(client.service.disk.jobs.glob("*/clip"))
 
 
 def test_a_clip_that_kills_what_opens_it(client, drawn_clip, monkeypatch):
-    monkeypatch.setattr("mien.server.clips.sys", SimpleNamespace(executable=shutil.which("false")))
+    monkeypatch.setattr("mien.server.clips.PROBE", (shutil.which("false"),))
     answer = send(client, drawn_clip)
     assert is_problem(answer, 422, "unreadable")
     assert "died" in answer.json()["detail"]
@@ -467,10 +466,10 @@ def test_endless_clips(client, tmp_path, monkeypatch):
             frame = av.VideoFrame.from_ndarray(scene((15, 15, 130), size=(160, 160)), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    asked = client.service.jobs._asked
-    for limit, most, note in (("seconds", 1, "at most 1 seconds"), ("work", 0, "seconds of work")):
+    asked = client.service.jobs._request
+    for limit, most, note in (("max_seconds", 1, "at most 1 seconds"), ("max_work", 0, "seconds of work")):
         monkeypatch.setattr(
-            client.service.jobs, "_asked", lambda record, change={limit: most}: asked(record) | change
+            client.service.jobs, "_request", lambda record, change={limit: most}: asked(record) | change
         )
         body = ended(client, send(client, endless).json()["id"])
         assert body["state"] == "done"

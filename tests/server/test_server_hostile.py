@@ -261,13 +261,13 @@ def test_many_files_are_one_handle(client, monkeypatch):
     handles = Path("/proc/self/fd")
     if not handles.is_dir():
         pytest.skip("needs /proc")
-    content, seen = upload.Received.content, []
+    content, seen = upload.Upload.content, []
 
-    def counted(self, one):
+    def counted(self):
         seen.append(len(list(handles.iterdir())))
-        return content(self, one)
+        return content(self)
 
-    monkeypatch.setattr(upload.Received, "content", counted)
+    monkeypatch.setattr(upload.Upload, "content", counted)
     monkeypatch.setattr(upload, "HELD", 100_000)
     client.get("/healthz")
     before = len(list(handles.iterdir()))

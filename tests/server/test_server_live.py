@@ -131,7 +131,7 @@ def test_what_breaks_ends_the_socket_and_not_the_server(client, monkeypatch, cap
     def broken(*_arguments):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("mien.server.live.Camera.__init__", broken)
+    monkeypatch.setattr("mien.server.live.LiveReader.__init__", broken)
     with camera(client) as wire, pytest.raises(ConnectionClosed) as end:
         wire.recv(timeout=30)
     assert end.value.rcvd.code == 1011

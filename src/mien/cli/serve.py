@@ -77,7 +77,7 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         if (error.name or "").startswith("mien"):
             raise
         raise MissingExtra(error.name or "fastapi", "serve", "mien serve") from error
-    from mien.server.settings import Limits, Settings
+    from mien.server.settings import Limits, ServerSettings
 
     limits = Limits(
         upload=round(max_upload * _MEGA),
@@ -94,7 +94,7 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         disk=round(disk * _MEGA),
         stall=stall,
     )
-    settings = Settings(
+    settings = ServerSettings(
         host=host,
         port=port,
         workers=workers,

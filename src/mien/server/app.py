@@ -1,64 +1,47 @@
-"""The application: routes, errors and the page, behind the guard."""
+"""The application: all routes behind the guard, errors as problems, the page, and what the server is."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from mien import __version__
-from mien.analyzer import load
 from mien.errors import MienError
-from mien.server import about, clips, live, photos, results
-from mien.server.disk import Disk
-from mien.server.guard import Guard
-from mien.server.jobs import Jobs
-from mien.server.metrics import Metrics
-from mien.server.problem import Problem, problem_of
-from mien.server.reader import Reader
-from mien.server.service import Service
-from mien.server.settings import Settings
+from mien.server import clips, live, photos
+from mien.server.answers import (
+    AboutBody,
+    HealthBody,
+    ModelBody,
+    ModelsBody,
+    Problem,
+    describe_problems,
+    problem_of,
+)
+from mien.server.guard import COOKIE, Guard
+from mien.server.service import Service, service_of
 
 STATIC: Final = Path(__file__).parent / "static"
-#: The page runs its own scripts and shows what it is given; it may ask this server and nobody else.
+#: The page runs its own scripts and shows what it is given; it may ask this server and no other.
 CSP: Final = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; font-src 'self'; "
     "img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self'; worker-src 'self' blob:; "
     "frame-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+#: What `/v1/models` tells of a network's card.
+_CARD: Final = ("name", "labels", "size", "colour", "parameters", "uncertain", "data", "licence", "limits")
+_LIMITS: Final = ("upload", "clip", "pixels", "files", "faces", "clip_seconds", "clip_frames")
 
-
-def open_service(settings: Settings) -> Service:
-    """Load the networks, take the folder, start the threads.
-
-    Raises:
-        MienError: the networks cannot be loaded, or the folder not be had.
-    """
-    limits = settings.limits
-    analyzer = load(None if settings.model is None else settings.model, providers=settings.providers)
-    metrics, disk = Metrics(), Disk(settings.keep, limits.disk)
-    try:
-        jobs = Jobs(settings, disk, metrics)
-    except BaseException:
-        if settings.keep is None:
-            disk.close()
-        raise
-    reader = Reader(analyzer, threads=settings.threads, pixels=limits.pixels, faces=limits.faces)
-    service = Service(settings, metrics, disk, analyzer, reader, jobs)
-    metrics.gauge("mien_photos_waiting", "Photos that wait.", lambda: reader.waiting)
-    metrics.gauge("mien_jobs_queued", "Clips that wait.", lambda: jobs.store.count("queued"))
-    metrics.gauge("mien_jobs_running", "Clips that are read.", lambda: jobs.store.count("running"))
-    metrics.gauge("mien_disk_bytes", "Bytes of uploads and results.", lambda: disk.taken)
-    metrics.gauge("mien_cameras", "Live cameras.", lambda: service.cameras)
-    return service
+router = APIRouter()
 
 
 def make_app(service: Service) -> Guard:
@@ -80,13 +63,13 @@ def make_app(service: Service) -> Guard:
         separate_input_output_schemas=False,
     )
     app.state.service = service
-    for router in (photos.router, clips.router, results.router, live.router, about.router):
-        app.include_router(router)
-    _add_page(app)
+    for some in (photos.router, clips.router, live.router, router):
+        app.include_router(some)
+    app.mount("/assets", Assets(directory=STATIC / "assets", check_dir=False))
     for kind in (Problem, MienError, Exception):
-        app.add_exception_handler(kind, _failed)
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
+        app.add_exception_handler(kind, _answer_error)
+    app.add_exception_handler(HTTPException, _answer_refusal)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
     guard = Guard(app, service.settings, service.metrics)
     app.state.session = guard.session
     return guard
@@ -102,46 +85,87 @@ class Assets(StaticFiles):
         return response
 
 
-def _add_page(app: FastAPI) -> None:
-    """The page and its files; without them, where the description of the API is."""
-
-    @app.get("/", include_in_schema=False)
-    async def page() -> Response:
-        if (STATIC / "index.html").is_file():
-            headers = {"Content-Security-Policy": CSP, "Cache-Control": "no-cache"}
-            return FileResponse(STATIC / "index.html", headers=headers)
-        return JSONResponse({"api": "/v1/openapi.json"})
-
-    app.mount("/assets", Assets(directory=STATIC / "assets", check_dir=False))
+@router.get("/", include_in_schema=False)
+async def page() -> Response:
+    """The page; without its files, where the description of the API is."""
+    if (STATIC / "index.html").is_file():
+        headers = {"Content-Security-Policy": CSP, "Cache-Control": "no-cache"}
+        return FileResponse(STATIC / "index.html", headers=headers)
+    return JSONResponse({"api": "/v1/openapi.json"})
 
 
-async def _failed(_request: Request, error: Exception) -> Response:
+@router.get("/v1/models", responses=describe_problems())
+async def models(request: Request) -> ModelsBody:
+    """The networks that this server reads with."""
+    classifier = service_of(request).analyzer.classifier
+    card = asdict(classifier.card)
+    about = {name: card[name] for name in _CARD} | {"policies": list(card["policies"])}
+    return ModelsBody(models=[ModelBody(**about, default=True, sha256=classifier.digest)])
+
+
+@router.get("/v1/about", responses=describe_problems())
+async def about(request: Request) -> AboutBody:
+    """What this server does with what it is given, and how much of it it takes."""
+    settings = service_of(request).settings
+    return AboutBody(
+        version=__version__,
+        auth=settings.guarded,
+        keep=settings.keep is not None,
+        forget_after=settings.forget_after if settings.keep is None else None,
+        limits={name: getattr(settings.limits, name) for name in _LIMITS},
+    )
+
+
+@router.get("/healthz", responses=describe_problems())
+async def healthz() -> HealthBody:
+    """It lives."""
+    return HealthBody(status="ok", version=__version__)
+
+
+@router.get("/metrics", responses=describe_problems(), response_class=PlainTextResponse)
+async def metrics(request: Request) -> Response:
+    """Figures in Prometheus' text format."""
+    figures = service_of(request).metrics
+    return Response(figures.text(), media_type=figures.media_type)
+
+
+@router.post("/v1/session", status_code=204, responses=describe_problems())
+async def session(request: Request) -> Response:
+    """A cookie that stands for the token, which the guard has seen."""
+    answer = Response(status_code=204)
+    answer.set_cookie(
+        COOKIE,
+        request.app.state.session,
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return answer
+
+
+async def _answer_error(_request: Request, error: Exception) -> Response:
     problem = problem_of(error)
     if problem.kind == "bug":
         logging.getLogger(__name__).error("a bug in Mien", exc_info=error)
     return problem.response()
 
 
-async def _refused(_request: Request, error: Exception) -> Response:
+async def _answer_refusal(_request: Request, error: Exception) -> Response:
     """What the framework refuses: no such path, no such method, a body that is cut off."""
-    status = getattr(error, "status_code", 400)
-    kind = {404: "not-found", 405: "method-not-allowed"}.get(status, "bad-request")
-    response = Problem(
-        kind, f"expected a path and method of /v1/openapi.json, got: {_detail(error)}"
-    ).response()
+    kind = {404: "not-found", 405: "method-not-allowed"}.get(
+        getattr(error, "status_code", 400), "bad-request"
+    )
+    detail = getattr(error, "detail", error)
+    response = Problem(kind, f"expected a path and method of /v1/openapi.json, got: {detail}").response()
     response.headers.update(getattr(error, "headers", None) or {})
     return response
 
 
-async def _invalid(_request: Request, error: Exception) -> Response:
+async def _answer_invalid(_request: Request, error: Exception) -> Response:
     """A query that makes no sense, in a sentence."""
     faults = error.errors() if isinstance(error, RequestValidationError) else []
-    said = "; ".join(
+    detail = "; ".join(
         f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}, got {str(fault.get('input'))[:40]!r}"
         for fault in faults
     )
-    return Problem("bad-setting", said or "expected other settings").response()
-
-
-def _detail(error: Exception) -> str:
-    return str(getattr(error, "detail", error))
+    return Problem("bad-setting", detail or "expected other settings").response()

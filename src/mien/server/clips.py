@@ -1,124 +1,153 @@
-"""`/v1/clips`: a clip to a job, once it is known that it can be read."""
+"""`/v1/clips` and `/v1/jobs`: a clip to a job; how far it is, what came of it, and its end."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import math
-import sys
-from asyncio.subprocess import DEVNULL, PIPE
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mien.errors import ConfigError
-from mien.server.kinds import is_said
-from mien.server.photos import unless_gone
-from mien.server.problem import Problem
-from mien.server.process import alone
-from mien.server.schema import CLIP, JobBody, problems
-from mien.server.service import service_of
+from mien.server.answers import JobBody, JobsBody, Problem, describe_problems
+from mien.server.jobs import RESULTS, environment
+from mien.server.photos import unless_client_gone
+from mien.server.service import Service, service_of
 from mien.server.settings import Limits
-from mien.server.store import Record
-from mien.server.upload import received
+from mien.server.store import ENDED, JobRecord
+from mien.server.upload import check_media_type, receive_files
+from mien.server.worker import PROBE
 from mien.video.frames import VideoOptions
 
 router = APIRouter()
-_LOOK: Final = 30.0  # seconds in which a clip gives its first frame
-_WHOLE: Final = ("every", "detect_every")
-_NUMBERS: Final = ("fps", "start", "end")
-_YES: Final = {"true": True, "1": True, "yes": True, "on": True, "": False,
-               "false": False, "0": False, "no": False, "off": False}  # fmt: skip
+
+JobId = Annotated[str, Path(pattern="^[0-9a-f]{24}$", description="As `POST /v1/clips` gave it.")]
+_PROBE_SECONDS: Final = 30.0  # in which a clip must give its first frame
+_POLL: Final = 0.25  # seconds between two looks at a job whose events are followed
+_KEEP_ALIVE: Final = 15.0  # seconds of silence after which a comment keeps a stream open
+_MEDIA_TYPES: Final = {".json": "application/json", ".csv": "text/csv; charset=utf-8",
+                       ".parquet": "application/vnd.apache.parquet", ".html": "text/html; charset=utf-8",
+                       ".svg": "image/svg+xml", ".mp4": "video/mp4"}  # fmt: skip
+#: Pages of results show their own pictures and nothing else; the server's page may frame them.
+_RESULT_CSP: Final = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; media-src 'self'; frame-ancestors 'self'; "
+    "sandbox"
+)
+#: For OpenAPI: the body of a request with a clip.
+_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {
+                    "file": {"type": "string", "format": "binary"},
+                    "every": {"type": "integer", "minimum": 1},
+                    "fps": {"type": "number", "exclusiveMinimum": 0},
+                    "detect_every": {"type": "integer", "minimum": 1},
+                    "start": {"type": "number"},
+                    "end": {"type": "number"},
+                    "annotate": {"type": "boolean"},
+                },
+            }
+        }
+    },
+}
+
+
+class ClipForm(BaseModel):
+    """How a clip is read, as fields of the form or of the query."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    every: int | None = Field(None, ge=1, lt=1e9)
+    fps: float | None = Field(None, gt=0, lt=1e9)
+    detect_every: int | None = Field(None, ge=1, lt=1e9)
+    start: float | None = Field(None, gt=-1e9, lt=1e9)
+    end: float | None = Field(None, gt=-1e9, lt=1e9)
+    annotate: bool = False
 
 
 @router.post(
     "/v1/clips",
     status_code=202,
-    responses=problems(400, 408, 413, 415, 422, 503, 507),
-    response_model=JobBody,
-    openapi_extra={"requestBody": CLIP},
+    responses=describe_problems(400, 408, 413, 415, 422, 503, 507),
+    openapi_extra={"requestBody": _BODY},
 )
-async def clips(request: Request) -> JSONResponse:
+async def clips(request: Request, response: Response) -> JobBody:
     """Queue a clip; what is made of it is told by its job."""
     service = service_of(request)
-    service.jobs.check_room()
-    job = service.jobs.begin()
-    folder = service.jobs.folder(job)
+    service.jobs.check_queue()
+    job = service.jobs.make_folder()
+    path = service.jobs.folder(job) / "clip"
     try:
-        async with received(
-            request, service.disk, lambda: (folder / "clip").open("xb"), name="file", most=1
-        ) as got:
-            upload = got.files[0]
-            options = read_options({**request.query_params, **got.fields})
-            await asyncio.to_thread(got.close)  # what is held goes to the disk
-            _check_said(upload.kind)
-            look = _look(folder / "clip", upload.name, service.settings.limits)
-            start = await unless_gone(request, look)
-            service.jobs.check_room()
+        async with receive_files(
+            request, service.disk, lambda: path.open("xb"), field_name="file", most=1
+        ) as received:
+            [upload] = received.files
+            options = read_form({**request.query_params, **received.fields})
+            await asyncio.to_thread(received.close)  # what is held in memory goes to the disk
+            check_media_type(upload.media_type, "video", "image")  # an animated GIF is a clip, too
+            probe = probe_clip(str(path), upload.name, service.settings.limits)
+            start = await unless_client_gone(request, probe)
+            service.jobs.check_queue()
             name = upload.name or "clip"
-            record = service.jobs.add(Record(job, name, options, size=got.size, start=start))
-            service.metrics.count("mien_upload_bytes_total", got.size)
-            got.size = 0  # its bytes are the job's now
+            record = service.jobs.add(JobRecord(job, name, options, size=received.size, start=start))
+            service.metrics.upload_bytes.inc(received.size)
+            received.size = 0  # its bytes are the job's now
     except BaseException:
-        await asyncio.to_thread(service.jobs.drop, job)
+        await asyncio.to_thread(service.jobs.remove_folder, job)
         raise
-    return JSONResponse(record.body(), 202, {"Location": f"/v1/jobs/{job}"})
+    response.headers["Location"] = f"/v1/jobs/{job}"
+    return record.body()
 
 
-def read_options(said: dict[str, str]) -> dict[str, Any]:
-    """What a request says of how to read a clip, checked.
+def read_form(fields: dict[str, str]) -> dict[str, Any]:
+    """The options of a job, from the fields of a request; an empty field is as one that is not there.
 
     Raises:
-        ConfigError: a number or a word that makes no sense.
+        RequestValidationError: an unknown field, or a value that makes no sense.
+        ConfigError: values that make no sense together.
     """
-    unknown = set(said) - {*_WHOLE, *_NUMBERS, "annotate"}
-    if unknown:
-        raise ConfigError(f"expected every, fps, detect_every, start, end, annotate, got {min(unknown)!r}")
-    job: dict[str, Any] = {key: _number(key, said[key], int) for key in _WHOLE if said.get(key)}
-    job |= {key: _number(key, said[key], float) for key in _NUMBERS if said.get(key)}
-    if job.get("detect_every", 1) < 1:
-        raise ConfigError(f"detect_every: expected at least 1, got {job['detect_every']}")
-    VideoOptions(job.get("every", 1), job.get("fps"), job.get("start"), job.get("end"))
-    annotate = said.get("annotate", "").lower()
-    if annotate not in _YES:
-        raise ConfigError(f"annotate: expected true or false, got {annotate!r}")
-    return {"job": job, "annotate": _YES[annotate]}
-
-
-def _number(key: str, text: str, kind: type[int] | type[float]) -> int | float:
     try:
-        value = kind(text)
-    except ValueError:
-        what = "a whole number" if kind is int else "a number"
-        raise ConfigError(f"{key}: expected {what}, got {text[:40]!r}") from None
-    if not (math.isfinite(value) and abs(value) < 1e9):
-        raise ConfigError(f"{key}: expected a number below 1e9, got {text[:40]!r}")
-    return value
+        form = ClipForm.model_validate({name: text for name, text in fields.items() if text})
+    except ValidationError as error:
+        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
+        raise RequestValidationError(faults) from error
+    options = form.model_dump(exclude={"annotate"}, exclude_none=True)
+    VideoOptions(form.every or 1, form.fps, form.start, form.end)  # checks them
+    return {"job": options, "annotate": form.annotate}
 
 
-def _check_said(kind: str) -> None:
-    if not (is_said(kind, "video") or is_said(kind, "image")):  # an animated GIF is a clip, too
-        raise Problem(
-            "unsupported", f"expected a clip, the request says that it is {kind!r}; send it as video/..."
-        )
+async def probe_clip(path: str, name: str, limits: Limits) -> float:
+    """Decode the first frame of a clip in a process of its own: what breaks a decoder ends there.
 
+    Args:
+        path: the clip.
+        name: as the client calls it.
+        limits: of the size of a frame and the length of a clip.
 
-async def _look(path: Path, name: str, limits: Limits) -> float:
-    """See the first frame of a clip, in a process of its own; gives when it begins, in seconds.
+    Returns:
+        When the clip begins, in seconds, by its own time stamps.
 
     Raises:
         Problem: it cannot be read, is too large, too long, or takes too long to open.
     """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "mien.server.look", str(path), stdin=DEVNULL, stdout=PIPE, env=alone()
+        *PROBE, path, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, env=environment()
     )
     try:
-        async with asyncio.timeout(_LOOK):
+        async with asyncio.timeout(_PROBE_SECONDS):
             line, _ = await process.communicate()
     except TimeoutError:
-        raise Problem("unreadable", f"expected a frame of the clip within {_LOOK:g} s, none came") from None
+        raise Problem(
+            "unreadable", f"expected a frame of the clip within {_PROBE_SECONDS:g} s, none came"
+        ) from None
     finally:
         if process.returncode is None:
             process.kill()
@@ -127,17 +156,12 @@ async def _look(path: Path, name: str, limits: Limits) -> float:
         raise Problem("unreadable", "expected a clip, what opened it died; it is damaged: save it anew")
     seen = json.loads(line)
     if "error" in seen:
-        raise Problem("unreadable", seen["error"].replace(str(path), name or "the clip"))
-    _check_size(seen, limits)
-    return float(seen["start"])
-
-
-def _check_size(seen: dict[str, Any], limits: Limits) -> None:
-    rows, columns, seconds = seen["rows"], seen["columns"], seen["seconds"]
-    if rows * columns > limits.pixels:
+        raise Problem("unreadable", seen["error"].replace(path, name or "the clip"))
+    height, width, seconds = seen["height"], seen["width"], seen["seconds"]
+    if height * width > limits.pixels:
         raise Problem(
             "too-large",
-            f"expected frames of at most {limits.pixels:,} pixels, got {columns} x {rows}; shrink it",
+            f"expected frames of at most {limits.pixels:,} pixels, got {width} x {height}; shrink it",
         )
     if seconds is not None and seconds > limits.clip_seconds:
         raise Problem(
@@ -145,3 +169,104 @@ def _check_size(seen: dict[str, Any], limits: Limits) -> None:
             f"expected a clip of at most {limits.clip_seconds:g} seconds, got {seconds:.0f}; cut it, or "
             "raise --clip-seconds",
         )
+    return float(seen["start"])
+
+
+@router.get("/v1/jobs", responses=describe_problems())
+async def jobs(request: Request) -> JobsBody:
+    """Every job, newest first."""
+    return JobsBody(jobs=[record.body() for record in service_of(request).jobs.store.all()])
+
+
+@router.get("/v1/jobs/{job}", responses=describe_problems(404, 422))
+async def one_job(request: Request, job: JobId) -> JobBody:
+    """One job."""
+    return _find(service_of(request), job).body()
+
+
+@router.get(
+    "/v1/jobs/{job}/events",
+    responses={
+        200: {"content": {"text/event-stream": {}}, "description": "Events"},
+        **describe_problems(404, 422, 429),
+    },
+    response_class=StreamingResponse,
+)
+async def events(request: Request, job: JobId) -> StreamingResponse:
+    """A job's changes as they come (server-sent events), until it ends."""
+    service = service_of(request)
+    record = _find(service, job)
+    most = service.settings.limits.streams
+    if service.streams >= most:
+        raise Problem("too-many", f"expected at most {most} readers of events at one time; try again later")
+    return StreamingResponse(
+        _follow(service, record), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
+    )
+
+
+async def _follow(service: Service, record: JobRecord) -> AsyncIterator[str]:
+    """Events: what the job is now, each change, and how it ended."""
+    service.streams += 1
+    try:
+        sent, silent = "", 0.0
+        while True:
+            body = record.body().model_dump_json()
+            if body != sent:
+                end = "done" if record.state == "done" else "failed"
+                yield f"event: {end if record.state in ENDED else 'progress'}\ndata: {body}\n\n"
+                sent, silent = body, 0.0
+            elif silent >= _KEEP_ALIVE:
+                yield ": still here\n\n"
+                silent = 0.0
+            if record.state in ENDED:
+                return
+            await asyncio.sleep(_POLL)
+            silent += _POLL
+            record = service.jobs.store.get(record.id) or replace(record, state="cancelled")
+    finally:
+        service.streams -= 1
+
+
+@router.get(
+    "/v1/jobs/{job}/results/{name}",
+    responses={200: {"content": {"*/*": {}}, "description": "The file"}, **describe_problems(404, 422)},
+    response_class=FileResponse,
+)
+async def result(request: Request, job: JobId, name: str) -> FileResponse:
+    """One file that came of a job."""
+    service = service_of(request)
+    record = _find(service, job)
+    if name not in RESULTS or name not in record.results:
+        known = ", ".join(record.results) or f"none yet, it is {record.state}"
+        raise Problem("not-found", f"expected one of this job's results ({known}), got another name")
+    path = service.jobs.folder(record.id) / name
+    if not path.is_file():
+        raise Problem("not-found", "expected a file that was kept, somebody removed it; send the clip again")
+    return FileResponse(
+        path,
+        media_type=_MEDIA_TYPES[path.suffix],
+        headers={"Content-Security-Policy": _RESULT_CSP, "Cache-Control": "private, no-cache"},
+        filename=name,
+        content_disposition_type="inline" if path.suffix in {".html", ".svg", ".mp4"} else "attachment",
+    )
+
+
+@router.delete("/v1/jobs/{job}", status_code=204, responses=describe_problems(404, 422))
+async def delete(request: Request, job: JobId) -> Response:
+    """Stop a job and remove everything of it."""
+    if not await asyncio.to_thread(service_of(request).jobs.remove, job):
+        raise _unknown_job()
+    return Response(status_code=204)
+
+
+def _find(service: Service, job: str) -> JobRecord:
+    record = service.jobs.store.get(job)
+    if record is None:
+        raise _unknown_job()
+    return record
+
+
+def _unknown_job() -> Problem:
+    return Problem(
+        "not-found", "expected the id of a job, there is none of this one; it was removed, or is wrong"
+    )

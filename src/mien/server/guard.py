@@ -1,6 +1,6 @@
-"""What stands before every request: whose name, whose page, whose token, how many bytes, how slowly.
+"""What every request must pass first: host name, origin, token, number of bytes, speed.
 
-It is plain ASGI, outside of everything else, so that nothing is read of what is not meant for us.
+It is plain ASGI, outside of everything else, so that nothing is read of a request that is refused.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from mien.server.answers import Problem, too_large
 from mien.server.metrics import Metrics
-from mien.server.problem import Problem
-from mien.server.settings import Limits, Settings, is_loopback
+from mien.server.settings import Limits, ServerSettings, is_loopback
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -28,9 +28,10 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE: Final = "mien_session"
-#: Paths that hold nothing of anybody.
+#: Paths that need no token: they hold nothing of anybody.
 OPEN: Final = frozenset({"/", "/healthz", "/v1/about", "/v1/openapi.json"})
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "WEBSOCKET"})
 #: Added to every answer that does not say otherwise.
 HEADERS: Final = {
     "x-content-type-options": "nosniff",
@@ -50,9 +51,9 @@ class Guard:
         metrics: where requests are counted.
     """
 
-    def __init__(self, app: App, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, app: App, settings: ServerSettings, metrics: Metrics) -> None:
         self.app, self.settings, self.metrics = app, settings, metrics
-        self.session = secrets.token_urlsafe(32)  # what the page's cookie says; another with each start
+        self.session = secrets.token_urlsafe(32)  # the page's cookie; another with each start
         self._token = _digest(settings.token or "")
         here = () if is_loopback(settings.host) else (socket.gethostname().lower(),)
         self._names = {"localhost", settings.host.lower(), *map(str.lower, settings.names), *here}
@@ -65,35 +66,39 @@ class Guard:
         try:
             self._check(scope)
         except Problem as problem:
-            await _refuse(problem, scope, receive, self._dressed(scope, send))
+            await _refuse(problem, scope, receive, self._finish_answer(scope, send))
             return
         if scope["type"] == "http":
-            receive = Intake(receive, self.settings.limits, _limit(scope, self.settings.limits))
-        await self.app(scope, receive, self._dressed(scope, send))
+            receive = LimitedBody(receive, self.settings.limits, _byte_limit(scope, self.settings.limits))
+        await self.app(scope, receive, self._finish_answer(scope, send))
 
     def _check(self, scope: Scope) -> None:
         """Raise the problem that a request is refused with."""
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
         host = headers.get("host", "")
-        if not self._is_ours(host):
+        if not self._is_own_name(host):
             raise Problem(
                 "wrong-host",
-                f"expected a Host that this server goes by, got {host!r}; use its address, "
+                f"expected a Host that is a name of this server, got {host!r}; use its address, "
                 "or start it with --allow-host and that name",
             )
         origin = headers.get("origin")
         changes = scope["type"] == "websocket" or scope["method"] not in SAFE
         if changes and origin is not None and urlsplit(origin).netloc.lower() != host.lower():
             raise Problem("forbidden-origin", f"expected a page of this server, got one of {origin}")
-        if self.settings.guarded and not self._is_open(scope["path"]) and not self._knows(headers):
+        is_open = scope["path"] in OPEN or scope["path"].startswith("/assets/")
+        if self.settings.guarded and not is_open and not self._is_authorized(headers):
             raise Problem("unauthorized", "expected the token as `Authorization: Bearer TOKEN`; give it")
         announced = headers.get("content-length", "0")  # digits, says h11
-        if scope["type"] == "http" and int(announced) > (most := _limit(scope, self.settings.limits)):
+        if scope["type"] == "http" and int(announced) > (most := _byte_limit(scope, self.settings.limits)):
             raise too_large(most)
 
-    def _is_ours(self, host: str) -> bool:
-        """Whether a Host is ours: a name that somebody else can point here is not (DNS rebinding)."""
-        name = _without_port(host)
+    def _is_own_name(self, host: str) -> bool:
+        """Whether a Host is this server's: a name that others can point here is not (DNS rebinding)."""
+        if host.startswith("["):  # an IPv6 address
+            name = host[1:].partition("]")[0].lower()
+        else:
+            name = host.rpartition(":")[0].lower() if ":" in host else host.lower()
         if name in self._names:
             return True
         try:
@@ -102,11 +107,8 @@ class Guard:
             return False
         return address.is_loopback or not is_loopback(self.settings.host)
 
-    def _is_open(self, path: str) -> bool:
-        return path in OPEN or path.startswith("/assets/")
-
-    def _knows(self, headers: dict[str, str]) -> bool:
-        """Whether token or cookie is right, in a time that does not tell how nearly."""
+    def _is_authorized(self, headers: dict[str, str]) -> bool:
+        """Whether token or cookie is right; compared in a time that does not tell how nearly."""
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
             return hmac.compare_digest(_digest(given.strip()), self._token)
@@ -116,30 +118,31 @@ class Guard:
             return False
         return morsel is not None and hmac.compare_digest(_digest(morsel.value), _digest(self.session))
 
-    def _dressed(self, scope: Scope, send: Send) -> Send:
-        """Adds the headers that every answer has, and counts it."""
+    def _finish_answer(self, scope: Scope, send: Send) -> Send:
+        """A `send` that adds the headers that every answer has, and counts the answer."""
         start = time.perf_counter()
 
-        async def dressed(message: Message) -> None:
+        async def send_finished(message: Message) -> None:
             if message["type"] == "http.response.start":
                 present = {key.lower() for key, _ in message.get("headers", ())}
                 extra = [(k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in present]
                 message = {**message, "headers": [*message.get("headers", ()), *extra]}
                 route = getattr(scope.get("route"), "path", "other")
-                status = str(message["status"])
-                self.metrics.count("mien_requests_total", route=route, method=_method(scope), status=status)
-                self.metrics.took(time.perf_counter() - start, route=route)
+                method = str(scope.get("method", "WEBSOCKET"))
+                method = method if method in METHODS else "OTHER"  # else clients could make endless labels
+                self.metrics.requests.labels(route, method, str(message["status"])).inc()
+                self.metrics.seconds.labels(route).observe(time.perf_counter() - start)
             await send(message)
 
-        return dressed
+        return send_finished
 
 
-class Intake:
-    """The body of a request, of which neither too much nor too little may come.
+class LimitedBody:
+    """Receives the body of a request, and ends a request whose body is too large or comes too slowly.
 
     Args:
-        receive: gives it.
-        limits: how slowly it may come.
+        receive: gives the pieces.
+        limits: how slowly they may come.
         most: bytes.
     """
 
@@ -155,7 +158,7 @@ class Intake:
             Problem: too large, or too slow.
         """
         if self._whole:
-            return await self._receive()  # only that the client has gone
+            return await self._receive()  # that the client has gone
         try:
             async with asyncio.timeout(self._limits.stall):
                 message = await self._receive()
@@ -176,12 +179,7 @@ class Intake:
         )
 
 
-def too_large(most: int) -> Problem:
-    """A body of too many bytes."""
-    return Problem("too-large", f"expected at most {most:,} bytes, got more; send less, or raise the limit")
-
-
-def _limit(scope: Scope, limits: Limits) -> int:
+def _byte_limit(scope: Scope, limits: Limits) -> int:
     return limits.clip if scope["path"].rstrip("/") == "/v1/clips" else limits.upload
 
 
@@ -189,23 +187,13 @@ async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) 
     if scope["type"] == "websocket":
         await receive()  # its `connect`
         if problem.kind == "unauthorized":
-            await send({"type": "websocket.accept"})  # else a page cannot tell it from a server that is gone
-        await send({"type": "websocket.close", "code": 1008, "reason": problem.body()["title"]})
+            await send(
+                {"type": "websocket.accept"}
+            )  # else a page cannot tell this from a server that is gone
+        await send({"type": "websocket.close", "code": 1008, "reason": problem.body().title})
         return
     await problem.response()(scope, receive, send)
 
 
-def _without_port(host: str) -> str:
-    """The name or address of a Host header."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.rpartition(":")[0].lower() if ":" in host else host.lower()
-
-
 def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
-
-
-def _method(scope: Scope) -> str:
-    method = str(scope.get("method", "WEBSOCKET"))
-    return method if method in {"GET", "HEAD", "POST", "DELETE", "WEBSOCKET"} else "OTHER"

@@ -1,33 +1,39 @@
-"""Clips that wait, are read and were read: a thread and a process for each one that is read at a time."""
+"""Clips that wait, are read and were read: a thread starts a process for each clip, one after the other."""
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import secrets
 import shutil
+import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import IO, Any, Final, Self, cast
 
-from mien.server.disk import STORE, Disk, size_of
+from mien.server.answers import Problem, problem_of
 from mien.server.metrics import Metrics
-from mien.server.problem import Problem, problem_of
-from mien.server.process import ClipProcess
-from mien.server.settings import Settings
-from mien.server.store import ENDED, Record, Store
+from mien.server.settings import ServerSettings
+from mien.server.store import ENDED, STORE, Disk, JobRecord, JobStore, size_of
+from mien.server.worker import READ
 
 RESULTS: Final = ("rows.json", "rows.csv", "rows.parquet", "events.json", "events.csv", "page.html",
                   "page.svg", "annotated.mp4")  # fmt: skip
-_TRIES: Final = 3  # times that a job is begun, before it is taken for what ends the server
-_SWEEP: Final = 5.0  # seconds
+_TRIES: Final = 3  # times that a job is begun, until it is taken for what ends the server
+_SWEEP: Final = 5.0  # seconds between two looks for jobs to forget, or after an error
+_END_SECONDS: Final = 3.0  # that a process has to end by itself
+_OVERTIME: Final = 60.0  # seconds after its time in which a process may say that it took too long
 _LOG: Final = logging.getLogger(__name__)
 
 
 class Jobs:
-    """The jobs of a server; `close` stops what is read, to go on with another start where jobs are kept.
+    """The jobs of a server; `close` stops what is read, to go on with the next start where jobs are kept.
 
     Args:
         settings: how many at a time, for how long, whether they are kept.
@@ -38,11 +44,11 @@ class Jobs:
         ConfigError: another server has the folder.
     """
 
-    def __init__(self, settings: Settings, disk: Disk, metrics: Metrics) -> None:
+    def __init__(self, settings: ServerSettings, disk: Disk, metrics: Metrics) -> None:
         self._settings, self._disk, self._metrics = settings, disk, metrics
-        self.store = Store(disk.folder / STORE)
-        self._news = threading.Condition()
-        self._ending = threading.Lock()  # a job ends, or is removed: its bytes are counted off once
+        self.store = JobStore(disk.folder / STORE)
+        self._changed = threading.Condition()
+        self._ending = threading.Lock()  # a job ends, or is removed: its bytes are given back once
         self._closed = False
         self._processes: dict[str, ClipProcess] = {}
         self._resume()
@@ -53,31 +59,31 @@ class Jobs:
             thread.start()
 
     def folder(self, job: str) -> Path:
-        """Where a job has its files; the id is ours."""
+        """Where a job has its files; the id was made by `make_folder`."""
         return self._disk.jobs / job
 
-    def check_room(self) -> None:
+    def check_queue(self) -> None:
         """Raise the problem that the queue is full."""
         most = self._settings.limits.queue
         if self.store.count("queued") >= most:
             raise Problem("busy", f"expected at most {most} clips that wait; try again when some are done")
 
-    def begin(self) -> str:
+    def make_folder(self) -> str:
         """An id, and a folder for its clip."""
         job = secrets.token_hex(12)
         self.folder(job).mkdir(mode=0o700)
         return job
 
-    def drop(self, job: str) -> None:
-        """Remove the folder of a job that was not added."""
+    def remove_folder(self, job: str) -> None:
+        """Remove the folder of a job that has no record."""
         shutil.rmtree(self.folder(job), ignore_errors=True)
 
-    def add(self, record: Record) -> Record:
+    def add(self, record: JobRecord) -> JobRecord:
         """Queue a job whose clip is in its folder."""
         record = replace(record, created=time.time())
         self.store.add(record)
-        with self._news:
-            self._news.notify_all()
+        with self._changed:
+            self._changed.notify_all()
         return record
 
     def remove(self, job: str) -> bool:
@@ -87,21 +93,21 @@ class Jobs:
             if record is None:
                 return False
             self._disk.give_back(record.size)
-        with self._news:
+        with self._changed:
             process = self._processes.get(job)
         if process is not None:
             process.end()  # its thread sees that the record is gone
-        shutil.rmtree(self.folder(job), ignore_errors=True)
+        self.remove_folder(job)
         if record.state not in ENDED:
-            self._metrics.count("mien_jobs_total", state="cancelled")
+            self._metrics.jobs.labels("cancelled").inc()
         return True
 
     def close(self) -> None:
         """End processes and threads."""
-        with self._news:
+        with self._changed:
             self._closed = True
             processes = list(self._processes.values())
-            self._news.notify_all()
+            self._changed.notify_all()
         for process in processes:
             process.end()
         for thread in self._threads:
@@ -109,7 +115,7 @@ class Jobs:
         self.store.close()
 
     def _resume(self) -> None:
-        """Take up what a server before this one left: queue again what was running, or say why not."""
+        """Take up what an earlier server left: queue again what was running, or say why not."""
         known = self.store.all()
         for record in known:
             if record.state not in ENDED and not (self.folder(record.id) / "clip").is_file():
@@ -124,25 +130,35 @@ class Jobs:
                     "take more memory than there is",
                 )
             elif record.state == "running":
-                _LOG.warning("the server before this one was killed while it read a clip: it goes on")
+                _LOG.warning("an earlier server was killed while it read a clip: this one goes on")
                 self.store.update(record.id, state="queued")
         ids = {record.id for record in known}
         for folder in self._disk.jobs.iterdir():
-            if folder.name not in ids:  # a server was killed while it took a clip in
-                shutil.rmtree(folder, ignore_errors=True)
+            if folder.name not in ids:  # a server was killed while it received a clip
+                self.remove_folder(folder.name)
 
     def _work(self) -> None:
         """Read one clip after the other, whatever goes wrong: a full disk may have room later."""
         while not self._closed:
             try:
-                record = self._next()
+                record = self._wait_for_job()
                 if record is not None:
                     self._read_or_fail(record)
             except Exception:  # noqa: BLE001 - it is logged, and the thread goes on
-                _LOG.exception("the next clip cannot be taken up, or its end not be noted; trying again")
+                _LOG.exception("the next clip cannot be begun, or its end not be written; trying again")
                 self._pause()
 
-    def _read_or_fail(self, record: Record) -> None:
+    def _wait_for_job(self) -> JobRecord | None:
+        """The next job, now running; None: the server ends."""
+        with self._changed:
+            while not self._closed:
+                record = self.store.claim()
+                if record is not None:
+                    return record
+                self._changed.wait()
+        return None
+
+    def _read_or_fail(self, record: JobRecord) -> None:
         try:
             self._read(record)
         except Exception as error:  # noqa: BLE001 - it is logged, and the job says so
@@ -150,48 +166,53 @@ class Jobs:
             problem = problem_of(error)
             self._fail(record.id, problem.kind, problem.detail)
 
-    def _next(self) -> Record | None:
-        """The next job, now running; None: the server ends."""
-        with self._news:
-            while not self._closed:
-                record = self.store.claim()
-                if record is not None:
-                    return record
-                self._news.wait()
-        return None
-
-    def _read(self, record: Record) -> None:
-        """Read a clip in a process, and write down how it went."""
-        with self._news:
+    def _read(self, record: JobRecord) -> None:
+        """Read a clip in a process, and record how it went."""
+        with self._changed:
             if self._closed:
                 self._put_back(record)
                 return
-            process = self._processes[record.id] = ClipProcess(self._asked(record))
+            process = self._processes[record.id] = ClipProcess(
+                self._request(record), self._settings.limits.job_seconds
+            )
         end: dict[str, Any] = {}
         try:
             with process:
                 if self.store.get(record.id) is None:  # removed before there was a process to end
                     process.end()
-                for said in process.lines():
-                    if "end" in said:
-                        end = said
-                    elif self.store.update(record.id, **said) is None:  # it was removed
+                for message in process.messages():
+                    if "end" in message:
+                        end = message
+                    elif self.store.update(record.id, **message) is None:  # it was removed
                         process.end()
-                how = process.how_it_ended()
+                status = process.wait()
         finally:
-            with self._news:
+            with self._changed:
                 del self._processes[record.id]
-        if end or not self._closed:
-            self._note_end(record.id, end, how)
-        else:
+        if not end and self._closed:
             self._put_back(record)
+        elif self.store.get(record.id) is None:
+            self.remove_folder(record.id)
+        elif not end:
+            self._fail(
+                record.id,
+                "stopped",
+                f"expected it to be read, the process that read it died ({status}); it may be damaged, take "
+                "more memory than there is, or longer than it may",
+            )
+        elif end["error"]:
+            self._fail(record.id, end["kind"], end["error"])
+        else:
+            self._remove_files(record.id, but=RESULTS)
+            results = [name for name in RESULTS if (self.folder(record.id) / name).is_file()]
+            self._finish(record.id, state="done", progress=1.0, notes=end["notes"], results=results)
 
-    def _put_back(self, record: Record) -> None:
-        """For the next start; that this server ends is not the clip's fault, so it is no try."""
+    def _put_back(self, record: JobRecord) -> None:
+        """For the next start; this does not count as a try, since it is not the fault of the clip."""
         self.store.update(record.id, state="queued", tries=record.tries - 1)
 
-    def _asked(self, record: Record) -> dict[str, Any]:
-        """What the process is told."""
+    def _request(self, record: JobRecord) -> dict[str, Any]:
+        """What the process is told, see `worker.read_clip`."""
         limits, model = self._settings.limits, self._settings.model
         return {
             "folder": str(self.folder(record.id)),
@@ -200,68 +221,122 @@ class Jobs:
             "options": record.options["job"]
             | {"providers": self._settings.providers, "max_faces": limits.faces},
             "annotate": record.options["annotate"],
-            "frames": limits.clip_frames,
-            "seconds": limits.clip_seconds,
-            "work": limits.job_seconds,
-            "room": max(self._disk.left, 1_000_000),
+            "max_frames": limits.clip_frames,
+            "max_seconds": limits.clip_seconds,
+            "max_work": limits.job_seconds,
+            "max_bytes": max(self._disk.left, 1_000_000),
         }
 
-    def _note_end(self, job: str, end: dict[str, Any], how: str) -> None:
-        """Write down what a process said last, or that it said nothing."""
-        if self.store.get(job) is None:
-            self.drop(job)
-        elif not end:
-            self._fail(
-                job,
-                "stopped",
-                f"expected it to be read, the process that read it died ({how}); it may be damaged, take "
-                "more memory than there is, or longer than it may",
-            )
-        elif end["error"]:
-            self._fail(job, end["kind"], end["error"])
-        else:
-            self._tidy(job)
-            results = [name for name in RESULTS if (self.folder(job) / name).is_file()]
-            self._end_with(job, state="done", progress=1.0, notes=end["notes"], results=results)
-
     def _fail(self, job: str, kind: str, detail: str) -> None:
-        for name in RESULTS:
-            (self.folder(job) / name).unlink(missing_ok=True)
-        self._tidy(job)
-        self._end_with(job, state="failed", error=Problem(kind, detail).body())
+        self._remove_files(job)
+        self._finish(job, state="failed", error=Problem(kind, detail).body().model_dump())
 
-    def _end_with(self, job: str, **changes: Any) -> None:
+    def _finish(self, job: str, **changes: Any) -> None:
+        """Record how a job ended, and count its bytes."""
         with self._ending:
             before = self.store.get(job)
             if before is None:
                 return
             size = size_of(self.folder(job)) if self.folder(job).is_dir() else 0
-            self._disk.settle(before.size, size)
+            self._disk.give_back(before.size - size)
             self.store.update(job, finished=time.time(), size=size, **changes)
-        self._metrics.count("mien_jobs_total", state=changes["state"])
+        self._metrics.jobs.labels(changes["state"]).inc()
 
-    def _tidy(self, job: str) -> None:
-        """Remove what is no result: clip, journal, files that were begun."""
+    def _remove_files(self, job: str, but: tuple[str, ...] = ()) -> None:
+        """Remove a job's clip, journal, and files that were begun."""
         folder = self.folder(job)
         shutil.rmtree(folder / "journal", ignore_errors=True)
         with suppress(FileNotFoundError):  # somebody removes the job meanwhile
             for path in folder.iterdir():
-                if path.name not in RESULTS:
+                if path.name not in but:
                     path.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
         """Forget finished jobs in time, where they are not kept."""
         while not self._closed and self._settings.keep is None:
-            late = time.time() - self._settings.forget_after
+            oldest = time.time() - self._settings.forget_after
             try:
                 for record in self.store.all():
-                    if record.finished is not None and record.finished < late:
+                    if record.finished is not None and record.finished < oldest:
                         self.remove(record.id)
             except Exception:  # noqa: BLE001 - it is logged, and the thread goes on
                 _LOG.exception("finished clips cannot be forgotten; trying again")
             self._pause()
 
     def _pause(self) -> None:
-        """Wait a little, but not for a server that ends."""
-        with self._news:
-            self._news.wait_for(lambda: self._closed, timeout=_SWEEP)
+        """Wait a little, but not when the server ends."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed, timeout=_SWEEP)
+
+
+class ClipProcess:
+    """A process that reads one clip; use it in a `with` block, at whose end the process has ended.
+
+    Args:
+        request: what `worker.read_clip` takes.
+        seconds: that it may work.
+    """
+
+    def __init__(self, request: dict[str, Any], seconds: float) -> None:
+        self._process = subprocess.Popen(
+            READ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            env=environment(),
+        )
+        self._stdin = cast("IO[str]", self._process.stdin)
+        self._stdout = cast("IO[str]", self._process.stdout)
+        with suppress(OSError):  # it died at once; its exit status says so
+            self._stdin.write(json.dumps(request) + "\n")
+            self._stdin.flush()
+        self._timer = threading.Timer(seconds + _OVERTIME, self.end)  # for one that says nothing any more
+        self._timer.daemon = True
+        self._timer.start()
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """What it says, until it has ended."""
+        for line in self._stdout:
+            with suppress(ValueError):  # a library's own words
+                message = json.loads(line)
+                if isinstance(message, dict):
+                    yield message
+
+    def wait(self) -> str:
+        """Its exit status or signal, once it has ended."""
+        code = self._process.wait()
+        return f"signal {-code}" if code < 0 else f"exit status {code}"
+
+    def end(self) -> None:
+        """End it, first politely; from any thread."""
+        if self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        self.end()
+        for pipe in (self._stdin, self._stdout):
+            with suppress(OSError):
+                pipe.close()
+
+
+def environment() -> dict[str, str]:
+    """The environment of a process in which NumPy starts no threads: it has nothing large to multiply."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -18,9 +18,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mien.errors import ConfigError
 from mien.image import quiet_decoders
-from mien.server.app import make_app, open_service
-from mien.server.service import Service
-from mien.server.settings import Settings
+from mien.server.app import make_app
+from mien.server.service import Service, open_service
+from mien.server.settings import ServerSettings
 
 _HEADERS: Final = 10.0  # seconds in which the headers of a request come
 _LINGER: Final = 2.0  # seconds that a client has to read why its upload was refused
@@ -156,7 +156,7 @@ def make_server(service: Service, say: Callable[[str], object]) -> Server:
 
 @contextmanager
 def opened(
-    settings: Settings, say: Callable[[str], object] = lambda _line: None
+    settings: ServerSettings, say: Callable[[str], object] = lambda _line: None
 ) -> Iterator[tuple[Server, socket.socket]]:
     """A server and the socket that it is to run on; both are let go of when the block ends.
 
@@ -172,7 +172,7 @@ def opened(
             service.close()
 
 
-def serve(settings: Settings, say: Callable[[str], object]) -> None:
+def serve(settings: ServerSettings, say: Callable[[str], object]) -> None:
     """Serve until Ctrl-C or a signal ends it.
 
     Args:
@@ -210,7 +210,7 @@ def _allow_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def _bound(settings: Settings) -> socket.socket:
+def _bound(settings: ServerSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # Its protocol by name: else asyncio leaves Nagle's algorithm on, and each answer waits 40 ms for an ACK.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

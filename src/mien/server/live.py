@@ -1,71 +1,70 @@
-"""`/v1/live`: a camera's frames over a WebSocket, the newest one first in turn, with tracks and smoothing."""
+"""`/v1/live`: the frames of a camera over a WebSocket; the newest is read next, with tracks and smoothing."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from dataclasses import replace
-from typing import Any, Final
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Final
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from mien.image import read_image
-from mien.server.answer import live_answer
-from mien.server.problem import problem_of
+from mien.server.answers import LiveErrorBody, LiveFaceBody, LiveFrameBody, named_probabilities, problem_of
 from mien.server.service import Service, service_of
+from mien.video.ahead import NewestFrame
 from mien.video.frames import VideoFrame
 from mien.video.smooth import Causal
 
 router = APIRouter()
 _LOG: Final = logging.getLogger(__name__)
 
-TEXT, LARGE, CROWDED, ENDING, BROKEN = 1003, 1009, 1013, 1001, 1011
+#: Close codes of the WebSocket (RFC 6455, 7.4.1).
+ENDING, TEXT, LARGE, BROKEN, CROWDED = 1001, 1003, 1009, 1011, 1013
 _IDLE: Final = 60.0  # seconds without a frame, or with an answer that is not taken: the camera has gone
 
 
-class Camera:
-    """What is known of one camera from frame to frame."""
+@dataclass(frozen=True, slots=True)
+class LiveMessage:
+    """One frame as it came."""
+
+    data: bytes  # a JPEG or PNG
+    index: int  # of the frames that the client sent, from 0
+    time: float  # seconds since the connection was opened
+
+
+class LiveReader:
+    """Reads the frames of one camera; faces keep their tracks from frame to frame."""
 
     def __init__(self, service: Service) -> None:
-        self._pixels = service.settings.limits.live_pixels
+        self._metrics, self._pixels = service.metrics, service.settings.limits.live_pixels
         analyzer = replace(service.analyzer, max_faces=service.settings.limits.faces)
         self._follower = analyzer.follower(threads=1)
         self._smoother = Causal()
 
-    def read(self, data: bytes, index: int, moment: float) -> dict[str, Any]:
-        """What one frame shows.
+    def answer(self, message: LiveMessage) -> LiveFrameBody | LiveErrorBody:
+        """What one frame shows, or why it cannot be read."""
+        answer: LiveFrameBody | LiveErrorBody
+        try:
+            answer, outcome = self._read(message), "read"
+        except Exception as error:  # noqa: BLE001 - the next frame may be fine
+            answer, outcome = LiveErrorBody(index=message.index, error=problem_of(error).body()), "failed"
+        self._metrics.live_frames.labels(outcome).inc()
+        return answer
 
-        Raises:
-            ImageError: it cannot be read.
-        """
-        pixels = read_image(data, max_pixels=self._pixels).pixels
-        batch = next(self._follower.one_by_one([VideoFrame(pixels, index, moment)], "live"))
-        frame, _ = batch.frames[0]
-        return live_answer(pixels, next(iter(self._smoother.push(frame))))
-
-
-class Newest:
-    """The newest frame that came and was not taken."""
-
-    def __init__(self) -> None:
-        self._frame: tuple[bytes, int, float] | None = None
-        self._news = asyncio.Event()
-        self._count = 0
-        self._start = time.monotonic()
-
-    def put(self, data: bytes) -> None:
-        """A frame came: it takes the place of one that waits."""
-        self._frame = data, self._count, time.monotonic() - self._start
-        self._count += 1
-        self._news.set()
-
-    async def take(self) -> tuple[bytes, int, float]:
-        """The newest frame, its index, and when it came in seconds."""
-        await self._news.wait()
-        self._news.clear()
-        frame, self._frame = self._frame, None
-        return frame if frame is not None else await self.take()
+    def _read(self, message: LiveMessage) -> LiveFrameBody:
+        pixels = read_image(message.data, max_pixels=self._pixels).pixels
+        video_frame = VideoFrame(pixels, message.index, message.time)
+        [(frame, _)] = next(self._follower.one_by_one([video_frame], "live")).frames
+        [frame] = self._smoother.push(frame)
+        faces = [
+            LiveFaceBody.of(number, face, track=face.track, smoothed=named_probabilities(face.smoothed))
+            for number, face in enumerate(frame.faces)
+        ]
+        height, width = pixels.shape[:2]
+        return LiveFrameBody(index=frame.index, time=frame.time, width=width, height=height, faces=faces)
 
 
 @router.websocket("/v1/live")
@@ -84,7 +83,8 @@ async def live(socket: WebSocket) -> None:
 
 
 async def _serve(socket: WebSocket, service: Service) -> None:
-    newest = Newest()
+    """Receive and answer at the same time, until either ends."""
+    newest: NewestFrame[LiveMessage] = NewestFrame()
     tasks = [
         asyncio.create_task(_receive(socket, newest, service.settings.limits.live_frame)),
         asyncio.create_task(_answer(socket, service, newest)),
@@ -98,13 +98,15 @@ async def _serve(socket: WebSocket, service: Service) -> None:
         if code is not None:
             await socket.close(code)
     finally:
+        newest.end()  # which ends the thread that waits for a frame
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
 
 
-async def _receive(socket: WebSocket, newest: Newest, most: int) -> int | None:
+async def _receive(socket: WebSocket, newest: NewestFrame[LiveMessage], most: int) -> int | None:
     """Take frames until the client goes (None) or does what it should not (the code to close with)."""
+    start, index = time.monotonic(), 0
     while True:
         try:
             async with asyncio.timeout(_IDLE):
@@ -118,24 +120,25 @@ async def _receive(socket: WebSocket, newest: Newest, most: int) -> int | None:
             return TEXT
         if len(data) > most:
             return LARGE
-        newest.put(data)
+        newest.put(LiveMessage(data, index, time.monotonic() - start))
+        index += 1
 
 
-async def _answer(socket: WebSocket, service: Service, newest: Newest) -> int | None:
-    """Read the newest frame, answer, and again, until the client goes (None) or takes no answer (a code)."""
-    camera = Camera(service)
-    while True:
-        data, index, moment = await newest.take()
-        try:
-            answer = await asyncio.to_thread(camera.read, data, index, moment)
-            outcome = "read"
-        except Exception as error:  # noqa: BLE001 - the next frame may be fine
-            answer, outcome = {"index": index, "error": problem_of(error).body()}, "failed"
-        service.metrics.count("mien_live_frames_total", outcome=outcome)
-        try:
+async def _answer(socket: WebSocket, service: Service, newest: NewestFrame[LiveMessage]) -> int | None:
+    """Answer the newest frame, again and again, until the client goes (None) or takes no answer (a code)."""
+    answers = map(LiveReader(service).answer, newest)
+    # a thread of its own: cameras that wait for a frame would fill the threads that all requests share
+    thread = ThreadPoolExecutor(1, "mien-live")
+    try:
+        while True:
+            answer = await asyncio.get_running_loop().run_in_executor(thread, next, answers, None)
+            if answer is None:
+                return None
             async with asyncio.timeout(_IDLE):
-                await socket.send_json(answer)
-        except TimeoutError:
-            return ENDING
-        except (WebSocketDisconnect, RuntimeError):  # it has gone
-            return None
+                await socket.send_text(answer.model_dump_json())
+    except TimeoutError:
+        return ENDING
+    except (WebSocketDisconnect, RuntimeError):  # the client has gone
+        return None
+    finally:
+        thread.shutdown(wait=False)

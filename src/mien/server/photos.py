@@ -1,109 +1,141 @@
-"""`/v1/photos` and `/v1/crops`: pictures of a request to what their faces show."""
+"""`/v1/photos` and `/v1/crops`: the pictures of a request to what their faces show.
+
+Each photo is put into its form in the thread that read it, so that the event loop only joins the pieces.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import importlib.util
+import io
+import threading
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Protocol, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
 
-from mien.server.form import CSV, PARQUET, Form, form_of
-from mien.server.problem import Problem, problem_of
-from mien.server.reader import Finish, Options, Order
-from mien.server.schema import FILES, PhotosBody, problems
+from mien.image import encode_image
+from mien.results.draw import annotate as draw_faces
+from mien.results.rows import Row, failure_row, rows
+from mien.results.tables import ParquetFile, write_csv
+from mien.server.answers import FaceBody, PhotoBody, PhotosBody, Problem, describe_problems, problem_of
+from mien.server.reader import PhotoOptions, PhotoTask
 from mien.server.service import Service, service_of
-from mien.server.upload import Received, Upload, received, spooled
+from mien.server.upload import ReceivedFiles, Upload, receive_files, spool_in
 from mien.types import Frame, Image
 
 T = TypeVar("T")
 router = APIRouter()
 
-#: Photos of one request that wait or are read at one time, for each thread: others want their turn, too.
+#: Photos of one request that wait or are read at one time, for each thread; so other requests get their turn.
 WINDOW: Final = 4
-_MAY = problems(400, 406, 408, 413, 415, 422, 503, 507)
+JSON: Final = "application/json"
+CSV: Final = "text/csv"
+PARQUET: Final = "application/vnd.apache.parquet"
+
+#: For OpenAPI: the body of a request with photos.
+_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["files"],
+                "properties": {
+                    "files": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
+                },
+            }
+        },
+        "image/*": {"schema": {"type": "string", "format": "binary"}},
+    },
+}
+_ROUTE: Final[dict[str, Any]] = {
+    "responses": {
+        200: {"description": "What the faces show", "content": {CSV: {}, PARQUET: {}}},
+        **describe_problems(400, 406, 408, 413, 415, 422, 503, 507),
+    },
+    "response_model": PhotosBody,
+    "openapi_extra": {"requestBody": _BODY},
+}
 
 MinFace = Annotated[int | None, Query(ge=8, le=10_000, description="Pixels; smaller faces are left out.")]
 MaxFaces = Annotated[int | None, Query(ge=1, le=10_000, description="Only the so many largest.")]
 Policy = Annotated[str, Query(max_length=50, description="How probabilities become the emotion shown.")]
-Drawn = Annotated[bool, Query(description="Also the pictures with the faces drawn on.")]
-_TABLES: Final[dict[str, Any]] = {"description": "What the faces show", "content": {CSV: {}, PARQUET: {}}}
+Annotate = Annotated[bool, Query(description="Also the pictures with the faces drawn on.")]
 
 
-@router.post(
-    "/v1/photos",
-    responses={200: _TABLES, **_MAY},
-    response_model=PhotosBody,
-    openapi_extra={"requestBody": FILES},
-)
+@router.post("/v1/photos", **_ROUTE)
 async def photos(
     request: Request,
     min_face: MinFace = None,
     max_faces: MaxFaces = None,
     policy: Policy = "accurate",
-    annotate: Drawn = False,
+    annotate: Annotate = False,
 ) -> Response:
     """Read photos: one as the raw body, or one or many as multipart."""
-    return await _answer(request, Options(min_face, max_faces, policy), drawn=annotate)
+    return await _answer(request, PhotoOptions(min_face, max_faces, policy), annotate=annotate)
 
 
-@router.post(
-    "/v1/crops",
-    responses={200: _TABLES, **_MAY},
-    response_model=PhotosBody,
-    openapi_extra={"requestBody": FILES},
-)
-async def crops(request: Request, policy: Policy = "accurate", annotate: Drawn = False) -> Response:
+@router.post("/v1/crops", **_ROUTE)
+async def crops(request: Request, policy: Policy = "accurate", annotate: Annotate = False) -> Response:
     """Read pictures that already are faces, 48 x 48 or more."""
-    return await _answer(request, Options(policy=policy, crops=True), drawn=annotate)
+    return await _answer(request, PhotoOptions(policy=policy, crops=True), annotate=annotate)
 
 
-async def _answer(request: Request, options: Options, *, drawn: bool) -> Response:
+async def _answer(request: Request, options: PhotoOptions, *, annotate: bool) -> Response:
     service = service_of(request)
     service.analyzer.classifier.card.policy(options.policy)  # an error before anything is read
     limits = service.settings.limits
-    form = form_of(request.headers.get("accept", ""), drawn=drawn, most=limits.answer)
-    with _turn(service, limits.requests):
-        place = spooled(service.disk.uploads)
-        async with received(request, service.disk, place, name="files", most=limits.files) as got:
-            service.metrics.count("mien_upload_bytes_total", got.size)
-            found = await unless_gone(request, _read_all(service, got, options, form))
-    whole = form.whole(found) if len(found) == 1 else await asyncio.to_thread(form.whole, found)
-    return Response(whole, media_type=form.kind)
+    answer = choose_answer(request.headers.get("accept", ""), annotate=annotate, most=limits.answer)
+    with _count_request(service, limits.requests):
+        opener = spool_in(service.disk.uploads)
+        async with receive_files(
+            request, service.disk, opener, field_name="files", most=limits.files
+        ) as received:
+            service.metrics.upload_bytes.inc(received.size)
+            found = await unless_client_gone(request, _read_all(service, received, options, answer))
+    whole = answer.join(found) if len(found) == 1 else await asyncio.to_thread(answer.join, found)
+    return Response(whole, media_type=answer.media_type)
 
 
-async def _read_all(service: Service, got: Received, options: Options, form: Form[T]) -> list[T]:
-    """What is answered of each file, in order; raises the problem of a lone one."""
+async def _read_all(
+    service: Service, received: ReceivedFiles, options: PhotoOptions, answer: PhotosAnswer
+) -> list[Any]:
+    """The pieces of the answer, one per file in order; raises the problem if there is only one file."""
     gate = asyncio.Semaphore(WINDOW * service.settings.threads)
-    alone = len(got.files) == 1
+    alone = len(received.files) == 1
 
-    async def one(upload: Upload) -> T:
-        finish = partial(_counted, service, partial(form.read, upload.name))
-        order: Order[T] = Order(partial(got.content, upload), upload.kind, options, finish)
+    async def read(upload: Upload) -> Any:
+        def finish(pixels: Image, frame: Frame) -> Any:
+            service.metrics.photos.labels("read").inc()
+            service.metrics.faces.inc(len(frame.faces))
+            return answer.photo(upload.name, pixels, frame)
+
         async with gate:
             try:
-                return await asyncio.wrap_future(service.reader.submit(order))
+                task = PhotoTask(upload.content, upload.media_type, options, finish)
+                return await asyncio.wrap_future(service.reader.submit(task))
             except Exception as error:
-                service.metrics.count("mien_photos_total", outcome="failed")
+                service.metrics.photos.labels("failed").inc()
                 if alone:
                     raise
-                return form.failed(upload.name, problem_of(error))
+                return answer.failure(upload.name, problem_of(error))
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(upload)) for upload in got.files]
+        tasks = [group.create_task(read(upload)) for upload in received.files]
     return [task.result() for task in tasks]
 
 
-async def unless_gone(request: Request, work: Awaitable[T]) -> T:
-    """What the work gives; when the client goes before, the work is cancelled.
+async def unless_client_gone(request: Request, work: Awaitable[T]) -> T:
+    """The result of the work; the work is cancelled when the client goes before it is done.
 
     Raises:
         Problem: the client has gone, so nobody reads this.
     """
     task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_gone(request))
+    gone = asyncio.ensure_future(_wait_until_gone(request))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -117,14 +149,14 @@ async def unless_gone(request: Request, work: Awaitable[T]) -> T:
         await asyncio.wait({task, gone})
 
 
-async def _gone(request: Request) -> None:
+async def _wait_until_gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 @contextmanager
-def _turn(service: Service, most: int) -> Iterator[None]:
-    """One of the requests with photos that are let in at one time."""
+def _count_request(service: Service, most: int) -> Iterator[None]:
+    """Let in at most so many requests with photos at one time."""
     if service.photo_requests >= most:
         raise Problem("busy", f"expected at most {most} requests with photos at one time; try again shortly")
     service.photo_requests += 1
@@ -134,7 +166,140 @@ def _turn(service: Service, most: int) -> Iterator[None]:
         service.photo_requests -= 1
 
 
-def _counted(service: Service, finish: Finish[T], pixels: Image, frame: Frame) -> T:
-    service.metrics.count("mien_photos_total", outcome="read")
-    service.metrics.count("mien_faces_total", len(frame.faces))
-    return finish(pixels, frame)
+class PhotosAnswer(Protocol):
+    """The form in which the photos of one request are answered."""
+
+    media_type: str
+
+    def photo(self, name: str, pixels: Image, frame: Frame) -> Any:
+        """The piece for one photo; called in a thread.
+
+        Args:
+            name: as the client calls it.
+            pixels: (H, W, 3) RGB uint8.
+            frame: its faces.
+        """
+
+    def failure(self, name: str, problem: Problem) -> Any:
+        """The piece for a photo that could not be read."""
+
+    def join(self, pieces: list[Any]) -> bytes:
+        """The answer."""
+
+
+class JsonAnswer:
+    """`{"photos": [...]}`, a `PhotosBody`.
+
+    Args:
+        annotate: also the pictures with the faces drawn on them.
+        most: bytes of an answer.
+    """
+
+    media_type = JSON
+
+    def __init__(self, *, annotate: bool, most: int) -> None:
+        self._annotate, self._most = annotate, most
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def photo(self, name: str, pixels: Image, frame: Frame) -> bytes:
+        """The JSON of a photo.
+
+        Raises:
+            Problem: with the photos before it, it is too much for one answer.
+        """
+        height, width = pixels.shape[:2]
+        faces = [FaceBody.of(number, face) for number, face in enumerate(frame.faces)]
+        body = PhotoBody(
+            name=name, width=width, height=height, notes=list(frame.notes), error=None, faces=faces
+        )
+        if self._annotate:
+            jpeg = encode_image(draw_faces(pixels, frame.faces))
+            body.annotated = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
+        piece = self._encode(body)
+        with self._lock:
+            if self._size + len(piece) > self._most:
+                raise Problem(
+                    "too-large",
+                    f"expected an answer of at most {self._most:,} bytes, got more; send fewer photos at "
+                    "one time, or do without `annotate`",
+                )
+            self._size += len(piece)
+        return piece
+
+    def failure(self, name: str, problem: Problem) -> bytes:
+        """The JSON of a photo with its problem."""
+        return self._encode(PhotoBody(name=name, width=0, height=0, notes=[], error=problem.body(), faces=[]))
+
+    def join(self, pieces: list[bytes]) -> bytes:
+        """One object."""
+        return b'{"photos":[' + b",".join(pieces) + b"]}"
+
+    def _encode(self, body: PhotoBody) -> bytes:
+        left_out = None if body.annotated else {"annotated"}
+        return body.model_dump_json(exclude=left_out).encode()
+
+
+class TableAnswer:
+    """The rows of `mien analyze`, as CSV or Parquet.
+
+    Args:
+        media_type: CSV or PARQUET.
+    """
+
+    def __init__(self, media_type: str) -> None:
+        self._parquet = media_type == PARQUET
+        self.media_type = media_type if self._parquet else f"{CSV}; charset=utf-8"
+
+    def photo(self, name: str, pixels: Image, frame: Frame) -> list[Row]:  # noqa: ARG002 - as the others
+        """Its rows."""
+        return rows(Frame(name, frame.index, frame.time, frame.faces, frame.notes))
+
+    def failure(self, name: str, problem: Problem) -> list[Row]:  # noqa: ARG002 - a row has no place for it
+        """A row with success 0."""
+        return [failure_row(name)]
+
+    def join(self, pieces: list[list[Row]]) -> bytes:
+        """One table."""
+        if not self._parquet:
+            text = io.StringIO()
+            write_csv(text, [row for piece in pieces for row in piece], header=True)
+            return text.getvalue().encode()
+        place = io.BytesIO()
+        file = ParquetFile(place)
+        for piece in pieces:
+            file.write(piece)
+        file.close()
+        return place.getvalue()
+
+
+def choose_answer(accept: str, *, annotate: bool, most: int) -> PhotosAnswer:
+    """The form that a request asks for by its `Accept` header (RFC 9110, 12.5.1); JSON by default.
+
+    Args:
+        accept: the header.
+        annotate: JSON has the annotated pictures, too.
+        most: bytes of a JSON answer.
+
+    Raises:
+        Problem: it asks for Parquet, and pyarrow is not installed.
+    """
+    best, best_weight = JSON, 0.0
+    for part in accept.lower().split(","):
+        media_type, *parameters = (piece.strip() for piece in part.split(";"))
+        text = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+        try:
+            weight = float(text)
+        except ValueError:
+            weight = 0.0
+        if media_type in {JSON, CSV, PARQUET} and weight > best_weight:
+            best, best_weight = media_type, weight
+    if best == JSON:
+        return JsonAnswer(annotate=annotate, most=most)
+    if best == PARQUET and importlib.util.find_spec("pyarrow") is None:
+        raise Problem(
+            "not-acceptable",
+            "expected JSON or CSV to be asked for, got Parquet, for which this server lacks pyarrow; ask for "
+            "another, or `pip install 'mien[data]'` where the server runs",
+        )
+    return TableAnswer(best)

@@ -1,7 +1,8 @@
-"""Photos of many requests, read together: threads that find faces, one run of the network for several photos.
+"""Photos of many requests, read together by threads: one run of the network serves several photos.
 
-Each thread takes its share of the photos that wait, a few at most, finds their faces one after the other, and
-classifies those of all of them in one batch. Under load batches are full; a lone photo waits for nobody.
+Each thread takes its share of the photos that wait, a few at most, finds their faces one photo after the
+other, and classifies all of these faces in one batch. Under load batches are full; a lone photo waits for
+nobody.
 """
 
 from __future__ import annotations
@@ -12,73 +13,68 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any, Final, Generic, TypeVar
 
-import numpy as np
-
 from mien.analyzer import Analyzer, crop_whole
-from mien.faces.detect import Detector, WholePicture, YuNet
-from mien.faces.policy import label_faces
+from mien.faces.detect import WholePicture, YuNet
 from mien.image import read_image
-from mien.server.kinds import check_kind
-from mien.server.problem import Problem
+from mien.server.answers import Problem
+from mien.server.upload import check_picture
 from mien.types import Face, Frame, Image
 
-TOGETHER: Final = 4  # photos a thread takes at once, ...
-_PIXELS: Final = 16_000_000  # ... unless they have more pixels than this
+BATCH: Final = 4  # photos that a thread takes at once, ...
+_BATCH_PIXELS: Final = 16_000_000  # ... unless they have more pixels than this
 
 T = TypeVar("T")
-#: Makes what is answered of the pixels of a photo and its frame; called in the thread.
-Finish = Callable[[Image, Frame], T]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class PhotoOptions:
     """How the photos of one request are read."""
 
-    min_face: int | None = None
-    max_faces: int | None = None
+    min_face: int | None = None  # pixels; None: the detector's own limit
+    max_faces: int | None = None  # of a picture, the largest; None: as many as the server allows
     policy: str = "accurate"
-    crops: bool = False
+    crops: bool = False  # pictures already are faces
 
 
 @dataclass(slots=True, eq=False)
-class Order(Generic[T]):
+class PhotoTask(Generic[T]):
     """A photo that waits to be read."""
 
     data: Callable[[], bytes]
-    kind: str  # media type, as its sender says
-    options: Options
-    finish: Finish[T]
+    media_type: str  # as the client says
+    options: PhotoOptions
+    finish: Callable[[Image, Frame], T]  # makes the answer of its pixels and faces; called in the thread
     future: Future[T] = field(default_factory=Future)
 
 
 @dataclass(slots=True, eq=False)
 class _Found:
-    """A photo whose faces are found."""
+    """A photo whose faces are found and not yet classified."""
 
-    order: Order[Any]
+    task: PhotoTask[Any]
     pixels: Image
     faces: list[Face]
-    crops: list[Image]
     notes: tuple[str, ...]
 
 
-class Reader:
+class PhotoReader:
     """Reads photos in threads of its own; `close` ends them.
 
     Args:
-        analyzer: its detector, cut and classifier are used.
-        threads: that read.
-        pixels: of a photo, at most.
-        faces: of a photo, at most.
+        analyzer: the networks.
+        threads: how many.
+        pixels: the most that a photo may have.
+        faces: the most that are read in a photo.
     """
 
     def __init__(self, analyzer: Analyzer, *, threads: int, pixels: int, faces: int) -> None:
-        self.analyzer = analyzer
-        self._pixels, self._faces = pixels, faces
-        self._waiting: deque[Order[Any]] = deque()
-        self._news = threading.Condition()
+        self._photos, self._pixels, self._faces = analyzer, pixels, faces
+        self._crops = replace(analyzer, detector=WholePicture(), crop=crop_whole)
+        self._waiting: deque[PhotoTask[Any]] = deque()
+        self._changed = threading.Condition()
         self._closed = False
         self._threads = [
             threading.Thread(target=self._work, name=f"mien-reader-{n}", daemon=True) for n in range(threads)
@@ -86,97 +82,97 @@ class Reader:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, order: Order[T]) -> Future[T]:
-        """Queue a photo: its future gives what `finish` makes, or raises; it may be cancelled as it waits."""
-        with self._news:
+    def submit(self, task: PhotoTask[T]) -> Future[T]:
+        """Queue a photo.
+
+        Returns:
+            A future that gives what `finish` makes, or raises; it may be cancelled while the photo waits.
+
+        Raises:
+            Problem: the server is ending.
+        """
+        with self._changed:
             if self._closed:
                 raise Problem("busy", "expected a server that runs, it is ending; try again")
-            self._waiting.append(order)
-            self._news.notify()
-        return order.future
+            self._waiting.append(task)
+            self._changed.notify()
+        return task.future
 
     @property
     def waiting(self) -> int:
-        """Photos that nobody has begun."""
+        """Photos that no thread has begun."""
         return len(self._waiting)
 
     def close(self) -> None:
         """End the threads, after what they have begun."""
-        with self._news:
+        with self._changed:
             self._closed = True
-            for order in self._waiting:
-                order.future.cancel()
+            for task in self._waiting:
+                task.future.cancel()
             self._waiting.clear()
-            self._news.notify_all()
+            self._changed.notify_all()
         for thread in self._threads:
             thread.join()
 
     def _work(self) -> None:
-        while share := self._share():
+        while share := self._take_share():
             found: list[_Found] = []
             while share:
-                order = share.popleft()
-                if not order.future.set_running_or_notify_cancel():
+                task = share.popleft()
+                if not task.future.set_running_or_notify_cancel():
                     continue
                 try:
-                    found.append(self._find(order))
+                    found.append(self._find_faces(task))
                 except Exception as error:  # noqa: BLE001 - it is raised where the photo is waited for
-                    order.future.set_exception(error)
-                if sum(one.pixels.size // 3 for one in found) > _PIXELS:
+                    task.future.set_exception(error)
+                if sum(photo.pixels.size // 3 for photo in found) > _BATCH_PIXELS:
                     self._finish(found)
                     found = []
             self._finish(found)
-            del found  # else the last photo's pixels stay until the next one comes
+            del found  # else the pixels of the last photo stay until the next one comes
 
-    def _share(self) -> deque[Order[Any]]:
-        """This thread's part of what waits; empty: it is over."""
-        with self._news:
-            self._news.wait_for(lambda: self._waiting or self._closed)
-            number = min(TOGETHER, -(-len(self._waiting) // len(self._threads)))
+    def _take_share(self) -> deque[PhotoTask[Any]]:
+        """This thread's share of what waits; empty once the reader is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            number = min(BATCH, -(-len(self._waiting) // len(self._threads)))
             return deque(self._waiting.popleft() for _ in range(number))
 
-    def _find(self, order: Order[Any]) -> _Found:
-        data = order.data()
-        picture = read_image(data, max_pixels=self._pixels)  # it says best what is wrong with other files
-        check_kind(data, order.kind)
-        pixels, notes, options = picture.pixels, picture.notes, order.options
-        if options.crops:
-            faces = WholePicture().detect(pixels)
-        else:
-            faces = self._detector(options.min_face).detect(pixels)
+    def _find_faces(self, task: PhotoTask[Any]) -> _Found:
+        data, options = task.data(), task.options
+        picture = read_image(data, max_pixels=self._pixels)  # first: it says best what is wrong with a file
+        check_picture(data, task.media_type)
+        detector = (self._crops if options.crops else self._photos).detector
+        if options.min_face is not None and isinstance(detector, YuNet):
+            detector = copy.copy(detector)  # it shares the network
+            detector.options = replace(detector.options, min_face=options.min_face)
+        faces, notes = detector.detect(picture.pixels), picture.notes
         if len(faces) > self._faces:
             notes = (*notes, f"{len(faces)} faces found, the {self._faces} largest read")
-        faces = faces[: min(self._faces, options.max_faces or self._faces)]
-        card, cut = self.analyzer.classifier.card, crop_whole if options.crops else self.analyzer.crop
-        return _Found(order, pixels, faces, [cut(pixels, face, card) for face in faces], notes)
-
-    def _detector(self, min_face: int | None) -> Detector:
-        """The detector, with another limit if asked: it shares the network."""
-        detector = self.analyzer.detector
-        if min_face is None or not isinstance(detector, YuNet):
-            return detector
-        other = copy.copy(detector)
-        other.options = replace(detector.options, min_face=min_face)
-        return other
+        most = min(self._faces, options.max_faces or self._faces)
+        return _Found(task, picture.pixels, faces[:most], notes)
 
     def _finish(self, found: list[_Found]) -> None:
-        """Classify the faces of several photos in one batch, and answer each photo."""
-        classifier = self.analyzer.classifier
-        crops = [crop for one in found for crop in one.crops]
-        try:
-            probabilities = classifier(np.stack(crops)) if crops else np.zeros((0, 8), np.float32)  # (N, 8)
-        except Exception as error:  # noqa: BLE001 - it is raised where the photos are waited for
-            for one in found:
-                one.order.future.set_exception(error)
-            return
-        start = 0
-        for one in found:
-            end = start + len(one.faces)
+        """Classify the faces of several photos, in one batch if options agree, and answer each photo."""
+
+        def alike(photo: _Found) -> tuple[bool, str]:
+            return photo.task.options.crops, photo.task.options.policy
+
+        for (crops, policy), group in groupby(sorted(found, key=alike), alike):
+            photos = list(group)
             try:
-                policy = classifier.card.policy(one.order.options.policy)
-                faces = label_faces(one.faces, probabilities[start:end], policy, classifier.card.uncertain)
-                answer = one.order.finish(one.pixels, Frame("", 0, None, tuple(faces), one.notes))
-                one.order.future.set_result(answer)
-            except Exception as error:  # noqa: BLE001 - it is raised where the photo is waited for
-                one.order.future.set_exception(error)
-            start = end
+                analyzer = self._crops if crops else self._photos
+                analyzer = replace(analyzer, policy=analyzer.classifier.card.policy(policy))
+                read = analyzer.read_faces(
+                    [photo.pixels for photo in photos], [photo.faces for photo in photos]
+                )
+            except Exception as error:  # noqa: BLE001 - it is raised where the photos are waited for
+                for photo in photos:
+                    photo.task.future.set_exception(error)
+                continue
+            for photo, faces in zip(photos, read, strict=True):
+                try:
+                    frame = Frame("", 0, None, tuple(faces), photo.notes)
+                    photo.task.future.set_result(photo.task.finish(photo.pixels, frame))
+                except Exception as error:  # noqa: BLE001 - it is raised where the photo is waited for
+                    photo.task.future.set_exception(error)

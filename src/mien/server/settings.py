@@ -1,4 +1,4 @@
-"""What may be set of the server, with defaults that are safe on one machine."""
+"""The options of the server, with defaults that are safe on one machine."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ MEGA: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one request, and all together, may take; `problem` says how it is refused."""
+    """The most that one request, or all of them together, may use."""
 
     upload: int = 100 * MEGA  # bytes of a request with photos
     clip: int = 2_000 * MEGA  # bytes of a request with a clip
-    files: int = 500  # photos of one request
-    answer: int = 200 * MEGA  # bytes of the JSON of one request
-    pixels: int = 50 * MEGA  # of a photo, or of a clip's frame
-    faces: int = 200  # of a picture; the largest are kept
+    files: int = 500  # photos in one request
+    answer: int = 200 * MEGA  # bytes of the JSON that answers one request
+    pixels: int = 50 * MEGA  # of a photo, or of a frame of a clip
+    faces: int = 200  # in one picture; the largest are kept
     requests: int = 128  # with photos, at one time
-    clip_seconds: float = 7200.0  # of a clip, by its time stamps
-    clip_frames: int = 500_000  # read of a clip
+    clip_seconds: float = 7200.0  # length of a clip, by its time stamps
+    clip_frames: int = 500_000  # read from one clip
     job_seconds: float = 14_400.0  # of work on one clip
     jobs: int = 1  # clips read at one time
     queue: int = 20  # clips that wait
     disk: int = 20_000 * MEGA  # bytes of uploads and results together
     stall: float = 15.0  # seconds without a byte of an upload
-    rate: int = 10_000  # bytes a second that an upload makes at least, once it took longer than `stall`
+    rate: int = 10_000  # bytes per second that an upload must reach once it has taken longer than `stall`
     live: int = 8  # cameras at one time
     live_frame: int = 8 * MEGA  # bytes of a live frame
     live_pixels: int = 9 * MEGA
-    streams: int = 64  # readers of job events at one time
+    streams: int = 64  # clients that follow the events of jobs at one time
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ServerSettings:
     """How a server is run.
 
     Raises:
-        ConfigError: an address that others can reach, without a token; or numbers that make no sense.
+        ConfigError: an address that others can reach, without a token; or a number out of range.
     """
 
     host: str = "127.0.0.1"
-    port: int = 8000  # 0: any that is free
-    workers: int | None = None  # threads that read photos; None: one a core
+    port: int = 8000  # 0: any free port
+    workers: int | None = None  # threads that read photos; None: one per core
     model: Path | None = None
     providers: tuple[str, ...] = ()  # of ONNX Runtime; (): the processor
-    keep: Path | None = None  # folder where jobs stay; None: nothing stays
-    forget_after: float = 3600.0  # seconds that a finished job's results stay, where nothing is kept
+    keep: Path | None = None  # folder where jobs are kept; None: nothing is kept
+    forget_after: float = 3600.0  # seconds until the results of a finished job go, where nothing is kept
     token: str | None = field(default=None, repr=False)
-    auth: bool = True  # False: no token is wanted, whoever can reach the address
-    names: tuple[str, ...] = ()  # further names that this server goes by
+    auth: bool = True  # False: no token is needed, whoever can reach the address
+    names: tuple[str, ...] = ()  # further host names of this server
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
@@ -64,7 +64,7 @@ class Settings:
         if self.workers is not None and self.workers < 1:
             raise ConfigError(f"--workers: expected at least 1, got {self.workers}")
         if self.token is not None and (len(self.token) < 8 or not self.token.isascii()):
-            raise ConfigError("--token: expected at least 8 ASCII characters; take a long random one")
+            raise ConfigError("--token: expected at least 8 ASCII characters; use a long random one")
         if self.auth and not self.token and not is_loopback(self.host):
             raise ConfigError(
                 f"--host {self.host}: others can reach this address; expected a --token that they must know, "
@@ -78,7 +78,7 @@ class Settings:
 
     @property
     def guarded(self) -> bool:
-        """Whether a token is wanted."""
+        """Whether a token is needed."""
         return self.auth and bool(self.token)
 
 

@@ -1,21 +1,30 @@
-"""Jobs in one SQLite file: what was asked for, how far it is, how it ended.
+"""What the server has on the disk: its folder, within a budget, and the jobs in one SQLite file.
 
-The file is locked while a server has it, so that no two read the same clips.
+The SQLite file is locked while a server has the folder, so that no two servers read the same clips.
 """
 
 from __future__ import annotations
 
 import json
+import logging
+import os
+import shutil
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from mien.errors import ConfigError
+from mien.server.answers import JobBody, Problem
 
-State = Literal["queued", "running", "done", "failed", "cancelled"]
+STORE: Final = "jobs.sqlite"
+_PREFIX: Final = "mien-serve-"
+
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED: Final = frozenset({"done", "failed", "cancelled"})
 
 _TABLE: Final = """
@@ -26,22 +35,118 @@ CREATE TABLE IF NOT EXISTS jobs (
     error TEXT, notes TEXT NOT NULL, results TEXT NOT NULL, start REAL NOT NULL
 )
 """
-_COLUMNS: Final = ("id", "name", "options", "state", "created", "finished", "progress", "frames", "faces",
-                   "tries", "size", "error", "notes", "results", "start")  # fmt: skip
-_SHOWN: Final = ("id", "name", "state", "progress", "frames", "faces", "created", "finished", "error",
-                 "notes", "start")  # fmt: skip
 _VERSION: Final = 1  # of the table
-_JSON: Final = frozenset({"options", "error", "notes", "results"})
+_JSON: Final = frozenset({"options", "error", "notes", "results"})  # columns that hold JSON
+
+
+class Disk:
+    """The server's private folder, and how many bytes it takes; called from any thread.
+
+    Args:
+        keep: a folder that stays; None: a temporary one that goes with `close`.
+        budget: bytes.
+
+    Raises:
+        ConfigError: the folder cannot be made.
+    """
+
+    def __init__(self, keep: Path | None, budget: int) -> None:
+        self._kept = keep is not None
+        self._budget, self._taken = budget, 0
+        self._lock = threading.Lock()
+        try:
+            if keep is None:
+                remove_stale_folders()
+                self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))  # of mode 0700
+            else:
+                keep.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self.folder = keep.resolve()
+            self.uploads = self.folder / "uploads"
+            self.jobs = self.folder / "jobs"
+            for folder in (self.uploads, self.jobs):
+                folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"--keep: expected a folder that can be made at {keep}, got: {error.strerror}; name another"
+            ) from error
+        self._taken = size_of(self.jobs)
+
+    @property
+    def taken(self) -> int:
+        """Bytes of uploads and results."""
+        return self._taken
+
+    @property
+    def left(self) -> int:
+        """Bytes that may still be taken."""
+        return max(0, self._budget - self._taken)
+
+    def take(self, number: int) -> None:
+        """Take so many bytes of the budget.
+
+        Raises:
+            Problem: the budget does not hold them.
+        """
+        with self._lock:
+            if self._taken + number > self._budget:
+                raise Problem(
+                    "disk-full",
+                    f"expected room in the {self._budget:,} bytes that this server may take, there is none; "
+                    "delete jobs, or raise --disk",
+                )
+            self._taken += number
+
+    def give_back(self, number: int) -> None:
+        """So many bytes are free again; fewer than none: more are written, whatever the budget."""
+        with self._lock:
+            self._taken = max(0, self._taken - number)
+
+    def close(self) -> None:
+        """Remove what is not to be kept."""
+        shutil.rmtree(self.uploads if self._kept else self.folder, ignore_errors=True)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # it may go meanwhile
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
+def remove_stale_folders() -> None:
+    """Remove the temporary folders of servers that were killed: those whose store nobody has locked."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError, sqlite3.Error):
+            # where anybody may write, another user can make a folder or link of this name
+            own = not folder.is_symlink() and (
+                not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
+            )
+            if own and (folder / STORE).is_file() and not _is_locked(folder / STORE):
+                shutil.rmtree(folder, ignore_errors=True)
+                logging.getLogger(__name__).warning("removed what a killed server left: %s", folder)
+
+
+def _is_locked(store: Path) -> bool:
+    connection = sqlite3.connect(store, timeout=0, isolation_level=None)
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError:
+        return True
+    finally:
+        connection.close()
+    return False
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """One job."""
+class JobRecord:
+    """One job; its fields are the columns of the table."""
 
     id: str  # random; also the name of its folder
-    name: str  # of the clip, as its sender calls it: data, never a path
+    name: str  # of the clip, as the client calls it: data, never a path
     options: dict[str, Any] = field(default_factory=dict)
-    state: State = "queued"
+    state: JobState = "queued"
     created: float = 0.0  # seconds since 1970
     finished: float | None = None
     progress: float = 0.0  # 0 to 1
@@ -54,15 +159,18 @@ class Record:
     results: list[str] = field(default_factory=list)  # names of files
     start: float = 0.0  # seconds, by the clip's own time stamps, at which it begins
 
-    def body(self) -> dict[str, Any]:
-        """Its JSON in answers."""
-        raw = asdict(self)
+    def body(self) -> JobBody:
+        """What clients are told of it."""
+        shown = {name: getattr(self, name) for name in JobBody.model_fields}
         urls = {name: f"/v1/jobs/{self.id}/results/{name}" for name in self.results}
-        return {key: raw[key] for key in _SHOWN} | {"results": urls}
+        return JobBody(**shown | {"results": urls})
 
 
-class Store:
-    """Keeps records; called from any thread.
+_COLUMNS: Final = tuple(column.name for column in fields(JobRecord))
+
+
+class JobStore:
+    """Keeps the records of jobs; called from any thread.
 
     Raises:
         ConfigError: another server has the file, or it cannot be opened.
@@ -97,21 +205,21 @@ class Store:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
 
-    def add(self, record: Record) -> None:
+    def add(self, record: JobRecord) -> None:
         """Take a new job."""
         marks = ", ".join("?" * len(_COLUMNS))
         self._run(f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES ({marks})", _values(record, _COLUMNS))  # noqa: S608
 
-    def get(self, job: str) -> Record | None:
+    def get(self, job: str) -> JobRecord | None:
         """A job, if there is one of this id."""
         found = self._run("SELECT * FROM jobs WHERE id = ?", [job])
         return _record(found[0]) if found else None
 
-    def all(self) -> list[Record]:
+    def all(self) -> list[JobRecord]:
         """Every job, newest first."""
         return [_record(row) for row in self._run("SELECT * FROM jobs ORDER BY created DESC, rowid DESC")]
 
-    def update(self, job: str, **changes: Any) -> Record | None:
+    def update(self, job: str, **changes: Any) -> JobRecord | None:
         """Change some columns of a job, and give it as it is now; None: it is gone."""
         known = self.get(job)
         if known is None:
@@ -121,7 +229,7 @@ class Store:
         self._run(f"UPDATE jobs SET {sets} WHERE id = ?", [*_values(changed, changes), job])  # noqa: S608
         return changed
 
-    def claim(self) -> Record | None:
+    def claim(self) -> JobRecord | None:
         """The oldest job that waits, now running; None: none waits."""
         with self._lock:
             found = self._db.execute(
@@ -130,11 +238,11 @@ class Store:
             ).fetchall()
         return _record(found[0]) if found else None
 
-    def count(self, state: State) -> int:
+    def count(self, state: JobState) -> int:
         """Jobs in a state."""
         return int(self._run("SELECT count(*) FROM jobs WHERE state = ?", [state])[0][0])
 
-    def remove(self, job: str) -> Record | None:
+    def remove(self, job: str) -> JobRecord | None:
         """Forget a job, and give it as it was; None: there was none."""
         found = self._run("DELETE FROM jobs WHERE id = ? RETURNING *", [job])
         return _record(found[0]) if found else None
@@ -149,13 +257,13 @@ class Store:
             return self._db.execute(statement, tuple(values)).fetchall()
 
 
-def _values(record: Record, names: Iterable[str]) -> list[Any]:
+def _values(record: JobRecord, names: Iterable[str]) -> list[Any]:
     raw = {name: getattr(record, name) for name in names}
     return [
         json.dumps(value) if name in _JSON and value is not None else value for name, value in raw.items()
     ]
 
 
-def _record(row: tuple[Any, ...]) -> Record:
+def _record(row: tuple[Any, ...]) -> JobRecord:
     raw = dict(zip(_COLUMNS, row, strict=True))
-    return Record(**{k: json.loads(v) if k in _JSON and v is not None else v for k, v in raw.items()})
+    return JobRecord(**{k: json.loads(v) if k in _JSON and v is not None else v for k, v in raw.items()})

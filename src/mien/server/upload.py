@@ -1,4 +1,4 @@
-"""Files out of a request, piece by piece, into one file: in memory while it is small, else without a name.
+"""The files of a request, written piece by piece into one file as they come.
 
 What a client calls a file is data; it never becomes a path.
 """
@@ -6,262 +6,280 @@ What a client calls a file is data; it never becomes a path.
 from __future__ import annotations
 
 import asyncio
+import re
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final, Protocol, cast
+from typing import IO, Any, BinaryIO, Final, cast
 
-from python_multipart.exceptions import MultipartParseError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from mien.server.disk import Disk
-from mien.server.guard import too_large
-from mien.server.problem import FULL, Problem, disk_full
+from mien.server.answers import Problem, problem_of
+from mien.server.store import Disk
 
 HELD: Final = 4_000_000  # bytes of a request that stay in memory
-_QUICK: Final = 1_000_000  # bytes of a request up to which the event loop writes them itself
-_FIELD: Final = 1_000  # bytes of a field that is no file
-_HEADER: Final = 8_000  # bytes of a part's headers
+_LOOP_BYTES: Final = 1_000_000  # bytes of a raw body up to which the event loop writes them itself
+_FIELD: Final = 1024  # bytes of a field that is not a file
+_FIELDS: Final = 32  # in one request, besides the files
 _NAME: Final = 255  # letters
-_FIELDS: Final = 32  # of a request, besides the files
+#: Media types that say nothing.
+_UNSPECIFIC: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
+_ZIP_END: Final = b"PK\x05\x06"  # of the record that ends a ZIP: 22 bytes and a comment of up to 65535
+_PAGE: Final = re.compile(rb"<(!doctype\s+html|html|script|\?php|iframe|svg)[\s>]", re.IGNORECASE)
 
-#: Makes the file that the files of a request go to, one behind the other.
-Place = Callable[[], IO[bytes]]
+#: Opens the file that the files of one request go to, one behind the other.
+Opener = Callable[[], IO[bytes]]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Upload:
-    """One file of a request."""
+    """One file of a request, and its place in the file that has them all.
 
+    For Starlette's parser it is the file that it writes to.
+    """
+
+    request: ReceivedFiles
     name: str  # as the client calls it
-    kind: str  # its media type, as the client says; "" if not said
-    start: int  # where it begins
+    media_type: str  # as the client says; "" if it does not
+    start: int = 0
     size: int = 0  # bytes
 
+    def write(self, data: bytes) -> int:
+        """Append bytes; files are written one after the other, so that each is one piece."""
+        if not self.size:
+            self.start = self.request.size
+        self.request.append(data)
+        self.size += len(data)
+        return len(data)
 
-@dataclass(slots=True)
-class Received:
-    """A whole request."""
+    def seek(self, place: int) -> int:
+        """Do nothing: it is read by `content`."""
+        return place
 
+    def close(self) -> None:
+        """Do nothing: the request closes them all."""
+
+    def content(self) -> bytes:
+        """Its bytes; from any thread.
+
+        Raises:
+            ValueError: the request is over.
+        """
+        return self.request.read(self.start, self.size)
+
+
+@dataclass(slots=True, eq=False)
+class ReceivedFiles:
+    """The files and fields of a request. All files share one file, so that many need only one handle."""
+
+    disk: Disk  # is told of every byte
+    opener: Opener
     files: list[Upload] = field(default_factory=list)
     fields: dict[str, str] = field(default_factory=dict)
     size: int = 0  # bytes of the files
-    place: IO[bytes] | None = None  # that has them all, so that many files are one handle
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    _file: IO[bytes] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def content(self, upload: Upload) -> bytes:
-        """The bytes of one file; from any thread.
+    def add(self, name: str, media_type: str) -> Upload:
+        """Begin a file."""
+        if self._file is None:
+            self._file = self.opener()
+        name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)[:_NAME]
+        self.files.append(Upload(self, name, _plain_type(media_type)))
+        return self.files[-1]
+
+    def append(self, data: bytes) -> None:
+        """Write bytes of the last file.
 
         Raises:
-            ValueError: its request is over.
+            Problem: the budget of the disk does not hold them.
         """
-        with self.lock:
-            if self.place is None:
+        self.disk.take(len(data))
+        self.size += len(data)
+        cast("IO[bytes]", self._file).write(data)
+
+    def read(self, start: int, size: int) -> bytes:
+        """Bytes of the files; from any thread.
+
+        Raises:
+            ValueError: the request is over.
+        """
+        with self._lock:
+            if self._file is None:
                 raise ValueError("the request is over")
-            self.place.seek(upload.start)
-            return self.place.read(upload.size)
+            self._file.seek(start)
+            return self._file.read(size)
 
     def close(self) -> None:
-        """Let go of the files.
+        """Close the file.
 
         Raises:
-            OSError: the disk does not take the rest of what is held.
+            OSError: the disk does not take the rest of what is held in memory.
         """
-        with self.lock:
-            place, self.place = self.place, None
-            if place is not None:
-                place.close()
+        with self._lock:
+            file, self._file = self._file, None
+            if file is not None:
+                file.close()
 
 
-def spooled(folder: Path) -> Place:
-    """A place in memory as long as it is small, else in a file without a name in the folder."""
+def spool_in(folder: Path) -> Opener:
+    """A file in memory as long as it is small, then one without a name in the folder."""
     return lambda: cast("IO[bytes]", tempfile.SpooledTemporaryFile(HELD, dir=str(folder)))
 
 
 @asynccontextmanager
-async def received(
-    request: Request, disk: Disk, place: Place, *, name: str, most: int
-) -> AsyncIterator[Received]:
+async def receive_files(
+    request: Request, disk: Disk, opener: Opener, *, field_name: str, most: int
+) -> AsyncIterator[ReceivedFiles]:
     """The files of a request, which go when the block ends.
 
     Args:
-        request: multipart with files in the field `name`, or one file as its body.
+        request: a multipart form with files in one field, or one file as its body.
         disk: is told of every byte.
-        place: where they go.
-        name: of the field.
-        most: files.
+        opener: opens the file that they go to.
+        field_name: of the files.
+        most: how many files there may be.
 
     Raises:
-        Problem: it cannot be taken apart, it is too much, or there is no room for it.
+        Problem: the request cannot be taken apart, it is too much, or there is no room for it.
     """
-    whole = Received()
+    received = ReceivedFiles(disk, opener)
     try:
-        await _receive(request, _Sink(disk, place, whole), name, most)
-        yield whole
+        try:
+            if _plain_type(request.headers.get("content-type", "")) == "multipart/form-data":
+                await _receive_form(request, received, field_name, most)
+            else:
+                await _receive_body(request, received)
+        except ClientDisconnect:
+            raise Problem("bad-request", "expected a whole upload, its sender has gone") from None
+        yield received
     except OSError as error:
-        if error.errno in FULL:
-            raise disk_full(error) from error
-        raise
+        raise problem_of(error) from error
     finally:
         with suppress(OSError):
-            whole.close()
-        disk.give_back(whole.size)
+            received.close()
+        disk.give_back(received.size)
 
 
-async def _receive(request: Request, sink: _Sink, name: str, most: int) -> None:
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
-    if kind == b"multipart/form-data":
-        taker: _Taker = _Parts(options.get(b"boundary", b""), sink, name, most)
-    else:
-        taker = _Raw(kind.decode("latin-1"), sink)
-    try:
-        async for piece in request.stream():
-            if sink.whole.size < _QUICK:
-                taker.take(piece)
-            else:  # a disk may take its time; others are not to wait for it
-                await asyncio.to_thread(taker.take, piece)
-    except ClientDisconnect:
-        raise Problem("bad-request", "expected a whole upload, its sender has gone") from None
-    taker.finish()
-
-
-class _Taker(Protocol):
-    """Takes a body apart."""
-
-    def take(self, piece: bytes) -> None: ...
-    def finish(self) -> None: ...
-
-
-class _Sink:
-    """Writes the pieces of one file after the other."""
-
-    def __init__(self, disk: Disk, place: Place, whole: Received) -> None:
-        self._disk, self._place, self.whole = disk, place, whole
-
-    def open(self, name: str, kind: str) -> None:
-        if self.whole.place is None:
-            self.whole.place = self._place()
-        self.whole.files.append(Upload(name, kind, self.whole.size))
-
-    def write(self, data: bytes) -> None:
-        self._disk.take(len(data))
-        self.whole.size += len(data)
-        cast("IO[bytes]", self.whole.place).write(data)
-        self.whole.files[-1].size += len(data)
-
-
-class _Raw:
+async def _receive_body(request: Request, received: ReceivedFiles) -> None:
     """The body is the file."""
+    async for piece in request.stream():
+        if not piece:
+            continue
+        upload = (
+            received.files[0] if received.files else received.add("", request.headers.get("content-type", ""))
+        )
+        if received.size < _LOOP_BYTES:
+            upload.write(piece)
+        else:  # a disk may take its time; other requests are not to wait for it
+            await asyncio.to_thread(upload.write, piece)
+    if not received.files:
+        raise Problem("bad-request", "expected a file as the body or in multipart, got no body; send one")
 
-    def __init__(self, kind: str, sink: _Sink) -> None:
-        self._kind, self._sink = kind, sink
 
-    def take(self, piece: bytes) -> None:
-        if piece and not self._sink.whole.files:
-            self._sink.open("", self._kind)
-        if piece:
-            self._sink.write(piece)
+async def _receive_form(request: Request, received: ReceivedFiles, field_name: str, most: int) -> None:
+    parser = _FormParser(received, field_name, request, most)
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        too_large = error.message.startswith(("Too many files", "Part exceeded"))
+        kind = "too-large" if too_large else "bad-request"
+        raise Problem(kind, f"expected multipart/form-data within limits: {error.message}") from error
+    if not parser.ended:
+        raise Problem("bad-request", "expected a whole multipart body, it ends early; send it again")
+    if not received.files:
+        raise Problem("bad-request", f"expected a file in the field {field_name!r}, got none; send one")
+    received.fields = {key: value for key, value in form.multi_items() if isinstance(value, str)}
 
-    def finish(self) -> None:
-        if not self._sink.whole.files:
-            raise Problem("bad-request", "expected a file as the body or in multipart, got no body; send one")
 
+class _FormParser(MultiPartParser):
+    """Starlette's parser, writing all files of the request into one: it would open a file for each."""
 
-class _Parts:
-    """The parts of `multipart/form-data` (RFC 7578)."""
+    def __init__(self, received: ReceivedFiles, field_name: str, request: Request, most: int) -> None:
+        stream = request.stream()
+        super().__init__(request.headers, stream, max_files=most, max_fields=_FIELDS, max_part_size=_FIELD)
+        self._received, self._field_name = received, field_name
+        self.ended = False
 
-    def __init__(self, boundary: bytes, sink: _Sink, name: str, most: int) -> None:
-        self._sink, self._whole = sink, sink.whole
-        self._name, self._most = name, most
-        self._fields = 0  # so far; the same name may come twice
-        self._headers: dict[bytes, bytes] = {}
-        self._key = self._value = self._text = b""
-        self._held = 0  # bytes of the headers
-        self._field: str | None = None  # that is being read; None: a file
-        self._ended = False
-        calls = ("part_begin", "part_data", "part_end", "header_field", "header_value", "header_end",
-                 "headers_finished", "end")  # fmt: skip
-        try:
-            self._parser = MultipartParser(boundary, {f"on_{c}": getattr(self, f"_{c}") for c in calls})  # type: ignore[arg-type]
-        except MultipartParseError as error:
-            raise _broken(error) from error
-
-    def take(self, piece: bytes) -> None:
-        try:
-            self._parser.write(piece)
-        except MultipartParseError as error:
-            raise _broken(error) from error
-
-    def finish(self) -> None:
-        if not self._ended:
-            raise Problem("bad-request", "expected a whole multipart body, it ends early; send it again")
-        if not self._whole.files:
-            raise Problem("bad-request", f"expected a file in the field {self._name!r}, got none; send one")
-
-    def _part_begin(self) -> None:
-        self._headers, self._key, self._value, self._text = {}, b"", b"", b""
-        self._held = 0
-
-    def _header_field(self, data: bytes, start: int, end: int) -> None:
-        self._key += data[start:end]
-        self._held += end - start
-        self._check_headers()
-
-    def _header_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-        self._held += end - start
-        self._check_headers()
-
-    def _check_headers(self) -> None:
-        if self._held > _HEADER:
-            raise Problem("bad-request", f"expected headers of a part of at most {_HEADER} bytes, got more")
-
-    def _header_end(self) -> None:
-        self._headers[self._key.lower()] = self._value
-        self._key = self._value = b""
-
-    def _headers_finished(self) -> None:
-        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
-        name = options.get(b"name", b"").decode(errors="replace")
-        if b"filename" not in options:
-            self._field = name
-            self._fields += 1
-            if self._fields > _FIELDS:
-                raise Problem("bad-request", f"expected at most {_FIELDS} fields, got more")
+    def on_headers_finished(self) -> None:
+        """A part begins."""
+        super().on_headers_finished()
+        part = self._current_part
+        if part.file is None:
             return
-        if name != self._name:
-            raise Problem("bad-request", f"expected files in the field {self._name!r}, got one in {name!r}")
-        if len(self._whole.files) >= self._most:
-            raise Problem("too-large", f"expected at most {self._most} files, got more; send them in parts")
-        self._field = None
-        kind, _ = parse_options_header(self._headers.get(b"content-type", b""))
-        self._sink.open(clean(options[b"filename"]), kind.decode("latin-1"))
+        if part.field_name != self._field_name:
+            raise Problem(
+                "bad-request",
+                f"expected files in the field {self._field_name!r}, got one in {part.field_name!r}",
+            )
+        part.file.file.close()
+        upload: Any = self._received.add(part.file.filename or "", part.file.content_type or "")
+        part.file = UploadFile(cast("BinaryIO", upload), filename=upload.name, headers=part.file.headers)
 
-    def _part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._field is None:
-            self._sink.write(data[start:end])
-            return
-        self._text += data[start:end]
-        if len(self._text) > _FIELD:
-            raise too_large(_FIELD)
-
-    def _part_end(self) -> None:
-        if self._field is not None:
-            self._whole.fields[self._field] = self._text.decode(errors="replace")
-
-    def _end(self) -> None:
-        self._ended = True
+    def on_end(self) -> None:
+        """The form is whole."""
+        self.ended = True
 
 
-def clean(name: bytes) -> str:
-    """A file's name as text that can be shown: no control characters, and not endless."""
-    text = name.decode(errors="replace")
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)[:_NAME]
+def check_picture(data: bytes, media_type: str) -> None:
+    """Refuse a file that is said to be something other than a picture, or that is something else besides.
+
+    A picture is read by its content, so a PNG that is called JPEG is fine. But what another program would
+    take for an archive, a document or a page does not belong here.
+
+    Args:
+        data: the file.
+        media_type: as the client says.
+
+    Raises:
+        Problem: it is; the problem says what.
+    """
+    check_media_type(media_type, "image")
+    other = _second_format(data)
+    if other:
+        raise Problem(
+            "unsupported", f"expected a picture alone, the file is also {other}; save the picture anew"
+        )
 
 
-def _broken(error: Exception) -> Problem:
-    return Problem("bad-request", f"expected multipart/form-data, could not take it apart: {error}")
+def check_media_type(media_type: str, *families: str) -> None:
+    """Refuse a file that is said to be of another kind.
+
+    Args:
+        media_type: as the client says; one that says nothing is fine.
+        *families: of media types that are taken: "image", "video".
+
+    Raises:
+        Problem: it is of none of these.
+    """
+    family = media_type.partition("/")[0]
+    if media_type not in _UNSPECIFIC and family not in families:
+        raise Problem(
+            "unsupported",
+            f"expected {families[0]}/..., the request says that it is {media_type!r}; send it as what it is",
+        )
+
+
+def _second_format(data: bytes) -> str:
+    """What a picture's file is besides; "" if nothing."""
+    tail = data[-66_000:]
+    place = tail.rfind(_ZIP_END)
+    if place >= 0 and len(tail) - place >= 22:
+        comment = int.from_bytes(tail[place + 20 : place + 22], "little")
+        if len(tail) - place - 22 == comment:
+            return "a ZIP archive"
+    if b"%PDF-" in data[:1024]:
+        return "a PDF document"
+    if _PAGE.search(data[:4096]) or _PAGE.search(data[-4096:]):
+        return "a web page or script"
+    return ""
+
+
+def _plain_type(media_type: str) -> str:
+    """A media type without its parameters."""
+    return media_type.partition(";")[0].strip().lower()

@@ -1,7 +1,8 @@
-"""The process that reads one clip: what is damaged or endless ends here and not in the server.
+"""The processes in which clips are decoded: a damaged or endless one ends there, and not in the server.
 
-It is told what to do by one line of JSON on its standard input, says how far it is by lines of JSON on its
-standard output, and ends with whoever started it: that is when its standard input does.
+`PROBE` followed by a path decodes the first frame and prints one line of JSON. `READ` reads a whole clip: it
+is told what to do by one line of JSON on its standard input, tells its progress by lines of JSON on its
+standard output, and ends when its standard input does, that is with the server.
 """
 
 from __future__ import annotations
@@ -13,18 +14,140 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast
 
 from mien.batch.options import AnalyzeOptions
-from mien.batch.read import Result, Task, read_input
+from mien.batch.read import Result, Summary, Task, read_input
+from mien.batch.run import Write, write_results
 from mien.batch.sources import Source
-from mien.errors import MienError, MissingExtra
+from mien.errors import MienError, MissingExtra, VideoError
 from mien.results.rows import EVENT_COLUMNS, Row
 from mien.results.tables import TableWriter, open_writer, write_jsonl
 
-_SAY: Final = 0.2  # seconds from one line to the next
-_OVER: Final = "expected a clip of at most {most}, got more: the rest was left out; cut it, or raise {option}"
+READ: Final = (sys.executable, "-m", "mien.server.worker")
+PROBE: Final = (*READ, "--probe")
+_PROGRESS_SECONDS: Final = 0.2  # from one line to the next
+
+
+def main() -> None:
+    """Do what the command line or standard input asks."""
+    if sys.argv[1:2] == ["--probe"]:
+        print_line(probe(Path(sys.argv[2])))
+        return
+    request = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with suppress(AttributeError, OSError):
+        os.nice(5)  # photos go first
+    with suppress(OSError):  # Linux: where memory ends, this process is ended and not the server
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+    _limit_file_size(request["max_bytes"])
+    try:
+        print_line(read_clip(request))
+    except (MienError, OSError) as error:  # a table could not be written
+        from mien.server.answers import problem_of
+
+        problem = problem_of(error)
+        detail = _without_paths(Path(request["folder"]), problem.detail)
+        print_line({"end": True, "notes": [], "error": detail, "kind": problem.kind})
+
+
+def probe(path: Path) -> dict[str, Any]:
+    """What must be known of a clip before it is queued.
+
+    Returns:
+        `height`, `width` of the first frame; `seconds` that it lasts, None if it does not say; `start`,
+        the time in seconds, by its own time stamps, at which it begins. Or `error`, why it cannot be read.
+    """
+    import av
+
+    from mien.video.file import FORMATS
+    from mien.video.frames import Video
+
+    try:
+        with Video(path) as video:
+            first = next(video.lazy_frames(), None)
+            height, width = first.pixels().shape[:2] if first else (0, 0)
+            seconds = video.duration
+    except VideoError as error:
+        return {"error": str(error)}
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    with av.open(str(path.absolute()), metadata_errors="replace", options=options) as container:
+        start = (container.start_time or 0) / av.time_base  # the earliest of any stream, sound too
+    return {"height": height, "width": width, "seconds": seconds, "start": start}
+
+
+def read_clip(request: dict[str, Any]) -> dict[str, Any]:
+    """Read a clip into the tables and pages of its folder.
+
+    Args:
+        request: `folder` with the clip in it, its `name`, the `model`, `options` as in `AnalyzeOptions`,
+            whether to `annotate`, and what it may use: `max_frames`, `max_seconds` of the clip, `max_work` in
+            seconds, `max_bytes` of a file.
+
+    Returns:
+        How it went: `notes`, `error` and its `kind`; an `error` of "" if there are results.
+    """
+    folder = Path(request["folder"])
+    task = Task(
+        Source(str(folder / "clip"), "clip", title=request["name"]),
+        folder / "annotated.mp4" if request["annotate"] else None,
+        folder / "page.html",
+        folder / "journal" / "clip.jsonl",
+    )
+    events = folder / "events.csv"
+    options = AnalyzeOptions(**request["options"], model=request["model"], events=events)
+    analyzer = options.load()
+    told = 0.0
+
+    def tell_progress(summary: Summary, result: Result) -> None:
+        nonlocal told
+        if time.monotonic() - told > _PROGRESS_SECONDS or result.last:
+            told = time.monotonic()
+            share = 1.0 if result.last else result.share
+            print_line({"progress": share, "frames": summary.frames, "faces": summary.faces})
+
+    with ExitStack() as stack:
+        write_rows, write_events, notes = _open_tables(folder, stack)
+        results = _stop_at_limits(read_input(analyzer, task, options), request, notes)
+        summary = write_results(results, 1, write_rows, write_events, tell_progress)
+    error = summary.failed[-1][1] if summary.failed else ""
+    full = _tells_of_full_disk(error)  # copy, page or journal broke off
+    failed = full or not summary.frames
+    if error and not failed:
+        notes.append(error)
+    return {
+        "end": True,
+        "notes": [_without_paths(folder, note) for note in notes],
+        "error": _without_paths(folder, error) if failed else "",
+        "kind": "disk-full" if full else "unreadable",
+    }
+
+
+def _stop_at_limits(results: Iterator[Result], request: dict[str, Any], notes: list[str]) -> Iterator[Result]:
+    """The results, up to what a clip may use; adds their notes, and why the rest is left out."""
+    start, frames = time.monotonic(), 0
+    first: float | None = None  # seconds, of the first frame
+    with closing(cast("Generator[Result]", results)):  # ending it early finishes copy and page
+        for result in results:
+            yield replace(result, rows=[]) if result.error else result  # no row for a clip that failed
+            notes += result.notes
+            frames += result.frames
+            now = result.rows[0]["time"] if result.rows else None
+            if isinstance(now, float) and first is None:
+                first = now
+            if isinstance(now, float) and first is not None and now - first > request["max_seconds"]:
+                most, option = f"{request['max_seconds']:g} seconds", "--clip-seconds"
+            elif frames >= request["max_frames"]:
+                most, option = f"{request['max_frames']} frames", "--clip-frames"
+            elif time.monotonic() - start > request["max_work"]:
+                most, option = f"{request['max_work']:g} seconds of work", "--job-seconds"
+            else:
+                continue
+            why = f"expected a clip of at most {most}, got more: the rest was left out"
+            notes.append(f"{why}; cut it, or raise {option}")
+            return
 
 
 class JsonFile:
@@ -48,100 +171,8 @@ class JsonFile:
         self._stream.close()
 
 
-def main() -> None:
-    """Read the clip that standard input names."""
-    asked = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    with suppress(AttributeError, OSError):
-        os.nice(5)  # photos go first
-    with suppress(OSError):  # Linux: where memory ends, this process is ended and not the server
-        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
-    _bound_files(asked["room"])
-    try:
-        say(read(asked))
-    except (MienError, OSError) as error:  # a table could not be written
-        from mien.server.problem import problem_of
-
-        problem = problem_of(error)
-        detail = _without(Path(asked["folder"]), problem.detail)
-        say({"end": True, "notes": [], "error": detail, "kind": problem.kind})
-
-
-def read(asked: dict[str, Any]) -> dict[str, Any]:
-    """Read a clip into the tables and pages of its folder, and say how it went.
-
-    Args:
-        asked: `folder` with the clip in it, its `name`, `options` as in `AnalyzeOptions`, whether to
-            `annotate`, and what it may take: `frames`, `seconds` of it, seconds of `work`, bytes of `room`.
-    """
-    folder = Path(asked["folder"])
-    task = Task(
-        Source(str(folder / "clip"), "clip", title=asked["name"]),
-        folder / "annotated.mp4" if asked["annotate"] else None,
-        folder / "page.html",
-        folder / "journal" / "clip.jsonl",
-    )
-    options = AnalyzeOptions(**asked["options"] | {"model": asked["model"]}, events=folder / "events.csv")
-    analyzer = options.load()
-    notes, error, frames = [], "", 0
-    with ExitStack() as stack:
-        tables, events, told = _tables(folder, stack)
-        notes += told
-        for part in _bounded(read_input(analyzer, task, options), asked, notes):
-            if part.frames or not part.error:
-                _write(tables, part.rows)
-            _write(events, part.events)
-            frames += part.frames
-            error = part.error or error
-            notes += part.notes
-    full = _tells_of_full_disk(error)  # copy, page or journal broke off
-    failed = full or not frames
-    plain = [_without(folder, text) for text in [*notes, *([] if failed or not error else [error])]]
-    kind = "disk-full" if full else "unreadable"
-    return {"end": True, "notes": plain, "error": _without(folder, error) if failed else "", "kind": kind}
-
-
-def _bounded(parts: Iterator[Result], asked: dict[str, Any], notes: list[str]) -> Iterator[Result]:
-    """The parts, up to what a clip may take; says how far they are."""
-    bounds = _Bounds(asked)
-    said = time.monotonic()
-    frames = faces = 0
-    with closing(cast("Generator[Result]", parts)):  # ending it early finishes copy and page
-        for part in parts:
-            yield part
-            frames, faces = frames + part.frames, faces + part.faces
-            if time.monotonic() - said > _SAY:
-                said = time.monotonic()
-                say({"progress": part.share, "frames": frames, "faces": faces})
-            if over := bounds.over(part, frames):
-                notes.append(over)
-                break
-    say({"progress": 1.0, "frames": frames, "faces": faces})
-
-
-class _Bounds:
-    """What a clip may take."""
-
-    def __init__(self, asked: dict[str, Any]) -> None:
-        self._asked, self._start = asked, time.monotonic()
-        self._first: float | None = None  # seconds, of the first frame
-
-    def over(self, part: Result, frames: int) -> str:
-        """Why no more is read; "" if more is."""
-        now = part.rows[0]["time"] if part.rows else None
-        if isinstance(now, float):
-            self._first = now if self._first is None else self._first
-            if now - self._first > self._asked["seconds"]:
-                return _OVER.format(most=f"{self._asked['seconds']:g} seconds", option="--clip-seconds")
-        if frames >= self._asked["frames"]:
-            return _OVER.format(most=f"{self._asked['frames']} frames", option="--clip-frames")
-        if time.monotonic() - self._start > self._asked["work"]:
-            return _OVER.format(most=f"{self._asked['work']:g} seconds of work", option="--job-seconds")
-        return ""
-
-
-def _tables(folder: Path, stack: ExitStack) -> tuple[list[TableWriter], list[TableWriter], list[str]]:
-    """Writers of the rows and of the events; what cannot be written is said."""
+def _open_tables(folder: Path, stack: ExitStack) -> tuple[Write, Write, list[str]]:
+    """What writes the rows and what writes the events, and notes on what cannot be written."""
     json_rows = {".json": lambda path, columns: JsonFile(path, "rows", columns)}
     json_events = {".json": lambda path, columns: JsonFile(path, "events", columns)}
     notes: list[str] = []
@@ -157,43 +188,46 @@ def _tables(folder: Path, stack: ExitStack) -> tuple[list[TableWriter], list[Tab
     ]
     for writer in rows + events:
         stack.enter_context(writer)
-    return rows, events, notes
+
+    def write_to(tables: list[TableWriter]) -> Write:
+        def write(some: list[Row]) -> None:
+            if some:
+                for table in tables:
+                    table.write(some)
+
+        return write
+
+    return write_to(rows), write_to(events), notes
 
 
-def _write(writers: list[TableWriter], rows: list[Row]) -> None:
-    for writer in writers:
-        if rows:
-            writer.write(rows)
-
-
-def say(line: dict[str, Any]) -> None:
-    """A line for whoever started this."""
-    sys.stdout.write(json.dumps(line) + "\n")
+def print_line(message: dict[str, Any]) -> None:
+    """A line of JSON for the server."""
+    sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
 
 
 def _tells_of_full_disk(error: str) -> bool:
     if not error:
         return False
-    from mien.server.problem import FULL  # it loads the web framework, which a clip does without
+    from mien.server.answers import DISK_FULL  # it loads the web framework, which a clip does without
 
-    return any(os.strerror(number) in error for number in FULL)
+    return any(os.strerror(number) in error for number in DISK_FULL)
 
 
-def _without(folder: Path, text: str) -> str:
+def _without_paths(folder: Path, text: str) -> str:
     """A text that does not tell where the server has its files."""
     return text.replace(f"{folder / 'clip'}", "the clip").replace(f"{folder}{os.sep}", "")
 
 
-def _bound_files(room: int) -> None:
-    """No file grows beyond what the server has room for; writing one fails as on a full disk."""
+def _limit_file_size(most: int) -> None:
+    """No file grows beyond so many bytes; writing one fails as on a full disk."""
     try:
         import resource
         import signal
     except ImportError:  # Windows
         return
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
 
 def _end_with_parent() -> None:

@@ -1,0 +1,262 @@
+"""The answers of the API as pydantic models, and the problems (RFC 9457) that a request can end in."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, create_model
+from starlette.responses import Response
+
+from mien.errors import ConfigError, ImageError, ImageTooLarge, MienError, OutputError
+from mien.labels import EMOTIONS
+from mien.results.tables import shortest
+from mien.types import Face, Floats
+
+#: Each kind of problem, with its HTTP status and title.
+PROBLEMS: Final[dict[str, tuple[int, str]]] = {
+    "bad-request": (400, "Bad request"),
+    "unauthorized": (401, "Unauthorized"),
+    "forbidden-origin": (403, "Forbidden origin"),
+    "not-found": (404, "Not found"),
+    "method-not-allowed": (405, "Method not allowed"),
+    "not-acceptable": (406, "Not acceptable"),
+    "too-slow": (408, "Too slow"),
+    "gone": (410, "Gone"),
+    "too-large": (413, "Too large"),
+    "unsupported": (415, "Unsupported"),
+    "wrong-host": (421, "Wrong host"),
+    "unreadable": (422, "Unreadable"),
+    "bad-setting": (422, "Bad setting"),
+    "busy": (503, "Busy"),
+    "too-many": (429, "Too many"),
+    "bug": (500, "Bug"),
+    "stopped": (500, "Stopped"),
+    "disk-full": (507, "Disk full"),
+}
+_RETRY_AFTER: Final = 5  # seconds after which a busy server may be asked again
+DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class ProblemBody(BaseModel):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+#: The probabilities of the eight emotions, which sum to 1.
+Probabilities: Any = create_model("Probabilities", **dict.fromkeys(EMOTIONS, (float, ...)))  # type: ignore[call-overload]
+
+
+class FaceBody(BaseModel):
+    """One face; pixels of the upright picture."""
+
+    face: int
+    box: tuple[float, float, float, float]
+    landmarks: list[tuple[float, float]]
+    score: float
+    emotion: str | None
+    confidence: float | None
+    probabilities: Probabilities | None
+    set: list[str] | None
+    uncertain: bool | None
+
+    @classmethod
+    def of(cls, number: int, face: Face, **more: Any) -> Self:
+        """A face; its float32 values become the shortest float64 that round to the same float32.
+
+        Args:
+            number: its place in the picture, from 0.
+            face: what was read.
+            **more: the fields of a class below this one.
+        """
+        left, top, width, height = map(shortest, face.box)
+        return cls(
+            face=number,
+            box=(left, top, width, height),
+            landmarks=[(shortest(x), shortest(y)) for x, y in face.landmarks],
+            score=shortest(face.score),
+            emotion=face.emotion,
+            confidence=None if face.confidence is None else shortest(face.confidence),
+            probabilities=named_probabilities(face.probabilities),
+            set=None if face.set is None else list(face.set),
+            uncertain=face.uncertain,
+            **more,
+        )
+
+
+class LiveFaceBody(FaceBody):
+    """One face in a frame of a camera, with its track and its probabilities smoothed over time."""
+
+    track: int | None
+    smoothed: Probabilities | None
+
+
+class LiveFrameBody(BaseModel):
+    """What one frame of a camera shows."""
+
+    index: int
+    time: float | None
+    width: int
+    height: int
+    faces: list[LiveFaceBody]
+
+
+class LiveErrorBody(BaseModel):
+    """Why one frame of a camera could not be read."""
+
+    index: int
+    error: ProblemBody
+
+
+class PhotoBody(BaseModel):
+    """One photo."""
+
+    name: str
+    width: int
+    height: int
+    notes: list[str]
+    error: ProblemBody | None
+    faces: list[FaceBody]
+    annotated: str | None = None
+
+
+class PhotosBody(BaseModel):
+    """The photos of a request, in its order."""
+
+    photos: list[PhotoBody]
+
+
+class JobBody(BaseModel):
+    """A clip that is read, was, or will be."""
+
+    id: str
+    name: str
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    progress: float
+    frames: int
+    faces: int
+    created: float
+    finished: float | None
+    error: ProblemBody | None
+    notes: list[str]
+    start: float
+    results: dict[str, str]
+
+
+class JobsBody(BaseModel):
+    """Jobs, newest first."""
+
+    jobs: list[JobBody]
+
+
+class ModelBody(BaseModel):
+    """What a network is; besides these fields, what its card says."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    default: bool
+    sha256: str
+    labels: list[str]
+
+
+class ModelsBody(BaseModel):
+    """The networks that this server reads with."""
+
+    models: list[ModelBody]
+
+
+class AboutBody(BaseModel):
+    """What this server does with what it is given."""
+
+    version: str
+    auth: bool
+    keep: bool
+    forget_after: float | None
+    limits: dict[str, float]
+
+
+class HealthBody(BaseModel):
+    """It lives."""
+
+    status: Literal["ok"]
+    version: str
+
+
+@dataclass(eq=False)
+class Problem(Exception):
+    """One of `PROBLEMS`, raised wherever a request cannot go on; `detail` says why and what to do."""
+
+    kind: str
+    detail: str
+
+    def body(self) -> ProblemBody:
+        """Its JSON."""
+        status, title = PROBLEMS[self.kind]
+        detail = self.detail.encode(errors="backslashreplace").decode()  # a file name need not be UTF-8
+        return ProblemBody(type=f"urn:mien:problem:{self.kind}", title=title, status=status, detail=detail)
+
+    def response(self) -> Response:
+        """The answer to the request."""
+        body = self.body()
+        headers = {}
+        if body.status in {429, 503}:
+            headers["Retry-After"] = str(_RETRY_AFTER)
+        if body.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        return Response(body.model_dump_json(), body.status, headers, media_type="application/problem+json")
+
+
+def problem_of(error: BaseException) -> Problem:
+    """The problem to answer with, for an error of Mien, of the disk, or a bug."""
+    if isinstance(error, Problem):
+        return error
+    cause = error.__cause__ if isinstance(error, OutputError) else error
+    if isinstance(cause, OSError) and cause.errno in DISK_FULL:
+        return Problem(
+            "disk-full", f"expected room on the disk, got: {cause.strerror}; make room, or send less"
+        )
+    if isinstance(error, ImageTooLarge):
+        kind = "too-large"
+    elif isinstance(error, ConfigError):
+        kind = "bad-setting"
+    elif isinstance(error, ImageError) and str(error).startswith("expected a picture ("):
+        kind = "unsupported"  # something other than a picture
+    elif isinstance(error, MienError):
+        kind = "unreadable"  # damaged, or too small
+    else:
+        text = f"expected an answer, got {type(error).__name__}; a bug in Mien: please report it"
+        return Problem("bug", text)
+    return Problem(kind, str(error).removeprefix("--"))
+
+
+def too_large(most: int) -> Problem:
+    """The problem of a body, or of a field of a form, with more than `most` bytes."""
+    return Problem("too-large", f"expected at most {most:,} bytes, got more; send less, or raise the limit")
+
+
+def named_probabilities(values: Floats | None) -> Any:
+    """(8,) float32 probabilities by the name of the emotion."""
+    if values is None:
+        return None
+    return Probabilities(**{e: shortest(value) for e, value in zip(EMOTIONS, values, strict=True)})
+
+
+_DESCRIPTIONS: Final = {
+    400: "Cannot be taken apart", 401: "No token, or another", 403: "Another site's page", 404: "Not there",
+    406: "Not a form that this server can give",
+    408: "Too slow", 413: "Too large", 415: "Not a picture alone", 421: "Another Host",
+    422: "Unreadable, or a bad setting", 429: "Too many at once", 503: "Busy", 507: "No room on the disk",
+}  # fmt: skip
+
+
+def describe_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For OpenAPI: the answers with these statuses, and with those that every request may get."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
+    every = (401, 403, 421)
+    return {n: {"description": _DESCRIPTIONS[n], "content": content} for n in sorted({*statuses, *every})}
