@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from mien.data.arrays import load_images
 from mien.data.audit import duplicate_of_earlier
-from mien.data.ferplus import ferplus
+from mien.data.fer import ferplus
 from mien.evaluate.protocol import PROTOCOLS
 from mien.nets.compact import Compact, CompactOptions
 from mien.paper.compare import paired_bootstrap

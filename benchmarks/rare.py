@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.arrays import load_images
-from mien.data.ferplus import ferplus
+from mien.data.fer import ferplus
 from mien.evaluate.protocol import PROTOCOLS
 from mien.faces.network import Classifier
 from mien.faces.policy import decide

@@ -24,7 +24,7 @@ from PIL import Image as Pillow
 
 from mien.analyzer import load
 from mien.data.arrays import load_images
-from mien.data.ferplus import ferplus
+from mien.data.fer import ferplus
 from mien.evaluate import metrics
 from mien.evaluate.protocol import majority
 from mien.faces.network import Classifier

@@ -5,7 +5,7 @@ import pytest
 
 from mien.data.arrays import load_images
 from mien.data.audit import copies, digest, duplicate_of_earlier, in_other
-from mien.data.ferplus import ferplus
+from mien.data.fer import ferplus
 
 
 @pytest.fixture

@@ -10,14 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.data import jaffe as jaffe_module
 from mien.data.ckplus import ckplus
 from mien.data.corpus import Corpus
-from mien.data.fer2013 import fer2013
-from mien.data.jaffe import jaffe
-from mien.data.kdef import kdef
+from mien.data.fer import fer2013
 from mien.data.pictures import emotion_of
-from mien.data.rafd import CAMERAS, GAZES, WORDS, rafd, rafd_name
+from mien.data.posed import CAMERAS, GAZES, JAFFE_CODES, WORDS, jaffe, kdef, rafd, rafd_name
 from mien.errors import ConfigError, DataError, ImageError
 from mien.labels import EMOTIONS
 from mien.types import Sample
@@ -142,7 +139,7 @@ def test_damaged_and_vanished_pictures_are_named(tmp_path):
 
 
 def test_jaffe(tmp_path):
-    names = [f"jaffe/KA.{code}{n}.{n}.tiff" for code in jaffe_module.CODES for n in (1, 2)]
+    names = [f"jaffe/KA.{code}{n}.{n}.tiff" for code in JAFFE_CODES for n in (1, 2)]
     corpus = jaffe(put(tmp_path, [*names, "jaffe/YM.FE3.9.tiff"]))
     assert Counter(map(emotion_of, corpus.samples)) == {**dict.fromkeys(EMOTIONS[:7], 2), "fear": 3}
     assert Counter(s.person for s in corpus.samples) == {"KA": 14, "YM": 1}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mien.data.fairface import fairface
-from mien.data.readers import READERS, reader
+from mien.data.readers import READERS, find_reader
 from mien.errors import ConfigError, DataError
 from mien.image import encode_image
 
@@ -48,4 +48,4 @@ def test_another_corpus_is_no_fairface(tmp_path):
 
 def test_an_unknown_corpus_lists_the_known():
     with pytest.raises(ConfigError, match=f"expected one of {', '.join(READERS)}, got 'sfew'"):
-        reader("sfew")
+        find_reader("sfew")

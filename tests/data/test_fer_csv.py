@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from mien.data.arrays import load_images
-from mien.data.fer_csv import SIDE, USAGES, fer_csv
-from mien.data.ferplus import SPLITS, ferplus
+from mien.data.fer import FOLDERS, SIDE, USAGES, ferplus
 from mien.errors import ConfigError, DataError
 from mien.labels import EMOTIONS
 
@@ -46,7 +45,7 @@ def write_layout(root: Path):
     for usage, name, counts, pixels in rows():
         if name:
             split = next(s for s, u in USAGES.items() if u == usage)
-            folder = root / SPLITS[split]
+            folder = root / FOLDERS[split]
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(folder / name)
             with (folder / "label.csv").open("a", newline="") as file:
@@ -54,7 +53,7 @@ def write_layout(root: Path):
     return root
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", FOLDERS)
 @pytest.mark.parametrize(
     "form",
     [
@@ -64,7 +63,7 @@ def write_layout(root: Path):
     ],
 )
 def test_equals_the_official_layout(tmp_path, split, form):
-    got = fer_csv(write(tmp_path / "csv", **form), split)
+    got = ferplus(write(tmp_path / "csv", **form), split)
     want = ferplus(write_layout(tmp_path / "layout"), split)
     assert got.name == want.name
     assert got.samples == want.samples
@@ -72,20 +71,16 @@ def test_equals_the_official_layout(tmp_path, split, form):
     assert (load_images(got) == load_images(want)).all()
 
 
-def test_ferplus_takes_the_csv_files(tmp_path):
-    assert ferplus(write(tmp_path), "train").samples == fer_csv(tmp_path, "train").samples
-
-
 def test_quoted_pixels(tmp_path):
-    want = load_images(fer_csv(write(tmp_path), "valid"))
+    want = load_images(ferplus(write(tmp_path), "valid"))
     path = tmp_path / "fer2013.csv"
     lines = [line.split(",") for line in path.read_text().splitlines()]
     path.write_text("\n".join(f'{a},"{b}",{c}' for a, b, c in lines))
-    assert (load_images(fer_csv(tmp_path, "valid")) == want).all()
+    assert (load_images(ferplus(tmp_path, "valid")) == want).all()
 
 
 def test_rows_without_a_name_are_dropped(tmp_path):
-    names = {s.name for split in SPLITS for s in fer_csv(write(tmp_path), split).samples}
+    names = {s.name for split in FOLDERS for s in ferplus(write(tmp_path), split).samples}
     assert names == {f"fer{i:07d}.png" for i in range(9) if i not in (4,)}
 
 
@@ -95,18 +90,20 @@ def spoil(path, old, new):
     path.write_text(text.replace(old, new, 1))
 
 
-@pytest.mark.parametrize("name", ["fer2013.csv", "fer2013new.csv"])
-def test_missing_file(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "said"), [("fer2013.csv", "found no fer2013.csv"), ("fer2013new.csv", "no FER. split at all")]
+)
+def test_missing_file(tmp_path, name, said):
     (write(tmp_path) / name).unlink()
-    with pytest.raises(DataError, match=f"expected both.*found no {name}"):
-        fer_csv(tmp_path, "train")
+    with pytest.raises(DataError, match=said):
+        ferplus(tmp_path, "train")
 
 
 @pytest.mark.parametrize(("name", "column"), [("fer2013.csv", "pixels"), ("fer2013new.csv", "contempt")])
 def test_wrong_columns(tmp_path, name, column):
     spoil(write(tmp_path) / name, column, "other")
     with pytest.raises(DataError, match=f"{name}: expected the columns.*got .*other"):
-        fer_csv(tmp_path, "train")
+        ferplus(tmp_path, "train")
 
 
 @pytest.mark.parametrize("name", ["fer2013.csv", "fer2013new.csv"])
@@ -114,20 +111,20 @@ def test_one_file_ends_first(tmp_path, name):
     path = write(tmp_path) / name
     path.write_text("\n".join(path.read_text().splitlines()[:-2]))
     with pytest.raises(DataError, match=f"{name} ends first"):
-        fer_csv(tmp_path, "train")
+        ferplus(tmp_path, "train")
 
 
 def test_files_out_of_step(tmp_path):
     spoil(write(tmp_path) / "fer2013new.csv", "PublicTest", "Training")
     with pytest.raises(DataError, match="line 4: expected the usage PublicTest"):
-        fer_csv(tmp_path, "train")
+        ferplus(tmp_path, "train")
 
 
 def test_votes_that_are_no_counts(tmp_path):
     path = write(tmp_path) / "fer2013new.csv"
     spoil(path, "fer0000000.png,", "fer0000000.png,many")
     with pytest.raises(DataError, match="line 2: expected ten vote counts"):
-        fer_csv(tmp_path, "train")
+        ferplus(tmp_path, "train")
 
 
 @pytest.mark.parametrize("spoiled", ["1 2 3", "", "1 2 three", " ".join(["300"] * SIDE * SIDE)])
@@ -136,7 +133,7 @@ def test_pixels_of_another_length_or_kind(tmp_path, spoiled):
     lines = path.read_text().splitlines()
     lines[2] = f"0,{spoiled},Training"
     path.write_text("\n".join(lines))
-    corpus = fer_csv(tmp_path, "train")
+    corpus = ferplus(tmp_path, "train")
     corpus.read(corpus.samples[0])
     with pytest.raises(DataError, match=r"fer2013\.csv line 3: expected 2304 gray levels"):
         corpus.read(corpus.samples[1])
@@ -144,7 +141,7 @@ def test_pixels_of_another_length_or_kind(tmp_path, spoiled):
 
 def test_unknown_split(tmp_path):
     with pytest.raises(ConfigError, match="expected one of train, valid, test, got 'dev'"):
-        fer_csv(write(tmp_path), "dev")
+        ferplus(write(tmp_path), "dev")
 
 
 def test_empty_split_says_so(tmp_path):
@@ -153,4 +150,4 @@ def test_empty_split_says_so(tmp_path):
         path = tmp_path / name
         path.write_text("\n".join(path.read_text().splitlines()[:2]) + "\n")
     with pytest.raises(DataError, match="expected rows of usage PrivateTest"):
-        fer_csv(tmp_path, "test")
+        ferplus(tmp_path, "test")

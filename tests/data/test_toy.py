@@ -10,10 +10,8 @@ from typer.testing import CliRunner
 
 from mien.cli.data import app, describe
 from mien.data.pictures import emotion_of
-from mien.data.rafd import WORDS, rafd
-from mien.data.toy import TURNS, ToySettings, draw_toy, toy_head, write_toy
-from mien.data.toy_face import View, draw_face
-from mien.data.toy_head import POSES, Pose
+from mien.data.posed import WORDS, rafd
+from mien.data.toy import POSES, TURNS, Pose, ToySettings, View, draw_face, draw_toy, make_head, write_toy
 from mien.errors import ConfigError, DataError, MienError, OutputError
 from mien.labels import EMOTIONS
 
@@ -80,7 +78,7 @@ def test_settings_out_of_range(wrong):
 
 def test_each_emotion_moves_the_face():
     assert tuple(POSES) == EMOTIONS
-    head = toy_head(1)
+    head = make_head(1)
     draw = partial(draw_face, head, view=View(), size=48)
     rest = draw(Pose()).astype(int)
     moved = {e: np.abs(draw(pose) - rest).mean() for e, pose in POSES.items()}
@@ -90,7 +88,7 @@ def test_each_emotion_moves_the_face():
 
 
 def test_gaze_moves_the_iris_and_turn_the_nose():
-    head = toy_head(1)
+    head = make_head(1)
     left, right = (draw_face(head, Pose(), View(gaze=g), 96).astype(int) for g in (-1, 1))
     changed = np.argwhere(np.abs(left - right).sum(axis=2) > 60)  # rows, columns
     assert len(changed) > 10

@@ -10,7 +10,7 @@ import pytest
 from mien.card import ModelCard, Policy
 from mien.data.audit import digests
 from mien.data.corpus import Corpus
-from mien.data.ferplus import ferplus
+from mien.data.fer import ferplus
 from mien.errors import DataError, ImageError
 from mien.evaluate import metrics, tables
 from mien.evaluate.judge import judge, make_cropper, predict_corpus, score, training_digests

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import mien.models
-from mien.data.ferplus import ferplus
+from mien.data.fer import ferplus
 from mien.errors import ModelError
 from mien.evaluate import metrics
 from mien.evaluate.calibrate import FLOORS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Draw the toy corpus; see what a corpus holds.", no_args_is_help=True)
 
-_MOST = 12  # values of a tag that are told apart
+_MAX_VALUES = 12  # of a tag, that are counted one by one
 
 
 @app.command()
@@ -60,7 +60,10 @@ def describe(corpus: Corpus) -> list[str]:
     for tag in dict.fromkeys(tag for s in corpus.samples for tag in s.tags):
         values = Counter(s.tags[tag] for s in corpus.samples if tag in s.tags)
         lines.append(
-            _row(tag, _counts(sorted(values.items())) if len(values) <= _MOST else f"{len(values)} values")
+            _row(
+                tag,
+                _counts(sorted(values.items())) if len(values) <= _MAX_VALUES else f"{len(values)} values",
+            )
         )
     notes = corpus.notes or ("nothing that is known of",)
     return lines + [_row("missing" if i == 0 else "", note) for i, note in enumerate(notes)]
@@ -75,29 +78,22 @@ def _counts(items: Iterable[tuple[str, int]]) -> str:
 
 
 def _open(data: str, root: Path) -> list[Corpus]:
-    """A corpus whole, all cameras; where it comes in splits, each that is there."""
-    from mien.data.kdef import kdef
-    from mien.data.rafd import rafd
-    from mien.data.readers import reader
+    """A corpus whole, from all angles; where it comes in splits, each that can be read.
 
-    if data in ("rafd", "toy"):
-        return [rafd(root, "all")]
-    if data == "kdef":
-        return [kdef(root, "all")]
-    found = reader(data)
-    return _splits(found.open, root) if found.splits else [found.open(root, None)]
-
-
-def _splits(reader: Callable[[Path, str], Corpus], root: Path) -> list[Corpus]:
-    """The splits that can be read; those that cannot are said, and it is an error if none can."""
+    Splits that cannot be read are told; it is an error if none can.
+    """
     from mien.cli.progress import say
+    from mien.data.readers import SPLITS, find_reader
     from mien.errors import DataError
 
+    reader = find_reader(data)
+    if not reader.splits:
+        return [reader.open_whole(root)]
     found: list[Corpus] = []
     errors: list[DataError] = []
-    for split in ("train", "valid", "test"):
+    for split in SPLITS:
         try:
-            found.append(reader(root, split))
+            found.append(reader.open(root, split))
         except DataError as error:
             errors.append(error)
     if not found:

@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from mien.data.corpus import Corpus, Store, open_store
+from mien.data.corpus import Corpus, CorpusStore, open_store
 from mien.data.folder import folder
-from mien.data.pictures import is_picture, one_vote, read_picture
+from mien.data.pictures import corpus_of, is_picture, one_vote
 from mien.errors import ConfigError, DataError
 from mien.types import Sample
 
@@ -68,7 +68,7 @@ def ckplus(root: Path, *, peaks: int = 3, neutral: bool = True) -> Corpus:
             f"{root}: expected labels of the sequences that are there, found none; fetch both again"
         )
     notes = _lacking(labels, sequences)
-    return Corpus("ckplus", tuple(samples), lambda s: read_picture(store, s.name), notes)
+    return corpus_of("ckplus", store, samples, notes)
 
 
 def _base(name: str) -> str:
@@ -85,7 +85,7 @@ def _sequences(names: list[str]) -> dict[_Key, list[str]]:
     return {key: sorted(frames, key=_base) for key, frames in found.items()}
 
 
-def _emotion(store: Store, name: str) -> str:
+def _emotion(store: CorpusStore, name: str) -> str:
     """The emotion in a label's file, a number such as `3.0000000e+00`."""
     text = store.read(name).decode("ascii", "replace").strip()
     try:

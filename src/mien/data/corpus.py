@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -32,18 +31,6 @@ def draw(corpus: Corpus, n: int, *, seed: int = 0) -> Corpus:
     """`n` samples drawn without replacement, in the corpus's order; all of them if `n` is more."""
     order = np.random.default_rng(seed).permutation(len(corpus))  # a smaller n is part of a larger
     return replace(corpus, samples=tuple(corpus.samples[i] for i in sorted(order[:n])))
-
-
-class Store(Protocol):
-    """Named files, wherever they lie."""
-
-    root: Path
-
-    def names(self) -> list[str]:
-        """Every file below the root, with forward slashes, sorted."""
-
-    def read(self, name: str) -> bytes:
-        """The bytes of one file; KeyError if there is none of that name."""
 
 
 class FolderStore:
@@ -92,7 +79,10 @@ class ZipStore:
             ) from error
 
 
-def open_store(root: Path) -> Store:
+CorpusStore = FolderStore | ZipStore
+
+
+def open_store(root: Path) -> CorpusStore:
     """The folder or zip archive at `root`.
 
     Raises:

@@ -11,8 +11,8 @@ import io
 from pathlib import Path
 from typing import Final
 
-from mien.data.corpus import Corpus, Store, open_store
-from mien.data.pictures import read_picture
+from mien.data.corpus import Corpus, CorpusStore, open_store
+from mien.data.pictures import corpus_of
 from mien.errors import DataError
 from mien.types import Sample
 
@@ -37,19 +37,19 @@ def fairface(root: Path) -> Corpus:
             f"{root}: expected a .csv with the columns {' or '.join(_NAMES)}, {', '.join(GROUPS)} and the "
             "pictures it names, found none; give the folder or zip of FairFace"
         )
-    return Corpus("fairface", samples, lambda sample: read_picture(store, sample.name))
+    return corpus_of("fairface", store, samples)
 
 
-def _tables(store: Store, names: frozenset[str]) -> list[str]:
+def _tables(store: CorpusStore, names: frozenset[str]) -> list[str]:
     return [name for name in sorted(names) if name.endswith(".csv") and _picture_column(store, name)]
 
 
-def _picture_column(store: Store, table: str) -> str | None:
+def _picture_column(store: CorpusStore, table: str) -> str | None:
     head = next(csv.reader(io.StringIO(store.read(table).decode("utf-8-sig", "replace"))), [])
     return next((name for name in _NAMES if name in head), None) if set(GROUPS) <= set(head) else None
 
 
-def _samples(store: Store, table: str, names: frozenset[str]) -> list[Sample]:
+def _samples(store: CorpusStore, table: str, names: frozenset[str]) -> list[Sample]:
     column = _picture_column(store, table)
     folder = table.rpartition("/")[0] + "/" if "/" in table else ""
     samples, absent = [], 0

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from mien.data.corpus import Corpus, open_store
-from mien.data.pictures import is_picture, one_vote, read_picture
+from mien.data.pictures import corpus_of, is_picture, one_vote
 from mien.errors import DataError
 from mien.image import IMAGE_SUFFIXES
 from mien.labels import EMOTIONS, parse_emotion
@@ -38,7 +38,7 @@ def folder(root: Path) -> Corpus:
     if strange:
         raise DataError(_complaint(root, strange))
     samples = tuple(Sample(name, votes=one_vote(_folder_of(name, depth))) for name in names)
-    return Corpus(f"folder/{root.resolve().name}", samples, lambda sample: read_picture(store, sample.name))
+    return corpus_of(f"folder/{root.resolve().name}", store, samples)
 
 
 def _depth(names: list[str]) -> int:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from mien.data.corpus import Store, open_store
+from mien.data.corpus import Corpus, CorpusStore, open_store
 from mien.errors import DataError, ImageError
 from mien.image import IMAGE_SUFFIXES, read_image
 from mien.labels import EMOTIONS, parse_emotion
 from mien.types import Image, Sample
 
-_EXAMPLES: Final = 3  # names told of many
+_EXAMPLES: Final = 3  # names that a message tells where there are many
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Grid:
 
 def read_names(
     root: Path, pattern: re.Pattern[str], example: str, sample: Callable[[str, re.Match[str]], Sample]
-) -> tuple[Store, list[Sample], list[str]]:
+) -> tuple[CorpusStore, list[Sample], list[str]]:
     """The store, a sample of each picture whose file name matches, and notes on those that do not.
 
     Args:
@@ -85,7 +85,7 @@ def emotion_of(sample: Sample) -> str | None:
     return EMOTIONS[sample.votes.index(max(sample.votes))] if any(sample.votes) else None
 
 
-def read_picture(store: Store, name: str) -> Image:
+def read_picture(store: CorpusStore, name: str) -> Image:
     """The (H, W, 3) RGB picture.
 
     Raises:
@@ -97,6 +97,11 @@ def read_picture(store: Store, name: str) -> Image:
         raise ImageError(f"{store.root}: {name} is not there any more; fetch the corpus again") from error
     except ImageError as error:
         raise type(error)(f"{store.root}: {name}: {error}") from error
+
+
+def corpus_of(name: str, store: CorpusStore, samples: Sequence[Sample], notes: Sequence[str] = ()) -> Corpus:
+    """A corpus whose samples are named by their files in the store; pictures are (H, W, 3) RGB."""
+    return Corpus(name, tuple(samples), lambda sample: read_picture(store, sample.name), tuple(notes))
 
 
 def gaps(samples: Sequence[Sample], grid: Grid, noun: str = "person") -> list[str]:

@@ -10,43 +10,47 @@ from typing import Final
 from mien.data.ckplus import ckplus
 from mien.data.corpus import Corpus
 from mien.data.fairface import fairface
-from mien.data.fer2013 import fer2013
-from mien.data.ferplus import ferplus
+from mien.data.fer import fer2013, ferplus
 from mien.data.folder import folder
-from mien.data.jaffe import jaffe
-from mien.data.kdef import kdef
-from mien.data.rafd import rafd
+from mien.data.posed import jaffe, kdef, rafd
 from mien.errors import ConfigError
 
 SPLITS: Final = ("train", "valid", "test")
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class CorpusReader:
     """How a corpus is opened, and what stands in its pictures."""
 
-    open: Callable[[Path, str | None], Corpus]  # root and split
+    read: Callable[..., Corpus]  # takes root and, where the corpus has some, a split or a selection
     splits: bool = False  # whether it comes in SPLITS
+    cameras: bool = False  # whether it is read frontal, or from all angles by the selection "all"
     crops: bool = False  # whether its pictures already are faces
     votes: bool = False  # whether several people labelled each picture
 
+    def open(self, root: Path, split: str | None = None) -> Corpus:
+        """The corpus, or one of its splits; None: valid."""
+        return self.read(root, split or "valid") if self.splits else self.read(root)
 
-READERS: Final[dict[str, Reader]] = {
-    "ferplus": Reader(
-        lambda root, split: ferplus(root, split or "valid"), splits=True, crops=True, votes=True
-    ),
-    "fer2013": Reader(lambda root, split: fer2013(root, split or "valid"), splits=True, crops=True),
-    "rafd": Reader(lambda root, _: rafd(root)),
-    "ckplus": Reader(lambda root, _: ckplus(root)),
-    "jaffe": Reader(lambda root, _: jaffe(root)),
-    "kdef": Reader(lambda root, _: kdef(root)),
-    "toy": Reader(lambda root, _: rafd(root), crops=True),
-    "fairface": Reader(lambda root, _: fairface(root)),
-    "folder": Reader(lambda root, _: folder(root), crops=True),
+    def open_whole(self, root: Path) -> Corpus:
+        """A corpus without splits, from all angles."""
+        return self.read(root, "all") if self.cameras else self.read(root)
+
+
+READERS: Final[dict[str, CorpusReader]] = {
+    "ferplus": CorpusReader(ferplus, splits=True, crops=True, votes=True),
+    "fer2013": CorpusReader(fer2013, splits=True, crops=True),
+    "rafd": CorpusReader(rafd, cameras=True),
+    "ckplus": CorpusReader(ckplus),
+    "jaffe": CorpusReader(jaffe),
+    "kdef": CorpusReader(kdef, cameras=True),
+    "toy": CorpusReader(rafd, cameras=True, crops=True),
+    "fairface": CorpusReader(fairface),
+    "folder": CorpusReader(folder, crops=True),
 }
 
 
-def reader(name: str) -> Reader:
+def find_reader(name: str) -> CorpusReader:
     """A reader by name.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import Any
 from mien.card import ACCURATE, ModelCard, with_card
 from mien.config import provenance
 from mien.data.corpus import Corpus, draw
-from mien.data.readers import Reader, reader
+from mien.data.readers import CorpusReader, find_reader
 from mien.errors import ConfigError, DataError
 from mien.evaluate import tables
 from mien.evaluate.calibrate import CalibrateOptions, calibrate_card
@@ -76,7 +76,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
         DataError: the corpus cannot be read, or nothing in it can be judged.
         ModelError: the model cannot be read.
     """
-    found = reader(options.data)
+    found = find_reader(options.data)
     detect = not found.crops if options.detect is None else options.detect
     corpus, training, notes = _open_corpus(options, found)
     protocols = _choose_protocols(options, found, corpus)
@@ -113,7 +113,9 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
     return Evaluation(heading, predictions, tuple(verdicts), groups, notes)
 
 
-def _open_corpus(options: EvaluateOptions, found: Reader) -> tuple[Corpus, Corpus | None, tuple[str, ...]]:
+def _open_corpus(
+    options: EvaluateOptions, found: CorpusReader
+) -> tuple[Corpus, Corpus | None, tuple[str, ...]]:
     """The corpus to judge on, its training split where there is another at hand, and notes."""
     if not found.splits and options.split is not None:
         raise ConfigError(
@@ -129,7 +131,7 @@ def _open_corpus(options: EvaluateOptions, found: Reader) -> tuple[Corpus, Corpu
         return corpus, None, (*notes, f"no scores without training's copies: {error}")
 
 
-def _choose_protocols(options: EvaluateOptions, found: Reader, corpus: Corpus) -> list[str]:
+def _choose_protocols(options: EvaluateOptions, found: CorpusReader, corpus: Corpus) -> list[str]:
     """The protocols asked for; single labels are the same under both, so that one is enough.
 
     A corpus without labels has none: it can only be compared by groups.
@@ -181,7 +183,7 @@ def calibrate_model(
         ModelError: the model cannot be read.
         OutputError: `output` exists or cannot be written.
     """
-    found = reader(data)
+    found = find_reader(data)
     corpus = found.open(root, "valid" if found.splits else None)
     if not any(sample.votes for sample in corpus.samples):
         raise ConfigError(f"{corpus.name} has no labels: expected labelled faces to calibrate on")

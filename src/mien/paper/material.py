@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from mien.data.arrays import load_images
 from mien.data.audit import in_other
 from mien.data.corpus import Corpus
-from mien.data.ferplus import ferplus
-from mien.data.rafd import rafd
+from mien.data.fer import ferplus
+from mien.data.posed import rafd
 from mien.errors import ConfigError
 from mien.evaluate.protocol import PROTOCOLS
 from mien.faces.align import fit

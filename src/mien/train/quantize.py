@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mien.card import ModelCard, with_card
 from mien.data.arrays import load_images
 from mien.data.corpus import draw
-from mien.data.ferplus import ferplus
+from mien.data.fer import ferplus
 from mien.errors import ModelError
 from mien.evaluate import metrics
 from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS, accuracies

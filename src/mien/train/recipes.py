@@ -20,7 +20,7 @@ import numpy as np
 from mien.config import claim_run, from_toml, provenance, to_toml
 from mien.data.arrays import data_hash, gather, load_images
 from mien.data.audit import in_other
-from mien.data.ferplus import ferplus
+from mien.data.fer import ferplus
 from mien.errors import ConfigError, MissingExtra, ModelError
 from mien.evaluate.protocol import PROTOCOLS, accuracies
 from mien.train.faces import as_tensor, file_hash, predict, teacher_labels, unlabelled_faces, vote_shares
