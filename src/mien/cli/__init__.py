@@ -13,12 +13,10 @@ import typer
 
 from mien._version import __version__
 from mien.cli.analyze import analyze
-from mien.cli.calibrate import calibrate
-from mien.cli.card import card
 from mien.cli.convert import convert
 from mien.cli.data import app as data
 from mien.cli.evaluate import evaluate
-from mien.cli.model import export, quantize
+from mien.cli.model import calibrate, card, export, quantize
 from mien.cli.progress import say
 from mien.cli.reproduce import reproduce
 from mien.cli.serve import serve
