@@ -2,6 +2,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from mien import config
 from mien.card import ModelCard
 from mien.config import from_toml, provenance, to_toml
 from mien.errors import ConfigError, ModelError
@@ -62,3 +63,25 @@ def test_emotions_by_their_common_spellings():
         "contempt",
     ]
     assert [emotion_index(e) for e in EMOTIONS] == list(range(8))
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({}, 8),
+        ({"cpu.max": "max 100000"}, 8),
+        ({"cpu.max": "250000 100000"}, 3),
+        ({"cpu.max": "10000 100000"}, 1),
+        ({"cpu.max": "9900000 100000"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "100000"}, 2),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
+        ({"cpu.max": "nonsense"}, 8),
+    ],
+)
+def test_cores_are_those_that_the_container_allows(files, cores, tmp_path, monkeypatch):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    monkeypatch.setattr(config, "_CGROUPS", tmp_path)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert config.count_cores() == cores

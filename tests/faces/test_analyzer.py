@@ -1,6 +1,7 @@
 """The analyzer against its own parts used by hand, and on drawn and real faces."""
 
 import doctest
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -12,12 +13,15 @@ from mien import analyzer as module
 from mien.analyzer import Analyzer, load
 from mien.card import Policy, with_card
 from mien.errors import ConfigError, ImageError, ModelError, VideoError
+from mien.faces import yunet
 from mien.faces.align import TEMPLATE, crop, fit
 from mien.faces.detect import WholePicture
-from mien.faces.network import Classifier
+from mien.faces.network import Classifier, open_session
 from mien.image import encode_image
 from mien.types import Face
+from mien.video.events import EventFinder, EventOptions, find_events
 from mien.video.frames import Video
+from mien.video.smooth import TwoSided
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +70,42 @@ def test_path_bytes_and_array_agree(analyzer, one_face, tmp_path):
     boxes = {frame.faces[0].box for frame in frames}
     assert len(boxes) == 1
     assert all(np.array_equal(f.faces[0].probabilities, frames[0].faces[0].probabilities) for f in frames)
+
+
+def test_an_open_file_and_a_pil_image_are_read_like_the_array(analyzer, one_face):
+    data = encode_image(one_face, ".png")
+    (want,) = analyzer.image(one_face).faces
+    for source in (io.BytesIO(data), Image.open(io.BytesIO(data)), Image.fromarray(one_face)):
+        (face,) = analyzer.image(source).faces
+        assert face.box == want.box
+        assert np.array_equal(face.probabilities, want.probabilities)
+
+
+def test_faces_of_several_pictures_are_read_in_one_batch(analyzer, one_face, two_faces, no_face):
+    pictures = [one_face, no_face, two_faces]
+    found = [analyzer.detector.detect(picture) for picture in pictures]
+    read = analyzer.read_faces(pictures, found)
+    assert [len(some) for some in read] == [1, 0, 2]
+    for picture, some in zip(pictures, read, strict=True):
+        for face, alone in zip(some, analyzer.frame(picture).faces, strict=True):
+            np.testing.assert_allclose(face.probabilities, alone.probabilities, atol=1e-5)
+    with pytest.raises(ValueError, match="3 pictures, got 1"):
+        analyzer.read_faces(pictures, found[:1])
+
+
+def test_the_detector_opens_its_network_once_when_it_is_needed(tiny_model, one_face, monkeypatch):
+    opened = []
+
+    def counting(*args, **options):
+        opened.append(options["name"])
+        return open_session(*args, **options)
+
+    monkeypatch.setattr(yunet, "open_session", counting)
+    analyzer = load(tiny_model)
+    assert opened == []
+    analyzer.image(one_face)
+    analyzer.video_detector.detect(one_face)
+    assert opened == [yunet.FILE]
 
 
 def test_nobody_there_gives_no_faces(analyzer, no_face):
@@ -120,6 +160,34 @@ def test_a_clip_is_a_stream_with_times_and_tracks(analyzer, drawn_clip):
 @pytest.mark.parametrize(("options", "indices"), [({"every": 5}, [0, 5, 10]), ({"fps": 2.0}, [0, 5, 10])])
 def test_a_clip_is_sampled(analyzer, drawn_clip, options, indices):
     assert [frame.index for frame in analyzer.video(drawn_clip, **options)] == indices
+
+
+def test_part_of_a_clip_is_read(analyzer, drawn_clip):
+    frames = list(analyzer.video(drawn_clip, start=0.25, end=0.7))
+    assert [frame.index for frame in frames] == [3, 4, 5, 6]
+    with pytest.raises(ConfigError, match="start before the end"):
+        analyzer.video(drawn_clip, start=2, end=1)
+
+
+def test_the_faces_of_a_clip_are_smoothed_and_make_events(analyzer, drawn_clip):
+    with Video(drawn_clip) as video:
+        raw = [frame for frame, _ in analyzer.follow(video, source=str(drawn_clip))]
+    smoother = TwoSided(0.3)
+    want = [frame for one in raw for frame in smoother.push(one)] + list(smoother.flush())
+    frames = list(analyzer.video(drawn_clip, smooth=0.3))
+    for one, other in zip(frames, want, strict=True):
+        assert one.index == other.index
+        for face, naive in zip(one.faces, other.faces, strict=True):
+            np.testing.assert_array_equal(face.smoothed, naive.smoothed)
+    plain = next(iter(analyzer.video(drawn_clip, smooth=0)))
+    np.testing.assert_allclose(plain.faces[0].smoothed, plain.faces[0].probabilities, atol=1e-6)
+    with pytest.raises(ConfigError, match="smoothing"):
+        analyzer.video(drawn_clip, smooth=-1)
+    options, finder = EventOptions(enter=0.01, leave=0.01, emotions=mien.EMOTIONS), None
+    finder = EventFinder(options)
+    pushed = [event for frame in frames for event in finder.push(frame)] + list(finder.flush())
+    assert list(find_events(iter(frames), options)) == pushed
+    assert pushed
 
 
 def test_a_clip_uses_the_quick_detector_and_a_photo_the_other(tiny_model, drawn_clip, no_face):
@@ -191,7 +259,7 @@ def test_the_landmarks_of_a_crop_give_the_crop_back(tiny_model):
     coarse = np.random.default_rng(3).integers(0, 256, (8, 8, 3), np.uint8)
     picture = np.asarray(Image.fromarray(coarse).resize((96, 96)))  # smooth, to be resampled
     (face,) = WholePicture().detect(picture)
-    aligned = crop(picture, face.landmarks, module.replace(card, template=()))
+    aligned = crop(picture, face.landmarks, replace(card, template=()))
     assert np.abs(aligned.astype(int) - fit(picture, card)).mean() < 2
 
 
@@ -205,6 +273,8 @@ def test_bad_settings_and_models_are_refused(tiny_model, tmp_path):
         load(tiny_model, max_faces=0)
     with pytest.raises(ConfigError, match="min_face"):
         load(tiny_model, min_face=0)
+    with pytest.raises(ConfigError, match=r"expected some of .*CPUExecution.*, got NoSuch"):
+        load(tiny_model, providers=["NoSuchProvider"])
     with pytest.raises(ModelError, match=r"none\.onnx"):
         load(tmp_path / "none.onnx")
 

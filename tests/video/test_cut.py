@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from mien.video.cut import CutDetector
+from mien.video.track import CutDetector
 
 HEIGHT, WIDTH = 90, 160
 

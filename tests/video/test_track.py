@@ -10,8 +10,7 @@ import pytest
 
 from mien.faces.align import TEMPLATE
 from mien.types import Face
-from mien.video.appearance import look
-from mien.video.track import Tracker
+from mien.video.track import Tracker, appearance
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 HEIGHT, WIDTH = 180, 320
@@ -259,15 +258,15 @@ def test_memory_is_bounded():
 
 def test_a_look_is_the_same_brighter_and_larger_and_of_nothing_is_none():
     faces, pixels = scene([(1, 80, 90), (2, 240, 90)])
-    one, two = (look(pixels, face) for face in faces)
-    brighter = look((pixels * 0.5 + 20).astype(np.uint8), faces[0])
+    one, two = (appearance(pixels, face) for face in faces)
+    brighter = appearance((pixels * 0.5 + 20).astype(np.uint8), faces[0])
     assert one.shape == (64,)
     assert one @ one == pytest.approx(1, abs=1e-5)
     assert one @ brighter > 0.99
     assert one @ two < 0.5
-    assert look(np.full_like(pixels, 128), faces[0]) is None
+    assert appearance(np.full_like(pixels, 128), faces[0]) is None
     beyond = Face((-90.0, -90.0, 40.0, 40.0), faces[0].landmarks - 500, 0.9)
-    assert look(pixels, beyond) is None  # nothing but the corner's pixel
+    assert appearance(pixels, beyond) is None  # nothing but the corner's pixel
 
 
 def test_the_benchmark_counts_as_by_hand(monkeypatch):

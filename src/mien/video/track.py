@@ -1,10 +1,13 @@
-"""The same number for the same person through a clip: where a face should be, and what it looks like.
+"""The same number for the same person through a clip: where a face should be, and how it looks.
 
-Greedy matching, best pair first, of faces to tracks by place, size and look. The numbers below were
-chosen by `benchmarks/tracks.py --half tune`, and an optimal assignment instead of the greedy one did not pay.
-`docs/tracking.md` says what was tried, what was measured and what this cannot do.
+Greedy matching, best pair first, of faces to tracks by place, size and appearance; a cut ends all tracks. The
+numbers below were chosen by `benchmarks/tracks.py --half tune`; an optimal assignment instead of the greedy
+one did not pay.
 
-Legend: H rows, W columns.
+Appearance, of a face or of a whole frame, is a small gray picture, compared by correlation: brightness and
+contrast do not count. It tells two people in one clip from one another; it does not tell who somebody is.
+
+Legend: H rows, W columns of a frame; R x C cells of a gray picture, P points along a side of a cell.
 """
 
 from __future__ import annotations
@@ -12,23 +15,111 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 
+from mien.faces.align import TEMPLATE, similarity
 from mien.types import Face, Floats, Image
-from mien.video.appearance import look
-from mien.video.cut import CutDetector
-from mien.video.signature import listed, unlisted
 
+# matching
 _REACH: Final = 0.8  # sides of a face: how far from where it should be it may come, ...
-_SPREAD: Final = 2.0  # ... and by how much more for each second without it
-_GROWTH: Final = 1.7  # times by which a face may be larger or smaller than it was
-_TRUSTED: Final = 0.5  # seconds for which a velocity is trusted, and over which the reach spreads
-_LOOK: Final = 1.0  # what one whole difference in looks weighs, in sides of a face
-_LEARN: Final = 0.1  # how quickly a track's look follows its face
-_LOST: Final = 0.15  # seconds, and 1.5 frames, without a face before it may have left the picture
-_INSIDE: Final = 0.2  # sides of a face: nearer to the edge the middle of a lost face is not expected
+_REACH_PER_SECOND: Final = 2.0  # ... and by how much more for each second without it
+_MAX_GROWTH: Final = 1.7  # times by which a face may be larger or smaller than it was
+_VELOCITY_SECONDS: Final = 0.5  # for which a velocity is trusted, and over which the reach grows
+_APPEARANCE_WEIGHT: Final = 1.0  # of one whole difference in appearance, in sides of a face
+_APPEARANCE_RATE: Final = 0.1  # how quickly a track's appearance follows its face
+_LOST_SECONDS: Final = 0.15  # and 1.5 frames, without a face before it may have left the picture
+_EDGE: Final = 0.2  # sides of a face: the middle of a lost face is not expected nearer to the edge
+
+# appearance
+_POINTS: Final = 2  # P, which takes out noise
+_FACE_CELLS: Final = (8, 8)  # R, C
+_FACE_INNER: Final = 0.8  # of the crop's side: beyond is hair, hat and background
+_FACE_FLAT: Final = 1.0  # gray levels of deviation below which there is nothing to compare
+
+# cuts
+_FRAME_CELLS: Final = (18, 32)  # R, C
+_FRAME_FLAT: Final = 4.0  # gray levels of deviation below which a frame shows nothing: black, or a flash
+#: 1 - correlation of a cut in a clip that stands still; 99 of 100 pairs of different frames have more.
+_MIN_CHANGE: Final = 0.35
+_USUAL_FACTOR: Final = 3.0  # times the usual change, above that
+_USUAL_CHANGE: Final = 0.1  # taken for usual before any is known
+_USUAL_RATE: Final = 0.2  # how quickly the usual change follows what is seen
+
+
+def _signature(spots: Image, cells: tuple[int, int], *, flat: float) -> Floats | None:
+    """(R * P * C * P, 3) RGB points, row by row, to (R * C,) of mean 0 and length 1; None: nothing to see."""
+    rows, columns = cells
+    gray = spots.sum(axis=1, dtype=np.float32)
+    means = gray.reshape(rows, _POINTS, columns, _POINTS).sum(axis=(1, 3)).ravel()  # (R * C,)
+    means -= means.mean()
+    length = float(np.sqrt(means @ means))
+    return means / length if length > flat * 3 * _POINTS**2 * np.sqrt(means.size) else None
+
+
+def _face_points() -> Floats:
+    """(R * P * C * P, 3) x, y and 1: where a face is sampled, in units of a crop's side."""
+    count = _FACE_CELLS[0] * _POINTS
+    side = ((np.arange(count) + 0.5) / count - 0.5) * _FACE_INNER + 0.5
+    x, y = np.meshgrid(side, side)
+    return np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3).astype(np.float32)
+
+
+_FACE_POINTS: Final = _face_points()
+_TEMPLATE: Final = np.array(TEMPLATE)
+
+
+def appearance(pixels: Image, face: Face) -> Floats | None:
+    """A face in (H, W, 3) RGB, upright: (R * C,) of length 1 and mean 0; None: too little is seen."""
+    matrix = similarity(_TEMPLATE, face.landmarks)
+    spots = (_FACE_POINTS @ matrix.T).astype(np.int32)  # (points, 2)
+    rows, columns = pixels.shape[:2]
+    x, y = spots[:, 0].clip(0, columns - 1), spots[:, 1].clip(0, rows - 1)
+    return _signature(pixels[y, x], _FACE_CELLS, flat=_FACE_FLAT)
+
+
+class CutDetector:
+    """Tells, frame after frame, whether a new camera shot begins; one detector per clip.
+
+    What counts as a cut follows how much the clip has changed of late, so that a camera that swings, or
+    frames a second apart, do not pass for cuts. A dissolve is not one either: it has no frame to end on.
+    """
+
+    def __init__(self) -> None:
+        self._last: Floats | None = None  # (R * C,) the last frame that was not flat
+        self._usual = _USUAL_CHANGE
+
+    def state(self) -> dict[str, Any]:
+        """All that it knows, as JSON can hold it to the last bit; `restored` takes it back."""
+        return {"last": _to_list(self._last), "usual": self._usual}
+
+    @classmethod
+    def restored(cls, state: dict[str, Any]) -> Self:
+        """The detector with this state."""
+        detector = cls()
+        detector._last, detector._usual = _to_array(state["last"]), state["usual"]
+        return detector
+
+    def starts(self, pixels: Image) -> bool:
+        """Whether the (H, W, 3) RGB frame begins another camera shot than the one before; never the first."""
+        rows, columns = pixels.shape[:2]
+        down, across = _FRAME_CELLS[0] * _POINTS, _FRAME_CELLS[1] * _POINTS
+        y = (np.arange(down) + 0.5) * rows / down
+        x = (np.arange(across) + 0.5) * columns / across
+        spots = pixels[y.astype(np.intp)[:, None], x.astype(np.intp)]  # (R * P, C * P, 3)
+        frame = _signature(spots.reshape(-1, 3), _FRAME_CELLS, flat=_FRAME_FLAT)
+        if frame is None:
+            return False
+        before, self._last = self._last, frame
+        if before is None:
+            return False
+        change = 1.0 - float(frame @ before)
+        if change > _MIN_CHANGE + _USUAL_FACTOR * self._usual:
+            self._usual = _USUAL_CHANGE
+            return True
+        self._usual += _USUAL_RATE * (change - self._usual)
+        return False
 
 
 @dataclass(slots=True)
@@ -38,18 +129,18 @@ class _Track:
     y: float
     side: float  # sqrt(width * height), pixels
     seen: float  # time of the last face, seconds
-    look: Floats | None
+    look: Floats | None  # its appearance
     vx: float = 0.0  # pixels a second, smoothed
     vy: float = 0.0
     looks: int = 1  # faces so far
 
-    def ahead(self, time: float) -> tuple[float, float]:
-        """Where it should be if it goes on as it did."""
-        gap = min(max(time - self.seen, 0.0), _TRUSTED)
+    def expected(self, time: float) -> tuple[float, float]:
+        """Where its centre should be if it goes on as it did."""
+        gap = min(max(time - self.seen, 0.0), _VELOCITY_SECONDS)
         return self.x + self.vx * gap, self.y + self.vy * gap
 
     def follow(self, face: Face, seen: Floats | None, time: float) -> None:
-        """Move to a face."""
+        """Move to a face of this appearance."""
         x, y, side = _place(face)
         gap = time - self.seen
         if gap > 0:
@@ -57,12 +148,36 @@ class _Track:
             self.vy += 0.5 * ((y - self.y) / gap - self.vy)
         self.x, self.y, self.side, self.seen = x, y, side, time
         self.looks += 1
-        if seen is not None:
-            self.look = seen if self.look is None else _blend(self.look, seen, max(_LEARN, 1 / self.looks))
+        if seen is not None and self.look is not None:
+            rate = max(_APPEARANCE_RATE, 1 / self.looks)
+            mixed = (1 - rate) * self.look + rate * seen
+            seen = (mixed / max(float(np.sqrt(mixed @ mixed)), 1e-6)).astype(np.float32)  # of length 1 again
+        self.look = self.look if seen is None else seen
+
+    def cost(self, face: Face, seen: Floats | None, time: float) -> float | None:
+        """How far a face is from where and what the track should be, in sides of the face; None: too far."""
+        x, y, side = _place(face)
+        expected_x, expected_y = self.expected(time)
+        moved = math.hypot(expected_x - x, expected_y - y)
+        still = math.hypot(self.x - x, self.y - y)  # faces stop more suddenly than they start
+        away = min(moved, still) / max(side, self.side)
+        growth = abs(math.log(side / self.side))
+        reach = _REACH + _REACH_PER_SECOND * min(max(time - self.seen, 0.0), _VELOCITY_SECONDS)
+        if away > reach or growth > math.log(_MAX_GROWTH):
+            return None
+        unlike = 0.0 if seen is None or self.look is None else 1.0 - float(seen @ self.look)
+        return away + growth + _APPEARANCE_WEIGHT * unlike
+
+    def is_inside(self, time: float, pixels: Image) -> bool:
+        """Whether it should still be in the picture."""
+        rows, columns = pixels.shape[:2]
+        x, y = self.expected(time)
+        edge = _EDGE * self.side
+        return bool(edge <= x <= columns - edge and edge <= y <= rows - edge)
 
 
 class Tracker:
-    """Gives faces their track numbers, frame after frame; one tracker a clip.
+    """Gives faces their track numbers, frame after frame; one tracker per clip.
 
     A face lost for up to `memory` seconds keeps its number. Where frames come further apart than that
     (a clip sampled at one frame a second), the memory reaches two frames back. A copy made by
@@ -82,16 +197,16 @@ class Tracker:
             "memory": self._memory,
             "last": self._last,
             "time": self._time,
-            "tracks": [asdict(track) | {"look": listed(track.look)} for track in self._tracks],
+            "tracks": [asdict(track) | {"look": _to_list(track.look)} for track in self._tracks],
             "cuts": self._cuts.state(),
         }
 
     @classmethod
-    def restored(cls, state: dict[str, Any]) -> Tracker:
-        """The tracker whose `state` it was."""
+    def restored(cls, state: dict[str, Any]) -> Self:
+        """The tracker with this state."""
         tracker = cls(memory=state["memory"])
         tracker._last, tracker._time = state["last"], state["time"]
-        tracker._tracks = [_Track(**{**track, "look": unlisted(track["look"])}) for track in state["tracks"]]
+        tracker._tracks = [_Track(**{**track, "look": _to_array(track["look"])}) for track in state["tracks"]]
         tracker._cuts = CutDetector.restored(state["cuts"])
         return tracker
 
@@ -101,38 +216,44 @@ class Tracker:
         Args:
             faces: those of one frame, in pixels of it.
             time: of the frame, in seconds.
-            pixels: the (H, W, 3) RGB uint8 frame; without it looks do not count, and cuts are not seen.
+            pixels: the (H, W, 3) RGB uint8 frame; without it appearance and cuts do not count.
         """
         step = 0.0 if self._time is None else abs(time - self._time)
         self._time = time
         if pixels is not None and self._cuts.starts(pixels):
             self._tracks = []
         self._forget(time, step, pixels)
-        looks = [None if pixels is None else look(pixels, face) for face in faces]
-        matched = self._match(faces, looks, time)
-        return [
-            replace(face, track=self._number(matched.get(i), face, looks[i], time))
-            for i, face in enumerate(faces)
-        ]
+        seen = [None if pixels is None else appearance(pixels, face) for face in faces]
+        matched = self._match(faces, seen, time)
+        numbered = []
+        for i, face in enumerate(faces):
+            if (track := matched.get(i)) is not None:
+                track.follow(face, seen[i], time)
+            else:
+                self._last += 1
+                track = _Track(self._last, *_place(face), time, seen[i])
+                self._tracks.append(track)
+            numbered.append(replace(face, track=track.number))
+        return numbered
 
     def _forget(self, time: float, step: float, pixels: Image | None) -> None:
         """Drop the tracks that were lost too long ago, or on their way out of the picture."""
         keep = max(self._memory, 2.5 * step)
-        lost = max(_LOST, 1.5 * step)
+        lost = max(_LOST_SECONDS, 1.5 * step)
         self._tracks = [
             track
             for track in self._tracks
             if (gap := abs(time - track.seen)) <= keep
-            and (gap <= lost or pixels is None or _inside(track, time, pixels))
+            and (gap <= lost or pixels is None or track.is_inside(time, pixels))
         ]
 
-    def _match(self, faces: Sequence[Face], looks: Sequence[Floats | None], time: float) -> dict[int, _Track]:
+    def _match(self, faces: Sequence[Face], seen: Sequence[Floats | None], time: float) -> dict[int, _Track]:
         """The best pairs first, each face and each track once: face index to track."""
         pairs = sorted(
             (cost, track.number, i)
             for i, face in enumerate(faces)
             for track in self._tracks
-            if (cost := _cost(track, face, looks[i], time)) is not None
+            if (cost := track.cost(face, seen[i], time)) is not None
         )
         matched: dict[int, int] = {}
         for _, number, i in pairs:
@@ -141,15 +262,6 @@ class Tracker:
         by_number = {track.number: track for track in self._tracks}
         return {i: by_number[number] for i, number in matched.items()}
 
-    def _number(self, track: _Track | None, face: Face, seen: Floats | None, time: float) -> int:
-        """Move the track to the face, or start a new one; gives its number."""
-        if track is not None:
-            track.follow(face, seen, time)
-            return track.number
-        self._last += 1
-        self._tracks.append(_Track(self._last, *_place(face), time, seen))
-        return self._last
-
 
 def _place(face: Face) -> tuple[float, float, float]:
     """Centre and side of a face's box, pixels."""
@@ -157,30 +269,11 @@ def _place(face: Face) -> tuple[float, float, float]:
     return x + width / 2, y + height / 2, math.sqrt(max(width * height, 1e-6))
 
 
-def _inside(track: _Track, time: float, pixels: Image) -> bool:
-    """Whether a track should still be in the picture."""
-    rows, columns = pixels.shape[:2]
-    x, y = track.ahead(time)
-    edge = _INSIDE * track.side
-    return bool(edge <= x <= columns - edge and edge <= y <= rows - edge)
+def _to_list(array: Floats | None) -> list[float] | None:
+    """An array as JSON can hold it."""
+    return None if array is None else [float(value) for value in array]
 
 
-def _blend(before: Floats, now: Floats, rate: float) -> Floats:
-    """A look between two, of length 1 as they are."""
-    mixed = (1 - rate) * before + rate * now
-    return (mixed / max(float(np.sqrt(mixed @ mixed)), 1e-6)).astype(np.float32)
-
-
-def _cost(track: _Track, face: Face, seen: Floats | None, time: float) -> float | None:
-    """How far a face is from where and what the track should be, in sides of the face; None: too far."""
-    x, y, side = _place(face)
-    ahead_x, ahead_y = track.ahead(time)
-    ahead = math.hypot(ahead_x - x, ahead_y - y)
-    still = math.hypot(track.x - x, track.y - y)  # faces stop more suddenly than they start
-    away = min(ahead, still) / max(side, track.side)
-    growth = abs(math.log(side / track.side))
-    reach = _REACH + _SPREAD * min(max(time - track.seen, 0.0), _TRUSTED)
-    if away > reach or growth > math.log(_GROWTH):
-        return None
-    unlike = 0.0 if seen is None or track.look is None else 1.0 - float(seen @ track.look)
-    return away + growth + _LOOK * unlike
+def _to_array(values: list[float] | None) -> Floats | None:
+    """The array of `_to_list` again, to the last bit."""
+    return None if values is None else np.array(values, np.float32)

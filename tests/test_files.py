@@ -1,0 +1,69 @@
+"""Files appear whole or not at all."""
+
+import os
+
+import pytest
+
+from mien.errors import DataError, OutputError
+from mien.files import WholeFile, write_whole
+
+
+def left(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_takes_its_name_at_the_end(tmp_path):
+    path = tmp_path / "a.txt"
+    with WholeFile(path, overwrite=False) as file:
+        assert file.partial.name == f".a.txt.{os.getpid()}.part"
+        file.partial.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert left(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"), [(DataError("bad"), DataError), (OSError(28, "full"), OutputError)]
+)
+def test_what_breaks_off_leaves_the_old_file(tmp_path, error, raised):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(raised), WholeFile(path, overwrite=True) as file:
+        file.partial.write_text("new")
+        raise error
+    with pytest.raises(raised):
+        write_whole(path, lambda _file: (_ for _ in ()).throw(error))
+    assert path.read_text() == "old"
+    assert left(tmp_path) == ["a.txt"]
+
+
+def test_who_asks_keeps_what_was_written(tmp_path):
+    with (
+        pytest.raises(OutputError, match=r"full.*kept in .*a\.txt"),
+        WholeFile(tmp_path / "a.txt", overwrite=False, keep=True) as file,
+    ):
+        file.partial.write_text("half")
+        raise OSError(28, "full")
+    assert file.partial.read_text() == "half"
+
+
+def test_a_place_that_cannot_be_written_to_is_refused_first(tmp_path):
+    (tmp_path / "a").write_text("there")
+    (tmp_path / "folder").mkdir()
+    for path, word in (
+        (tmp_path / "a", "exists"),
+        (tmp_path / "no" / "b", "cannot"),
+        (tmp_path / "a/b", "cannot"),
+    ):
+        with pytest.raises(OutputError, match=word):
+            WholeFile(path, overwrite=False)
+    with pytest.raises(OutputError, match="folder"):
+        WholeFile(tmp_path / "folder", overwrite=True)
+
+
+def test_write_whole_makes_the_folder_and_takes_text_bytes_or_a_function(tmp_path):
+    for content in ("é", "é".encode(), lambda file: file.write("é".encode())):
+        write_whole(tmp_path / "new" / "a.txt", content)
+        assert (tmp_path / "new" / "a.txt").read_bytes() == "é".encode()
+    with pytest.raises(OutputError, match="folder cannot be made"):
+        write_whole(tmp_path / "new" / "a.txt" / "b", "text")
