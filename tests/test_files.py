@@ -22,15 +22,21 @@ def test_a_file_takes_its_name_at_the_end(tmp_path):
     assert left(tmp_path) == ["a.txt"]
 
 
-@pytest.mark.parametrize(
-    ("error", "raised"), [(DataError("bad"), DataError), (OSError(28, "full"), OutputError)]
-)
+def break_off(path, error, **options):
+    with WholeFile(path, **options) as file:
+        file.partial.write_text("half")
+        raise error
+
+
+FULL = OSError(28, "full")
+
+
+@pytest.mark.parametrize(("error", "raised"), [(DataError("bad"), DataError), (FULL, OutputError)])
 def test_what_breaks_off_leaves_the_old_file(tmp_path, error, raised):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(raised), WholeFile(path, overwrite=True) as file:
-        file.partial.write_text("new")
-        raise error
+    with pytest.raises(raised):
+        break_off(path, error, overwrite=True)
     with pytest.raises(raised):
         write_whole(path, lambda _file: (_ for _ in ()).throw(error))
     assert path.read_text() == "old"
@@ -38,13 +44,9 @@ def test_what_breaks_off_leaves_the_old_file(tmp_path, error, raised):
 
 
 def test_who_asks_keeps_what_was_written(tmp_path):
-    with (
-        pytest.raises(OutputError, match=r"full.*kept in .*a\.txt"),
-        WholeFile(tmp_path / "a.txt", overwrite=False, keep=True) as file,
-    ):
-        file.partial.write_text("half")
-        raise OSError(28, "full")
-    assert file.partial.read_text() == "half"
+    with pytest.raises(OutputError, match=r"full.*kept in .*a\.txt"):
+        break_off(tmp_path / "a.txt", FULL, overwrite=False, keep=True)
+    assert (tmp_path / f".a.txt.{os.getpid()}.part").read_text() == "half"
 
 
 def test_a_place_that_cannot_be_written_to_is_refused_first(tmp_path):
