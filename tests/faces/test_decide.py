@@ -9,7 +9,7 @@ from mien.card import ModelCard, Policy
 from mien.errors import ConfigError, ModelError
 from mien.faces.policy import decide, label_faces, shares
 from mien.labels import EMOTIONS
-from mien.results.page import _doubt
+from mien.results.page import describe_doubt
 from mien.types import Face
 
 LEAN = Policy((0.0, 0.1, 0.5, 0.5, 0.7, 2.0, 1.4, 2.2), set_from=0.25)
@@ -75,12 +75,11 @@ def test_the_page_says_what_else_an_uncertain_face_may_be(p):
     def face(**given):
         return Face((0.0, 0.0, 9.0, 9.0), np.zeros((5, 2), np.float32), 0.9, None, p[0], 4, **given)
 
-    assert "Uncertain: may be fear or disgust" in _doubt(
-        face(set=("fear", "anger", "disgust"), uncertain=True)
-    )
-    assert _doubt(face(set=("anger",), uncertain=True)) == '<p class="soft">Uncertain</p>'
-    assert _doubt(face(set=("anger",), uncertain=False)) == ""
-    assert _doubt(face()) == ""
+    unsure = face(set=("fear", "anger", "disgust"), uncertain=True)
+    assert describe_doubt(unsure) == "Uncertain: may be fear or disgust"
+    assert describe_doubt(face(set=("anger",), uncertain=True)) == "Uncertain"
+    assert describe_doubt(face(set=("anger",), uncertain=False)) == ""
+    assert describe_doubt(face()) == ""
 
 
 def test_the_card_travels_and_old_cards_are_read():

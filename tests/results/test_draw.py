@@ -9,8 +9,7 @@ import pytest
 from PIL import ImageDraw
 
 from mien.labels import EMOTIONS
-from mien.results.colours import COLOURS, UNKNOWN, ink, luminance
-from mien.results.draw import annotate
+from mien.results.draw import COLOURS, UNKNOWN, annotate, ink, luminance
 from mien.types import Face
 
 GRAY = 120

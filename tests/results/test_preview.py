@@ -73,7 +73,7 @@ def test_events_and_pages_are_written_beside_the_table(mien, drawn_clip, one_fac
     ran = mien("analyze", drawn_clip, "-o", tmp_path / "a.csv", "--events", events, "--pages", pages)
     assert ran.code == 0, ran.err
     assert events.stat().st_size > 0
-    assert sorted(path.name for path in pages.iterdir()) == ["drawn.mp4.html", "drawn.mp4.svg"]
+    assert sorted(path.name for path in pages.iterdir()) == ["drawn.mp4.html"]
     again = mien("analyze", drawn_clip, "-o", tmp_path / "b.csv", "--pages", pages)
     assert again.code == 1
     assert "exists already" in again.err

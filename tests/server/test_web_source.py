@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mien.labels import EMOTIONS
-from mien.results.colours import COLOURS
+from mien.results.draw import COLOURS
 from mien.results.rows import COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]

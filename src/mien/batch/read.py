@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mien.analyzer import Analyzer
     from mien.batch.journal import Journal
     from mien.results.clip import ClipWriter
-    from mien.results.clip_page import ClipFile
+    from mien.results.page import ClipPage
     from mien.video.ahead import Latency, NewestFrame
     from mien.video.events import Event
     from mien.video.frames import LazyFrame, Video, VideoFrame
@@ -52,7 +52,7 @@ class Task:
 
     source: Source
     copy: Path | None = None  # annotated copy
-    page: Path | None = None  # HTML page of a clip; its picture (.svg) goes beside it
+    page: Path | None = None  # HTML page of a clip
     journal: Path | None = None  # what has been read of a clip, from which a killed run goes on
 
 
@@ -196,7 +196,7 @@ class _Clip:
         self._smoother = _choose_smoother(options, live=task.source.live)
         self._finder = EventFinder() if options.events or task.page else None
         self._copy = None if task.copy is None else stack.enter_context(_open_copy(task.copy, task.source))
-        self._pages = [stack.enter_context(page) for page in _open_pages(task)]
+        self._page = None if task.page is None else stack.enter_context(_open_page(task.page, task.source))
         self._waiting: dict[int, Image] = {}  # pixels of frames that the smoother holds
 
     @property
@@ -229,7 +229,7 @@ class _Clip:
         )
         with Journal(task.journal, what) as journal:
             lazy = self._video.lazy_frames()
-            looked_at = looked_at or self._copy is not None or bool(self._pages)
+            looked_at = looked_at or self._copy is not None or self._page is not None
             yield from self._replay(journal, lazy, looked_at=looked_at)
             follower = make(state=journal.state)
             rest = (frame.load() for frame in lazy)
@@ -265,7 +265,7 @@ class _Clip:
         """Take a frame; gives the results of those that are smoothed now."""
         if self._copy is not None:
             self._copy.write(pixels, frame)
-        if self._pages:
+        if self._page is not None:
             self._waiting[frame.index] = pixels
         yield from map(self._result, self._smoother.push(frame))
 
@@ -278,9 +278,9 @@ class _Clip:
 
     def _result(self, frame: Frame) -> Result:
         pixels = self._waiting.pop(frame.index, None)
-        for page in self._pages:
-            page.add(frame, pixels)
-        events = list(self._finder.push(frame)) if self._finder else []
+        if self._page is not None:
+            self._page.add(frame)
+        events = list(self._finder.push(frame, pixels)) if self._finder else []
         return Result(
             frame.source,
             rows(frame),
@@ -291,10 +291,10 @@ class _Clip:
         )
 
     def _add_events(self, events: list[Event]) -> list[Row]:
-        """Put events on the pages; gives their rows."""
-        for event in events:
-            for page in self._pages:
-                page.event(event)
+        """Put events on the page; gives their rows."""
+        if self._page is not None:
+            for event in events:
+                self._page.add_event(event)
         return [event_row(event) for event in events]
 
     def end(self) -> Result:
@@ -329,18 +329,11 @@ def _open_copy(path: Path, source: Source) -> ClipWriter:
     return ClipWriter(path, sound=Path(source.name) if has_sound else None)
 
 
-def _open_pages(task: Task) -> list[ClipFile]:
-    if task.page is None:
-        return []
-    from mien.results.clip_page import ClipPage
-    from mien.results.clip_picture import ClipPicture
+def _open_page(path: Path, source: Source) -> ClipPage:
+    from mien.results.page import ClipPage
 
-    _make_folder(task.page.parent)
-    title = Path(task.source.shown).name
-    return [
-        ClipPage(task.page, title, overwrite=True),
-        ClipPicture(task.page.with_suffix(".svg"), title, overwrite=True),
-    ]
+    _make_folder(path.parent)
+    return ClipPage(path, Path(source.shown).name, overwrite=True)
 
 
 def _make_folder(folder: Path) -> None:

@@ -48,7 +48,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     pages: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Also write a page and a picture of each clip, its faces over time, here."
+            metavar="DIR", help="Also write a page of each clip here: its faces over time, and their events."
         ),
     ] = None,
     show: Annotated[

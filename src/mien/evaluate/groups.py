@@ -35,7 +35,7 @@ from mien.evaluate.judge import Predictions
 from mien.evaluate.metrics import Z95, Values, wilson
 from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS
 from mien.labels import EMOTIONS
-from mien.results.colours import COLOURS
+from mien.results.draw import COLOURS
 from mien.types import Sample
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from mien.errors import DataError, MissingExtra
 from mien.files import WholeFile
 from mien.paper import report_parts as parts
 from mien.paper.gallery import Gallery, load_gallery
-from mien.results.colours import COLOURS
+from mien.results.draw import COLOURS
 
 REPORT: Final = "report.html"
 

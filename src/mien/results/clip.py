@@ -5,6 +5,7 @@ Legend: H rows, W columns.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +19,6 @@ from PIL import Image as Pillow
 from mien.errors import OutputError
 from mien.files import WholeFile
 from mien.results.draw import annotate
-from mien.results.sound import Sound
 from mien.types import Frame, Image
 
 #: Ticks of 1/90000 second, MPEG's own clock: exact for 24, 25, 30, 50 and 60 frames a second
@@ -27,6 +27,8 @@ CLOCK: Final = 90_000
 #: Constant quality: 23 is x264's own choice; 20 keeps thin lines and small letters clean. Without
 #: B-frames, whose decoding times run ahead, the length of a clip of uneven rate comes out right.
 OPTIONS: Final = {"crf": "20", "preset": "veryfast", "bf": "0"}
+#: What players expect in an MP4; other sound becomes AAC.
+_COPIED: Final = frozenset({"aac", "mp3", "mp3float", "ac3", "alac"})
 
 
 class ClipWriter:
@@ -44,7 +46,7 @@ class ClipWriter:
         """
         self._path = path
         self._from = sound
-        self._sound: Sound | None = None
+        self._sound: ClipSound | None = None
         self._file: WholeFile | None = None
         self._container: Any = None
         self._stream: Any = None
@@ -90,7 +92,7 @@ class ClipWriter:
         self._stream.pix_fmt = "yuv420p"  # what every player shows
         self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, CLOCK)
         if self._from is not None:
-            self._sound = Sound(self._from, self._container)
+            self._sound = ClipSound(self._from, self._container)
 
     def _encode(self, picture: Image, frame: Frame) -> None:
         video = av.VideoFrame.from_ndarray(picture, format="rgb24")
@@ -142,3 +144,67 @@ def _scaled(picture: Image, height: int, width: int) -> Image:
     if picture.shape[:2] == (height, width):
         return picture
     return np.array(Pillow.fromarray(picture).resize((width, height), Pillow.Resampling.BICUBIC))
+
+
+class ClipSound:
+    """The first sound of a clip, handed to another container piece by piece as its pictures come."""
+
+    def __init__(self, path: Path, container: Any) -> None:
+        """Open the clip; one that has no sound, or none that can be read, gives none.
+
+        Args:
+            path: the clip.
+            container: an av container open for writing that has no packet yet.
+        """
+        self._out = container
+        self._packets: Iterator[tuple[float, Any]] = iter(())
+        self._next: tuple[float, Any] | None = None
+        self._first: float | None = None
+        self._in: Any = None
+        with suppress(av.FFmpegError, OSError):
+            self._in = av.open(str(path.absolute()), metadata_errors="replace")
+            if self._in.streams.audio:
+                self._packets = self._open(self._in.streams.audio[0])
+
+    def until(self, time: float) -> None:
+        """Hand over what begins before `time` seconds; what begins before the first such time is left out."""
+        first = self._first is None
+        self._first = time if self._first is None else self._first
+        while (piece := self._next or next(self._packets, None)) is not None:
+            self._next = piece
+            begins, packet = piece
+            if begins >= time:
+                return
+            self._next = None
+            if not first and begins >= self._first:
+                self._out.mux(packet)
+
+    def close(self) -> None:
+        """Close the clip."""
+        if self._in is not None:
+            self._in.close()
+
+    def _open(self, source: Any) -> Iterator[tuple[float, Any]]:
+        if source.codec_context.name in _COPIED:
+            return self._copied(source, self._out.add_stream_from_template(source))
+        rate = source.codec_context.sample_rate
+        return self._encoded(source, self._out.add_stream("aac", rate=rate))
+
+    def _copied(self, source: Any, target: Any) -> Iterator[tuple[float, Any]]:
+        """(seconds, packet) of the sound as it is, until it ends or is damaged."""
+        with suppress(av.FFmpegError):
+            for packet in self._in.demux(source):
+                if packet.dts is None or packet.pts is None:
+                    continue  # the empty one at the end
+                seconds = float(packet.pts * packet.time_base)
+                packet.stream = target
+                yield seconds, packet
+
+    def _encoded(self, source: Any, target: Any) -> Iterator[tuple[float, Any]]:
+        """(seconds, packet) of the sound as AAC."""
+        with suppress(av.FFmpegError):
+            for frame in self._in.decode(source):
+                for packet in target.encode(frame):
+                    yield float(packet.pts * packet.time_base), packet
+            for packet in target.encode(None):
+                yield float(packet.pts * packet.time_base), packet

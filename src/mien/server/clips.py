@@ -31,7 +31,7 @@ _POLL: Final = 0.25  # seconds between two looks at a job whose events are follo
 _KEEP_ALIVE: Final = 15.0  # seconds of silence after which a comment keeps a stream open
 _MEDIA_TYPES: Final = {".json": "application/json", ".csv": "text/csv; charset=utf-8",
                        ".parquet": "application/vnd.apache.parquet", ".html": "text/html; charset=utf-8",
-                       ".svg": "image/svg+xml", ".mp4": "video/mp4"}  # fmt: skip
+                       ".mp4": "video/mp4"}  # fmt: skip
 #: Pages of results show their own pictures and nothing else; the server's page may frame them.
 _RESULT_CSP: Final = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; media-src 'self'; frame-ancestors 'self'; "
@@ -247,7 +247,7 @@ async def result(request: Request, job: JobId, name: str) -> FileResponse:
         media_type=_MEDIA_TYPES[path.suffix],
         headers={"Content-Security-Policy": _RESULT_CSP, "Cache-Control": "private, no-cache"},
         filename=name,
-        content_disposition_type="inline" if path.suffix in {".html", ".svg", ".mp4"} else "attachment",
+        content_disposition_type="inline" if path.suffix in {".html", ".mp4"} else "attachment",
     )
 
 

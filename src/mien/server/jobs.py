@@ -24,7 +24,7 @@ from mien.server.store import ENDED, STORE, Disk, JobRecord, JobStore, size_of
 from mien.server.worker import READ
 
 RESULTS: Final = ("rows.json", "rows.csv", "rows.parquet", "events.json", "events.csv", "page.html",
-                  "page.svg", "annotated.mp4")  # fmt: skip
+                  "annotated.mp4")  # fmt: skip
 _TRIES: Final = 3  # times that a job is begun, until it is taken for what ends the server
 _SWEEP: Final = 5.0  # seconds between two looks for jobs to forget, or after an error
 _END_SECONDS: Final = 3.0  # that a process has to end by itself

@@ -8,13 +8,16 @@ make a dozen. A frame lasts until the next one begins, so frames are used one la
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Final, Literal
+
+import numpy as np
 
 from mien.errors import ConfigError
 from mien.labels import EMOTIONS
-from mien.types import Frame
+from mien.types import Face, Frame, Image
 
 #: Where an event is not seen whole; None: its coming and its going were both seen.
 Cut = Literal["start", "end", "both"] | None
@@ -22,6 +25,8 @@ Cut = Literal["start", "end", "both"] | None
 #: The emotions that make events. Neutral is the rest between them: name it to get it too.
 EXPRESSIONS: Final = ("happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 
+FACE_SIDE: Final = 96  # pixels, of the longer side of the face at an apex
+FACE_MARGIN: Final = 0.15  # of the box, on each side of it
 _BIT = 1e-9  # seconds: sums of time stamps are not exact
 
 
@@ -53,6 +58,8 @@ class Event:
     mean: float  # smoothed probability, mean over the time in which the face is seen
     frames: int  # that show the face from onset to offset
     cut: Cut = None  # "start": it showed as the face came; "end": as the face or the clip went
+    #: (H, W, 3) RGB, the face at the apex, at most 96 pixels a side; None: no pixels were given
+    face: Image | None = field(default=None, compare=False, repr=False)
 
     @property
     def duration(self) -> float:
@@ -100,22 +107,28 @@ class EventFinder:
         self._emotions = [(e, EMOTIONS.index(e)) for e in self._options.emotions]
         self._tracks: dict[int, _Track] = {}
         self._frame: Frame | None = None  # the last one, whose end is not known yet
+        self._pixels: Image | None = None  # of that frame
         self._step = 0.0  # seconds between the last two
 
-    def push(self, frame: Frame) -> Iterator[Event]:
-        """Take the next frame; gives the events that are now over. It acts at once, used or not."""
+    def push(self, frame: Frame, pixels: Image | None = None) -> Iterator[Event]:
+        """Take the next frame; gives the events that are now over. It acts at once, used or not.
+
+        Args:
+            frame: the next frame of the clip, or the first one of another clip.
+            pixels: (H, W, 3) RGB of the frame, for events that hold the face at their apex; None: without.
+        """
         last = self._frame
         if frame.time is None:
             return iter(())
-        if last is None or last.time is None:
-            self._frame = frame
-            return iter(())
-        if frame.source != last.source or frame.time < last.time:  # another clip
-            done = list(self.flush())
-            self._frame = frame
-            return iter(done)
-        self._frame, self._step = frame, frame.time - last.time
-        return iter(self._take(last, last.time, frame.time))
+        done: list[Event] = []
+        if last is not None and last.time is not None:
+            if frame.source != last.source or frame.time < last.time:  # another clip
+                done = list(self.flush())
+            else:
+                self._step = frame.time - last.time
+                done = self._take(last, last.time, frame.time)
+        self._frame, self._pixels = frame, pixels
+        return iter(done)
 
     def flush(self) -> Iterator[Event]:
         """The events that the end of the clip cuts; afterwards it is as new."""
@@ -124,7 +137,7 @@ class EventFinder:
             done = self._take(last, last.time, last.time + self._step)
             for number, track in sorted(self._tracks.items()):
                 done += self._closed(number, track, math.inf)
-        self._tracks, self._frame, self._step = {}, None, 0.0
+        self._tracks, self._frame, self._pixels, self._step = {}, None, None, 0.0
         return iter(done)
 
     def _take(self, frame: Frame, start: float, end: float) -> list[Event]:
@@ -135,8 +148,9 @@ class EventFinder:
                 continue
             new = face.track not in self._tracks
             track = self._tracks.setdefault(face.track, _Track(frame.source, start))
+            cut = _no_face if self._pixels is None else cache(partial(cut_face, self._pixels, face))
             for emotion, i in self._emotions:
-                track.take(emotion, float(values[i]), (start, end), self._options.leave, new=new)
+                track.take(emotion, float(values[i]), (start, end), self._options.leave, cut, new=new)
             track.seen = end
         done: list[Event] = []
         for number, track in sorted(self._tracks.items()):
@@ -182,17 +196,18 @@ class _Run:
     end: float  # seconds, of the last frame at or above `leave`
     peak: float = -1.0
     apex: float = 0.0
+    face: Image | None = None  # of the frame with the peak
     faded: bool = False  # the face was seen below `leave` since `end`
     sums: _Sums = field(default_factory=_Sums)
     gap: _Sums = field(default_factory=_Sums)  # since `end`; counts once it is bridged
 
-    def above(self, value: float, time: tuple[float, float]) -> None:
+    def above(self, value: float, time: tuple[float, float], cut: Callable[[], Image | None]) -> None:
         """A frame at or above `leave`."""
         self.sums.add(self.gap)
         self.sums.add(_of_one(value, time))
         self.gap, self.faded, self.end = _Sums(), False, time[1]
         if value > self.peak:
-            self.peak, self.apex = value, time[0]
+            self.peak, self.apex, self.face = value, time[0], cut()
 
     def below(self, value: float, time: tuple[float, float]) -> None:
         """A frame below `leave`."""
@@ -204,8 +219,9 @@ class _Run:
         if not self.faded:
             cut = "both" if self.first else "end"
         mean = self.sums.area / self.sums.seconds if self.sums.seconds else self.sums.value / self.sums.frames
+        frames = self.sums.frames
         return Event(
-            source, track, emotion, self.start, self.apex, self.end, self.peak, mean, self.sums.frames, cut
+            source, track, emotion, self.start, self.apex, self.end, self.peak, mean, frames, cut, self.face
         )
 
 
@@ -217,15 +233,60 @@ class _Track:
     seen: float  # seconds, end of the last frame that shows it
     runs: dict[str, _Run] = field(default_factory=dict)
 
-    def take(self, emotion: str, value: float, time: tuple[float, float], leave: float, *, new: bool) -> None:
-        """One frame of one emotion; `time` is its start and end, `new` says that it is the face's first."""
+    def take(
+        self,
+        emotion: str,
+        value: float,
+        time: tuple[float, float],
+        leave: float,
+        cut: Callable[[], Image | None],
+        *,
+        new: bool,
+    ) -> None:
+        """One frame of one emotion.
+
+        Args:
+            emotion: of the eight.
+            value: its probability.
+            time: seconds at which the frame begins and ends.
+            leave: see `EventOptions`.
+            cut: gives the picture of the face.
+            new: the frame is the first one of the face.
+        """
         run = self.runs.get(emotion)
         if value >= leave:
             if run is None:
                 run = self.runs[emotion] = _Run(time[0], new, time[1])
-            run.above(value, time)
+            run.above(value, time, cut)
         elif run is not None:
             run.below(value, time)
+
+
+def cut_face(pixels: Image, face: Face) -> Image | None:
+    """A small picture of a face and a margin around it.
+
+    Args:
+        pixels: (H, W, 3) RGB or (H, W) gray.
+        face: its box is cut out.
+
+    Returns:
+        (H, W, 3) RGB, at most `FACE_SIDE` pixels a side; None: the box lies outside the picture.
+    """
+    from PIL import Image as Pillow
+
+    x, y, width, height = face.box
+    dx, dy = FACE_MARGIN * width, FACE_MARGIN * height
+    left, top = max(0, round(x - dx)), max(0, round(y - dy))
+    cut = pixels[top : max(0, round(y + height + dy)), left : max(0, round(x + width + dx))]
+    if not cut.size:
+        return None
+    small = Pillow.fromarray(np.ascontiguousarray(cut)).convert("RGB")
+    small.thumbnail((FACE_SIDE, FACE_SIDE), Pillow.Resampling.BILINEAR)
+    return np.asarray(small)
+
+
+def _no_face() -> None:
+    """What is cut out of a frame without pixels."""
 
 
 def _of_one(value: float, time: tuple[float, float]) -> _Sums:
