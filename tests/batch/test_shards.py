@@ -18,7 +18,7 @@ import pytest
 from mien.batch.options import AnalyzeOptions
 from mien.batch.read import Result, fail
 from mien.batch.run import analyze
-from mien.batch.shards import LostCounter, Plan, Unreachable, open_plan, read_shard
+from mien.batch.shards import Plan, Unreachable, open_plan, read_shard, stop_when_unreachable
 from mien.batch.sources import Source
 from mien.batch.stores import Member
 from mien.errors import ConfigError, OutputError
@@ -193,15 +193,12 @@ def test_a_source_that_vanished_stops_the_run_and_it_goes_on(photos, tiny_model,
 
 
 def test_only_what_is_out_of_reach_in_a_row_is_counted():
-    lost = LostCounter(3)
     gone = fail("a", "gone", out_of_reach=True)
-    for result in [gone] * 2 + [Result("b", last=True), fail("c", "damaged")] * 9 + [gone] * 2:
-        lost.count(result)
+    enough = [gone] * 2 + [Result("b", last=True), fail("c", "damaged")] * 9 + [gone] * 2
+    assert list(stop_when_unreachable(iter(enough), 3)) == enough
     with pytest.raises(Unreachable, match="--max-lost 0"):
-        lost.count(gone)
-    careless = LostCounter(0)
-    for _ in range(500):
-        careless.count(gone)
+        list(stop_when_unreachable(iter([*enough, gone]), 3))
+    assert len(list(stop_when_unreachable(iter([gone] * 500), 0))) == 500
 
 
 def test_a_full_disk_stops_the_run_and_it_goes_on(photos, one_table, tiny_model, tmp_path):

@@ -7,7 +7,6 @@ them, so that every output is made as if nothing had happened.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +15,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from mien.batch.options import first_difference, from_plain, to_plain
-from mien.batch.sources import Source
 from mien.errors import OutputError
 from mien.types import Frame
 
@@ -127,19 +125,9 @@ class Journal:
         )
 
 
-def choose_journal(source: Source, folder: Path | None) -> Path | None:
-    """The file of a source's journal in the folder of a run's journals: clips on disk have one."""
-    if folder is None or source.kind != "clip" or source.remote:
-        return None
-    name = hashlib.sha256(source.name.encode(errors="surrogateescape")).hexdigest()[:24]
-    return folder / f"{name}.jsonl"
-
-
 def _restore_state(plain: dict[str, Any]) -> FollowerState:
     from mien.video.follow import FollowerState, KeyFrame
     from mien.video.track import Tracker
 
-    key = plain["key"]
-    return FollowerState(
-        Tracker.restored(plain["tracker"]), None if key is None else from_plain(KeyFrame, key)
-    )
+    key = None if plain["key"] is None else from_plain(KeyFrame, plain["key"])
+    return FollowerState(Tracker.restored(plain["tracker"]), key)

@@ -34,76 +34,66 @@ _BLOCKS: Final = (
 )
 
 
-class RayMaker:
-    """Makes shards on a Ray cluster, or on one that is started here.
+def make_on_ray(options: AnalyzeOptions, workers: int, plan: Plan, shards: Sequence[int], tell: Tell) -> None:
+    """Make shards on a Ray cluster, or on one that is started here.
 
     Args:
         options: of the run.
         workers: actors.
+        plan: the run.
+        shards: those to make.
+        tell: told what came of each shard, once it is made.
+
+    Raises:
+        MissingExtra: Ray is not installed.
+        MienError: the networks cannot be loaded there, a shard cannot be written, or Ray stopped.
     """
+    with _cluster(options.address, workers) as ray:
+        blocks = np.array_split(np.asarray(shards, np.int64), min(len(shards), _BLOCKS))
+        made = ray.data.from_numpy(blocks).map_batches(
+            Actor,
+            fn_constructor_args=(plan.folder.absolute(), Path.cwd(), options),
+            batch_size=1,
+            num_cpus=1,
+            compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
+        )
+        for row in made.iter_rows():
+            told = json.loads(row["made"])
+            for name, error in told["failed"]:
+                tell(Result(name, error=error))
+            if "fatal" in told:
+                raise MienError(told["fatal"])
+            tell(Result(told["shard"], **told["counts"], last=True))
 
-    def __init__(self, options: AnalyzeOptions, workers: int) -> None:
-        self._options, self._workers = options, workers
 
-    def load(self) -> str:
-        """Load the networks; the sha256 of the classifier.
-
-        Raises:
-            MienError: they cannot be loaded.
-        """
-        return self._options.load().classifier.digest
-
-    def make(self, plan: Plan, shards: Sequence[int], tell: Tell) -> None:
-        """Make shards.
-
-        Raises:
-            MissingExtra: Ray is not installed.
-            MienError: the networks cannot be loaded there, a shard cannot be written, or Ray stopped.
-        """
-        with self._cluster() as ray:
-            blocks = np.array_split(np.asarray(shards, np.int64), min(len(shards), _BLOCKS))
-            made = ray.data.from_numpy(blocks).map_batches(
-                Actor,
-                fn_constructor_args=(plan.folder.absolute(), Path.cwd(), self._options),
-                batch_size=1,
-                num_cpus=1,
-                compute=ray.data.ActorPoolStrategy(size=self._workers, max_tasks_in_flight_per_actor=1),
-            )
-            for row in made.iter_rows():
-                _tell(json.loads(row["made"]), tell)
-
-    def close(self) -> None:
-        """Nothing to end: Ray is let go of once the shards are made."""
-
-    @contextmanager
-    def _cluster(self) -> Iterator[Any]:
-        """Ray, connected; what it raises becomes Mien's. It is quiet and tells nobody."""
-        os.environ.update(_QUIET)
-        for name, value in _OWN.items():
-            os.environ.setdefault(name, value)
-        try:
-            import ray
-            import ray.data
-        except ImportError as error:
-            raise MissingExtra("ray[data]", "scale", "--engine ray") from error
-        own: dict[str, Any] = {"num_cpus": self._workers + 1, "object_store_memory": _STORE,
-                               "include_dashboard": False}  # fmt: skip
-        given = self._options.address
-        address = given or "local"
-        try:
-            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **({} if given else own))
-            context = ray.data.DataContext.get_current()
-            context.enable_progress_bars = context.print_on_execution_start = False
-            logging.getLogger("ray.data").setLevel(logging.ERROR)
-            yield ray
-        except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
-            why = (str(error).strip() or "no reason given").splitlines()[0]
-            raise MienError(
-                f"expected Ray at {address} to go on to the end, it stopped ({type(error).__name__}: {why}); "
-                "shards that are whole stay: start again, and it goes on"
-            ) from error
-        finally:
-            ray.shutdown()
+@contextmanager
+def _cluster(address: str | None, workers: int) -> Iterator[Any]:
+    """Ray, connected; what it raises becomes Mien's. It is quiet and tells nobody."""
+    os.environ.update(_QUIET)
+    for name, value in _OWN.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise MissingExtra("ray[data]", "scale", "--engine ray") from error
+    own: dict[str, Any] = {"num_cpus": workers + 1, "object_store_memory": _STORE,
+                           "include_dashboard": False}  # fmt: skip
+    where = address or "local"
+    try:
+        ray.init(where, log_to_driver=False, logging_level=logging.ERROR, **({} if address else own))
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = context.print_on_execution_start = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        yield ray
+    except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
+        why = (str(error).strip() or "no reason given").splitlines()[0]
+        raise MienError(
+            f"expected Ray at {where} to go on to the end, it stopped ({type(error).__name__}: {why}); "
+            "shards that are whole stay: start again, and it goes on"
+        ) from error
+    finally:
+        ray.shutdown()
 
 
 class Actor:
@@ -123,26 +113,16 @@ class Actor:
     def __call__(self, batch: dict[str, NDArray[np.int64]]) -> dict[str, list[str]]:
         """Make one shard, or find that one of an actor that died has been made."""
         (shard,) = map(int, batch["data"])
-        results: list[Result] = []
-        made: dict[str, Any] = {"shard": self._plan.path(shard).name, "inputs": self._plan.count(shard)}
+        path, results = self._plan.path(shard), list[Result]()
+        made: dict[str, Any] = {"shard": path.name}
+        inputs = self._plan.count(shard)
         try:
-            if self._retry or not self._plan.path(shard).exists():
-                self._maker.make(
-                    self._plan, [shard], lambda one: results.append(replace(one, rows=[], events=[]))
-                )
-                made["inputs"] = sum(result.last for result in results)
+            if self._retry or not path.exists():
+                self._maker.make(self._plan, [shard], lambda one: results.append(replace(one, rows=[])))
+                inputs = sum(result.last for result in results)
         except MienError as error:  # an exception would be tried again, and come wrapped
             made["fatal"] = str(error)
         made["failed"] = [(result.name, result.error) for result in results if result.error]
-        made["frames"] = sum(result.frames for result in results)
-        made["faces"] = sum(result.faces for result in results)
+        made["counts"] = {"inputs": inputs, "frames": sum(result.frames for result in results),
+                          "faces": sum(result.faces for result in results)}  # fmt: skip
         return {"made": [json.dumps(made)]}
-
-
-def _tell(made: dict[str, Any], tell: Tell) -> None:
-    """What came of a shard, as results."""
-    for name, error in made["failed"]:
-        tell(Result(name, error=error))
-    if "fatal" in made:
-        raise MienError(made["fatal"])
-    tell(Result(made["shard"], frames=made["frames"], faces=made["faces"], last=True, inputs=made["inputs"]))

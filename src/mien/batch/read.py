@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -103,6 +104,14 @@ class Summary:
         if result.last:
             self.done += result.inputs
             self.share = 0.0
+
+
+def choose_journal(source: Source, folder: Path | None) -> Path | None:
+    """The file of a source's journal in the folder of a run's journals: clips on disk have one."""
+    if folder is None or source.kind != "clip" or source.remote:
+        return None
+    name = sha256(source.name.encode(errors="surrogateescape")).hexdigest()[:24]
+    return folder / f"{name}.jsonl"
 
 
 def fail(name: str, error: str, *, out_of_reach: bool = False) -> Result:

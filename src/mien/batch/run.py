@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path, PurePath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from mien.batch.journal import choose_journal
 from mien.batch.options import AnalyzeOptions
-from mien.batch.read import Result, Show, Summary, Task, read_input
+from mien.batch.read import Result, Show, Summary, Task, choose_journal, read_input
 from mien.batch.sources import Source, find_sources, iterate_sources
 from mien.config import count_cores
 from mien.errors import ConfigError, OutputError
@@ -78,22 +78,24 @@ def analyze(
     """
     if output is not None:
         fields["output"] = output
-    options = replace(options, **fields) if options else AnalyzeOptions(**fields)
+    if fields or options is None:
+        options = replace(options, **fields) if options else AnalyzeOptions(**fields)
     named = [str(one) for one in ([sources] if isinstance(sources, str | Path) else sources)]
     if not options.sharded:
         return _analyze_into_tables(named, options, progress, show, stdin)
     if show is not None:
         raise ConfigError("expected no show with a folder of shards, which holds rows only; leave it out")
-    from mien.batch.shards import LocalMaker, Maker, analyze_into_shards
+    from mien.batch.shards import LocalMaker, analyze_into_shards
 
-    workers = options.workers or count_cores()
-    make: Callable[[AnalyzeOptions, int], Maker] = LocalMaker
+    found, workers = iterate_sources(named, stdin=stdin), options.workers or count_cores()
     if options.engine == "ray":
-        from mien.batch.on_ray import RayMaker
+        from mien.batch.on_ray import make_on_ray
 
-        make = RayMaker
-    with closing(make(options, workers)) as maker:
-        return analyze_into_shards(iterate_sources(named, stdin=stdin), options, maker, progress)
+        network = options.load().classifier.digest
+        make = partial(make_on_ray, options, workers)
+        return analyze_into_shards(found, options, network, make, progress)
+    with closing(LocalMaker(options, workers)) as maker:
+        return analyze_into_shards(found, options, maker.load(), maker.make, progress)
 
 
 def _analyze_into_tables(

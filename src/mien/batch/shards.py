@@ -23,14 +23,13 @@ from dataclasses import dataclass, field
 from hashlib import file_digest, sha256
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import IO, Any, Final, Protocol
+from typing import IO, Any, Final
 
 import numpy as np
 
-from mien.batch.journal import choose_journal
 from mien.batch.options import AnalyzeOptions, describe_run, first_difference, from_plain, to_plain
 from mien.batch.pool import Pool
-from mien.batch.read import Result, Summary, Task
+from mien.batch.read import Result, Summary, Task, choose_journal
 from mien.batch.sources import Source
 from mien.errors import ConfigError, MienError, OutputError
 from mien.files import write_whole
@@ -46,23 +45,15 @@ _KEY: Final = "mien"  # of the footer
 Tell = Callable[[Result], object]
 
 
-class Maker(Protocol):
-    """What makes shards: `LocalMaker` here, `RayMaker` on Ray. Use it with `closing`."""
-
-    def load(self) -> str:
-        """Load the networks; the sha256 of the classifier, or an error without which nothing is begun."""
-
-    def make(self, plan: Plan, shards: Sequence[int], tell: Tell) -> None:
-        """Make shards of a plan, in order, and tell every result."""
-
-    def close(self) -> None:
-        """End what was started."""
+#: Makes shards of a plan, in order, and tells every result.
+Make = Callable[["Plan", Sequence[int], Tell], None]
 
 
 def analyze_into_shards(
     sources: Iterable[Source],
     options: AnalyzeOptions,
-    maker: Maker,
+    network: str,
+    make: Make,
     progress: Callable[[Summary, Result], object],
 ) -> Summary:
     """Make the shards that are missing, or read again what failed in those that are there; then the manifest.
@@ -72,20 +63,20 @@ def analyze_into_shards(
     Args:
         sources: the inputs.
         options: of the run; `output` is its folder.
-        maker: makes the shards.
+        network: sha256 of the classifier.
+        make: makes shards: `LocalMaker.make` here, `make_on_ray` on Ray.
         progress: told of every result.
 
     Raises:
         ConfigError: the folder was begun with other inputs or options.
         Unreachable: too many inputs in a row could not be fetched.
-        MienError: the networks cannot be loaded, a shard cannot be written, or Ray stopped.
+        MienError: a shard cannot be written, or Ray stopped.
     """
     folder = Path(str(options.output))
     if options.retry and (options.overwrite or not folder.is_dir()):
         raise OutputError(
             f"expected a run in {folder} whose failed inputs are to be read again, there is none"
         )
-    network = maker.load()  # before anything is written: without networks there is no run
     plan = open_plan(folder, sources, options, network)
     missing = plan.missing()
     shards = plan.with_failures() if options.retry else missing
@@ -99,7 +90,7 @@ def analyze_into_shards(
 
     try:
         if shards:
-            maker.make(plan, shards, tell)
+            make(plan, shards, tell)
         if (shards or not plan.manifest["whole"]) and not (options.retry and missing):
             plan.finish()
     except KeyboardInterrupt:
@@ -342,32 +333,27 @@ class Unreachable(MienError):
     """So many inputs in a row could not be fetched that the disk or network must be away."""
 
 
-class LostCounter:
-    """Counts inputs in a row that could not be fetched.
+def stop_when_unreachable(results: Iterator[Result], most: int) -> Iterator[Result]:
+    """The results, as long as not too many inputs in a row are out of reach.
 
     Args:
+        results: of inputs.
         most: so many in a row end the run; 0: any number may come.
+
+    Raises:
+        Unreachable: there have been too many.
     """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._in_a_row = 0
-
-    def count(self, result: Result) -> None:
-        """Count a result in.
-
-        Raises:
-            Unreachable: there have been too many.
-        """
-        if not result.last:
-            return
-        self._in_a_row = self._in_a_row + 1 if result.out_of_reach else 0
-        if self._most and self._in_a_row >= self._most:
+    in_a_row = 0
+    for result in results:
+        if result.last:
+            in_a_row = in_a_row + 1 if result.out_of_reach else 0
+        if most and in_a_row >= most:
             raise Unreachable(
-                f"expected inputs that can be fetched, {self._in_a_row} in a row could not be, the last: "
+                f"expected inputs that can be fetched, {in_a_row} in a row could not be, the last: "
                 f"{result.error}; the shard that they are in was not written: when disk and network are "
                 "back, start again, and it goes on (if they are gone for good, give --max-lost 0)"
             )
+        yield result
 
 
 class LocalMaker:
@@ -380,7 +366,7 @@ class LocalMaker:
 
     def __init__(self, options: AnalyzeOptions, workers: int) -> None:
         self._retry = options.retry
-        self._lost = LostCounter(MAX_LOST if options.max_lost is None else options.max_lost)
+        self._max_lost = MAX_LOST if options.max_lost is None else options.max_lost
         self._pool = Pool(options, workers)
 
     def load(self) -> str:
@@ -399,26 +385,24 @@ class LocalMaker:
             OutputError: a shard cannot be written (a full disk); nothing is left behind of it.
         """
         with closing(self._pool.run(plan.tasks(shards, failed=self._retry))) as read:
-            results = self._told(read, tell)
+            results = _tell_each(stop_when_unreachable(read, self._max_lost), tell)
             for shard in shards:
                 whole, path = Shard(), plan.path(shard)
-                if self._retry:
-                    _write_shard(path, whole.mend(path, results), whole)
-                else:
-                    _write_shard(path, whole.add(results, plan.count(shard)), whole)
+                rows = whole.mend(path, results) if self._retry else whole.add(results, plan.count(shard))
+                _write_shard(path, rows, whole)
                 for task in plan.tasks([shard]):
                     if task.journal is not None:
                         task.journal.unlink(missing_ok=True)
 
-    def _told(self, results: Iterator[Result], tell: Tell) -> Iterator[Result]:
-        for result in results:
-            self._lost.count(result)
-            tell(result)
-            yield result
-
     def close(self) -> None:
         """End the processes."""
         self._pool.close()
+
+
+def _tell_each(results: Iterator[Result], tell: Tell) -> Iterator[Result]:
+    for result in results:
+        tell(result)
+        yield result
 
 
 class _ShardFile(ParquetFile):
