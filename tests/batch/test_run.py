@@ -1,17 +1,18 @@
-"""Batches: what is found, what the copies are called, and three workers against one."""
+"""Runs: what the copies are called, three workers against one, workers that die, Ctrl-C; `mien.analyze`."""
 
+import json
 import os
 import signal
 import time
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mien import analyze
 from mien.batch import pool
-from mien.batch.options import AnalyzeOptions
+from mien.batch.options import AnalyzeOptions, describe_run, first_difference, from_plain, to_plain
 from mien.batch.read import Result, Summary, Task, read_input
 from mien.batch.run import (
     check_copies,
@@ -21,110 +22,10 @@ from mien.batch.run import (
     open_results,
     write_results,
 )
-from mien.batch.sources import Source, find_sources
-from mien.errors import MienError, OutputError
+from mien.batch.sources import Source
+from mien.errors import ConfigError, MienError, OutputError
 from mien.image import write_image
-from mien.types import Face
-
-
-def touch(folder, *names):
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-
-
-def names(sources, folder):
-    return [(str(Path(s.name).relative_to(folder)), s.kind) for s in sources]
-
-
-# --- sources
-
-
-def test_a_folder_is_searched_to_the_bottom_in_order(tmp_path):
-    touch(
-        tmp_path, "b.JPG", "a/z.png", "a/c.mp4", "c.webp", "notes.txt", ".hidden.jpg", ".git/x.jpg", "d.MOV"
-    )
-    assert names(find_sources([str(tmp_path)]), tmp_path) == [
-        ("a/c.mp4", "clip"),
-        ("a/z.png", "photo"),
-        ("b.JPG", "photo"),
-        ("c.webp", "photo"),
-        ("d.MOV", "clip"),
-    ]
-
-
-def test_links_to_files_count_and_links_to_folders_do_not(tmp_path):
-    touch(tmp_path, "in/a.jpg", "other/b.jpg")
-    (tmp_path / "in" / "link.jpg").symlink_to(tmp_path / "other" / "b.jpg")
-    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
-    found = find_sources([str(tmp_path / "in")])
-    assert names(found, tmp_path / "in") == [("a.jpg", "photo"), ("link.jpg", "photo")]
-
-
-def test_a_file_named_itself_is_tried_whatever_its_ending(tmp_path):
-    touch(tmp_path, "photo.dat", "noending")
-    found = find_sources([str(tmp_path / "photo.dat"), str(tmp_path / "noending")])
-    assert [s.kind for s in found] == ["photo", "photo"]
-
-
-def test_globs_are_expanded_sorted_and_brackets_in_names_are_names(tmp_path):
-    touch(tmp_path, "b.jpg", "a.jpg", "x/c.jpg", "x/d.txt", "face[1].jpg")
-    assert names(find_sources([str(tmp_path / "?.jpg")]), tmp_path) == [
-        ("a.jpg", "photo"),
-        ("b.jpg", "photo"),
-    ]
-    deep = find_sources([str(tmp_path / "**" / "*")])
-    assert [name for name, _ in names(deep, tmp_path)] == ["a.jpg", "b.jpg", "face[1].jpg", "x/c.jpg"]
-    assert [s.kind for s in find_sources([str(tmp_path / "face[1].jpg")])] == ["photo"]
-    assert names(find_sources([str(tmp_path / "[x]")]), tmp_path) == [("x/c.jpg", "photo")]
-
-
-def test_a_number_is_a_camera_unless_a_file_has_that_name(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    touch(tmp_path, "1")
-    assert [(s.name, s.kind) for s in find_sources(["0", "1"])] == [("0", "camera"), ("1", "photo")]
-
-
-def test_stdin_gives_paths_literally_whatever_their_bytes(tmp_path):
-    touch(tmp_path, "a.jpg", "sub/b.jpg")
-    odd = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
-    lines = b"\n".join(
-        [os.fsencode(tmp_path) + b"/a.jpg\r", b"", odd, os.fsencode(tmp_path) + b"/sub", b"*.jpg", b"0"]
-    )
-    found = find_sources(["-"], stdin=BytesIO(lines))
-    assert [os.fsencode(s.name) for s in found[1:2]] == [odd]
-    assert [s.kind for s in found] == ["photo"] * 5
-    assert [Path(s.name).name for s in found[2:]] == ["b.jpg", "*.jpg", "0"]
-
-
-@pytest.mark.parametrize(
-    ("argument", "text"),
-    [
-        ("nowhere.jpg", "does not exist"),
-        ("empty", "found none"),
-        ("*.jpg", "there are none"),
-        ("t[x]t", "none"),
-    ],
-)
-def test_what_is_not_there_is_an_input_that_failed(tmp_path, monkeypatch, argument, text):
-    monkeypatch.chdir(tmp_path)
-    touch(tmp_path, "empty/readme.txt")
-    (source,) = find_sources([argument])
-    assert source.kind == "missing"
-    assert text in source.error
-    assert source.error.startswith("expected")
-
-
-def test_no_paths_on_stdin_is_said():
-    (source,) = find_sources(["-"], stdin=BytesIO(b"\n\n"))
-    assert (source.name, source.kind) == ("-", "missing")
-
-
-def test_the_folder_of_the_copies_is_left_out(tmp_path):
-    touch(tmp_path, "a.jpg", "seen/a.jpg")
-    assert names(find_sources([str(tmp_path)], leave=tmp_path / "seen"), tmp_path) == [("a.jpg", "photo")]
-
+from mien.types import Face, Frame
 
 # --- copies
 
@@ -149,7 +50,9 @@ def test_copies_of_one_name_do_not_meet(tmp_path):
 
 
 def test_copies_never_replace_an_input_and_others_only_when_told(tmp_path):
-    touch(tmp_path, "a.jpg", "out/b.jpg")
+    (tmp_path / "out").mkdir()
+    for name in ("a.jpg", "out/b.jpg"):
+        (tmp_path / name).touch()
     sources = [Source(str(tmp_path / "a.jpg"), "photo", "a.jpg")]
     with pytest.raises(OutputError, match="one of them"):
         check_copies([tmp_path / "a.jpg"], sources, overwrite=True)
@@ -382,3 +285,75 @@ def test_a_summary_counts():
     assert (summary.done, summary.share) == (0, 0.5)
     summary.add(Result("a", error="gone", last=True))
     assert (summary.done, summary.share, summary.failed) == (1, 0.0, [("a", "gone")])
+
+
+# --- from Python
+
+
+def test_analyze_writes_what_the_command_writes(mien, drawn_clip, one_face, tiny_model, tmp_path):
+    write_image(tmp_path / "one.png", one_face)
+    told = []
+    summary = analyze(
+        [drawn_clip, tmp_path / "one.png", "gone.jpg"],
+        tmp_path / "python.csv",
+        model=tiny_model,
+        every=3,
+        events=tmp_path / "python.events.csv",
+        progress=lambda summary, result: told.append((summary.done, result.name)),
+    )
+    assert (summary.done, summary.frames, summary.failures) == (3, 5, 1)
+    assert told[-1] == (3, "gone.jpg")
+    options = ("--model", tiny_model, "--every", "3", "--events", tmp_path / "command.events.csv")
+    sources = (drawn_clip, tmp_path / "one.png", "gone.jpg")
+    assert mien("analyze", *sources, "-o", tmp_path / "command.csv", *options).code == 1
+    for table in ("csv", "events.csv"):
+        assert (tmp_path / f"python.{table}").read_bytes() == (tmp_path / f"command.{table}").read_bytes()
+
+
+def test_one_record_of_options_serves_many_runs(one_face, tiny_model, tmp_path):
+    write_image(tmp_path / "one.png", one_face)
+    options = AnalyzeOptions(model=tiny_model, max_faces=1)
+    for name in ("a.csv", "b.csv"):
+        assert analyze(str(tmp_path / "one.png"), tmp_path / name, options=options).faces == 1
+    with pytest.raises(OutputError, match="exists already"):
+        analyze(tmp_path / "one.png", tmp_path / "a.csv", options=options)
+    assert analyze(tmp_path / "one.png", tmp_path / "a.csv", options=options, overwrite=True).failures == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"every": 2, "fps": 5}, "every or fps"),
+        ({"start": 2, "end": 1}, "before the end"),
+        ({"engine": "dask"}, "local or ray"),
+        ({"address": "auto"}, "address"),
+        ({"retry": True}, "folder"),
+        ({"output": "out/", "pages": "pages"}, "no pages"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(fields, text):
+    with pytest.raises(ConfigError, match=text):
+        AnalyzeOptions(**fields)
+
+
+def test_records_come_back_from_json_to_the_last_bit():
+    rng = np.random.default_rng(3)
+    face = Face((1.5, 2.0, 3.0, 4.0), rng.random((5, 2)).astype(np.float32), 0.1, track=np.int64(3),
+                probabilities=rng.random(8).astype(np.float32), shown=2, set=("fear", "anger"))  # fmt: skip
+    frame = Frame("a.mp4", 7, 0.28, (face, replace(face, probabilities=None, set=None)), ("cut",))
+    (one, other) = from_plain(Frame, json.loads(json.dumps(to_plain(frame)))).faces
+    for name in ("box", "score", "track", "shown", "set"):
+        assert getattr(one, name) == getattr(face, name)
+    assert np.array_equal(one.landmarks, face.landmarks)
+    assert np.array_equal(one.probabilities, face.probabilities)
+    assert one.probabilities.dtype == np.float32
+    assert (other.probabilities, other.set, other.uncertain) == (None, None, None)
+
+
+def test_a_run_is_the_same_unless_something_differs():
+    then = describe_run(AnalyzeOptions(), "abc", shard=4)
+    assert first_difference(then, describe_run(AnalyzeOptions(workers=3, threads=1), "abc", shard=4)) == ""
+    assert "network was 'abc'" in first_difference(then, describe_run(AnalyzeOptions(), "abd", shard=4))
+    assert "fps was None and is 5 now" in first_difference(
+        then, describe_run(AnalyzeOptions(fps=5), "abc", shard=4)
+    )

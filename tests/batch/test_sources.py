@@ -1,8 +1,10 @@
-"""Inputs that are no files of a folder: lists, Parquet of paths and of bytes, tar shards, an object store."""
+"""What the user named to inputs: folders, globs, lists, Parquet of paths and bytes, tar, object stores."""
 
 import errno
 import io
+import os
 import tarfile
+from io import BytesIO
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +15,107 @@ from mien.batch import sources, stores
 from mien.batch.sources import Source, find_sources, is_out_of_reach
 from mien.errors import ImageError
 from mien.image import encode_image
+
+# --- files, folders, globs, lists
+
+
+def touch(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def names(sources, folder):
+    return [(str(Path(s.name).relative_to(folder)), s.kind) for s in sources]
+
+
+def test_a_folder_is_searched_to_the_bottom_in_order(tmp_path):
+    touch(
+        tmp_path, "b.JPG", "a/z.png", "a/c.mp4", "c.webp", "notes.txt", ".hidden.jpg", ".git/x.jpg", "d.MOV"
+    )
+    assert names(find_sources([str(tmp_path)]), tmp_path) == [
+        ("a/c.mp4", "clip"),
+        ("a/z.png", "photo"),
+        ("b.JPG", "photo"),
+        ("c.webp", "photo"),
+        ("d.MOV", "clip"),
+    ]
+
+
+def test_links_to_files_count_and_links_to_folders_do_not(tmp_path):
+    touch(tmp_path, "in/a.jpg", "other/b.jpg")
+    (tmp_path / "in" / "link.jpg").symlink_to(tmp_path / "other" / "b.jpg")
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
+    found = find_sources([str(tmp_path / "in")])
+    assert names(found, tmp_path / "in") == [("a.jpg", "photo"), ("link.jpg", "photo")]
+
+
+def test_a_file_named_itself_is_tried_whatever_its_ending(tmp_path):
+    touch(tmp_path, "photo.dat", "noending")
+    found = find_sources([str(tmp_path / "photo.dat"), str(tmp_path / "noending")])
+    assert [s.kind for s in found] == ["photo", "photo"]
+
+
+def test_globs_are_expanded_sorted_and_brackets_in_names_are_names(tmp_path):
+    touch(tmp_path, "b.jpg", "a.jpg", "x/c.jpg", "x/d.txt", "face[1].jpg")
+    assert names(find_sources([str(tmp_path / "?.jpg")]), tmp_path) == [
+        ("a.jpg", "photo"),
+        ("b.jpg", "photo"),
+    ]
+    deep = find_sources([str(tmp_path / "**" / "*")])
+    assert [name for name, _ in names(deep, tmp_path)] == ["a.jpg", "b.jpg", "face[1].jpg", "x/c.jpg"]
+    assert [s.kind for s in find_sources([str(tmp_path / "face[1].jpg")])] == ["photo"]
+    assert names(find_sources([str(tmp_path / "[x]")]), tmp_path) == [("x/c.jpg", "photo")]
+
+
+def test_a_number_is_a_camera_unless_a_file_has_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path, "1")
+    assert [(s.name, s.kind) for s in find_sources(["0", "1"])] == [("0", "camera"), ("1", "photo")]
+
+
+def test_stdin_gives_paths_literally_whatever_their_bytes(tmp_path):
+    touch(tmp_path, "a.jpg", "sub/b.jpg")
+    odd = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
+    lines = b"\n".join(
+        [os.fsencode(tmp_path) + b"/a.jpg\r", b"", odd, os.fsencode(tmp_path) + b"/sub", b"*.jpg", b"0"]
+    )
+    found = find_sources(["-"], stdin=BytesIO(lines))
+    assert [os.fsencode(s.name) for s in found[1:2]] == [odd]
+    assert [s.kind for s in found] == ["photo"] * 5
+    assert [Path(s.name).name for s in found[2:]] == ["b.jpg", "*.jpg", "0"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "text"),
+    [
+        ("nowhere.jpg", "does not exist"),
+        ("empty", "found none"),
+        ("*.jpg", "there are none"),
+        ("t[x]t", "none"),
+    ],
+)
+def test_what_is_not_there_is_an_input_that_failed(tmp_path, monkeypatch, argument, text):
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path, "empty/readme.txt")
+    (source,) = find_sources([argument])
+    assert source.kind == "missing"
+    assert text in source.error
+    assert source.error.startswith("expected")
+
+
+def test_no_paths_on_stdin_is_said():
+    (source,) = find_sources(["-"], stdin=BytesIO(b"\n\n"))
+    assert (source.name, source.kind) == ("-", "missing")
+
+
+def test_the_folder_of_the_copies_is_left_out(tmp_path):
+    touch(tmp_path, "a.jpg", "seen/a.jpg")
+    assert names(find_sources([str(tmp_path)], leave=tmp_path / "seen"), tmp_path) == [("a.jpg", "photo")]
+
+
+# --- tar and Parquet
 
 
 @pytest.fixture(scope="module")
