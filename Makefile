@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test test-slow check format bench page train clean help faults fuzz lock locked audit sbom mutation
+.PHONY: demo test test-slow check format docs bench page clean help faults fuzz lock locked audit sbom mutation
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,14 @@ check: $(VENV)/.dev  ## ruff, mypy, and the test of the layers
 format: $(VENV)/.dev  ## lay the code out
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+$(VENV)/.docs: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) -e '.[docs]'
+	@touch $@
+
+# typer, which mkdocs-typer2 calls by its name, is found in .venv/bin.
+docs: $(VENV)/.docs  ## build the guide and the reference into site/, strictly
+	PATH="$(abspath $(BIN)):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # The peer that Mien is measured beside has an environment of its own: its TensorFlow stays out of ours.
 $(VENV)/.peers: $(BIN)/python benchmarks/peer_fer.txt
@@ -91,4 +99,4 @@ page:  ## build the page of `mien serve` (Node 20+); the built files are committ
 	cd web && npm ci && npm run build
 
 clean:  ## remove what the other targets made (runs/ stays)
-	rm -rf $(VENV) demo build dist mutants
+	rm -rf $(VENV) demo build dist mutants site

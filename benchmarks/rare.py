@@ -1,6 +1,6 @@
 """Contempt and fear, which the paper could not explain: their errors, who disagreed, what is looked at.
 
-    python benchmarks/rare.py FERPLUS [--model MODEL] [--plot docs/rare.png]
+    python benchmarks/rare.py FERPLUS [--model MODEL] [--plot rare.png]
 
 FER+ valid, a face being of the emotion that got most votes (argmax), so that more of the rare ones count than
 by majority. A second panel: what ten people drawn from a face's own votes would say, by chance alone. Looked

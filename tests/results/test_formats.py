@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 import sys
 import tempfile
 import xml.etree.ElementTree as ET
@@ -27,7 +26,7 @@ from mien.results.formats.conversion import find_runs, join_short_runs, shown_em
 from mien.results.table_reader import read_table
 from mien.types import Face, Frame
 
-DOCS = Path(__file__).parents[2] / "docs" / "interchange.md"
+DOCS = Path(__file__).parents[2] / "docs" / "analyze.md"
 quick = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 
 # --- tables ---------------------------------------------------------------------------------------------
@@ -606,22 +605,6 @@ def test_the_columns_are_those_of_the_docs(tmp_path):
         convert(start, tmp_path / f"{form}.csv", to=form)
         header = (tmp_path / f"{form}.csv").read_text().splitlines()[0]
         assert header.split(",mien_")[0].replace(",", ", ") in docs
-
-
-def test_the_commands_of_the_docs_run(tmp_path, run, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write(Path("faces.csv"), clip("fear", "anger", "fear", source="clip.mp4") + PHOTO)
-    write(Path("clip.parquet"), clip("fear", "anger", source="clip.mp4"))
-    write_events(Path("events.csv"), ("clip.mp4", 1, "fear", 0, 1))
-    commands = [
-        line
-        for block in re.findall(r"```sh\n(.*?)```", DOCS.read_text(), re.DOTALL)
-        for line in block.splitlines()
-    ]
-    assert len(commands) > 5
-    for command in commands:
-        ran = run(*command.partition("  #")[0].split()[2:])
-        assert ran.exit_code == 0, (command, ran.exception)
 
 
 def test_json_lines_of_other_programs_may_write_whole_numbers_as_floats(tmp_path):

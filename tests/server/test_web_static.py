@@ -60,7 +60,9 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 def page() -> Iterator[Any]:
     """The built page in a browser, from a plain web server."""
     if not (DIST / "index.html").is_file():
-        pytest.skip("needs web/static-reader/dist, which is not in the repository (docs/page.md builds it)")
+        pytest.skip(
+            "needs web/static-reader/dist, which is not in the repository (see benchmarks/results/browser.md)"
+        )
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("needs Chromium (on Debian: apt-get install chromium), which is not here")

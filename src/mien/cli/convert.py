@@ -44,7 +44,7 @@ def convert(
     """Turn a table into the format of another program: OpenFace, py-feat, ELAN, WebVTT or SRT.
 
     Tables of OpenFace and py-feat can be turned into Mien's own. What a format has no place for is lost;
-    docs/interchange.md tells what. Notes go to standard error. ELAN, WebVTT and SRT need the extra `formats`.
+    the guide tells what. Notes go to standard error. ELAN, WebVTT and SRT need the extra `formats`.
     """
     from mien.cli.progress import say
     from mien.results import formats

@@ -233,7 +233,7 @@ def fit_set(p: Probabilities, truth: Labels, policy: Policy, coverage: float) ->
     """The share from which on emotions are in the set, so that sets hold the label of `coverage` of faces.
 
     Sadinle, Lei and Wasserman (arXiv:1609.00451): sets of all labels above one threshold are the smallest on
-    average; docs/model.md has them beside the adaptive sets of Romano et al. (arXiv:2006.02544) and
+    average; benchmarks/results/network.md has them beside the adaptive sets of Romano et al. (arXiv:2006.02544) and
     Angelopoulos et al. (arXiv:2009.14193). On the shares of a policy that lifts rare emotions the sets hold
     rare labels more often, as the prevalence-adjusted scores of Ding et al. (arXiv:2507.06867).
     """
@@ -279,7 +279,7 @@ def fit_strength(
     """The least strength at which every floor of recall is reached; 1 if none reaches them all.
 
     One number, not eight: with 16 faces of contempt free offsets learn the faces, not the emotion (the
-    table of docs/model.md). An emotion without faces has no floor.
+    table of benchmarks/results/network.md). An emotion without faces has no floor.
     """
     for strength in np.arange(0, 1 + STRENGTH_STEP / 2, STRENGTH_STEP).round(6).tolist():
         shown = decide(p, Policy(make_offsets(prior, strength))).shown

@@ -3,7 +3,7 @@
 Both kinds average calibrated log probabilities with weights that fall with the distance in time, and
 renormalise: the logarithmic opinion pool (Genest and Zidek, "Combining Probability Distributions",
 Statistical Science 1(1), 1986).
-`docs/video-signals.md` has the formulas, and what each kind and length buys.
+`benchmarks/results/smoothing.md` has the formulas, and what each kind and length buys.
 
 Legend: K = 8 emotions, T samples of a track within the kernel's reach.
 """

@@ -1,0 +1,109 @@
+"""The commands and the Python examples of the README and the guide run, on drawn files of the names they use."""
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+#: What sets up or tests the project itself, which a test cannot do inside itself, and the server, which does
+#: not end (tests/server starts it).
+NOT_HERE = ("make ", "pip install", "mien serve")
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def commands():
+    """The commands of each page in their order; what one writes, the next may read."""
+    for page in PAGES:
+        lines = [line for block in blocks(page, "sh") for line in block.splitlines() if line.strip()]
+        if run := [line for line in lines if not line.startswith(NOT_HERE)]:
+            yield pytest.param(run, id=page.name)
+
+
+def examples():
+    return [
+        pytest.param(code, id=f"{page.name}-{i}")
+        for page in PAGES
+        for i, code in enumerate(blocks(page, "python"))
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path, one_face, drawn_clip):
+    """photo.jpg, clip.mp4, photos/, crops/, labelled/ and a small ferplus.zip, all drawn."""
+    Image.fromarray(one_face).save(tmp_path / "photo.jpg")
+    shutil.copy(drawn_clip, tmp_path / "clip.mp4")
+    crop = one_face[40:200, 60:220]
+    pictures = {"photos/a.jpg": one_face, "photos/deep/b.jpg": one_face, "crops/a.png": crop,
+                "labelled/happy/a.png": crop, "labelled/sad/b.png": crop}  # fmt: skip
+    for name, pixels in pictures.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / name)
+    write_ferplus(tmp_path / "ferplus.zip")
+    return tmp_path
+
+
+def write_ferplus(path):
+    """FER+'s official layout with 256 faces to learn from and 32 to judge."""
+    draw = np.random.default_rng(5)
+    with zipfile.ZipFile(path, "w") as archive:
+        for split, count in (("FER2013Train", 256), ("FER2013Valid", 32)):
+            rows = []
+            for i in range(count):
+                name, kind = f"fer{i:07d}.png", i % 8
+                pixels = draw.integers(0, 120, (48, 48), np.uint8)
+                pixels[kind * 6 : kind * 6 + 4] = 250
+                png = io.BytesIO()
+                Image.fromarray(pixels).save(png, "PNG")
+                archive.writestr(f"ferplus/{split}/{name}", png.getvalue())
+                votes = ["8" if k == kind else "0" for k in range(8)]
+                rows.append(f'{name},"(0, 0, 48, 48)",{",".join(votes)},1,1')
+            archive.writestr(f"ferplus/{split}/label.csv", "\n".join(rows) + "\n")
+
+
+@pytest.mark.parametrize("lines", list(commands()))
+def test_the_commands_of_a_page_run(lines, folder):
+    if any("mien train" in line for line in lines):
+        pytest.importorskip("torch", reason="the learning half is not installed")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for line in lines:
+        command = line + " --epochs 1" if line.startswith("mien train") else line
+        run = subprocess.run(  # noqa: S602  the pages are written for a shell
+            command, shell=True, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert run.returncode == 0, f"{line}\n{run.stderr}"
+
+
+@pytest.mark.parametrize("code", examples())
+def test_a_python_example_runs(code, folder):
+    (folder / "example.py").write_text(code.replace(", workers=2", ", workers=1"))
+    run = subprocess.run(
+        [sys.executable, "example.py"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "benchmarks" / "README.md"], ids=lambda page: page.name)
+def test_links_lead_to_files_that_are_there(page):
+    links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()) if "://" not in link]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_target_that_the_readme_names_is_in_the_makefile():
+    named = re.findall(r"^make (\S+)", "\n".join(blocks(PAGES[0], "sh")), re.MULTILINE)
+    assert {"test", "check", "docs", "bench"} <= set(named)
+    makefile = (ROOT / "Makefile").read_text()
+    assert [t for t in named if not re.search(rf"^{t}:", makefile, re.MULTILINE)] == []
