@@ -1,4 +1,4 @@
-"""The commands and the Python examples of the README and the guide run, on drawn files of the names they use."""
+"""The commands and Python examples of the README and the guide run, on drawn files of the names they use."""
 
 import io
 import os

@@ -233,8 +233,8 @@ def fit_set(p: Probabilities, truth: Labels, policy: Policy, coverage: float) ->
     """The share from which on emotions are in the set, so that sets hold the label of `coverage` of faces.
 
     Sadinle, Lei and Wasserman (arXiv:1609.00451): sets of all labels above one threshold are the smallest on
-    average; benchmarks/results/network.md has them beside the adaptive sets of Romano et al. (arXiv:2006.02544) and
-    Angelopoulos et al. (arXiv:2009.14193). On the shares of a policy that lifts rare emotions the sets hold
+    average; benchmarks/results/network.md compares them with the adaptive sets of Romano et al.
+    (arXiv:2006.02544) and Angelopoulos et al. (arXiv:2009.14193). On the shares of a policy that lifts rare emotions the sets hold
     rare labels more often, as the prevalence-adjusted scores of Ding et al. (arXiv:2507.06867).
     """
     given = shares(p, policy)[np.arange(len(truth)), truth]  # (N,)
