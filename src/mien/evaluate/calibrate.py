@@ -234,8 +234,9 @@ def fit_set(p: Probabilities, truth: Labels, policy: Policy, coverage: float) ->
 
     Sadinle, Lei and Wasserman (arXiv:1609.00451): sets of all labels above one threshold are the smallest on
     average; benchmarks/results/network.md compares them with the adaptive sets of Romano et al.
-    (arXiv:2006.02544) and Angelopoulos et al. (arXiv:2009.14193). On the shares of a policy that lifts rare emotions the sets hold
-    rare labels more often, as the prevalence-adjusted scores of Ding et al. (arXiv:2507.06867).
+    (arXiv:2006.02544) and Angelopoulos et al. (arXiv:2009.14193). On the
+    shares of a policy that lifts rare emotions the sets hold rare labels more often, as the
+    prevalence-adjusted scores of Ding et al. (arXiv:2507.06867).
     """
     given = shares(p, policy)[np.arange(len(truth)), truth]  # (N,)
     return max(0.0, -quantile(-given, coverage))
