@@ -28,14 +28,12 @@ from mien.data.splits import fraction
 from mien.errors import ConfigError
 from mien.evaluate.metrics import balanced_accuracy, confusion
 from mien.nets.count import training_multiply_adds
+from mien.paper.autoencoders import ConvolutionalAutoencoder, DenseAutoencoder, StackedAutoencoder
 from mien.paper.cnn import PaperCNN
-from mien.paper.conv_stack import ConvStack
-from mien.paper.dense import DenseAutoencoder
-from mien.paper.finetune import LastLayer
-from mien.paper.material import Material, ferplus_material
-from mien.paper.pretrain import Greedy, Masked
-from mien.paper.stack import Stack
-from mien.paper.variants import AUTOENCODER, Lesson, PaperRecipe, learn, make_paper, make_variant, seeded
+from mien.paper.corpora import CroppedCorpus, load_corpus
+from mien.paper.pretrain import MaskedLoss, UnitLoss
+from mien.paper.training import AUTOENCODER, LastLayerOnly, TrainingPictures, train_variant
+from mien.paper.variants import PaperRecipe, make_network, make_variant
 from mien.train.faces import unlabelled_faces
 
 VARIANTS = ("paper-raw", "paper-300", "paper-500", "paper-300-500", "paper-pretrained", "paper-mask")
@@ -48,7 +46,7 @@ RESULT = "result.json"
 class Setting:
     """What all runs share."""
 
-    material: Material
+    corpus: CroppedCorpus
     train: np.ndarray  # positions that may train
     test: np.ndarray  # positions that judge
     pool: torch.Tensor  # (M, 1, 48, 48) uint8 pictures without labels
@@ -87,15 +85,14 @@ def main() -> None:
 def make_setting(given: argparse.Namespace) -> Setting:
     """Pictures from their archives; crops are kept in the folder of the runs."""
     cache = given.out / "cache"
-    material = ferplus_material(given.ferplus, cache)
-    labelled = np.flatnonzero(material.labels >= 0)
-    train = np.setdiff1d(labelled, material.pool)
-    pool = [material.images[train]]
+    corpus = load_corpus("ferplus", given.ferplus, cache)
+    train, test = corpus.outside(corpus.test)
+    pool = [corpus.images[train]]
     pool += [unlabelled_faces(given.fairface, cache)] if given.fairface else []
     return Setting(
-        material,
+        corpus,
         train,
-        np.intersect1d(labelled, material.pool),
+        test,
         torch.from_numpy(np.concatenate(pool))[:, None],
         given.width,
         given.epochs,
@@ -110,15 +107,15 @@ def run_one(name: str, share: float, seed: int, setting: Setting, out: Path) -> 
         return
     run.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    chosen = setting.train[fraction(setting.material.labels[setting.train], share, seed=seed)]
-    recipe, spent = fit_to_budget(make_paper(f"{name}-small"), len(chosen), seed, setting)
+    chosen = setting.train[fraction(setting.corpus.labels[setting.train], share, seed=seed)]
+    recipe, spent = fit_to_budget(make_variant(f"{name}-small"), len(chosen), seed, setting)
     share_autoencoder(run, out / f"{name}-{seed}-{AUTOENCODER}")
-    images = torch.from_numpy(setting.material.images)[:, None]
-    targets = torch.from_numpy(setting.material.targets)[chosen]
-    net = learn(recipe, Lesson(images[chosen], targets, setting.pool), run)
+    images = torch.from_numpy(setting.corpus.images)[:, None]
+    targets = torch.from_numpy(setting.corpus.targets)[chosen]
+    net = train_variant(recipe, TrainingPictures(images[chosen], targets, setting.pool), run)
     keep_autoencoder(run, out / f"{name}-{seed}-{AUTOENCODER}")
     guess = read(net, images[setting.test])
-    truth = setting.material.labels[setting.test]
+    truth = setting.corpus.labels[setting.test]
     counts = confusion(truth, guess)
     record = {
         "variant": name,
@@ -150,12 +147,12 @@ def fit_to_budget(
     raw = training_multiply_adds(PaperCNN(setting.width), picture)
     budget = setting.epochs * len(setting.train) * raw
     recipe = replace(recipe, width=setting.width, pretrain=replace(recipe.pretrain, epochs=setting.passes))
-    net = make_variant(recipe)
+    net = make_network(recipe)
     shown = labels // (batch := min(recipe.loop.batch, labels)) * batch  # pictures of an epoch
     spent = {"autoencoder": float(pretraining_cost(recipe, setting))}
     if recipe.variant == "pretrained":
         head = 0.05 * budget  # for the last layer alone
-        each = shown * training_multiply_adds(LastLayer(net), picture)
+        each = shown * training_multiply_adds(LastLayerOnly(net), picture)
         epochs = max(1, round(head / each))
         recipe = replace(recipe, head=replace(recipe.head, epochs=epochs, warmup=epochs / 10))
         spent["last layer"] = epochs * each
@@ -169,7 +166,7 @@ def fit_to_budget(
         )
     spent["whole"] = epochs * each
     loop = replace(recipe.loop, epochs=epochs, warmup=epochs / 10)
-    return seeded(replace(recipe, loop=loop), seed), spent
+    return replace(recipe, loop=loop).seeded(seed), spent
 
 
 def pretraining_cost(recipe: PaperRecipe, setting: Setting) -> int:
@@ -179,11 +176,15 @@ def pretraining_cost(recipe: PaperRecipe, setting: Setting) -> int:
     if recipe.variant == "raw":
         return 0
     dense = recipe.variant == "generated"
-    stack: Stack = DenseAutoencoder(recipe.hidden) if dense else ConvStack(PaperCNN(setting.width))
+    stack: StackedAutoencoder = (
+        DenseAutoencoder(recipe.hidden) if dense else ConvolutionalAutoencoder(PaperCNN(setting.width))
+    )
     if recipe.pretrain.corruption == "mask":
-        return passes * training_multiply_adds(Masked(stack), picture, picture, picture)
+        return passes * training_multiply_adds(MaskedLoss(stack), picture, picture, picture)
     depths = range(1, len(stack.units) + 1)
-    greedy = sum(passes * training_multiply_adds(Greedy(stack, depth), picture, picture) for depth in depths)
+    greedy = sum(
+        passes * training_multiply_adds(UnitLoss(stack, depth), picture, picture) for depth in depths
+    )
     if not dense:
         return greedy
     inside = (48 * 48, *recipe.hidden)[: len(recipe.hidden)]

@@ -28,7 +28,7 @@ from mien.data.audit import duplicate_of_earlier
 from mien.data.fer import ferplus
 from mien.evaluate.protocol import PROTOCOLS
 from mien.nets.compact import Compact, CompactOptions
-from mien.paper.compare import paired_bootstrap
+from mien.paper.scores import paired_bootstrap
 from mien.train.augment import augment
 from mien.train.export import fold
 from mien.train.loop import TrainingTask, soft_cross_entropy, train

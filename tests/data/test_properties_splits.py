@@ -1,4 +1,4 @@
-"""What holds of splits, folds and labels whatever the corpus is."""
+"""What holds of splits and labels whatever the corpus is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from hypothesis import strategies as some
 from mien.data.splits import by_person, fraction, stratified
 from mien.errors import DataError
 from mien.labels import EMOTIONS, SPELLINGS, emotion_index, parse_emotion
-from mien.paper.folds import FoldSettings, distinct_samples, draw, effective_size
 
 quick = settings(max_examples=30, deadline=None, derandomize=True, database=None)
 
@@ -104,67 +103,6 @@ def test_a_sample_without_a_label_changes_nothing_but_positions(labels, shares, 
     parts = stratified(labels, shares, seed=seed)
     bare = stratified(labels[known], shares, seed=seed)
     assert [part.tolist() for part in parts] == [known[part].tolist() for part in bare]
-
-
-# --- folds
-
-
-@some.composite
-def drawings(draw_from):
-    """A corpus and settings of a disjoint design: each part has some of each emotion, or an error says so."""
-    emotions = tuple(draw_from(some.lists(some.sampled_from(EMOTIONS), min_size=2, max_size=4, unique=True)))
-    counts = [draw_from(some.integers(2, 14)) for _ in emotions]
-    labels = np.repeat([emotion_index(e) for e in emotions], counts)
-    persons = [f"p{i % 5}" for i in range(len(labels))]
-    options = FoldSettings(
-        design=draw_from(some.sampled_from(["kfold", "person", "repeated"])),
-        folds=draw_from(some.integers(2, 4)),
-        positives=draw_from(some.integers(1, 12)),
-        others=draw_from(some.integers(1, 5)),
-        seed=draw_from(seeds),
-        emotions=emotions,
-    )
-    return np.random.default_rng(1).permutation(labels), persons, options
-
-
-@quick
-@given(drawings())
-def test_folds_test_what_they_do_not_train_on_and_are_balanced(drawing):
-    labels, persons, options = drawing
-    try:
-        found = draw(labels, options, persons=persons)
-    except DataError:
-        with pytest.raises(DataError, match="has none of"):
-            draw(labels, options, persons=persons)
-        return
-    assert list(found) == list(options.emotions)
-    for emotion, folds in found.items():
-        assert [fold.number for fold in folds.folds] == list(range(1, options.folds + 1))
-        for fold in folds.folds:
-            own = labels[fold.test] == emotion_index(emotion)
-            np.testing.assert_array_equal(fold.positive, own)
-            assert len(set(fold.test.tolist())) == len(fold.test)
-            assert (int(own.sum()), int((~own).sum())) == (folds.taken.positives, folds.taken.negatives)
-            others = [int((labels[fold.test] == emotion_index(e)).sum()) for e in found if e != emotion]
-            assert max(others) - min(others) <= 1
-            if fold.train is None:
-                assert options.design == "repeated"
-                continue
-            assert not set(fold.train.tolist()) & set(fold.test.tolist())
-            if options.design == "person":
-                assert not {persons[i] for i in fold.train} & {persons[i] for i in fold.test}
-    tests = {i for folds in found.values() for fold in folds.folds for i in fold.test.tolist()}
-    assert distinct_samples(found).tolist() == sorted(tests)
-
-
-@quick
-@given(some.lists(some.integers(0, 20), min_size=1, max_size=40))
-def test_effective_size_lies_between_one_and_how_many_differ(samples):
-    size = effective_size(np.array(samples))
-    times = [samples.count(one) for one in set(samples)]
-    assert size == pytest.approx(sum(times) ** 2 / sum(t * t for t in times))
-    assert 1 <= size <= len(times) + 1e-9
-    assert effective_size(np.array(samples * 3)) == pytest.approx(size)
 
 
 # --- labels

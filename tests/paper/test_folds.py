@@ -7,18 +7,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
 
 from mien.errors import ConfigError, DataError
-from mien.labels import EMOTIONS
-from mien.paper.folds import (
-    DESIGNS,
-    EmotionFolds,
-    FoldSettings,
-    describe,
-    distinct_samples,
-    draw,
-    effective_size,
-)
+from mien.labels import EMOTIONS, emotion_index
+from mien.paper.folds import DESIGNS, EmotionFolds, FoldOptions, draw_folds, effective_size
 
 LARGE = np.repeat(np.arange(8), 1450)
 RAFD = np.tile(np.repeat(np.arange(8), 3), 67)  # frontal: 67 models x 8 emotions x 3 gazes
@@ -42,7 +36,7 @@ def check(folds: EmotionFolds, labels: np.ndarray) -> None:
 @pytest.mark.parametrize("design", DESIGNS)
 def test_the_papers_sizes_where_the_corpus_is_large(design: str) -> None:
     persons = [f"p{i % 150}" for i in range(len(LARGE))]
-    result = draw(LARGE, FoldSettings(design), persons=persons)
+    result = draw_folds(LARGE, FoldOptions(design), persons=persons)
     assert list(result) == list(EMOTIONS)
     for folds in result.values():
         check(folds, LARGE)
@@ -56,7 +50,7 @@ def test_the_papers_sizes_where_the_corpus_is_large(design: str) -> None:
 
 
 def test_repeated_folds_overlap_and_say_so_and_train_on_nothing() -> None:
-    folds = draw(RAFD, FoldSettings())["fear"]  # 201 of each
+    folds = draw_folds(RAFD, FoldOptions())["fear"]  # 201 of each
     check(folds, RAFD)
     assert folds.taken.positives == 140
     assert folds.distinct < folds.drawn == 2800
@@ -67,7 +61,7 @@ def test_repeated_folds_overlap_and_say_so_and_train_on_nothing() -> None:
 
 @pytest.mark.parametrize("design", ["kfold", "person"])
 def test_disjoint_designs_share_ten_training_parts_among_the_emotions(design: str) -> None:
-    result = draw(RAFD, FoldSettings(design), persons=RAFD_PERSONS)
+    result = draw_folds(RAFD, FoldOptions(design), persons=RAFD_PERSONS)
     for number in range(10):
         trains = {tuple(folds.folds[number].train.tolist()) for folds in result.values()}  # type: ignore[union-attr]
         assert len(trains) == 1
@@ -81,7 +75,7 @@ def test_disjoint_designs_share_ten_training_parts_among_the_emotions(design: st
 
 
 def test_nobody_tested_has_been_trained_on() -> None:
-    for folds in draw(RAFD, FoldSettings("person"), persons=RAFD_PERSONS).values():
+    for folds in draw_folds(RAFD, FoldOptions("person"), persons=RAFD_PERSONS).values():
         seen: set[str] = set()
         for fold in folds.folds:
             tested = {RAFD_PERSONS[i] for i in fold.test}
@@ -92,7 +86,7 @@ def test_nobody_tested_has_been_trained_on() -> None:
 
 
 def test_too_few_pictures_take_the_largest_balanced_size_and_say_so() -> None:
-    result = draw(SCARCE, FoldSettings())
+    result = draw_folds(SCARCE, FoldOptions())
     for folds in result.values():
         check(folds, SCARCE)
     contempt = result["contempt"]
@@ -114,7 +108,7 @@ def test_largest_size_is_that_of_a_search_over_all() -> None:
     for _ in range(30):
         have = rng.integers(1, 30, 8)
         labels = np.repeat(np.arange(8), have)
-        for emotion, folds in draw(labels, FoldSettings(folds=2)).items():
+        for emotion, folds in draw_folds(labels, FoldOptions(folds=2)).items():
             check(folds, labels)
             k = EMOTIONS.index(emotion)
             others = np.delete(have, k)
@@ -127,9 +121,9 @@ def test_largest_size_is_that_of_a_search_over_all() -> None:
 
 
 def test_other_sizes_keep_their_proportion() -> None:
-    folds = draw(LARGE, FoldSettings(positives=120, others=20))["anger"]  # the paper's text
+    folds = draw_folds(LARGE, FoldOptions(positives=120, others=20))["anger"]  # the paper's text
     assert (folds.taken.positives, folds.taken.negatives) == (120, 140)
-    small = draw(np.repeat(np.arange(8), 60), FoldSettings(positives=120, others=20))["anger"]
+    small = draw_folds(np.repeat(np.arange(8), 60), FoldOptions(positives=120, others=20))["anger"]
     assert (small.taken.positives, small.taken.negatives) == (60, 70)
 
 
@@ -143,14 +137,14 @@ def test_other_sizes_keep_their_proportion() -> None:
 )
 def test_the_smallest_sizes(asked: tuple[int, int], own: int, taken: tuple[int, int]) -> None:
     labels = np.repeat(np.arange(8), [own] + [5] * 7)
-    folds = draw(labels, FoldSettings(folds=1, positives=asked[0], others=asked[1]))["neutral"]
+    folds = draw_folds(labels, FoldOptions(folds=1, positives=asked[0], others=asked[1]))["neutral"]
     check(folds, labels)
     assert (folds.taken.positives, folds.taken.negatives) == taken
 
 
 def test_emotions_that_are_left_out_are_in_no_pool() -> None:
-    settings = FoldSettings("kfold", folds=2, emotions=("fear", "anger"))
-    for fold in draw(LARGE, settings, pool=np.arange(len(LARGE)))["fear"].folds:
+    settings = FoldOptions("kfold", folds=2, emotions=("fear", "anger"))
+    for fold in draw_folds(LARGE, settings, among=np.arange(len(LARGE)))["fear"].folds:
         assert fold.train is not None
         assert {EMOTIONS[k] for k in LARGE[fold.train]} == {"fear", "anger"}
 
@@ -160,8 +154,8 @@ def test_a_corpus_without_an_emotion() -> None:
     with pytest.raises(
         DataError, match=r"expected pictures of.*the corpus has none of contempt; take.*emotions"
     ):
-        draw(seven, FoldSettings())
-    result = draw(seven, FoldSettings(emotions=EMOTIONS[:7]))
+        draw_folds(seven, FoldOptions())
+    result = draw_folds(seven, FoldOptions(emotions=EMOTIONS[:7]))
     assert "contempt" not in result
     assert (result["fear"].taken.positives, result["fear"].taken.negatives) == (140, 140)
 
@@ -170,7 +164,7 @@ def test_only_the_pool_and_the_labelled_are_drawn() -> None:
     labels = np.where(np.arange(len(LARGE)) % 3 == 0, -1, LARGE)
     pool = np.arange(0, len(LARGE), 2)
     for design in ("repeated", "kfold"):
-        for folds in draw(labels, FoldSettings(design), pool=pool).values():
+        for folds in draw_folds(labels, FoldOptions(design), among=pool).values():
             for fold in folds.folds:
                 drawn = np.concatenate([fold.test, fold.test if fold.train is None else fold.train])
                 assert (drawn % 2 == 0).all()
@@ -180,8 +174,8 @@ def test_only_the_pool_and_the_labelled_are_drawn() -> None:
 @pytest.mark.parametrize("design", DESIGNS)
 def test_the_seed_fixes_the_folds(design: str) -> None:
     def tests(seed: int, emotions: tuple[str, ...] = EMOTIONS) -> list[list[int]]:
-        settings = FoldSettings(design, seed=seed, emotions=emotions)
-        return [f.test.tolist() for f in draw(RAFD, settings, persons=RAFD_PERSONS)["fear"].folds]
+        settings = FoldOptions(design, seed=seed, emotions=emotions)
+        return [f.test.tolist() for f in draw_folds(RAFD, settings, persons=RAFD_PERSONS)["fear"].folds]
 
     assert tests(1) == tests(1)
     assert tests(1) != tests(2)
@@ -189,31 +183,20 @@ def test_the_seed_fixes_the_folds(design: str) -> None:
 
 def test_all_that_a_part_leaves_over_trains() -> None:
     labels = np.where(np.arange(240) % 10 == 9, -1, RAFD[:240])
-    folds = draw(labels, FoldSettings("kfold", folds=2))["fear"].folds
+    folds = draw_folds(labels, FoldOptions("kfold", folds=2))["fear"].folds
     trains = [fold.train for fold in folds if fold.train is not None]
     assert np.sort(np.concatenate(trains)).tolist() == np.flatnonzero(labels >= 0).tolist()
 
 
 def test_a_part_that_holds_one_less_is_drawn_from_as_it_is() -> None:
     labels = np.repeat(np.arange(8), [40, 6, 5, 5, 5, 5, 5, 5])  # 3 and 3, or 3 and 2
-    folds = draw(labels, FoldSettings("kfold", folds=2))["neutral"]
+    folds = draw_folds(labels, FoldOptions("kfold", folds=2))["neutral"]
     check(folds, labels)
     assert folds.taken.negatives == 7 * 2 + 1
 
 
-@pytest.mark.parametrize("design", ["kfold", "person"])
-def test_the_seed_fixes_who_trains(design: str) -> None:
-    def trains(seed: int) -> list[list[int]]:
-        settings = FoldSettings(design, folds=2, seed=seed, emotions=("fear", "anger"))
-        drawn = draw(RAFD[:240], settings, persons=RAFD_PERSONS[:240])["fear"]
-        return [fold.train.tolist() for fold in drawn.folds]  # type: ignore[union-attr]
-
-    assert trains(1) == trains(1)
-    assert trains(1) != trains(2)
-
-
 def test_a_description_goes_to_json() -> None:
-    record = json.loads(json.dumps(describe(draw(SCARCE, FoldSettings())["contempt"])))
+    record = json.loads(json.dumps(draw_folds(SCARCE, FoldOptions())["contempt"].record()))
     assert record["requested"] == {"positives": 140, "negatives": 140}
     assert record["taken"] == {"positives": 16, "negatives": 16}
     assert record["drawn"] == 320 > record["distinct"]
@@ -222,19 +205,19 @@ def test_a_description_goes_to_json() -> None:
 
 def test_errors_say_expected_came_and_what_to_do() -> None:
     with pytest.raises(ConfigError, match="expected one of repeated, kfold, person, got 'loo'"):
-        FoldSettings("loo")
+        FoldOptions("loo")
     with pytest.raises(ConfigError, match="expected 2 or more"):
-        FoldSettings("kfold", folds=1)
+        FoldOptions("kfold", folds=1)
     with pytest.raises(ConfigError, match="1 or more, got 140 against 0"):
-        FoldSettings(others=0)
+        FoldOptions(others=0)
     with pytest.raises(ConfigError, match="two or more of neutral"):
-        FoldSettings(emotions=("fear", "rage"))
+        FoldOptions(emotions=("fear", "rage"))
     with pytest.raises(DataError, match="expected persons, got none"):
-        draw(RAFD, FoldSettings("person"))
+        draw_folds(RAFD, FoldOptions("person"))
     with pytest.raises(DataError, match=r"at least 10 persons.*got 5"):
-        draw(RAFD, FoldSettings("person"), persons=[f"{i % 5}" for i in range(len(RAFD))])
-    with pytest.raises(DataError, match=r"part \d+ of 10 has none of contempt; take fewer folds"):
-        draw(np.repeat(np.arange(8), [50] * 7 + [6]), FoldSettings("kfold"))
+        draw_folds(RAFD, FoldOptions("person"), persons=[f"{i % 5}" for i in range(len(RAFD))])
+    with pytest.raises(DataError, match=r"fold \d+ of 10 has none of contempt; take fewer folds"):
+        draw_folds(np.repeat(np.arange(8), [50] * 7 + [6]), FoldOptions("kfold"))
 
 
 def test_effective_size_is_the_variance_of_a_share_over_repeats() -> None:
@@ -249,7 +232,65 @@ def test_effective_size_of_nothing_is_nought() -> None:
     assert effective_size(np.array([], np.int64)) == 0
 
 
-def test_distinct_samples_hold_each_test_sample_once() -> None:
-    drawn = draw(SCARCE, FoldSettings())
-    want = {int(i) for folds in drawn.values() for fold in folds.folds for i in fold.test}
-    assert distinct_samples(drawn).tolist() == sorted(want)
+quick = settings(max_examples=30, deadline=None, derandomize=True, database=None)
+
+
+@some.composite
+def drawings(draw_from):
+    """A corpus and settings of a disjoint design: each part has some of each emotion, or an error says so."""
+    emotions = tuple(draw_from(some.lists(some.sampled_from(EMOTIONS), min_size=2, max_size=4, unique=True)))
+    counts = [draw_from(some.integers(2, 14)) for _ in emotions]
+    labels = np.repeat([emotion_index(e) for e in emotions], counts)
+    persons = [f"p{i % 5}" for i in range(len(labels))]
+    options = FoldOptions(
+        design=draw_from(some.sampled_from(["kfold", "person", "repeated"])),
+        folds=draw_from(some.integers(2, 4)),
+        positives=draw_from(some.integers(1, 12)),
+        others=draw_from(some.integers(1, 5)),
+        seed=draw_from(some.integers(0, 1000)),
+        emotions=emotions,
+    )
+    return np.random.default_rng(1).permutation(labels), persons, options
+
+
+@quick
+@given(drawings())
+def test_folds_test_what_they_do_not_train_on_and_are_balanced(drawing):
+    labels, persons, options = drawing
+    try:
+        found = draw_folds(labels, options, persons=persons)
+    except DataError:
+        with pytest.raises(DataError, match="has none of"):
+            draw_folds(labels, options, persons=persons)
+        return
+    assert list(found) == list(options.emotions)
+    for emotion, folds in found.items():
+        assert [fold.number for fold in folds.folds] == list(range(1, options.folds + 1))
+        for fold in folds.folds:
+            own = labels[fold.test] == emotion_index(emotion)
+            np.testing.assert_array_equal(fold.positive, own)
+            assert len(set(fold.test.tolist())) == len(fold.test)
+            assert (int(own.sum()), int((~own).sum())) == (folds.taken.positives, folds.taken.negatives)
+            others = [int((labels[fold.test] == emotion_index(e)).sum()) for e in found if e != emotion]
+            assert max(others) - min(others) <= 1
+            if fold.train is None:
+                assert options.design == "repeated"
+                continue
+            assert not set(fold.train.tolist()) & set(fold.test.tolist())
+            if options.design == "person":
+                assert not {persons[i] for i in fold.train} & {persons[i] for i in fold.test}
+    again = draw_folds(labels, options, persons=persons)
+    for emotion, folds in found.items():
+        for one, other in zip(folds.folds, again[emotion].folds, strict=True):
+            np.testing.assert_array_equal(one.test, other.test)
+            np.testing.assert_array_equal(one.train, other.train)
+
+
+@quick
+@given(some.lists(some.integers(0, 20), min_size=1, max_size=40))
+def test_effective_size_lies_between_one_and_how_many_differ(samples):
+    size = effective_size(np.array(samples))
+    times = [samples.count(one) for one in set(samples)]
+    assert size == pytest.approx(sum(times) ** 2 / sum(t * t for t in times))
+    assert 1 <= size <= len(times) + 1e-9
+    assert effective_size(np.array(samples * 3)) == pytest.approx(size)

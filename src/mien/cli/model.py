@@ -23,7 +23,7 @@ def export(
 ) -> None:
     """Write a trained network as ONNX with its model card inside."""
     _check_output(output, overwrite=overwrite)
-    from mien.paper.train import export_paper_run, is_paper_run
+    from mien.paper.training import export_paper_run, is_paper_run
     from mien.train.export import export_run
 
     (export_paper_run if is_paper_run(run) else export_run)(run, output, name=name)

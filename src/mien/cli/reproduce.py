@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -29,16 +30,21 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     ] = False,
     design: Annotated[
         str | None,
-        typer.Option(help="How folds are drawn: repeated, kfold, person. Fitting the corpus if not given."),
+        typer.Option(
+            help="How folds are drawn: repeated, kfold, person. Chosen to fit the corpus if not given."
+        ),
     ] = None,
     folds: Annotated[
-        int | None, typer.Option(min=1, help=r"Folds an emotion \[default: the paper's 10, 2 with --small].")
+        int | None,
+        typer.Option(min=1, help=r"Folds for each emotion \[default: the paper's 10, 2 with --small]."),
     ] = None,
     autoencoders: Annotated[
-        str, typer.Option(help="one for all pictures, or each: one an emotion (paper-300 and its kin).")
+        str,
+        typer.Option(help="one for all pictures, or each: one for each emotion (paper-300 and its kind)."),
     ] = "one",
     networks: Annotated[
-        str, typer.Option(help="one of eight outputs, or eight: one an emotion against the rest.")
+        str,
+        typer.Option(help="one with eight outputs, or eight: each of one emotion against the rest."),
     ] = "one",
     threshold: Annotated[
         str | None,
@@ -58,50 +64,48 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     out: Annotated[Path, typer.Option(help="Folder of the experiment.")] = Path("runs/paper"),
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, ...")] = "cpu",
 ) -> None:
-    """Train and test the paper's system over its folds; give the command again to go on after a stop."""
+    """Train and test the paper's system over its folds; run the same command again to go on after a stop."""
     from mien.errors import ConfigError
     from mien.train.recipes import require_torch
 
     if what != "paper":
         raise ConfigError(f"reproduce: expected paper, got {what!r}")
     require_torch()
-    from mien.paper import material as pictures
-    from mien.paper.folds import FoldSettings
-    from mien.paper.part import Means
-    from mien.paper.reproduce import Plan
+    from mien.paper.corpora import load_corpus
+    from mien.paper.folds import FoldOptions
+    from mien.paper.reproduce import ExperimentPlan
     from mien.paper.reproduce import reproduce as run
     from mien.train.faces import unlabelled_faces
 
     names = [f"{name.removesuffix('-small')}-small" if small else name for name in variant or DEFAULT]
-    recipes = tuple(_recipe(name, seed, width, autoencoders, networks) for name in names)
-    settings = FoldSettings(design or _design(corpus), folds or (2 if small else 10), seed=seed)
-    cache = out / "cache"
-    more = None if unlabelled is None else unlabelled_faces(unlabelled, cache)
-    plan = Plan(recipes, settings, Means(labels, more, device), threshold)
-    found = pictures.make_material(corpus, _root(corpus, root, out), cache)
-    for note in found.notes:
-        typer.echo(f"mien: note: {found.name}: {note}", err=True)
-    results = run(plan, found, out, say)
-    _print(results, out)
+    # By person, nobody is in both halves of a fold; FER+ does not know its persons, and has a test split.
+    fitting = "repeated" if corpus == "ferplus" else "person"
+    plan = ExperimentPlan(
+        variants=tuple(_recipe(name, seed, width, autoencoders, networks) for name in names),
+        folds=FoldOptions(design or fitting, folds or (2 if small else 10), seed=seed),
+        threshold=threshold,
+        share=labels,
+        unlabelled=None if unlabelled is None else unlabelled_faces(unlabelled, out / "cache"),
+        device=device,
+    )
+    faces = load_corpus(corpus, _corpus_root(corpus, root, out), out / "cache")
+    for note in faces.notes:
+        typer.echo(f"mien: note: {faces.name}: {note}", err=True)
+    _write_tables(run(plan, faces, out, say), out)
 
 
 def _recipe(name: str, seed: int, width: int | None, autoencoders: str, networks: str) -> PaperRecipe:
-    from dataclasses import replace
+    from mien.paper.variants import make_variant
 
-    from mien.paper.variants import make_paper, seeded, with_readings
-
-    recipe = seeded(make_paper(name), seed)
+    recipe = make_variant(name).seeded(seed)
     recipe = replace(recipe, width=width or recipe.width)
+    # the other variants use no generated pictures, and take the option as it is only to refuse a wrong one
     each = autoencoders if recipe.variant == "generated" or autoencoders not in ("one", "each") else "one"
-    return with_readings(recipe, each, networks)
+    return recipe.with_readings(each, networks)
 
 
-def _design(corpus: str) -> str:
-    """Nobody stands on both sides of a fold; FER+ does not know its persons, and tests on another split."""
-    return "repeated" if corpus == "ferplus" else "person"
-
-
-def _root(corpus: str, root: Path | None, out: Path) -> Path:
+def _corpus_root(corpus: str, root: Path | None, out: Path) -> Path:
+    """Where the corpus is; the toy corpus is drawn where it is not given."""
     from mien.errors import ConfigError
 
     if root is not None:
@@ -117,17 +121,17 @@ def _root(corpus: str, root: Path | None, out: Path) -> Path:
     return folder
 
 
-def _print(results: dict[str, Any], out: Path) -> None:
-    """The tables of each variant, and where they are."""
+def _write_tables(results: dict[str, Any], out: Path) -> None:
+    """Print the tables of each variant, and write them and the report beside the results."""
     from mien.errors import MissingExtra
-    from mien.paper.render import render_csv, render_markdown, render_text
+    from mien.files import write_whole
     from mien.paper.report import report_folder
+    from mien.paper.tables import tables_as_csv, tables_as_text
 
-    for name, figures in results["variants"].items():
-        typer.echo(render_text(figures))
-        (out / f"{name}.md").write_text(render_markdown(figures))
-        (out / f"{name}.csv").write_text(render_csv(figures))
-    typer.echo(f"results: {out}/results.json, and the tables of each variant as .md and .csv beside it")
+    for name, data in results["variants"].items():
+        typer.echo(tables_as_text(data))
+        write_whole(out / f"{name}.csv", tables_as_csv(data))
+    typer.echo(f"results: {out}/results.json, and the tables of each variant as .csv beside it")
     try:
         typer.echo(f"report: {report_folder(out)}")
     except MissingExtra as error:

@@ -46,15 +46,16 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
     With several processes: torchrun --nproc-per-node 2 -m mien train ...
     """
     from mien.errors import ConfigError
-    from mien.paper.train import train_paper
-    from mien.paper.variants import PAPER, make_paper, seeded
     from mien.train.recipes import RECIPES, make_recipe, require_torch, run_training
 
-    run = out or Path("runs") / recipe
-    if recipe not in RECIPES and recipe.removesuffix("-small") not in PAPER:
-        known = ", ".join((*RECIPES, *PAPER))
-        raise ConfigError(f"recipe: expected one of {known} (the paper's also with -small), got {recipe!r}")
     require_torch()
+    from mien.paper.training import train_paper
+    from mien.paper.variants import VARIANTS, make_variant
+
+    run = out or Path("runs") / recipe
+    if recipe not in RECIPES and recipe.removesuffix("-small") not in VARIANTS:
+        known = ", ".join((*RECIPES, *VARIANTS))
+        raise ConfigError(f"recipe: expected one of {known} (the paper's also with -small), got {recipe!r}")
     from mien.train import distributed
 
     _set_threads(threads)
@@ -75,10 +76,10 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
                 report=say,
             )
         else:
-            paper = seeded(make_paper(recipe), seed)
+            paper = make_variant(recipe).seeded(seed)
             loop = replace(paper.loop, epochs=epochs or paper.loop.epochs, precision=precision)
             paper = replace(paper, loop=loop, head=replace(paper.head, precision=precision))
-            train_paper(paper, data, root, run, pool=unlabelled, device=place, report=say)
+            train_paper(paper, data, root, run, unlabelled=unlabelled, device=place, report=say)
         if distributed.rank() == 0:
             typer.echo(f"done: {run}; export it with: mien export {run} -o {recipe}.onnx")
 

@@ -1,13 +1,13 @@
-"""The paper's ten folds: an emotion against the other seven, balanced over the seven.
+"""Section 3: ten folds for each emotion, balanced over the other seven.
 
-Source: Beltran Prieto and Kominkova Oplatkova, MENDEL 24(1), 2018, section 3. Its text says 240
-pictures a fold, 120 of the emotion; every matrix it prints (Tables 1-10) sums to 280, 140 of the
-emotion and 20 of each other, and that is taken here.
+"The Fold cross-validation technique was used ... For each emotion, 10 folds were generated". The text says
+240 pictures a fold, 120 of the emotion; every matrix it prints (Tables 1-10) sums to 280, 140 of the emotion
+and 20 of each other, and that is taken here.
 
-    corpus -> parts (a design: one part a fold) -> a test drawn within each part
+    corpus -> pools (a design: one pool for each fold) -> a balanced test drawn from each pool
 
 A disjoint design cuts the corpus once, for all emotions: fold 3 of every emotion trains on the same
-samples, so that ten 8-way networks serve all eight tables, and the probabilities of all parts, each
+samples, so that ten 8-way networks serve all eight tables, and the probabilities of all pools, each
 from the network that did not see it, make one (N, 8) array.
 
 Legend: N samples; T of a test; F folds; K = 8 emotions. `labels` is (N,) positions in
@@ -16,7 +16,7 @@ Legend: N samples; T of a test; F folds; K = 8 emotions. `labels` is (N,) positi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,15 +27,17 @@ from mien.data.splits import Indices, Labels, by_person, stratified
 from mien.errors import ConfigError, DataError
 from mien.labels import EMOTIONS, emotion_index
 
+Persons = Sequence[str | None]  # (N,)
+
 
 @dataclass(frozen=True, slots=True)
-class FoldSettings:
+class FoldOptions:
     """How folds are drawn; the sizes are those of the paper's Tables 1-10."""
 
     design: str = "repeated"  # a name in DESIGNS
     folds: int = 10  # section 3: "10 sets for testing"
     positives: int = 140  # of the emotion; the rows of Tables 1-2
-    others: int = 20  # of each other emotion, section 3
+    others: int = 20  # of each other emotion; section 3: "20 images per sentiment"
     seed: int = 0
     emotions: tuple[str, ...] = EMOTIONS  # those that the corpus has; the others of each are among them
 
@@ -54,7 +56,7 @@ class FoldSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class FoldSize:
     """Pictures of one fold: of the emotion, and of all others together."""
 
     positives: int
@@ -68,7 +70,7 @@ class Fold:
     number: int  # from 1, as the paper counts
     test: Indices  # (T,)
     positive: NDArray[np.bool_]  # (T,) whether a test sample is of the emotion
-    train: Indices | None  # every labelled sample outside the fold's part; None: no part is left over
+    train: Indices | None  # every labelled sample outside the fold's pool; None: the pool is all of them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,11 +78,10 @@ class EmotionFolds:
     """The folds of one emotion, all of one size."""
 
     emotion: str
-    design: str
-    seed: int
+    options: FoldOptions
     folds: tuple[Fold, ...]
-    requested: Size
-    taken: Size  # smaller where the corpus has too few
+    requested: FoldSize
+    taken: FoldSize  # smaller where the corpus has too few
     distinct: int  # different samples among all the folds' tests; less than their sum: folds overlap
     effective: tuple[float, float]  # positives, negatives of all folds by `effective_size`
     note: str  # what a table must say; empty where the folds are as requested and disjoint
@@ -90,70 +91,76 @@ class EmotionFolds:
         """Samples in all tests together, one that stands in two folds counted twice."""
         return sum(len(fold.test) for fold in self.folds)
 
+    def record(self) -> dict[str, Any]:
+        """Design, seed and sizes as numbers and strings, for a result file."""
+        return {
+            "design": self.options.design,
+            "seed": self.options.seed,
+            "requested": {"positives": self.requested.positives, "negatives": self.requested.negatives},
+            "taken": {"positives": self.taken.positives, "negatives": self.taken.negatives},
+            "distinct": self.distinct,
+            "effective": list(self.effective),
+            "drawn": self.drawn,
+            "note": self.note,
+        }
 
-Persons = Sequence[str | None]  # (N,)
-Parts = tuple[Indices, ...]  # (F,) what each fold may be drawn from
 
-
-def repeated(labels: Labels, persons: Persons | None, settings: FoldSettings) -> Parts:  # noqa: ARG001
+def _repeated(labels: Labels, persons: Persons | None, options: FoldOptions) -> tuple[Indices, ...]:  # noqa: ARG001
     """As printed: each fold is drawn anew from all, without replacement within it; folds may overlap."""
-    return (np.flatnonzero(labels >= 0),) * settings.folds
+    return (np.flatnonzero(labels >= 0),) * options.folds
 
 
-def kfold(labels: Labels, persons: Persons | None, settings: FoldSettings) -> Parts:  # noqa: ARG001
-    """Disjoint: each emotion cut into as many parts as folds; a person may stand in several."""
-    return stratified(labels, (1,) * settings.folds, seed=settings.seed)
+def _kfold(labels: Labels, persons: Persons | None, options: FoldOptions) -> tuple[Indices, ...]:  # noqa: ARG001
+    """Disjoint: each emotion cut into as many pools as folds; a person may stand in several."""
+    return stratified(labels, (1,) * options.folds, seed=options.seed)
 
 
-def person(labels: Labels, persons: Persons | None, settings: FoldSettings) -> Parts:
-    """Disjoint by person: nobody in a fold's test is in its training part.
-
-    Raises:
-        DataError: the corpus does not know its persons, or has fewer than folds.
-    """
+def _person(labels: Labels, persons: Persons | None, options: FoldOptions) -> tuple[Indices, ...]:
+    """Disjoint by person: nobody in a fold's test is among those that train its network."""
     if persons is None:
         raise DataError("design 'person': expected persons, got none; take 'kfold' or 'repeated'")
-    return by_person(persons, labels, (1,) * settings.folds, seed=settings.seed)
+    return by_person(persons, labels, (1,) * options.folds, seed=options.seed)
 
 
-#: Name to the function that says what each fold may be drawn from.
-DESIGNS: Final[dict[str, Callable[[Labels, Persons | None, FoldSettings], Parts]]] = {
-    "repeated": repeated,
-    "kfold": kfold,
-    "person": person,
+#: Name to the function that gives the pool of each fold: what its test may be drawn from.
+DESIGNS: Final[dict[str, Callable[[Labels, Persons | None, FoldOptions], tuple[Indices, ...]]]] = {
+    "repeated": _repeated,
+    "kfold": _kfold,
+    "person": _person,
 }
 
 
-def draw(
-    labels: Labels, settings: FoldSettings, *, persons: Persons | None = None, pool: Indices | None = None
+def draw_folds(
+    labels: Labels, options: FoldOptions, *, persons: Persons | None = None, among: Indices | None = None
 ) -> dict[str, EmotionFolds]:
-    """The folds of each of the settings' emotions.
+    """The folds of each emotion in the options.
 
     Args:
         labels: (N,).
-        settings: design, sizes, seed.
+        options: design, sizes, seed.
         persons: (N,) identities, for the design `person`.
-        pool: positions to draw from, e.g. a test split; None: all that are labelled.
+        among: positions to draw from, e.g. a test split; None: all that are labelled.
 
     Returns:
-        emotion to its folds, positions into the N samples. Where a part has too few, the largest size
+        emotion to its folds, positions into the N samples. Where a pool has too few, the largest size
         that keeps the balance is taken in all folds: positives against negatives as requested, the
         negatives over the other emotions as evenly as whole numbers go.
 
     Raises:
-        DataError: a part holds none of an emotion, or `person` cannot be drawn.
+        DataError: a pool holds none of an emotion; the design `person` got no persons, or fewer than folds.
     """
-    codes = [emotion_index(emotion) for emotion in settings.emotions]
-    chosen = np.isin(labels, codes)  # (N,)
-    if pool is not None:
-        chosen &= np.isin(np.arange(len(labels)), pool)
-    kept = np.where(chosen, labels, -1)  # (N,)
-    _require(kept, settings, "the corpus")
-    parts = DESIGNS[settings.design](kept, persons, settings)
-    for number, part in enumerate(parts, start=1):
-        _require(kept[part], settings, f"part {number} of {len(parts)}")
-    trains = [_outside(kept, part) for part in parts]
-    return {e: _draw_emotion(e, kept, parts, trains=trains, settings=settings) for e in settings.emotions}
+    usable = np.isin(labels, [emotion_index(emotion) for emotion in options.emotions])  # (N,)
+    if among is not None:
+        usable &= np.isin(np.arange(len(labels)), among)
+    kept = np.where(usable, labels, -1)  # (N,)
+    _require_emotions(kept, options, "the corpus")
+    pools = DESIGNS[options.design](kept, persons, options)
+    trains: list[Indices | None] = []
+    for number, pool in enumerate(pools, start=1):
+        _require_emotions(kept[pool], options, f"fold {number} of {len(pools)}")
+        train = np.setdiff1d(np.flatnonzero(usable), pool)
+        trains.append(train if len(train) else None)
+    return {emotion: _draw_emotion(emotion, kept, pools, trains, options) for emotion in options.emotions}
 
 
 def effective_size(samples: Indices) -> float:
@@ -169,93 +176,69 @@ def effective_size(samples: Indices) -> float:
     return float(times.sum() ** 2 / (times**2).sum()) if len(samples) else 0.0
 
 
-def distinct_samples(drawn: Mapping[str, EmotionFolds]) -> Indices:
-    """Every sample that stands in some test, once: for the 8-way matrix, and to compare two models."""
-    return np.unique(np.concatenate([fold.test for folds in drawn.values() for fold in folds.folds]))
-
-
-def describe(folds: EmotionFolds) -> dict[str, Any]:
-    """Design, seed and sizes as numbers and strings, for a result file."""
-    return {
-        "design": folds.design,
-        "seed": folds.seed,
-        "requested": {"positives": folds.requested.positives, "negatives": folds.requested.negatives},
-        "taken": {"positives": folds.taken.positives, "negatives": folds.taken.negatives},
-        "distinct": folds.distinct,
-        "effective": list(folds.effective),
-        "drawn": folds.drawn,
-        "note": folds.note,
-    }
-
-
-def _require(labels: Labels, settings: FoldSettings, where: str) -> None:
-    """Raise unless every emotion is there."""
-    missing = [e for e in settings.emotions if not (labels == emotion_index(e)).any()]
+def _require_emotions(labels: Labels, options: FoldOptions, where: str) -> None:
+    missing = [e for e in options.emotions if not (labels == emotion_index(e)).any()]
     if missing:
         raise DataError(
-            f"folds ({settings.design}): expected pictures of {', '.join(settings.emotions)}, "
+            f"folds ({options.design}): expected pictures of {', '.join(options.emotions)}, "
             f"{where} has none of {', '.join(missing)}; "
-            "take fewer folds, the design 'repeated', or settings.emotions without"
+            "take fewer folds, the design 'repeated', or `emotions` without"
         )
 
 
-def _outside(labels: Labels, part: Indices) -> Indices | None:
-    """Every labelled sample that is not in the part; None if there is none."""
-    left = labels >= 0  # (N,)
-    left[part] = False
-    return np.flatnonzero(left) if left.any() else None
-
-
 def _draw_emotion(
-    emotion: str, labels: Labels, parts: Parts, *, trains: Sequence[Indices | None], settings: FoldSettings
+    emotion: str,
+    labels: Labels,
+    pools: Sequence[Indices],
+    trains: Sequence[Indices | None],
+    options: FoldOptions,
 ) -> EmotionFolds:
     own = emotion_index(emotion)
-    rest = [emotion_index(e) for e in settings.emotions if e != emotion]
-    have = np.array([[(labels[part] == k).sum() for k in (own, *rest)] for part in parts])  # (F, 1 + others)
+    others = [emotion_index(e) for e in options.emotions if e != emotion]
+    have = np.array(
+        [[(labels[pool] == k).sum() for k in (own, *others)] for pool in pools]
+    )  # (F, 1 + others)
     # with fewer than eight emotions the 50:50 stands, not the 20 (the paper has seven others)
-    requested = Size(settings.positives, settings.others * (len(EMOTIONS) - 1))
-    taken = _largest(requested, have.min(axis=0))
+    requested = FoldSize(options.positives, options.others * (len(EMOTIONS) - 1))
+    taken = _largest_balanced(requested, have.min(axis=0))
     folds = []
-    for number, part in enumerate(parts, start=1):
-        rng = np.random.default_rng([settings.seed, own, number])
+    for number, (pool, train) in enumerate(zip(pools, trains, strict=True), start=1):
+        rng = np.random.default_rng([options.seed, own, number])
         quota = _spread(taken.negatives, have[number - 1, 1:], rng)
         picked = [
-            rng.choice(part[labels[part] == k], n, replace=False)
-            for k, n in zip((own, *rest), (taken.positives, *quota), strict=True)
+            rng.choice(pool[labels[pool] == k], n, replace=False)
+            for k, n in zip((own, *others), (taken.positives, *quota), strict=True)
         ]
         test = np.sort(np.concatenate(picked))  # (T,)
-        folds.append(Fold(number, test, labels[test] == own, trains[number - 1]))
-    return _gather(emotion, folds, (requested, taken), _scarce(have.min(axis=0), rest), settings)
+        folds.append(Fold(number, test, labels[test] == own, train))
 
-
-def _gather(
-    emotion: str, folds: Sequence[Fold], sizes: tuple[Size, Size], scarce: str, settings: FoldSettings
-) -> EmotionFolds:
-    """The folds with what is to be said of them together."""
     samples = np.concatenate([fold.test for fold in folds])  # (F x T,)
     positive = np.concatenate([fold.positive for fold in folds])  # (F x T,)
     distinct = len(np.unique(samples))
+    notes = []
+    if taken != requested:
+        fewest = have.min(axis=0)  # (1 + others,)
+        rarest = int(fewest[1:].argmin())
+        notes.append(
+            f"{requested.positives}:{requested.negatives} pictures a fold requested, "
+            f"{taken.positives}:{taken.negatives} taken, the largest balanced size: a fold has {fewest[0]} "
+            f"of it to draw from, and of the others {fewest[1 + rarest]} of {EMOTIONS[others[rarest]]}"
+        )
+    if distinct < len(samples):
+        notes.append(f"folds overlap: {len(samples)} pictures drawn, {distinct} different")
     return EmotionFolds(
         emotion=emotion,
-        design=settings.design,
-        seed=settings.seed,
+        options=options,
         folds=tuple(folds),
-        requested=sizes[0],
-        taken=sizes[1],
+        requested=requested,
+        taken=taken,
         distinct=distinct,
         effective=(effective_size(samples[positive]), effective_size(samples[~positive])),
-        note=_note(sizes, scarce, distinct, len(samples)),
+        note="; ".join(notes),
     )
 
 
-def _scarce(have: NDArray[np.int64], rest: Sequence[int]) -> str:
-    """What holds the size down; `have` (1 + others,) are the least that a part holds."""
-    least = int(have[1:].argmin())
-    other = f"{have[1 + least]} of {EMOTIONS[rest[least]]}"
-    return f"a fold has {have[0]} of it to draw from, and of the others {other}"
-
-
-def _largest(requested: Size, have: NDArray[np.int64]) -> Size:
+def _largest_balanced(requested: FoldSize, have: NDArray[np.int64]) -> FoldSize:
     """The largest size up to the requested that keeps its balance.
 
     Args:
@@ -267,26 +250,13 @@ def _largest(requested: Size, have: NDArray[np.int64]) -> Size:
         least, extra = divmod(negatives, len(have) - 1)
         even = (have[1:] >= least).all() and (have[1:] > least).sum() >= extra
         if positives <= have[0] and even:
-            return Size(positives, negatives)
-    return Size(1, 1)
+            return FoldSize(positives, negatives)
+    return FoldSize(1, 1)
 
 
 def _spread(negatives: int, have: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """(others,) how many of each: even, what is left over one each to some that have more, by lot."""
+    """(others,) how many of each: even, what is left over one each to some that have more, at random."""
     least, extra = divmod(negatives, len(have))
     quota = np.full(len(have), least)
     quota[rng.permutation(np.flatnonzero(have > least))[:extra]] += 1
     return quota
-
-
-def _note(sizes: tuple[Size, Size], scarce: str, distinct: int, drawn: int) -> str:
-    requested, taken = sizes
-    said = []
-    if taken != requested:
-        said.append(
-            f"{requested.positives}:{requested.negatives} pictures a fold requested, "
-            f"{taken.positives}:{taken.negatives} taken, the largest balanced size: {scarce}"
-        )
-    if distinct < drawn:
-        said.append(f"folds overlap: {drawn} pictures drawn, {distinct} different")
-    return "; ".join(said)

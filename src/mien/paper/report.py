@@ -1,26 +1,91 @@
 """The report of a reproduction: one HTML file with its pictures inside, built from data alone.
 
 `results.json` and each variant's `gallery.npz` hold everything that it shows, so that it can be made again
-without torch, the corpus or the networks.
+without torch, the corpus or the networks. Whatever the results of an older version lack is left out.
 
-    results, galleries -> report_parts (plain data, report_plots among it) -> report.html
+    results, pictures -> tables, plots -> templates/report.html
+
+Legend: E emotions, A autoencoders, H and W rows and columns.
 """
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from mien.errors import DataError, MissingExtra
-from mien.files import WholeFile
-from mien.paper import report_parts as parts
-from mien.paper.gallery import Gallery, load_gallery
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import DataError
+from mien.files import write_whole
+from mien.image import encode_image
+from mien.labels import EMOTIONS
+from mien.paper.figures import ReportPictures, accuracy_plot, confusion_plot, curves_plot, load_pictures
+from mien.paper.tables import PaperTable, paper_tables
 from mien.results.draw import COLOURS
+from mien.types import Image
 
 REPORT: Final = "report.html"
+
+#: What the report says of the values of a recipe, of the folds and of the threshold.
+_VARIANTS: Final = {
+    "raw": "raw pictures into the CNN",
+    "generated": "pictures that an autoencoder generates into the CNN",
+    "pretrained": "layers of the CNN trained as autoencoders first",
+}
+_DESIGNS: Final = {
+    "person": "disjoint by person, so that nobody is in both the training and the test pictures",
+    "kfold": "disjoint, but a person may be in both the training and the test pictures",
+    "repeated": "drawn again for each fold from the same test pictures, so that folds overlap",
+}
+_THRESHOLDS: Final = {
+    "winner": "none, the emotion with the highest probability is read",
+    "half": "a probability of a half",
+    "training": "the probability that tells best on the training pictures",
+}
+_PROVENANCE: Final = {"mien": "Mien", "data": "pictures, start of their SHA-256", "seed": "seed of the folds"}
+
+#: Section 4: "action units are taken into consideration in order to detect an emotion". Number to name of
+#: the facial movements that can be seen alone (Ekman, Friesen and Hager, Facial Action Coding System, 2002).
+ACTION_UNITS: Final = {
+    1: "inner brow raiser",
+    2: "outer brow raiser",
+    4: "brow lowerer",
+    5: "upper lid raiser",
+    6: "cheek raiser",
+    7: "lid tightener",
+    9: "nose wrinkler",
+    10: "upper lip raiser",
+    12: "lip corner puller",
+    14: "dimpler",
+    15: "lip corner depressor",
+    17: "chin raiser",
+    20: "lip stretcher",
+    23: "lip tightener",
+    24: "lip presser",
+    25: "lips part",
+    26: "jaw drop",
+}
+#: Emotion to the action units that the models of the Radboud Faces Database were asked to show, after Ekman
+#: and Friesen's prototypes: Langner et al., Cognition and Emotion 24(8), 1377-1388, 2010; listed by its
+#: authors at https://facedb.blogspot.com/2008/07/model-training-and-photographing.html. They agree with
+#: section 4: contempt has "only one action unit: the dimple", fear and sadness "share two action units: the
+#: brow lower and inner brow raise". Other sources differ: EMFACS (Friesen and Ekman 1983) adds unit 12 to
+#: contempt and 7 to fear, and has 9 + 15 + 16 for disgust.
+PROTOTYPES: Final[dict[str, frozenset[int]]] = {
+    "neutral": frozenset(),
+    "happiness": frozenset({6, 12, 25}),
+    "surprise": frozenset({1, 2, 5, 26}),
+    "sadness": frozenset({1, 4, 15, 17}),
+    "anger": frozenset({4, 5, 7, 17, 23, 24}),  # 23 or 24, one of the two being enough
+    "disgust": frozenset({9, 10, 25}),
+    "fear": frozenset({1, 2, 4, 5, 20, 25}),
+    "contempt": frozenset({14}),  # on one side of the face
+}
 
 
 def report_folder(out: Path) -> Path:
@@ -28,7 +93,7 @@ def report_folder(out: Path) -> Path:
 
     Raises:
         DataError: the folder holds no finished reproduction.
-        MissingExtra: jinja2 or matplotlib is not installed.
+        MissingExtra: matplotlib is not installed.
         OutputError: the file cannot be written.
     """
     path = out / "results.json"
@@ -39,57 +104,139 @@ def report_folder(out: Path) -> Path:
             f"{path}: expected the results of a reproduction ({error}); make them with `mien reproduce paper`"
         ) from error
     kept = {name: out / name / "gallery.npz" for name in results["variants"]}
-    galleries = {name: load_gallery(file) for name, file in kept.items() if file.is_file()}
-    write_report(results, galleries, out / REPORT)
+    pictures = {name: load_pictures(file) for name, file in kept.items() if file.is_file()}
+    write_report(results, pictures, out / REPORT)
     return out / REPORT
 
 
-def write_report(results: Mapping[str, Any], galleries: Mapping[str, Gallery], path: Path) -> None:
+def write_report(results: Mapping[str, Any], pictures: Mapping[str, ReportPictures], path: Path) -> None:
     """Write the report; the same input gives the same bytes.
 
     Args:
-        results: as `recipes.reproduce` makes them.
-        galleries: variant to its pictures; a variant may have none.
+        results: as `reproduce.reproduce` returns them.
+        pictures: variant to its pictures; a variant may have none.
         path: of the HTML file, which is replaced and appears whole.
 
     Raises:
-        MissingExtra: jinja2 or matplotlib is not installed.
+        MissingExtra: matplotlib is not installed.
         OutputError: the file cannot be written.
     """
-    html = _template().render(_page(results, galleries))
-    with WholeFile(path, overwrite=True) as file:
-        file.partial.write_text(html, encoding="utf-8", newline="\n")
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-
-def _page(results: Mapping[str, Any], galleries: Mapping[str, Gallery]) -> dict[str, Any]:
-    """Everything that the template fills in, section by section."""
-    first: Mapping[str, Any] = next(iter(results["variants"].values()), {})
-    errors = {name: figures.get("reconstruction") for name, figures in results["variants"].items()}
-    return {
-        "summary": parts.summary(results),
-        "notes": first.get("notes", ()),
-        "not_eight_way": first.get("not_eight_way", ""),
-        "variants": parts.variants(results),
-        "samples": parts.samples(galleries),
-        "generated": list(parts.generated(galleries, errors)),
-        "maps": {name: parts.feature_maps(gallery) for name, gallery in galleries.items() if gallery.maps},
-        "mistakes": {name: parts.mistakes(gallery) for name, gallery in galleries.items()},
-        "units": parts.action_units(),
-        "made": parts.made(results),
-        "colours": COLOURS,
-    }
-
-
-def _template() -> Any:
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ImportError as error:
-        raise MissingExtra("jinja2", "report", "the report") from error
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("mien.paper"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "span": _span, "thousands": _thousands, "chance": _chance}
-    return environment.from_string(files("mien.paper").joinpath("report.html").read_text(encoding="utf-8"))
+    environment.filters |= {
+        "percent": _percent,
+        "span": _span,
+        "thousands": _thousands,
+        "p_value": _p_value,
+        "words": _words,
+        "picture": _picture,
+        "stretched": _stretched,
+    }
+    html = environment.get_template("report.html").render(
+        results=results,
+        pictures=pictures,
+        variants=_variants(results),
+        generated=list(_generated(results, pictures)),
+        designs=_DESIGNS,
+        provenance_names=_PROVENANCE,
+        action_units=ACTION_UNITS,
+        prototypes=PROTOTYPES,
+        emotions=EMOTIONS,
+        colours=COLOURS,
+    )
+    write_whole(path, html)
+
+
+def _variants(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Everything of each variant that needs no pictures, in the order of the results."""
+    names = list(results["variants"])
+    pairs = dict(zip(names[1:], results.get("pairs") or (), strict=False))  # each against the first
+    shown = []
+    for name in names:
+        data = results["variants"][name]
+        eight, recipe = data["eight_way"], results.get("recipes", {}).get(name, "")
+        pair = pairs.get(name)
+        shown.append(
+            {
+                "name": name,
+                "about": next((t for kind, t in _VARIANTS.items() if f'variant = "{kind}"' in recipe), None),
+                "judged": sum(table["ours"] is not None for table in data["measures"]),
+                "eight": eight,
+                "macro": {who: (data["macro"][who] or {}).get("accuracy") for who in ("paper", "ours")},
+                # results have how far the first is above this one
+                "lead": pair and -pair["difference"],
+                "lead_95": pair and [-end for end in reversed(pair["interval_95"])],
+                "p": pair and pair["p"],
+                "size": data.get("size"),
+                "reconstruction": data.get("reconstruction"),
+                "threshold": _THRESHOLDS.get(data.get("threshold", "")),
+                "tables": [_with_head_groups(table) for table in paper_tables(data)],
+                "accuracy": accuracy_plot(data["measures"], name),
+                "confusion": confusion_plot(eight["counts"], eight["labels"], name) if eight else None,
+                "diagonal": _diagonal_in_words(eight) if eight else "",
+                "curves": curves_plot(data["curves"], name) if data.get("curves") else None,
+                "recipe": recipe,
+            }
+        )
+    return shown
+
+
+def _diagonal_in_words(eight: Mapping[str, Any]) -> str:
+    """What was read right, for those who do not see the plot of the confusion matrix."""
+    rows = zip(eight["labels"], eight["counts"], strict=True)
+    return ", ".join(f"{label} {row[i]} of {sum(row)}" for i, (label, row) in enumerate(rows) if sum(row))
+
+
+def _with_head_groups(table: PaperTable) -> dict[str, Any]:
+    """A table; neighbours under one group share its head, and `edges` are the columns that start a group."""
+    groups = [(group, len(list(cells))) for group, cells in groupby(table.head, key=lambda cell: cell[0])]
+    edges = np.cumsum([0, *(span for _, span in groups)])[1:-1].tolist()
+    return {"table": table, "groups": groups, "edges": edges}
+
+
+def _generated(
+    results: Mapping[str, Any], pictures: Mapping[str, ReportPictures]
+) -> Iterator[dict[str, Any]]:
+    """Originals beside what is generated: variants with one autoencoder together, each with eight alone.
+
+    Each is a dict of the originals and their columns: (head, reconstruction error or None, (E, 48, 48)).
+    """
+    errors = {name: data.get("reconstruction") for name, data in results["variants"].items()}
+    columns: dict[str, list[Image]] = {  # A of (E, 48, 48)
+        name: list(held.generated.swapaxes(0, 1))
+        for name, held in pictures.items()
+        if held.generated is not None
+    }
+    alone = [name for name, each in columns.items() if len(each) == 1]
+    beside = [
+        name for name in alone if np.array_equal(pictures[name].originals, pictures[alone[0]].originals)
+    ]
+    if beside:
+        shown = [(name, errors.get(name), columns[name][0]) for name in beside]
+        yield {"name": "", "error": None, "columns": shown, "of": pictures[beside[0]]}
+    for name in (name for name in columns if name not in beside):
+        heads = EMOTIONS if len(columns[name]) == len(EMOTIONS) else range(1, 1 + len(columns[name]))
+        shown = [(str(head), None, each) for head, each in zip(heads, columns[name], strict=True)]
+        yield {"name": name, "error": errors.get(name), "columns": shown, "of": pictures[name]}
+
+
+def _picture(pixels: Image) -> str:
+    """(H, W) uint8 as a data address."""
+    return "data:image/png;base64," + base64.b64encode(encode_image(pixels, ".png")).decode("ascii")
+
+
+def _stretched(values: NDArray[np.float32]) -> Image:
+    """(H, W) floats to gray levels over their own range."""
+    low, high = float(values.min()), float(values.max())
+    levels: Image = ((values - low) / max(high - low, 1e-12) * 255).round().astype(np.uint8)
+    return levels
 
 
 def _percent(value: float | None, places: int = 2) -> str:
@@ -107,6 +254,12 @@ def _thousands(count: int | None) -> str:
     return "–" if count is None else f"{count:,}".replace(",", "\u202f")
 
 
-def _chance(p: float) -> str:
-    """A p value, never as a nought."""
+def _p_value(p: float) -> str:
+    """Never as zero."""
     return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {each}" for key, each in value.items())
+    return "–" if value in (None, "") else str(value)

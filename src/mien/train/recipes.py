@@ -183,6 +183,18 @@ def claim_recipe(recipe: Any, run: Path) -> None:
     claim_run(run / CONFIG, to_toml(recipe), lambda text: to_toml(from_toml(kind, text)))
 
 
+#: What of a run's provenance decides its weights and answers; most runs have only some of it.
+_DECISIVE: Final = (
+    "data",
+    "corpus_data",
+    "labels",
+    "unlabelled",
+    "unlabelled_data",
+    "share",
+    "teachers",
+)
+
+
 def claim_provenance(run: Path, facts: Mapping[str, Any]) -> None:
     """Write what made a run into its folder, once: a run that goes on keeps that of its first start.
 
@@ -192,7 +204,7 @@ def claim_provenance(run: Path, facts: Mapping[str, Any]) -> None:
 
     def pictures(text: str) -> str:
         held = json.loads(text)
-        return "\n".join(f"{key} {held.get(key)}" for key in ("data", "unlabelled", "share", "teachers"))
+        return "\n".join(f"{key} {held.get(key)}" for key in _DECISIVE)
 
     claim_run(run / PROVENANCE, json.dumps(facts, indent=1) + "\n", pictures)
 

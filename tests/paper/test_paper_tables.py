@@ -14,12 +14,20 @@ import pytest
 
 from mien.evaluate import metrics, tables
 from mien.labels import EMOTIONS
-from mien.paper import binary
-from mien.paper.action_units import PROTOTYPES, UNITS, only, shared
-from mien.paper.binary import SCORES, Threshold, score_folds
-from mien.paper.folds import FoldSettings, describe, draw
-from mien.paper.render import COLUMNS, render_csv, render_markdown, render_text
-from mien.paper.tables import MEASURES, NOT_EIGHT_WAY, SIZES, TRANSPOSED, figures, printed
+from mien.paper.folds import FoldOptions, draw_folds
+from mien.paper.report import ACTION_UNITS, PROTOTYPES
+from mien.paper.scores import INTERVALS, SCORES, Threshold, score, score_folds, summarize
+from mien.paper.tables import (
+    COLUMNS,
+    MEASURES,
+    NOT_EIGHT_WAY,
+    SIZES,
+    TRANSPOSED,
+    printed_folds,
+    table_data,
+    tables_as_csv,
+    tables_as_text,
+)
 
 LABELS = np.repeat(np.arange(8), [60, 50, 40, 40, 40, 30, 30, 16])
 
@@ -36,47 +44,45 @@ ACCURACY = {
 }
 
 
-def make_figures(
-    *, without: tuple[str, ...] = (), design: str = "repeated", folds: int = 10
-) -> dict[str, Any]:
+def make_data(*, without: tuple[str, ...] = (), design: str = "repeated", folds: int = 10) -> dict[str, Any]:
     logits = np.random.default_rng(0).normal(size=(len(LABELS), 8)) + 2 * np.eye(8)[LABELS]
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    drawn = draw(LABELS, FoldSettings(design, folds=folds))
+    drawn = draw_folds(LABELS, FoldOptions(design, folds=folds))
     scored = {e: score_folds(f, probabilities) for e, f in drawn.items() if e not in without}
-    return figures(scored, eight=metrics.confusion(LABELS, probabilities.argmax(axis=1)), name="toy")
+    return table_data(scored, eight=metrics.confusion(LABELS, probabilities.argmax(axis=1)), name="toy")
 
 
 @pytest.fixture(scope="module")
 def data() -> dict[str, Any]:
-    return make_figures()
+    return make_data()
 
 
 def test_all_80_rows_come_out_to_the_printed_digits() -> None:
-    printed.cache_clear()  # the file is read here, whatever ran before
-    assert len(printed()) == 80
-    assert [(row.table, row.fold) for row in printed()] == [
+    printed_folds.cache_clear()  # the file is read here, whatever ran before
+    assert len(printed_folds()) == 80
+    assert [(row.table, row.fold) for row in printed_folds()] == [
         (t, f) for t in range(3, 11) for f in range(1, 11)
     ]
-    assert {row.repaired for row in printed()} > {""}
-    assert Counter(row.emotion for row in printed()) == dict.fromkeys(EMOTIONS, 10)
-    for row in printed():
+    assert {row.repaired for row in printed_folds()} > {""}
+    assert Counter(row.emotion for row in printed_folds()) == dict.fromkeys(EMOTIONS, 10)
+    for row in printed_folds():
         assert MEASURES[row.table] == row.emotion
-        for name, score in SCORES.items():
-            got = f"{100 * score(row.counts):.2f}"
+        for name in SCORES:
+            got = f"{100 * score(name, row.counts):.2f}"
             assert got == f"{row.scores[name]:.2f}", f"Table {row.table}, fold {row.fold}, {name}"
 
 
 def test_every_printed_prediction_sums_to_140_and_the_actual_classes_do_not() -> None:
-    for row in printed():
+    for row in printed_folds():
         assert row.counts.tp + row.counts.fp == 140 == row.counts.fn + row.counts.tn
-    assert any(row.counts.tp + row.counts.fn != 140 for row in printed())
-    turned = [row.counts.transposed() for row in printed()]
+    assert any(row.counts.tp + row.counts.fn != 140 for row in printed_folds())
+    turned = [row.counts.transposed() for row in printed_folds()]
     assert all(c.tp + c.fn == 140 == c.fp + c.tn for c in turned)
-    for row, counts in zip(printed(), turned, strict=True):  # the swap that TRANSPOSED tells of
-        assert f"{100 * binary.sensitivity(counts):.2f}" == f"{row.scores['precision']:.2f}"
-        assert f"{100 * binary.specificity(counts):.2f}" == f"{row.scores['npv']:.2f}"
-        assert f"{100 * binary.accuracy(counts):.2f}" == f"{row.scores['accuracy']:.2f}"
-        assert f"{100 * binary.f1(counts):.2f}" == f"{row.scores['f1']:.2f}"
+    for row, counts in zip(printed_folds(), turned, strict=True):  # the swap that TRANSPOSED tells of
+        assert f"{100 * score('sensitivity', counts):.2f}" == f"{row.scores['precision']:.2f}"
+        assert f"{100 * score('specificity', counts):.2f}" == f"{row.scores['npv']:.2f}"
+        assert f"{100 * score('accuracy', counts):.2f}" == f"{row.scores['accuracy']:.2f}"
+        assert f"{100 * score('f1', counts):.2f}" == f"{row.scores['f1']:.2f}"
 
 
 def test_matrices_are_those_of_tables_1_and_2(data: dict[str, Any]) -> None:
@@ -116,12 +122,9 @@ def test_8_way_stands_beside_with_what_it_is_not(data: dict[str, Any]) -> None:
     assert eight["n"] == len(LABELS) == counts.sum()
     assert eight["accuracy"] == counts.trace() / counts.sum()
     assert eight["accuracy_95"][0] < eight["accuracy"] < eight["accuracy_95"][1]
-    for text in (render_text(data), render_markdown(data)):
-        said = " ".join(text.split())
-        assert NOT_EIGHT_WAY in said
-        assert TRANSPOSED in said
-        assert "balanced accuracy" in said
-        assert "8-way confusion matrix" in said
+    said = " ".join(tables_as_text(data).split())
+    for text in (NOT_EIGHT_WAY, TRANSPOSED, "balanced accuracy", "8-way confusion matrix"):
+        assert text in said
 
 
 def test_half_right_among_eight_is_71_percent_at_50_50() -> None:
@@ -133,7 +136,7 @@ def test_half_right_among_eight_is_71_percent_at_50_50() -> None:
 
 
 def test_text_holds_the_papers_rows_and_ours(data: dict[str, Any]) -> None:
-    lines = render_text(data).splitlines()
+    lines = tables_as_text(data).splitlines()
     assert max(len(line) for line in lines) <= 110
     start = lines.index("Table 4. Statistical measures of the performance of Contempt emotion classification")
     assert lines[start + 3].split() == ["Fold", *list(COLUMNS.values()) * 2]
@@ -148,17 +151,8 @@ def test_text_holds_the_papers_rows_and_ours(data: dict[str, Any]) -> None:
     assert [f"Table {n}." in "\n".join(lines) for n in range(1, 11)] == [True] * 10
 
 
-def test_markdown_rows_are_as_wide_as_their_heads(data: dict[str, Any]) -> None:
-    for part in render_markdown(data).split("### ")[1:]:
-        rows = [line for line in part.splitlines() if line.startswith("|")]
-        assert len(rows) > 3
-        assert len({row.count("|") for row in rows}) == 1
-    assert "| Fold | Paper Acc% |" in render_markdown(data)
-    assert "## a\\|b, beside" in render_markdown({**data, "name": "a|b"})
-
-
 def test_csv_holds_counts_and_unrounded_scores(data: dict[str, Any]) -> None:
-    rows = list(csv.DictReader(io.StringIO(render_csv(data))))
+    rows = list(csv.DictReader(io.StringIO(tables_as_csv(data))))
     assert Counter(row["source"] for row in rows) == {"paper": 80, "turned": 80, "ours": 80}
     for row in rows:
         tp, fn, fp, tn = (int(row[cell]) for cell in ("tp", "fn", "fp", "tn"))
@@ -167,55 +161,56 @@ def test_csv_holds_counts_and_unrounded_scores(data: dict[str, Any]) -> None:
 
 
 def test_an_emotion_that_was_not_judged_is_a_dash_and_named() -> None:
-    data = make_figures(without=("contempt", "fear"))
-    text = render_text(data)
+    data = make_data(without=("contempt", "fear"))
+    text = tables_as_text(data)
     assert "Ours: no folds of fear were judged." in text
     assert "Our mean is over 6 emotions, without contempt, fear." in text
-    assert Counter(r["source"] for r in csv.DictReader(io.StringIO(render_csv(data))))["ours"] == 60
-    nothing = figures({})
+    assert Counter(r["source"] for r in csv.DictReader(io.StringIO(tables_as_csv(data))))["ours"] == 60
+    nothing = table_data({})
     assert nothing["macro"]["ours"] is None
     assert nothing["eight_way"] is None
     assert json.loads(json.dumps(nothing, allow_nan=False)) == nothing
-    assert "8-way confusion" not in render_text(nothing)
-    assert render_markdown(nothing)
+    assert "8-way confusion" not in tables_as_text(nothing)
 
 
 def test_other_numbers_of_folds_and_thresholds_are_told() -> None:
-    data = make_figures(design="kfold", folds=2)
+    data = make_data(design="kfold", folds=2)
     data["measures"][0]["thresholds"] = [
         {"value": v, "how": "best balanced accuracy on train"} for v in (0.2, 0.3)
     ]
-    text = render_text(data)
+    text = tables_as_text(data)
     assert "Ours: design kfold, seed 0" in text
     assert "Threshold: best balanced accuracy on train (0.2 to 0.3)." in text
     assert len(data["measures"][0]["ours"]["folds"]) == 2
-    twelve = render_text(make_figures(folds=12))
+    twelve = tables_as_text(make_data(folds=12))
     assert "\n12 " in twelve
 
 
-def plain(score: float) -> float | None:
-    return None if np.isnan(score) else score
+def plain(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def test_figures_are_those_of_each_fold_and_of_the_summary() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(8), 12)
     scores = rng.random((96, 8)) * 0.6 + 0.2 * np.eye(8)[labels]
-    drawn = draw(labels, FoldSettings(folds=2))
+    drawn = draw_folds(labels, FoldOptions(folds=2))
     scored = {emotion: score_folds(drawn[emotion], scores) for emotion in ("neutral", "contempt", "fear")}
     eight = metrics.confusion(labels, scores.argmax(axis=1))
-    data = figures(scored, eight=eight)
+    data = table_data(scored, eight=eight)
     assert data["name"] == "ours"
-    assert data["notes"] == [TRANSPOSED, SIZES, binary.INTERVALS]
+    assert data["notes"] == [TRANSPOSED, SIZES, INTERVALS]
     assert [m["ours"] for m in data["matrices"]] == [
         [asdict(c) for c in scored[emotion].counts] for emotion in ("neutral", "contempt")
     ]
-    paper = {emotion: [row.counts for row in printed() if row.emotion == emotion] for emotion in EMOTIONS}
+    paper = {
+        emotion: [row.counts for row in printed_folds() if row.emotion == emotion] for emotion in EMOTIONS
+    }
     for table in data["measures"]:
         emotion = table["emotion"]
         result = scored.get(emotion)
         assert (table["table"], emotion) in MEASURES.items()
-        assert table["drawing"] == (result and describe(result.folds))
+        assert table["drawing"] == (result and result.folds.record())
         assert table["thresholds"] == (result and [{"value": 0.5, "how": "a half"}] * 2)
         sources = {
             "paper": (paper[emotion], None),
@@ -228,10 +223,9 @@ def test_figures_are_those_of_each_fold_and_of_the_summary() -> None:
                 continue
             counts, effective = given
             assert table[source]["folds"] == [
-                {"counts": asdict(c), **{name: plain(score(c)) for name, score in SCORES.items()}}
-                for c in counts
+                {"counts": asdict(c), **{name: plain(score(name, c)) for name in SCORES}} for c in counts
             ]
-            for name, want in binary.summarize(counts, effective=effective).items():
+            for name, want in summarize(counts, effective=effective).items():
                 got = table[source]["summary"][name]
                 assert got["wilson_95"] == [plain(end) for end in want.wilson_95]
                 assert got["bootstrap_95"] == [plain(end) for end in want.bootstrap_95]
@@ -252,27 +246,28 @@ def test_figures_are_those_of_each_fold_and_of_the_summary() -> None:
 
 def test_a_mean_over_emotions_is_of_those_that_define_it() -> None:
     labels = np.repeat(np.arange(8), 12)
-    drawn = draw(labels, FoldSettings(folds=2))
+    drawn = draw_folds(labels, FoldOptions(folds=2))
     never, always = np.zeros((96, 8)), np.ones((96, 8))  # nobody is read as anger, everybody as fear
     scored = {"anger": score_folds(drawn["anger"], never), "fear": score_folds(drawn["fear"], always)}
-    macro = figures(scored)["macro"]["ours"]
+    macro = table_data(scored)["macro"]["ours"]
     assert (macro["precision"], macro["npv"]) == (0.5, 0.5)  # each of one of the two alone
     assert (macro["sensitivity"], macro["accuracy"]) == (0.5, 0.5)
-    assert figures({"anger": scored["anger"]})["macro"]["ours"]["precision"] is None
+    assert table_data({"anger": scored["anger"]})["macro"]["ours"]["precision"] is None
 
 
 def test_thresholds_go_into_the_figures() -> None:
-    folds = draw(LABELS, FoldSettings(folds=2))["anger"]
+    folds = draw_folds(LABELS, FoldOptions(folds=2))["anger"]
     result = score_folds(folds, np.zeros((len(LABELS), 8)), Threshold(0.25, "chosen on toy"))
-    table = figures({"anger": result})["measures"][5]
+    table = table_data({"anger": result})["measures"][5]
     assert table["thresholds"] == [{"value": 0.25, "how": "chosen on toy"}] * 2
     assert table["ours"]["summary"]["precision"]["mean"] is None  # nothing read as anger
 
 
 def test_action_units_agree_with_what_the_paper_says_of_them() -> None:
     assert PROTOTYPES["contempt"] == {14}, "section 4: only one action unit, the dimple"
-    assert shared("fear", "sadness") == (1, 4), "section 4: the inner brow raise and the brow lower"
+    assert PROTOTYPES["fear"] & PROTOTYPES["sadness"] == {1, 4}, (
+        "section 4: the brow lower and inner brow raise"
+    )
     assert set(PROTOTYPES) == set(EMOTIONS)
-    assert set().union(*PROTOTYPES.values()) == set(UNITS)
-    assert (only("neutral", "contempt"), only("contempt", "neutral")) == ((), (14,))
-    assert all(only(a, b) or only(b, a) for a in EMOTIONS for b in EMOTIONS if a != b)
+    assert set().union(*PROTOTYPES.values()) == set(ACTION_UNITS)
+    assert len(set(PROTOTYPES.values())) == 8, "each pair can be told apart"

@@ -6,16 +6,23 @@ torch = pytest.importorskip("torch", reason="the learning half is not installed:
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from mien.nets.count import multiply_adds, parameters, training_multiply_adds  # noqa: E402
-from mien.paper.cnn import OneAgainstRest, OnGenerated, PaperCNN  # noqa: E402
-from mien.paper.conv_stack import ConvStack  # noqa: E402
-from mien.paper.dense import DenseAutoencoder, EmotionAutoencoders  # noqa: E402
-from mien.paper.finetune import LastLayer, binary_loss  # noqa: E402
-from mien.paper.pca import principal  # noqa: E402
-from mien.paper.pretrain import Greedy, Masked, PretrainOptions, corrupt, pretrain  # noqa: E402
-from mien.paper.stack import add_noise, patches_seen  # noqa: E402
+from mien.paper.autoencoders import (  # noqa: E402
+    ConvolutionalAutoencoder,
+    DenseAutoencoder,
+    EmotionAutoencoders,
+    fit_pca,
+)
+from mien.paper.cnn import AutoencoderThenCNN, OneAgainstRest, PaperCNN  # noqa: E402
+from mien.paper.pretrain import (  # noqa: E402
+    MaskedLoss,
+    PretrainOptions,
+    UnitLoss,
+    corrupt,
+    draw_visible,
+    pretrain,
+)
+from mien.paper.training import LastLayerOnly, binary_loss  # noqa: E402
 from mien.train.augment import AugmentOptions  # noqa: E402
-
-OPTIONS = PretrainOptions(epochs=3, batch=16, rate=0.05)
 
 
 @pytest.fixture
@@ -52,7 +59,7 @@ def test_a_dense_unit_is_a_leaky_relu_of_slope_a_hundredth_that_bends_again_at_b
 
 def test_a_dense_unit_that_starts_at_pca_restores_what_numpys_pca_does(pictures):
     net = DenseAutoencoder((6,))
-    Greedy(net, 1).start_at_pca(pictures)
+    UnitLoss(net, 1).start_at_pca(pictures)
     flat = pictures.flatten(1).double().numpy()
     mean = flat.mean(0)
     axes = np.linalg.svd(flat - mean, full_matrices=False)[2][:6]
@@ -67,8 +74,8 @@ def test_principal_components_are_the_same_from_rows_and_from_their_covariance(p
     def narrow(images):
         return images[:, 0, ::8, ::8].flatten(1)  # (B, 36): fewer numbers than pictures
 
-    from_covariance = principal(pictures, narrow, 4)
-    from_rows = principal(pictures[:36], narrow, 36)
+    from_covariance = fit_pca(pictures, narrow, 4)
+    from_rows = fit_pca(pictures[:36], narrow, 36)
     rows = narrow(pictures.float())
     assert torch.allclose(from_rows.project(rows[:36]), rows[:36], atol=0.05)
     centred = (rows - rows.mean(0)).double()
@@ -80,9 +87,7 @@ def test_an_autoencoder_that_started_at_pca_stays_below_its_error(pictures, tmp_
     net = DenseAutoencoder((6,))
     pretrain(net, pictures, PretrainOptions(epochs=20, batch=16, rate=0.001), tmp_path)
     flat = pictures.float().flatten(1)
-    floor = (
-        (principal(pictures, lambda x: x.flatten(1), 6).project(flat).clamp(0, 255) - flat).square().mean()
-    )
+    floor = (fit_pca(pictures, lambda x: x.flatten(1), 6).project(flat).clamp(0, 255) - flat).square().mean()
     assert (net(pictures.float()).flatten(1).clamp(0, 255) - flat).square().mean() < floor
 
 
@@ -112,16 +117,18 @@ def test_the_papers_network_has_the_layers_of_section_3():
 
 
 def test_the_network_on_generated_pictures_never_moves_the_autoencoder():
-    net = OnGenerated(DenseAutoencoder((4,)), PaperCNN(width=2))
+    net = AutoencoderThenCNN(DenseAutoencoder((4,)), PaperCNN(width=2))
     net(torch.rand(2, 1, 48, 48) * 255).sum().backward()
     assert all(p.grad is None for p in net.autoencoder.parameters())
     assert all(p.grad is not None for p in net.classifier.parameters())
 
 
-@pytest.mark.parametrize("net", [DenseAutoencoder((24, 12)), ConvStack(PaperCNN(4))], ids=["dense", "conv"])
+@pytest.mark.parametrize(
+    "net", [DenseAutoencoder((24, 12)), ConvolutionalAutoencoder(PaperCNN(4))], ids=["dense", "conv"]
+)
 def test_greedy_learning_moves_one_unit_at_a_time(net):
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    unit = Greedy(net, 2).train()
+    unit = UnitLoss(net, 2).train()
     images = torch.rand(8, 1, 48, 48) * 255
     unit(images, images).backward()
     moved = {name for name, p in net.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
@@ -137,9 +144,9 @@ def test_greedy_learning_moves_one_unit_at_a_time(net):
     [
         (lambda: DenseAutoencoder((24, 12)), "none", 2),
         (lambda: DenseAutoencoder((24, 12)), "noise", 2),
-        (lambda: ConvStack(PaperCNN(4)), "none", 4),
-        (lambda: ConvStack(PaperCNN(4)), "noise", 4),
-        (lambda: ConvStack(PaperCNN(8)), "mask", 1),
+        (lambda: ConvolutionalAutoencoder(PaperCNN(4)), "none", 4),
+        (lambda: ConvolutionalAutoencoder(PaperCNN(4)), "noise", 4),
+        (lambda: ConvolutionalAutoencoder(PaperCNN(8)), "mask", 1),
     ],
 )
 def test_pretraining_lowers_the_error_and_goes_on_where_it_stopped(
@@ -162,7 +169,7 @@ def test_pretraining_lowers_the_error_and_goes_on_where_it_stopped(
 
 
 def test_masks_hide_the_share_of_patches_they_name():
-    seen = patches_seen(torch.zeros(50, 1, 48, 48), torch.Generator().manual_seed(0), 0.6)
+    seen = draw_visible(torch.zeros(50, 1, 48, 48), torch.Generator().manual_seed(0), 0.6)
     assert set(seen.unique().tolist()) == {0.0, 1.0}
     assert (seen == 0).float().mean() == pytest.approx(0.6, abs=0.03)
     patches = seen.view(50, 6, 8, 6, 8)
@@ -170,19 +177,21 @@ def test_masks_hide_the_share_of_patches_they_name():
 
 
 def test_a_masked_stack_sees_nothing_of_what_is_hidden_and_is_judged_by_it_alone():
-    net = Masked(ConvStack(PaperCNN(4))).eval()
+    net = MaskedLoss(ConvolutionalAutoencoder(PaperCNN(4))).eval()
     one = torch.rand(4, 1, 48, 48) * 255
-    seen = patches_seen(one, torch.Generator().manual_seed(0), 0.5)
+    seen = draw_visible(one, torch.Generator().manual_seed(0), 0.5)
     other = torch.where(seen == 1, one, torch.rand(one.shape) * 255)  # differs where it is hidden
-    assert torch.equal(net.net.encode(one, seen=seen), net.net.encode(other, seen=seen))
+    assert torch.equal(net.net.encode(one, visible=seen), net.net.encode(other, visible=seen))
     assert net(one, one, seen) != net(other, one, seen)
     shown_differs = torch.where(seen == 1, torch.rand(one.shape) * 255, one)
     assert net(one, one, seen) == net(shown_differs, one, seen)
 
 
 def test_noise_has_the_deviation_it_names():
-    noisy = add_noise(torch.zeros(20, 1, 48, 48), torch.Generator().manual_seed(0), 25.0)
+    options = PretrainOptions("noise", deviation=25.0)
+    noisy, visible = corrupt(torch.zeros(20, 1, 48, 48), torch.Generator().manual_seed(0), options)
     assert float(noisy.std()) == pytest.approx(25, rel=0.02)
+    assert visible is None
     images = torch.rand(2, 1, 48, 48)
     assert corrupt(images, torch.Generator(), PretrainOptions())[0] is images
 
@@ -190,7 +199,9 @@ def test_noise_has_the_deviation_it_names():
 def test_the_stack_learns_the_networks_own_layers(pictures, tmp_path):
     net = PaperCNN(4)
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    pretrain(ConvStack(net), pictures, PretrainOptions(epochs=1, batch=16, rate=0.01), tmp_path)
+    pretrain(
+        ConvolutionalAutoencoder(net), pictures, PretrainOptions(epochs=1, batch=16, rate=0.01), tmp_path
+    )
     for name, value in net.state_dict().items():
         moved = not torch.equal(value, before[name])
         assert moved == name.startswith("layers."), f"{name}: all but the last layer"
@@ -225,13 +236,13 @@ def counted_by_torch(net, *inputs):
     ("net", "inputs"),
     [
         (PaperCNN(4), 1),
-        (LastLayer(PaperCNN(4)), 1),
-        (OnGenerated(DenseAutoencoder((5,)), PaperCNN(4)), 1),
-        (Greedy(ConvStack(PaperCNN(4)), 1), 2),
-        (Greedy(ConvStack(PaperCNN(4)), 3), 2),
-        (Greedy(ConvStack(PaperCNN(4)), 4), 2),
-        (Greedy(DenseAutoencoder((6, 5)), 2), 2),
-        (Masked(ConvStack(PaperCNN(4))), 3),
+        (LastLayerOnly(PaperCNN(4)), 1),
+        (AutoencoderThenCNN(DenseAutoencoder((5,)), PaperCNN(4)), 1),
+        (UnitLoss(ConvolutionalAutoencoder(PaperCNN(4)), 1), 2),
+        (UnitLoss(ConvolutionalAutoencoder(PaperCNN(4)), 3), 2),
+        (UnitLoss(ConvolutionalAutoencoder(PaperCNN(4)), 4), 2),
+        (UnitLoss(DenseAutoencoder((6, 5)), 2), 2),
+        (MaskedLoss(ConvolutionalAutoencoder(PaperCNN(4))), 3),
     ],
     ids=lambda x: type(x).__name__,
 )

@@ -1,0 +1,227 @@
+"""Section 2.3 and the first part of section 3: autoencoders, dense and convolutional, alone or stacked.
+
+Legend: B batch, N pictures, C channels, H and W rows and columns, D numbers of a flat picture or code,
+K hidden nodes, E emotions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, leaky_relu
+
+from mien.paper.cnn import SIDE, SLOPE, PaperCNN, normalize
+
+_WHITE: Final = 127.5 / 64.0  # of a normalized picture; black is as far below zero
+_BATCH: Final = 1024  # pictures that PCA looks at together
+
+
+class AutoencoderUnit(nn.Module):
+    """One autoencoder: an encoder makes a code of its input, a decoder restores the input from the code."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The input to its code."""
+        code: Tensor = self.encoder(x)
+        return code
+
+    def decode(self, code: Tensor) -> Tensor:
+        """The code to the input as far as it can be restored."""
+        restored: Tensor = self.decoder(code)
+        return restored
+
+
+class StackedAutoencoder(nn.Module):
+    """(B, 1, H, W) gray levels 0..255 to generated pictures of the same shape, by one or more units.
+
+    Each unit encodes the code of the one before it. Section 3: "encoder/decoder pairs can be optionally
+    stacked" (Masci et al. 2011). Generated pictures are not cut to 0..255 here, so that their gradient is
+    never lost.
+    """
+
+    def __init__(self, units: Iterable[AutoencoderUnit]) -> None:
+        super().__init__()
+        self.units = nn.ModuleList(units)
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """(B, 1, H, W) gray levels to the input of the first unit."""
+        return normalize(images)
+
+    def restore(self, x: Tensor) -> Tensor:
+        """The reverse of `prepare`."""
+        return x * 64.0 + 127.5
+
+    def encode(self, images: Tensor, depth: int | None = None, visible: Tensor | None = None) -> Tensor:
+        """(B, 1, H, W) to the code of the first `depth` units (all by default; 0: none).
+
+        Where `visible` (B, 1, H, W) is zero, nothing of the picture enters any unit: maps are masked at
+        their own resolution, as the sparse convolutions of SparK do it (arXiv:2301.03580).
+        """
+        x = self.prepare(images)
+        for unit in self.units[:depth]:
+            if visible is not None:  # (B, D) flat pictures or (B, C, h, w) maps
+                x = x * (visible.flatten(1) if x.ndim == 2 else interpolate(visible, x.shape[-2:]))
+            x = unit.encode(x)  # type: ignore[operator]
+        return x
+
+    def decode(self, code: Tensor) -> Tensor:
+        """The code of the last unit to (B, 1, H, W) gray levels."""
+        for unit in reversed(self.units):
+            code = unit.decode(code)  # type: ignore[operator]
+        return self.restore(code)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 1, H, W) to the generated (B, 1, H, W)."""
+        return self.decode(self.encode(images))
+
+
+class DenseUnit(AutoencoderUnit):
+    """One hidden layer with a leaky ReLU.
+
+    Where the input has bounds (gray levels do), the output bends at them as a leaky ReLU does. Were it
+    linear, the unit could at best be as good as PCA of its width: all that it generates would lie in a
+    space of K dimensions, and PCA's is the best of those (Bourlard and Kamp 1988).
+    """
+
+    encoder: nn.Linear
+    decoder: nn.Linear
+
+    def __init__(self, inputs: int, hidden: int, bound: float | None = None) -> None:
+        super().__init__(nn.Linear(inputs, hidden), nn.Linear(hidden, inputs))
+        self.bound = bound  # inputs lie in -bound..bound; None: anywhere
+
+    def encode(self, x: Tensor) -> Tensor:
+        """(B, D) to (B, K)."""
+        return leaky_relu(self.encoder(x), SLOPE)
+
+    def decode(self, code: Tensor) -> Tensor:
+        """(B, K) to (B, D)."""
+        restored: Tensor = self.decoder(code)
+        if self.bound is None:
+            return restored
+        above = leaky_relu(restored + self.bound, SLOPE) - self.bound
+        return self.bound - leaky_relu(self.bound - above, SLOPE)
+
+    @torch.no_grad()
+    def start_at(self, pca: PrincipalComponents) -> None:
+        """Take the P components of PCA as the first weights; nodes past P are not decoded.
+
+        The biases keep every node of the code above zero, where a leaky ReLU is a straight line, with as
+        much again to spare for pictures that were not trained on.
+        """
+        p = pca.axes.shape[1]
+        least = 2 * pca.least
+        self.encoder.weight[:p] = pca.axes.T
+        self.encoder.bias[:p] = -least - pca.mean @ pca.axes
+        self.decoder.weight.zero_()
+        self.decoder.weight[:, :p] = pca.axes
+        self.decoder.bias[:] = pca.mean + pca.axes @ least
+
+
+class DenseAutoencoder(StackedAutoencoder):
+    """Section 3: "one hidden layer containing 300 and 500 nodes", on 48 x 48 pictures.
+
+    2304-300-2304 or 2304-500-2304, or the stack of both with `hidden=(300, 500)`.
+    """
+
+    def __init__(self, hidden: tuple[int, ...] = (300,), side: int = SIDE) -> None:
+        sizes = pairwise((side * side, *hidden))
+        super().__init__(DenseUnit(a, b, None if i else _WHITE) for i, (a, b) in enumerate(sizes))
+        self.side = side
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """(B, 1, H, W) gray levels to (B, D)."""
+        return super().prepare(images).flatten(1)
+
+    def restore(self, x: Tensor) -> Tensor:
+        """(B, D) to (B, 1, H, W) gray levels."""
+        return super().restore(x).view(-1, 1, self.side, self.side)
+
+
+class EmotionAutoencoders(nn.Module):
+    """One autoencoder for each emotion, all of which reconstruct each picture.
+
+    Section 2.3: "capable of learning a specific emotion shape for different classes". All reconstruct a
+    test picture, since to choose the one of its true emotion would tell the network the answer.
+    """
+
+    def __init__(self, members: Iterable[StackedAutoencoder]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 1, H, W) to (B, E, H, W): the picture as each emotion's autoencoder generates it."""
+        return torch.cat([member(images) for member in self.members], 1)
+
+
+class ConvolutionalAutoencoder(StackedAutoencoder):
+    """All layers of the paper's CNN but its last, each the encoder of one unit.
+
+    Section 3: convolutional autoencoders "encode their input using convolution into a compact internal
+    representation which is then decoded using de-convolution". The layers are the CNN's own, not copies:
+    what the stack learns the CNN has learned.
+    """
+
+    def __init__(self, net: PaperCNN) -> None:
+        super().__init__(_unit_around(layer) for layer in net.layers)
+
+
+def _unit_around(layer: nn.Module) -> AutoencoderUnit:
+    """A layer of the CNN with the decoder that undoes it."""
+    for module in layer.modules():
+        if isinstance(module, nn.Conv2d):  # it halves the resolution
+            return AutoencoderUnit(
+                layer, nn.ConvTranspose2d(module.out_channels, module.in_channels, 4, 2, 1)
+            )
+        if isinstance(module, nn.Linear):  # on maps of 6 x 6
+            decoder = nn.Linear(module.out_features, module.in_features)
+            return AutoencoderUnit(layer, nn.Sequential(decoder, nn.Unflatten(1, (-1, 6, 6))))
+    raise TypeError(f"expected a convolution or a linear layer, got {layer}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PrincipalComponents:
+    """The P directions along which rows vary most: the best that a linear autoencoder of P nodes can do."""
+
+    mean: Tensor  # (D,)
+    axes: Tensor  # (D, P) orthonormal, the most important first
+    least: Tensor  # (P,) the least value of a row along each axis
+
+    def project(self, rows: Tensor) -> Tensor:
+        """(N, D) to the nearest (N, D) that P components make."""
+        return (rows - self.mean) @ self.axes @ self.axes.T + self.mean
+
+
+@torch.no_grad()
+def fit_pca(images: Tensor, encode: Callable[[Tensor], Tensor], components: int) -> PrincipalComponents:
+    """Principal components of what `encode` makes of pictures.
+
+    Args:
+        images: (N, 1, H, W) uint8.
+        encode: (B, 1, H, W) float32 gray levels to (B, D).
+        components: how many; fewer where there are fewer.
+    """
+
+    def batches() -> Iterator[Tensor]:
+        return (encode(images[i : i + _BATCH].float()) for i in range(0, len(images), _BATCH))
+
+    total = torch.cat([rows.double().sum(0, keepdim=True) for rows in batches()]).sum(0)
+    mean = (total / len(images)).to(torch.float32)  # (D,)
+    if len(images) <= len(mean):
+        centred = torch.cat([rows - mean for rows in batches()])  # (N, D)
+        axes = torch.linalg.svd(centred, full_matrices=False)[2].T  # (D, N)
+    else:
+        spread = sum((rows - mean).T @ (rows - mean) for rows in batches())  # (D, D)
+        axes = torch.linalg.eigh(spread)[1].flip(1)  # (D, D)
+    axes = axes[:, :components].contiguous()
+    least = torch.stack([((rows - mean) @ axes).amin(0) for rows in batches()]).amin(0)
+    return PrincipalComponents(mean, axes, least)

@@ -1,0 +1,113 @@
+"""Section 2.4: the faces of an experiment, all cut to the 48 x 48 gray pictures of section 3.
+
+The paper's corpus is the Radboud Faces Database (RaFD), of which "frontal images were selected only".
+
+Legend: N pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from mien.data.arrays import load_images
+from mien.data.audit import in_other
+from mien.data.corpus import Corpus
+from mien.data.fer import ferplus
+from mien.data.posed import rafd
+from mien.data.splits import Indices, Labels, by_person, stratified
+from mien.errors import ConfigError
+from mien.evaluate.protocol import PROTOCOLS
+from mien.faces.align import fit
+from mien.train.faces import FACE_INPUT, cut_faces, find_face, vote_shares
+from mien.types import Floats, Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CroppedCorpus:
+    """The faces of a corpus, cut to the network's size, with what is known of each."""
+
+    name: str
+    images: Image  # (N, 48, 48) uint8
+    targets: Floats  # (N, 8) label distributions, for training
+    labels: Labels  # (N,) one label each, -1 where left out
+    persons: tuple[str | None, ...]  # (N,)
+    test: Indices | None  # the corpus's own test split; None: it has none
+    notes: tuple[str, ...] = ()  # what the corpus lacks, and how many pictures show no face
+
+    @property
+    def known_persons(self) -> tuple[str | None, ...] | None:
+        """(N,) who is in each picture; None where that is not known of all."""
+        return None if None in self.persons else self.persons
+
+    def split(self, shares: Sequence[float], seed: int) -> tuple[Indices, ...]:
+        """Parts of the labelled pictures by these shares; nobody stands in two where persons are known."""
+        if self.known_persons is None:
+            return stratified(self.labels, shares, seed=seed)
+        return by_person(self.persons, self.labels, shares, seed=seed)
+
+    def outside(self, test: Indices) -> tuple[Indices, Indices]:
+        """The labelled pictures that are not in `test`, which may train, and those that are."""
+        labelled = np.flatnonzero(self.labels >= 0)
+        return np.setdiff1d(labelled, test), np.intersect1d(labelled, test)
+
+
+def _load_ferplus(root: Path, cache: Path) -> CroppedCorpus:
+    """FER+: its train split trains, its valid split tests (`majority` labels)."""
+    train, valid = ferplus(root, "train"), ferplus(root, "valid")
+    images = np.concatenate([load_images(split, cache=cache) for split in (train, valid)])  # (N, 48, 48)
+    samples = (*train.samples, *valid.samples)
+    labels = np.concatenate([PROTOCOLS["argmax"](train.samples), PROTOCOLS["majority"](valid.samples)])
+    test = np.arange(len(train), len(samples))
+    labels[: len(train)][in_other(images[: len(train)], images[test])] = -1  # copies of test pictures
+    return CroppedCorpus("ferplus", images, vote_shares(samples), labels, (None,) * len(samples), test)
+
+
+def _load_rafd(root: Path, cache: Path) -> CroppedCorpus:
+    """The Radboud Faces Database, frontal pictures, each face found and cut out upright."""
+    return _cut("rafd", rafd(root), find_face, cache)
+
+
+def _load_toy(root: Path, cache: Path) -> CroppedCorpus:
+    """The drawn toy corpus, whose pictures already are faces."""
+    return _cut("toy", rafd(root), lambda pixels: fit(pixels, FACE_INPUT), cache)
+
+
+#: Corpus to the function that reads it from (root, folder of the cache).
+CORPORA: Final[dict[str, Callable[[Path, Path], CroppedCorpus]]] = {
+    "rafd": _load_rafd,
+    "ferplus": _load_ferplus,
+    "toy": _load_toy,
+}
+
+
+def load_corpus(name: str, root: Path, cache: Path) -> CroppedCorpus:
+    """The faces of a corpus by name.
+
+    Raises:
+        ConfigError: there is no such corpus; the message lists those there are.
+        DataError: the corpus is not at `root`.
+    """
+    if name not in CORPORA:
+        raise ConfigError(f"corpus: expected one of {', '.join(CORPORA)}, got {name!r}")
+    return CORPORA[name](root, cache)
+
+
+def _cut(name: str, corpus: Corpus, cut: Callable[[Image], Image | None], cache: Path) -> CroppedCorpus:
+    """A corpus with one label for each picture; pictures without a face are left out and counted."""
+    crops, kept = cut_faces(name, corpus, cut, cache)
+    samples = tuple(corpus.samples[i] for i in kept)
+    lost = len(corpus) - len(kept)
+    return CroppedCorpus(
+        name=name,
+        images=crops,
+        targets=vote_shares(samples),
+        labels=PROTOCOLS["argmax"](samples),
+        persons=tuple(sample.person for sample in samples),
+        test=None,
+        notes=corpus.notes + ((f"{lost} of {len(corpus)} pictures left out: no face found",) if lost else ()),
+    )

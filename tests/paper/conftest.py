@@ -1,0 +1,44 @@
+"""A few drawn faces, and plans of experiments that take seconds on them."""
+
+from dataclasses import replace
+
+import pytest
+
+from mien.data.toy import ToySettings, write_toy
+
+
+@pytest.fixture(scope="session")
+def toy_faces(tmp_path_factory):
+    """10 drawn models, 8 emotions, 2 gazes: 160 pictures."""
+    pytest.importorskip("torch", reason="the learning half is not installed: pip install 'mien[train]'")
+    from mien.paper.corpora import load_corpus
+
+    folder = tmp_path_factory.mktemp("corpus")
+    write_toy(folder / "toy", ToySettings(models=10, cameras=1, gazes=2))
+    return load_corpus("toy", folder / "toy", folder / "cache")
+
+
+@pytest.fixture(scope="session")
+def tiny_plan():
+    """(names of variants, more of `ExperimentPlan`) to a plan of two folds and networks of two filters."""
+    from mien.paper.folds import FoldOptions
+    from mien.paper.reproduce import ExperimentPlan
+    from mien.paper.variants import make_variant
+
+    def make_plan(*names, readings=("one", "one"), **more):
+        recipes = []
+        for name in names:
+            recipe = make_variant(name)
+            recipe = replace(
+                recipe,
+                width=2,
+                hidden=tuple(nodes // 20 for nodes in recipe.hidden),
+                pretrain=replace(recipe.pretrain, epochs=1, batch=32),
+                head=replace(recipe.head, epochs=1, batch=32),
+                loop=replace(recipe.loop, epochs=2, batch=32),
+            )
+            recipes.append(recipe.with_readings(*readings))
+        folds = FoldOptions("person", folds=2, positives=8, others=1)
+        return ExperimentPlan(**{"variants": tuple(recipes), "folds": folds, **more})
+
+    return make_plan
