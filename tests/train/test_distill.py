@@ -15,8 +15,7 @@ from mien.errors import ConfigError, MissingExtra, ModelError, TrainingError
 from mien.faces.network import Classifier
 from mien.image import encode_image
 from mien.nets import make_net
-from mien.nets.dlib_weights import load_dlib, settle
-from mien.nets.face_resnet import FaceResNet
+from mien.nets.face_resnet import FaceResNet, load_dlib, settle_norms
 from mien.train import faces as train_faces
 from mien.train.export import export_run
 from mien.train.faces import file_hash, teacher_labels
@@ -163,7 +162,7 @@ def test_a_file_as_dlib_writes_it_fills_the_network_and_settling_changes_no_answ
     with torch.no_grad():
         before = net.features(pictures)
         assert torch.allclose(before, _unnormed(source).features(pictures), atol=1e-4)
-        settle(net, pictures)
+        settle_norms(net, pictures)
         assert torch.allclose(net.features(pictures), before, atol=1e-3)
         assert net.train().stem_norm(net.stem(torch.rand(8, 3, 96, 96))).std() < 100, "fit to learn from"
 

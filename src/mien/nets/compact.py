@@ -57,7 +57,7 @@ class Halving(nn.Sequential):
         return nn.Sequential(conv, self[2])
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions beside a shortcut; the first may halve the resolution."""
 
     def __init__(self, inside: int, outside: int, stride: int) -> None:
@@ -109,10 +109,10 @@ class Compact(nn.Module):
         return logits
 
 
-def _body(options: CompactOptions) -> list[Block]:
+def _body(options: CompactOptions) -> list[ResidualBlock]:
     layers, inside = [], options.stem
     for width, count in zip(options.widths, options.blocks, strict=True):
         for i in range(count):
-            layers.append(Block(inside, width, 2 if i == 0 else 1))
+            layers.append(ResidualBlock(inside, width, 2 if i == 0 else 1))
             inside = width
     return layers

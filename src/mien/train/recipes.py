@@ -33,7 +33,7 @@ CONFIG: Final = "config.toml"
 PROVENANCE: Final = "provenance.json"
 STARTS: Final = ("dlib", "run")  # weights that a run may start from
 _DLIB: Final = "dlib_face_recognition_resnet_model_v1.dat"
-_SETTLING: Final = 1024  # pictures whose statistics the norms of dlib's network begin with
+_NORM_PICTURES: Final = 1024  # pictures whose statistics the norms of dlib's network begin with
 Report = Callable[[Mapping[str, Any]], None]
 
 
@@ -302,10 +302,10 @@ def fill_start(name: str, net: Any, pictures: Any, run: Path | None = None) -> N
     if name and name not in STARTS:
         raise ConfigError(f"start: expected one of {', '.join(map(repr, STARTS))}, got {name!r}")
     if name == "dlib":
-        from mien.nets.dlib_weights import load_dlib, settle
+        from mien.nets.face_resnet import load_dlib, settle_norms
 
         load_dlib(net, find_dlib_weights())
-        settle(net, pictures[:_SETTLING].float().cpu())
+        settle_norms(net, pictures[:_NORM_PICTURES].float().cpu())
     elif name == "run":
         from mien.train.loop import load_averaged
 
