@@ -204,20 +204,13 @@ def test_a_calibration_is_its_parts_each_fitted_on_what_it_should_be():
     assert strength != alone.strength == fit_strength(p, truth, prior=prior)
 
 
-def test_the_area_against_naive():
+@pytest.mark.parametrize("levels", [400, 3])
+def test_the_area_is_that_of_the_surest_one_by_one_and_the_equally_sure_in_their_order(levels):
     rng = np.random.default_rng(6)
-    confidence, right = rng.random(50), rng.random(50) < 0.7
-    order = sorted(range(50), key=lambda i: -confidence[i])
-    naive = np.mean([np.mean([not right[i] for i in order[: k + 1]]) for k in range(50)])
+    confidence, right = rng.integers(0, levels, 60) / levels, rng.random(60) < 0.7
+    order = sorted(range(60), key=lambda i: -confidence[i])
+    naive = np.mean([np.mean([not right[i] for i in order[: k + 1]]) for k in range(60)])
     assert risk_coverage_area(confidence, right) == pytest.approx(naive)
-
-
-def test_the_area_takes_the_equally_sure_in_their_order():
-    right = np.random.default_rng(7).random(400) < 0.7
-    confidence = np.tile([0.9, 0.5, 0.7], 134)[:400]
-    order = sorted(range(400), key=lambda i: -confidence[i])
-    naive = (~right[order]).cumsum() / np.arange(1, 401)
-    assert risk_coverage_area(confidence, right) == pytest.approx(naive.mean())
 
 
 def test_each_half_is_read_by_what_the_other_fits():

@@ -49,7 +49,7 @@ def run(*args):
 
 
 def drawn(tags, *, faceless=0, labelled=False, seed=3, persons=None):
-    """Random readings of samples with these tags, the last `faceless` of them without a face."""
+    """Random predictions of samples with these tags, the last `faceless` of them without a face."""
     rng = np.random.default_rng(seed)
     n = len(tags) - faceless
     truth = rng.integers(0, 8, len(tags))
@@ -60,8 +60,8 @@ def drawn(tags, *, faceless=0, labelled=False, seed=3, persons=None):
         for i, (v, t, p) in enumerate(zip(votes, tags, person, strict=True))
     )
     probabilities = rng.dirichlet(np.full(8, 0.3), n).astype(np.float32)
-    readings = Predictions(samples[:n], probabilities, (), (), tuple(s.name for s in samples[n:]))
-    return Corpus("drawn", samples, lambda _: None), readings
+    predictions = Predictions(samples[:n], probabilities, faceless=tuple(s.name for s in samples[n:]))
+    return Corpus("drawn", samples, lambda _: None), predictions
 
 
 def some_tags(n=300, seed=1):
@@ -76,12 +76,12 @@ def row(table, name):
 
 def test_every_figure_is_what_counting_one_by_one_gives():
     tags = some_tags()
-    corpus, readings = drawn(tags, faceless=20, labelled=True)
-    report = compare_groups(corpus, readings, ("age",), protocols=["argmax"], detected=True)
+    corpus, predictions = drawn(tags, faceless=20, labelled=True)
+    report = compare_groups(corpus, predictions, ("age",), protocols=["argmax"], detected=True)
     (table,) = report.tables
     assert table.groups == AGES  # in the order of the years, not of the letters
     assert (report.labelled, report.detected) == (True, True)
-    probabilities = readings.probabilities
+    probabilities = predictions.probabilities
     for g, age in enumerate(table.groups):
         mine = [i for i in range(280) if tags[i]["age"] == age]
         reads = [EMOTIONS[probabilities[i].argmax()] for i in mine]
@@ -113,8 +113,8 @@ def test_every_figure_is_what_counting_one_by_one_gives():
 
 
 def test_the_largest_gap_is_between_the_highest_and_the_lowest():
-    corpus, readings = drawn(some_tags())
-    (table,) = compare_groups(corpus, readings, ("age",)).tables
+    corpus, predictions = drawn(some_tags())
+    (table,) = compare_groups(corpus, predictions, ("age",)).tables
     for one in table.rows:
         gap = one.gaps.largest
         assert gap.difference == pytest.approx(one.value[1:].max() - one.value[1:].min())
@@ -155,9 +155,7 @@ def test_interval_and_p_are_those_of_a_naive_bootstrap():
     values = (rng.random((190, 3)) < np.array([0.2, 0.3, 0.5])[codes][:, None]).astype(float)
     values[rng.random(190) < 0.3, 1] = np.nan
     names = ["a", "b", "c"]
-    gaps, comparisons = find_gaps(
-        codes, values, shares=np.ones(3, bool), groups=names, options=GroupOptions(smallest=20, draws=4000)
-    )
+    gaps, comparisons = gaps_of(codes, values, shares=[True] * 3, groups=names, smallest=20, draws=4000)
     most, observed = naive(codes, values, 3, draws=800, seed=5)
     assert comparisons == 9
     for m, gap in ((m, gap) for m, two in enumerate(gaps) for gap in (two.largest, two.clearest)):
@@ -171,9 +169,7 @@ def test_interval_and_p_are_those_of_a_naive_bootstrap():
 def test_two_groups_and_one_measure_give_the_interval_of_agresti_and_caffo():
     values = np.repeat([1.0, 0, 1, 0], [120, 280, 200, 200])[:, None]
     codes = np.repeat([0, 1], 400)
-    (two,), one = find_gaps(
-        codes, values, shares=np.array([True]), groups=["x", "y"], options=GroupOptions(draws=20_000)
-    )
+    (two,), one = gaps_of(codes, values, shares=[True], groups="xy", draws=20_000)
     a, b = 121 / 402, 201 / 402
     gap = two.largest
     assert two.clearest == gap
@@ -188,9 +184,7 @@ def test_two_groups_and_a_mean_give_the_normal_interval():
     rng = np.random.default_rng(6)
     codes = np.repeat([0, 1], 400)
     values = (5 + rng.random(800) + 0.1 * codes)[:, None]
-    (two,), _ = find_gaps(
-        codes, values, shares=np.array([False]), groups=["a", "b"], options=GroupOptions(draws=20_000)
-    )
+    (two,), _ = gaps_of(codes, values, shares=[False], groups="ab", draws=20_000)
     first, second = values[:400], values[400:]
     half = 1.96 * sqrt(first.var(ddof=1) / 400 + second.var(ddof=1) / 400)
     between = second.mean() - first.mean()
@@ -214,73 +208,57 @@ def two_groups(sizes=(30, 40), measures=2):
     codes = np.repeat([0, 1], sizes)
     values = (rng.random((len(codes), measures)) < 0.3 + 0.3 * codes[:, None]).astype(float)
     values[:, -1] += rng.random(len(codes)) / 10
-    return {
-        "codes": codes,
-        "values": values,
-        "shares": np.arange(measures) < measures - 1,
-        "groups": ["a", "b"],
-    }
+    return codes, values
+
+
+def gaps_of(codes, values, *, shares=None, groups="abcde", **options):
+    """`find_gaps` of shares, or of the last measure as a mean."""
+    shares = np.arange(values.shape[1]) < values.shape[1] - 1 if shares is None else np.array(shares)
+    return find_gaps(codes, values, shares=shares, groups=list(groups), options=GroupOptions(**options))
 
 
 def test_groups_that_are_all_alike_have_an_interval_that_holds_their_gap():
     values = np.repeat([1.0, 0.0], 50)[:, None]
-    (gap,), _ = find_gaps(
-        np.repeat([0, 1], 50),
-        values,
-        shares=np.array([True]),
-        groups=("a", "b"),
-        options=GroupOptions(draws=50),
-    )
+    (gap,), _ = gaps_of(np.repeat([0, 1], 50), values, shares=[True], groups="ab", draws=50)
     assert gap.largest.difference == 1
     assert gap.largest.interval_95[0] < 0.95
     assert gap.largest.interval_95[1] == 1
 
 
 def test_a_group_of_just_enough_pictures_is_compared_as_any_other():
-    two = two_groups()
-    few, enough, more = (find_gaps(**two, options=GroupOptions(smallest=n, draws=300)) for n in (29, 30, 31))
+    few, enough, more = (gaps_of(*two_groups(), groups="ab", smallest=n, draws=300) for n in (29, 30, 31))
     assert few == enough
     assert enough[1] == 2
     assert more == ([None, None], 0)
-
-
-def test_one_picture_is_never_compared_whatever_is_asked():
-    two = two_groups((1, 40))
-    assert find_gaps(**two, options=GroupOptions(smallest=1, draws=10)) == ([None, None], 0)
+    alone = gaps_of(*two_groups((1, 40)), groups="ab", smallest=1, draws=10)
+    assert alone == ([None, None], 0)  # one picture is never compared, whatever is asked
 
 
 def test_draws_in_several_parts_are_the_same_draws(monkeypatch):
-    two = two_groups()
-    whole = find_gaps(**two, options=GroupOptions(draws=101))
+    whole = gaps_of(*two_groups(), groups="ab", draws=101)
     monkeypatch.setattr("mien.evaluate.groups.WEIGHTS_AT_ONCE", 1200)
-    assert find_gaps(**two, options=GroupOptions(draws=101)) == whole
-    assert find_gaps(**two, options=GroupOptions(draws=101, seed=1)) != whole
+    assert gaps_of(*two_groups(), groups="ab", draws=101) == whole
+    assert gaps_of(*two_groups(), groups="ab", draws=101, seed=1) != whole
 
 
 def test_what_all_of_one_group_and_nobody_of_another_shows_has_a_width():
     codes = np.repeat([0, 1], 40)
     values = np.column_stack([codes, np.random.default_rng(0).random(80) < 0.5]).astype(float)
-    (two, _), _ = find_gaps(
-        codes,
-        values,
-        shares=np.array([True, True]),
-        groups=["a", "b"],
-        options=GroupOptions(draws=200),
-    )
+    (two, _), _ = gaps_of(codes, values, shares=[True, True], groups="ab", draws=200)
     assert (two.largest.difference, two.largest.high) == (1, "b")
     assert two.largest.interval_95[0] < 40 / 42 - 0.04  # twice the error of 41 of 42 and of 1 of 42
 
 
 def test_an_interval_ends_where_no_difference_can_be():
     values = np.array([[0.9], [1.0], [0.0], [0.1]])
-    (two,), _ = find_gaps(
-        np.array([0, 0, 1, 1]),
-        values,
-        shares=np.array([False]),
-        groups=["a", "b"],
-        options=GroupOptions(smallest=2, draws=200),
-    )
+    codes = np.array([0, 0, 1, 1])
+    (two,), _ = gaps_of(codes, values, shares=[False], groups="ab", smallest=2, draws=200)
     assert two.largest.interval_95 == (-1, 1)  # two pictures drawn alike have no spread: nothing is known
+
+
+def test_all_the_same_is_no_gap():
+    gaps, _ = gaps_of(np.repeat([0, 1], 40), np.ones((80, 2)), groups="ab")
+    assert gaps == [None, None]
 
 
 def test_groups_that_do_not_differ_are_seldom_found_to():
@@ -291,21 +269,20 @@ def test_groups_that_do_not_differ_are_seldom_found_to():
     for k in range(200):
         read = rng.choice(8, p=[0.45, 0.35, 0.05, 0.05, 0.04, 0.03, 0.02, 0.01], size=800)
         values = np.column_stack([read[:, None] == np.arange(8), rng.beta(6, 3, 800)])
-        settings = GroupOptions(draws=300, seed=k)
-        gaps, _ = find_gaps(codes, values, shares=np.arange(9) < 8, groups=list("abcde"), options=settings)
+        gaps, _ = gaps_of(codes, values, draws=300, seed=k)
         found += any(two is not None and two.clearest.p <= 0.05 for two in gaps)
     assert found <= 10  # 5 %
 
 
 def test_a_clear_gap_is_named_below_a_larger_one_that_may_be_chance():
     tags = [{"g": "a"}] * 2000 + [{"g": "b"}] * 2000 + [{"g": "few"}] * 30
-    corpus, readings = drawn(tags)
+    corpus, predictions = drawn(tags)
     rng = np.random.default_rng(0)
     happy = np.concatenate([rng.random(2000) < 0.3, rng.random(2000) < 0.5, np.arange(30) < 17])
     probabilities = np.where(happy[:, None], np.eye(8)[1], np.eye(8)[0]).astype(np.float32)
-    readings = Predictions(readings.samples, probabilities)
+    predictions = Predictions(predictions.samples, probabilities)
     tags[2000:4000] = [{"g": "b"}] * 2000
-    report = compare_groups(corpus, readings, ("g",))
+    report = compare_groups(corpus, predictions, ("g",))
     gaps = row(report.tables[0], "happiness").gaps
     assert (gaps.largest.high, gaps.largest.low, gaps.clearest.high) == ("few", "a", "b")
     assert gaps.clearest.p < 0.001
@@ -315,8 +292,8 @@ def test_a_clear_gap_is_named_below_a_larger_one_that_may_be_chance():
 
 def test_small_groups_are_shown_and_not_compared():
     tags = [{"g": "big"}] * 100 + [{"g": "also"}] * 100 + [{"g": "tiny"}] * 5
-    corpus, readings = drawn(tags)
-    report = compare_groups(corpus, readings, ("g",))
+    corpus, predictions = drawn(tags)
+    report = compare_groups(corpus, predictions, ("g",))
     (table,) = report.tables
     assert table.comparisons == 10
     assert all({r.gaps.largest.high, r.gaps.largest.low} == {"big", "also"} for r in table.rows if r.gaps)
@@ -327,8 +304,8 @@ def test_small_groups_are_shown_and_not_compared():
 
 
 def test_one_picture_a_group():
-    corpus, readings = drawn([{"g": name} for name in "abc"])
-    report = compare_groups(corpus, readings, ("g",))
+    corpus, predictions = drawn([{"g": name} for name in "abc"])
+    report = compare_groups(corpus, predictions, ("g",))
     (table,) = report.tables
     assert table.comparisons == 0
     assert all(r.gaps is None for r in table.rows)
@@ -338,8 +315,8 @@ def test_one_picture_a_group():
 
 
 def test_a_group_without_a_face_has_no_rates_but_a_detection_rate():
-    corpus, readings = drawn([{"g": "a"}] * 40 + [{"g": "b"}] * 3, faceless=3)
-    report = compare_groups(corpus, readings, ("g",), detected=True)
+    corpus, predictions = drawn([{"g": "a"}] * 40 + [{"g": "b"}] * 3, faceless=3)
+    report = compare_groups(corpus, predictions, ("g",), detected=True)
     (table,) = report.tables
     assert np.isnan(row(table, "neutral").value[1:][1])
     assert row(table, "face found").value[1:].tolist() == [1, 0]
@@ -349,70 +326,59 @@ def test_a_group_without_a_face_has_no_rates_but_a_detection_rate():
 
 
 def test_groups_without_a_number_stand_before_those_with_one_and_may_show_no_face():
-    corpus, readings = drawn([{"g": "0-2"}] * 4 + [{"g": "young"}] * 4 + [{"g": "a child"}] * 2, faceless=2)
-    (table,) = compare_groups(corpus, readings, ("g",), detected=True).tables
+    corpus, predictions = drawn(
+        [{"g": "0-2"}] * 4 + [{"g": "young"}] * 4 + [{"g": "a child"}] * 2, faceless=2
+    )
+    (table,) = compare_groups(corpus, predictions, ("g",), detected=True).tables
     assert table.groups == ("a child", "young", "0-2")
     assert np.isnan(row(table, "fear").value[1:]).tolist() == [True, False, False]
 
 
 def test_pictures_without_the_tag_are_left_out_and_counted():
-    corpus, readings = drawn([{"g": "a"}] * 30 + [{}] * 4 + [{"g": ""}] * 2 + [{"g": "b"}] * 30)
-    report = compare_groups(corpus, readings, ("g",))
+    corpus, predictions = drawn([{"g": "a"}] * 30 + [{}] * 4 + [{"g": ""}] * 2 + [{"g": "b"}] * 30)
+    report = compare_groups(corpus, predictions, ("g",))
     (table,) = report.tables
     assert (table.groups, table.untagged) == (("a", "b"), 6)
     assert row(table, "neutral").n[:1].tolist() == [60]
     assert "by g; 6 pictures without it are left out" in render_groups(report)
 
 
-def test_all_the_same_is_no_gap():
-    values = np.ones((80, 2))
-    gaps, _ = find_gaps(
-        np.repeat([0, 1], 40),
-        values,
-        shares=np.array([True, False]),
-        groups=["a", "b"],
-        options=GroupOptions(),
-    )
-    assert gaps == [None, None]
-
-
 def test_crossed_attributes():
-    corpus, readings = drawn(some_tags())
-    (table,) = compare_groups(corpus, readings, parse_attributes("age+gender", corpus.samples)).tables
+    corpus, predictions = drawn(some_tags())
+    (table,) = compare_groups(corpus, predictions, parse_attributes("age+gender", corpus.samples)).tables
     assert table.groups == tuple(f"{age} + {g}" for age in AGES for g in "FM")
     assert sum(row(table, "neutral").n[1:]) == 300
 
 
+TAGGED = {"age": "1", "gender": "F"}
+
+
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "tags", "said"),
     [
-        ("race", "tags out of age, gender, got 'race'"),
-        ("age,", "got ''"),
-        ("age+x", "got 'x'"),
-        ("", "got ''"),
+        ("race", TAGGED, "tags out of age, gender, got 'race'"),
+        ("age,", TAGGED, "got ''"),
+        ("age+x", TAGGED, "got 'x'"),
+        ("", TAGGED, "got ''"),
+        ("age", {}, "samples carry tags, got 'age' and none do"),
     ],
 )
-def test_unknown_tags_list_those_there_are(text, said):
+def test_unknown_tags_list_those_there_are(text, tags, said):
     with pytest.raises(ConfigError, match=said):
-        parse_attributes(text, [Sample("a", tags={"age": "1", "gender": "F"})])
+        parse_attributes(text, [Sample("a", tags=tags)])
 
 
 def test_a_tag_named_twice_is_one():
-    assert parse_attributes("b, a,b", [Sample("x", tags={"a": "1", "b": "2"})]) == ("b", "a")
-
-
-def test_no_tags_at_all():
-    with pytest.raises(ConfigError, match="samples carry tags, got 'age' and none do"):
-        parse_attributes("age", [Sample("a")])
+    assert parse_attributes("gender, age,gender", [Sample("x", tags=TAGGED)]) == ("gender", "age")
 
 
 def test_what_a_policy_chose_is_what_is_counted():
-    corpus, readings = drawn([{"g": "a"}] * 60, labelled=True)
+    corpus, predictions = drawn([{"g": "a"}] * 60, labelled=True)
     guess = np.full(60, 6)
-    report = compare_groups(corpus, readings, ("g",), protocols=["argmax"], guess=guess)
+    report = compare_groups(corpus, predictions, ("g",), protocols=["argmax"], guess=guess)
     (table,) = report.tables
     assert row(table, "fear").value[1:].tolist() == row(table, "recall fear").value[1:].tolist() == [1]
-    mean = readings.probabilities[:, 6].mean(dtype=float)
+    mean = predictions.probabilities[:, 6].mean(dtype=float)
     assert row(table, "confidence").value[1:][0] == pytest.approx(mean)
 
 
@@ -420,32 +386,32 @@ def test_the_cards_own_threshold_is_taken():
     assert GroupOptions.of_card(ModelCard("m")).unsure_below == 0.5
     own = GroupOptions.of_card(ModelCard("m", uncertain=0.62))
     assert (own.unsure_below, own.unsure_from) == (0.62, "the model card")
-    corpus, readings = drawn([{"g": "a"}] * 50)
-    text = render_groups(compare_groups(corpus, readings, ("g",), options=own))
+    corpus, predictions = drawn([{"g": "a"}] * 50)
+    text = render_groups(compare_groups(corpus, predictions, ("g",), options=own))
     assert "confidence under 0.62 (the model card)" in text.replace("\n", " ")
 
 
 def test_a_reading_that_just_reaches_the_threshold_is_not_unsure():
-    corpus, readings = drawn([{"g": "a"}] * 4)
+    corpus, predictions = drawn([{"g": "a"}] * 4)
     first = np.array([0.5, 0.5, 0.75, 1.0], np.float32)
     p = np.column_stack([first, 1 - first, np.zeros((4, 6), np.float32)])
-    readings = Predictions(readings.samples, p)
+    predictions = Predictions(predictions.samples, p)
     for below, unsure in ((0.5, 0), (0.75, 0.5), (1.0, 0.75)):
-        report = compare_groups(corpus, readings, ("g",), options=GroupOptions(below))
+        report = compare_groups(corpus, predictions, ("g",), options=GroupOptions(below))
         assert row(report.tables[0], "unsure").value[:1].tolist() == [unsure]
         assert (report.labelled, report.detected) == (False, False)
 
 
 def test_persons_are_repeated_where_two_pictures_are_of_one():
     for persons, repeated in ((["a", "b", None], False), (["a", "b", "a"], True), ([None] * 3, False)):
-        corpus, readings = drawn([{"g": "x"}] * 3, persons=persons)
-        assert compare_groups(corpus, readings, ("g",)).repeated is repeated
+        corpus, predictions = drawn([{"g": "x"}] * 3, persons=persons)
+        assert compare_groups(corpus, predictions, ("g",)).repeated is repeated
 
 
 def test_the_text_says_what_it_cannot_show():
-    corpus, readings = drawn(some_tags(), labelled=True, persons=["one"] * 300)
+    corpus, predictions = drawn(some_tags(), labelled=True, persons=["one"] * 300)
     bare, full = (
-        render_groups(compare_groups(corpus, readings, ("age", "gender"), protocols=p)).replace("\n", " ")
+        render_groups(compare_groups(corpus, predictions, ("age", "gender"), protocols=p)).replace("\n", " ")
         for p in ([], ["majority", "argmax"])
     )
     assert "Without labels nobody knows which readings are right" in bare
@@ -466,8 +432,8 @@ def test_a_draw_is_part_of_a_larger_and_keeps_the_order():
 
 
 def test_the_picture_is_the_same_each_time_and_has_a_plot_a_measure():
-    corpus, readings = drawn(some_tags(), faceless=9)
-    report = compare_groups(corpus, readings, ("gender",), detected=True)
+    corpus, predictions = drawn(some_tags(), faceless=9)
+    report = compare_groups(corpus, predictions, ("gender",), detected=True)
     text = plot_groups(report)
     assert text == plot_groups(report)
     axes = [e for e in ET.fromstring(text).iter() if e.get("id", "").startswith("axes_")]  # noqa: S314 - our own
