@@ -15,12 +15,10 @@ from __future__ import annotations
 
 import argparse
 import io
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 from PIL import Image as Pil
@@ -189,27 +187,6 @@ def roll_errors(detector: Detector, heads: list[Image], angle: float) -> list[fl
     return errors
 
 
-def milliseconds(detector: Detector, images: list[Image]) -> float:
-    """Median processor time of one picture."""
-    detector.detect(images[0])
-    spent = []
-    for image in images:
-        start = time.process_time()
-        detector.detect(image)
-        spent.append((time.process_time() - start) * 1000)
-    return median(spent)
-
-
-def with_heads(heads: list[Image], size: tuple[int, int]) -> Image:
-    """A texture with six heads of 60 to 300 pixels, to time with."""
-    whole = texture(size, np.random.default_rng(5))
-    for i, side in enumerate((60, 90, 130, 180, 240, 300)):
-        head = np.asarray(Pil.fromarray(heads[i % len(heads)]).resize((side, side), Pil.Resampling.LANCZOS))
-        left = 20 + i * (size[0] - 340) // 5
-        whole[100 : 100 + side, left : left + side] = head
-    return whole
-
-
 class OpenCV:
     """OpenCV's own FaceDetectorYN with the same weights, for comparison; full size, one look."""
 
@@ -243,9 +220,6 @@ def measure(detector: Detector, heads: list[Image]) -> dict[str, str]:
         wrong = np.mean(np.array(errors) > 20)
         middle, most = np.percentile(errors, [50, 90])
         row[f"roll at {angle}"] = f"{middle:.1f}/{most:.1f}, over 20: {wrong:.3f} (n {len(errors)})"
-    row["ms 350"] = f"{milliseconds(detector, heads[:30]):.1f}"
-    for name, size, times in (("ms HD", (1920, 1080), 3), ("ms 4000x3000", (4000, 3000), 1)):
-        row[name] = f"{milliseconds(detector, [with_heads(heads, size)] * times):.0f}"
     return row
 
 

@@ -120,7 +120,12 @@ def analyze(folder: Path, seconds: float) -> tuple[int | None, list[str]]:
 def judge(rows: Sequence[Record], said: Sequence[str]) -> dict[str, str]:
     """How a case went, by its rows and what was said of it."""
     errors = [line for line in said if line.startswith("mien: error: ")]
-    wrong = [row for row in rows if row["success"] and not is_reading(row)]
+    found = [row for row in rows if row["success"]]
+    wrong = [
+        row
+        for row in found
+        if abs(sum(row[emotion] for emotion in EMOTIONS) - 1) > 1e-4 or min(row["width"], row["height"]) <= 0
+    ]
     if not rows:
         return {"how": "crash", "text": "it has no row"}
     if wrong:
@@ -129,12 +134,6 @@ def judge(rows: Sequence[Record], said: Sequence[str]) -> dict[str, str]:
         clear = all("expected" in line and "bug in Mien" not in line for line in errors)
         return {"how": "refused" if clear else "unclear", "text": "; ".join(errors)}
     return {"how": "read", "text": ""}
-
-
-def is_reading(row: Record) -> bool:
-    """Whether the probabilities sum to 1 and the box has a size."""
-    sums = abs(sum(row[emotion] for emotion in EMOTIONS) - 1) < 1e-4
-    return bool(sums and row["width"] > 0 and row["height"] > 0)
 
 
 def render(records: Iterable[Record]) -> str:

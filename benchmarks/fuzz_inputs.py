@@ -21,7 +21,7 @@ from numpy.random import Generator
 from PIL import Image
 
 SIDE: Final = 96  # pixels of every seed
-CLIP_SHARE: Final = 10  # each so-manieth case is a clip; clips take ten times as long as photos
+CLIP_SHARE: Final = 10  # every n-th case is a clip; clips take ten times as long as photos
 PICTURES: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 ENDINGS: Final = {kind: f".{kind.lower()}" for kind in (*PICTURES, "MP4")}
 
@@ -153,13 +153,6 @@ def splice(data: bytes, rng: Generator) -> bytes:
     return data[:place] + other[at:end] + data[place + (end - at if rng.random() < 0.5 else 0) :]
 
 
-def swap(data: bytes, rng: Generator) -> bytes:
-    """Two halves of a piece in the other order."""
-    at, end = _piece(rng, data)
-    middle = (at + end) // 2
-    return data[:at] + data[middle:end] + data[at:middle] + data[end:]
-
-
 def header(data: bytes, rng: Generator) -> bytes:
     """Random bytes among the first 64."""
     out = bytearray(data)
@@ -182,7 +175,7 @@ def append(data: bytes, rng: Generator) -> bytes:
 
 
 MUTATIONS: Final[tuple[Callable[[bytes, Generator], bytes], ...]] = (
-    flip_bits, flip_bits, cut_short, delete, double, splice, swap, header, extreme, extreme, extreme, append,
+    flip_bits, flip_bits, cut_short, delete, double, splice, header, extreme, extreme, extreme, append,
 )  # fmt: skip
 
 

@@ -1,7 +1,6 @@
 """The server under load: clients that send photos one after the other, beside the plain loop in the same run.
 
     python benchmarks/load.py --clients 32 --seconds 60 --photos DIR
-    python benchmarks/load.py --photos DIR --peer PYTHON     # and `peer_server.py`, by that Python
 
 Writes one JSON object. The plain loop is `analyzer.image` over the same bytes in one thread, before and
 after.
@@ -39,29 +38,6 @@ MIEN = [sys.executable, "-m", "mien", "serve", "--port", "0"]
 
 def main() -> None:
     """Plain loop, server under load, plain loop again; print what was measured."""
-    options = parsed()
-    photos = photos_of(options.photos, options.most)
-    before = plain_loop(photos, options.plain)
-    workers = [] if options.workers is None else ["--workers", str(options.workers)]
-    served = under_load([*MIEN, *workers], photos, options)
-    after = plain_loop(photos, options.plain)
-    plain = (before + after) / 2
-    figures: dict[str, object] = {
-        "photos": len(photos),
-        "cores": len(os.sched_getaffinity(0)),
-        "load average": [round(value, 2) for value in os.getloadavg()],
-        "plain loop, one thread, photos a second": [round(before, 2), round(after, 2)],
-        "mien serve": served,
-        "share of the plain loop": round(float(str(served["requests a second"])) / plain, 3),
-    }
-    if options.peer:
-        here = Path(__file__).parent
-        figures["peer"] = under_load([options.peer, str(here / "peer_server.py")], photos, options)
-    print(json.dumps(figures, indent=2))
-
-
-def parsed() -> argparse.Namespace:
-    """The options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--most", type=int, default=500, help="photos, evenly taken from the folder")
@@ -70,8 +46,22 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--warm-up", type=float, default=60, help="seconds before them")
     parser.add_argument("--plain", type=float, default=10, help="seconds of the plain loop, twice")
     parser.add_argument("--workers", type=int, default=None)
-    parser.add_argument("--peer", help="Python that has fer, fastapi and uvicorn")
-    return parser.parse_args()
+    options = parser.parse_args()
+    photos = photos_of(options.photos, options.most)
+    before = plain_loop(photos, options.plain)
+    workers = [] if options.workers is None else ["--workers", str(options.workers)]
+    served = under_load([*MIEN, *workers], photos, options)
+    after = plain_loop(photos, options.plain)
+    plain = (before + after) / 2
+    figures = {
+        "photos": len(photos),
+        "cores": len(os.sched_getaffinity(0)),
+        "load average": [round(value, 2) for value in os.getloadavg()],
+        "plain loop, one thread, photos a second": [round(before, 2), round(after, 2)],
+        "mien serve": served,
+        "share of the plain loop": round(float(str(served["requests a second"])) / plain, 3),
+    }
+    print(json.dumps(figures, indent=2))
 
 
 def photos_of(folder: Path, most: int) -> list[bytes]:

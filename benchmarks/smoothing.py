@@ -13,7 +13,6 @@ Legend: T frames of a made clip, K = 8 emotions, S pixels of a crop's side.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ from mien.faces.network import Classifier
 from mien.labels import EMOTIONS
 from mien.types import Face, Frame, Image
 from mien.video.events import Event, EventFinder, EventOptions
-from mien.video.smooth import Causal, Smoother, TwoSided, hann
+from mien.video.smooth import Causal, Smoother, TwoSided
 
 FPS, LENGTH = 25, 10.0  # of a made clip: frames a second, seconds
 HOLDS = (0.3, 4.0)  # seconds an expression is held, evenly on a logarithmic scale
@@ -150,14 +149,6 @@ def values(frames: Iterable[Frame]) -> NDArray[np.float32]:
     return np.stack([face.smoothed for frame in frames for face in frame.faces])
 
 
-def plain_mean(p: NDArray[np.float32], seconds: float) -> NDArray[np.float32]:
-    """The two-sided mean of probabilities instead of their logarithms, frames evenly apart."""
-    reach = int(seconds * FPS)
-    weights = hann(np.arange(-reach, reach + 1) / FPS / seconds)
-    norm = np.convolve(np.ones(len(p)), weights, "same")
-    return np.stack([np.convolve(p[:, k], weights, "same") / norm for k in range(p.shape[1])], axis=1)
-
-
 def delays(clip: Clip, p: NDArray[np.float32]) -> Iterator[float]:
     """Seconds from each change until what is read after it outweighs what was read before."""
     for one, two in zip(clip.holds, clip.holds[1:], strict=False):
@@ -229,11 +220,6 @@ def stills(clips: Sequence[Clip]) -> float:
     return sum(flips(np.array([h.read for h in c.holds])) for c in clips) / seconds
 
 
-def worth(figures: dict[str, float]) -> float:
-    """Per cent of frames read right, less what a change of the label a second is held to cost."""
-    return figures["right %"] - CHANGE * figures["flips/s"]
-
-
 def show(name: str, figures: dict[str, float]) -> None:
     """One line of the table."""
     print(
@@ -262,8 +248,6 @@ def compare(name: str, clips: Sequence[Clip]) -> dict[tuple[str, float], dict[st
     print("| smoothing | " + " | ".join(next(iter(found.values()))) + " |")
     for (kind, seconds), figures in found.items():
         show(f"{kind} {seconds}", figures)
-    for seconds in (0.2, 0.4):
-        show(f"plain mean {seconds}", row(clips, [plain_mean(c.p, seconds) for c in clips]))
     return found
 
 
@@ -300,17 +284,6 @@ def label_changes(frames: Iterable[Frame]) -> float:
     return changes / seconds if seconds else 0.0
 
 
-def cost() -> None:
-    """Microseconds a face."""
-    rng = np.random.default_rng(0)
-    frames = as_frames(rng.dirichlet(np.ones(8), 5000).astype(np.float32))
-    for kind, make in KINDS.items():
-        start = time.process_time()
-        for _ in run(make(), frames):
-            pass
-        print(f"{kind}: {1e6 * (time.process_time() - start) / len(frames):.0f} microseconds of CPU a face")
-
-
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(
@@ -324,10 +297,10 @@ def main() -> None:
     fit, rest = make_clips(given.root, Classifier.load(given.model), given.clips)
     found = compare("chosen on", fit)
     for kind in KINDS:
-        tried = {s: worth(figures) for (k, s), figures in found.items() if k == kind}
+        # per cent of frames read right, less what a change of the label a second is held to cost
+        tried = {s: f["right %"] - CHANGE * f["flips/s"] for (k, s), f in found.items() if k == kind}
         print(f"{kind}: {max(tried, key=tried.__getitem__)} s is worth most")
     compare("judged on", rest)
-    cost()
     if given.media is not None:
         real_clips(given.media, given.model)
 

@@ -134,7 +134,6 @@ class Bench:
             for kind, paths in self.pictures.items():
                 detectors = {
                     "Mien's detector": ("Mien", "detect"),
-                    "Mien's detector, --min-face 40": ("Mien", "detect_40"),
                     "Mien's detector, as in clips": ("Mien", "detect_video"),
                     "YuNet once, OpenCV": ("Mien, float32", "yunet_opencv"),
                     "fer's (Haar)": ("fer", "detect"),

@@ -63,10 +63,6 @@ class Jobs:
         """Pixels to faces, with all that Mien does for it."""
         return self._detect(DetectorOptions(), paths)
 
-    def detect_40(self, paths: list[str]) -> Callable[[], int]:
-        """The same where faces below 40 px are not wanted, so that little is enlarged."""
-        return self._detect(DetectorOptions(min_face=40), paths)
-
     def detect_video(self, paths: list[str]) -> Callable[[], int]:
         """Pixels to faces the quicker way that clips are read."""
         return self._detect(DetectorOptions.video(), paths)

@@ -23,8 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from time import thread_time
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,27 +111,6 @@ def subjects(fps: float) -> dict[str, Track]:
 
 
 @dataclass
-class Clock:
-    """Processor seconds of one step."""
-
-    seconds: float = 0.0
-    calls: int = 0
-
-    def __call__(self, call: Callable[..., Any], *given: Any) -> Any:
-        """What the call gives; its time is added."""
-        start = thread_time()
-        result = call(*given)
-        self.seconds += thread_time() - start
-        self.calls += 1
-        return result
-
-    @property
-    def mean(self) -> float:
-        """Milliseconds a call."""
-        return 1000 * self.seconds / max(1, self.calls)
-
-
-@dataclass
 class Bench:
     """What is asked, and what came."""
 
@@ -140,7 +118,6 @@ class Bench:
     detections: Sequence[str]
     every: int
     detector: YuNet = field(default_factory=lambda: YuNet(DetectorOptions.video()))
-    clocks: dict[str, Clock] = field(default_factory=lambda: defaultdict(Clock))
 
     def clip(self, kind: str, seed: int) -> dict[tuple[str, str], Score]:
         """The scores of one clip by (detections, tracker)."""
@@ -153,15 +130,14 @@ class Bench:
             for source in self.detections:
                 faces = self._faces(source, frame, rng)
                 for name, track in trackers[source].items():
-                    found = self.clocks[name](track, faces, frame.time, frame.pixels)
+                    found = track(faces, frame.time, frame.pixels)
                     steps[source, name].append(_step(frame, found))
         return {key: score(taken) for key, taken in steps.items()}
 
     def _faces(self, source: str, frame: TrueFrame, rng: np.random.Generator) -> list[Face]:
         if source == "simulated":
             return simulate_detections(frame, rng)
-        faces: list[Face] = self.clocks["detector"](self.detector.detect, frame.pixels)
-        return faces
+        return self.detector.detect(frame.pixels)
 
 
 def _step(frame: TrueFrame, faces: Mapping[int, Box]) -> Step:
@@ -279,7 +255,7 @@ def table(source: str, scores: Mapping[str, Mapping[str, Score]]) -> None:
 
 
 def main() -> None:
-    """Tables of the kinds asked for, then times."""
+    """Print a table for each kind of detections."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -302,7 +278,6 @@ def main() -> None:
                 row[name] = row.get(name, Score()) + one
     for source, rows in scores.items():
         table(f"{source}, {given.half} half, every {given.every}", rows)
-    print("\nprocessor ms a frame: " + ", ".join(f"{name} {c.mean:.2f}" for name, c in bench.clocks.items()))
 
 
 if __name__ == "__main__":
