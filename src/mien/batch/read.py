@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from mien.video.ahead import Latency, NewestFrame
     from mien.video.events import Event
     from mien.video.frames import LazyFrame, Video, VideoFrame
-    from mien.video.smooth import Smoother
 
 #: Sees each frame with its (H, W, 3) pixels as soon as it is read, and the latency of a live one; False ends
 #: the clip there.
@@ -198,11 +197,12 @@ class _Clip:
 
     def __init__(self, video: Video, task: Task, options: AnalyzeOptions, stack: ExitStack) -> None:
         from mien.video.events import EventFinder
+        from mien.video.smooth import make_smoother
 
         self._video, self._task, self._options = video, task, options
         self._newest: NewestFrame[VideoFrame] | None = None  # of a live video
         self._notes: list[str] = []
-        self._smoother = _choose_smoother(options, live=task.source.live)
+        self._smoother = make_smoother(options.smooth, live=task.source.live)
         self._finder = EventFinder() if options.events or task.page else None
         self._copy = None if task.copy is None else stack.enter_context(_open_copy(task.copy, task.source))
         self._page = None if task.page is None else stack.enter_context(_open_page(task.page, task.source))
@@ -320,14 +320,6 @@ class _Clip:
                 "are kept: get it again or save it anew for the rest"
             )
         return Result(name, share=1.0, notes=tuple(notes), error=error, last=True)
-
-
-def _choose_smoother(options: AnalyzeOptions, *, live: bool) -> Smoother:
-    from mien.video.smooth import CAUSAL, TWO_SIDED, Causal, TwoSided
-
-    if live:
-        return Causal(CAUSAL if options.smooth is None else options.smooth)
-    return TwoSided(TWO_SIDED if options.smooth is None else options.smooth)
 
 
 def _open_copy(path: Path, source: Source) -> ClipWriter:

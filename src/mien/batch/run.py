@@ -235,7 +235,7 @@ def count_workers(tasks: Sequence[Task]) -> int:
     """How many processes pay for their start: one for a few photos, up to one per core for many."""
     clips = sum(task.source.kind == "clip" for task in tasks)
     worth = clips + (len(tasks) - clips) // _WORTH
-    return max(1, min(worth, count_cores()))
+    return 1 if worth < 2 else min(worth, count_cores())
 
 
 def write_results(
