@@ -40,7 +40,7 @@ class AnalyzeOptions:
     output: str | Path | None = None  # a table, or a folder (`DIR/`) of shards; None: CSV to standard output
     annotate: Path | None = None  # folder of copies with the faces drawn on
     events: Path | None = None  # table of the expressions that come and go in clips
-    pages: Path | None = None  # folder of a page and a picture of each clip
+    pages: Path | None = None  # folder of a page of each clip, its faces over time
     overwrite: bool = False  # replace what is there
 
     # how faces are read
