@@ -39,7 +39,7 @@ def test_the_terminal_has_a_line_for_each_of_the_likeliest_emotions():
     assert "frame 3, 25 frames/s" in text
     first, second, third = [line for line in text.splitlines() if "\u2588" in line or "neutral" in line][:3]
     assert first.split()[:2] == ["4", "happiness"]
-    assert first.count("\u2588") == round(preview.BAR * 0.7)
+    assert first.count("\u2588") == round(preview.BAR_LENGTH * 0.7)
     assert ("surprise" in second, "neutral" in third) == (True, True)
 
 

@@ -23,12 +23,12 @@ from mien.types import Frame, Image
 
 #: Ticks of 1/90000 second, MPEG's own clock: exact for 24, 25, 30, 50 and 60 frames a second
 #: and within 6 microseconds of any time.
-CLOCK: Final = 90_000
+TICKS_PER_SECOND: Final = 90_000
 #: Constant quality: 23 is x264's own choice; 20 keeps thin lines and small letters clean. Without
 #: B-frames, whose decoding times run ahead, the length of a clip of uneven rate comes out right.
-OPTIONS: Final = {"crf": "20", "preset": "veryfast", "bf": "0"}
+ENCODER_OPTIONS: Final = {"crf": "20", "preset": "veryfast", "bf": "0"}
 #: What players expect in an MP4; other sound becomes AAC.
-_COPIED: Final = frozenset({"aac", "mp3", "mp3float", "ac3", "alac"})
+COPIED_CODECS: Final = frozenset({"aac", "mp3", "mp3float", "ac3", "alac"})
 
 
 class ClipWriter:
@@ -45,7 +45,7 @@ class ClipWriter:
             sound: a clip whose sound goes with the pictures, by its time stamps.
         """
         self._path = path
-        self._from = sound
+        self._sound_source = sound
         self._sound: ClipSound | None = None
         self._file: WholeFile | None = None
         self._container: Any = None
@@ -62,11 +62,11 @@ class ClipWriter:
         Raises:
             OutputError: the clip cannot be written.
         """
-        picture = _even(annotate(pixels, frame.faces))
+        picture = _pad_to_even(annotate(pixels, frame.faces))
         try:
             if self._container is None:
                 self._open(picture.shape[0], picture.shape[1])
-            self._encode(_scaled(picture, self._stream.height, self._stream.width), frame)
+            self._encode(_resize(picture, self._stream.height, self._stream.width), frame)
         except (OSError, av.FFmpegError) as error:
             raise self._failure(error) from error
 
@@ -87,26 +87,26 @@ class ClipWriter:
         self._file = WholeFile(self._path, overwrite=True)  # who names the copies has asked about that
         options = {"movflags": "+faststart"}  # players can start before they have the whole file
         self._container = av.open(str(self._file.partial), "w", format="mp4", options=options)
-        self._stream = self._container.add_stream("libx264", options=OPTIONS)
+        self._stream = self._container.add_stream("libx264", options=ENCODER_OPTIONS)
         self._stream.height, self._stream.width = height, width
         self._stream.pix_fmt = "yuv420p"  # what every player shows
-        self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, CLOCK)
-        if self._from is not None:
-            self._sound = ClipSound(self._from, self._container)
+        self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, TICKS_PER_SECOND)
+        if self._sound_source is not None:
+            self._sound = ClipSound(self._sound_source, self._container)
 
     def _encode(self, picture: Image, frame: Frame) -> None:
         video = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        self._last = max(self._last + 1, round((frame.time or 0.0) * CLOCK))
-        video.pts, video.time_base = self._last, Fraction(1, CLOCK)
+        self._last = max(self._last + 1, round((frame.time or 0.0) * TICKS_PER_SECOND))
+        video.pts, video.time_base = self._last, Fraction(1, TICKS_PER_SECOND)
         if self._sound is not None:
-            self._sound.until(self._last / CLOCK)
+            self._sound.until(self._last / TICKS_PER_SECOND)
         self._container.mux(self._stream.encode(video))
 
     def _finish(self, file: WholeFile) -> None:
         try:
             self._container.mux(self._stream.encode())
             self._container.close()
-            self._hush()
+            self._close_sound()
         except (OSError, av.FFmpegError) as error:
             self._discard(file)
             raise self._failure(error) from error
@@ -116,10 +116,10 @@ class ClipWriter:
         if self._container is not None:
             with suppress(OSError, av.FFmpegError):  # the first error is the one to tell
                 self._container.close()
-        self._hush()
+        self._close_sound()
         file.discard()
 
-    def _hush(self) -> None:
+    def _close_sound(self) -> None:
         if self._sound is not None:
             self._sound.close()
 
@@ -131,7 +131,7 @@ class ClipWriter:
         )
 
 
-def _even(picture: Image) -> Image:
+def _pad_to_even(picture: Image) -> Image:
     """The picture with its last row or column once more where H or W is odd: yuv420p needs pairs."""
     height, width = picture.shape[:2]
     if height % 2 or width % 2:
@@ -139,7 +139,7 @@ def _even(picture: Image) -> Image:
     return picture
 
 
-def _scaled(picture: Image, height: int, width: int) -> Image:
+def _resize(picture: Image, height: int, width: int) -> Image:
     """The picture at the clip's size, for the rare clip whose size changes on the way."""
     if picture.shape[:2] == (height, width):
         return picture
@@ -185,7 +185,7 @@ class ClipSound:
             self._in.close()
 
     def _open(self, source: Any) -> Iterator[tuple[float, Any]]:
-        if source.codec_context.name in _COPIED:
+        if source.codec_context.name in COPIED_CODECS:
             return self._copied(source, self._out.add_stream_from_template(source))
         rate = source.codec_context.sample_rate
         return self._encoded(source, self._out.add_stream("aac", rate=rate))

@@ -37,11 +37,11 @@ COLOURS: Final = {
 #: The colour of a face that has not been classified.
 UNKNOWN: Final = "#ffffff"
 
-SMALLEST_TEXT: Final = 9  # pixels; smaller letters of the font cannot be read
-MANY: Final = 6  # faces; in a fuller picture each gets its box and a short label
-SHORT: Final = 48  # pixels; so does a face lower than this
+MIN_TEXT: Final = 9  # pixels; the font cannot be read when it is smaller
+MAX_DETAILED_FACES: Final = 6  # with more faces, each gets its box and a short label only
+MIN_DETAILED_HEIGHT: Final = 48  # pixels; so does a face that is not as high
 DARK, PALE = "#16181d", "#f4f4f4"
-COVER: Final = 215  # of 255: how much the panel hides what it lies on
+PANEL_OPACITY: Final = 215  # of 255
 
 
 def annotate(pixels: Image, faces: Sequence[Face]) -> Image:
@@ -55,15 +55,21 @@ def annotate(pixels: Image, faces: Sequence[Face]) -> Image:
         (H, W, 3) RGB uint8.
     """
     canvas = Pillow.fromarray(pixels).convert("RGB")
-    boxes = [_visible(face, canvas.size) for face in faces]
+    boxes = [_clip_box(face, canvas.size) for face in faces]
     taken = list(boxes)
     for face, box in zip(faces, boxes, strict=True):
-        _outline(canvas, face, box)
+        _draw_outline(canvas, face, box)
     for face, box in zip(faces, boxes, strict=True):
-        taken += _tag(canvas, face, box, taken, short=len(faces) > MANY or box[3] - box[1] < SHORT)
+        taken += _draw_label(
+            canvas,
+            face,
+            box,
+            taken,
+            short=len(faces) > MAX_DETAILED_FACES or box[3] - box[1] < MIN_DETAILED_HEIGHT,
+        )
     for face, box in zip(faces, boxes, strict=True):
-        if face.probabilities is not None and len(faces) <= MANY:
-            taken += _panel(canvas, face, box, taken, alone=len(faces) == 1)
+        if face.probabilities is not None and len(faces) <= MAX_DETAILED_FACES:
+            taken += _draw_panel(canvas, face, box, taken, alone=len(faces) == 1)
     return np.array(canvas)
 
 
@@ -72,7 +78,7 @@ def _font(size: int) -> Font:
     return ImageFont.load_default(size)
 
 
-def _visible(face: Face, size: tuple[int, int]) -> Rect:
+def _clip_box(face: Face, size: tuple[int, int]) -> Rect:
     """The part of the box that lies in the picture, so that each of its sides is seen."""
     x, y, width, height = face.box
     right, bottom = size[0] - 1, size[1] - 1
@@ -84,12 +90,12 @@ def _colour(face: Face) -> str:
     return UNKNOWN if face.emotion is None else COLOURS[face.emotion]
 
 
-def _outline(canvas: Pillow.Image, face: Face, box: Rect) -> None:
+def _draw_outline(canvas: Pillow.Image, face: Face, box: Rect) -> None:
     """Box and landmarks in the emotion's colour within a dark edge, seen on light and on dark."""
     draw = ImageDraw.Draw(canvas)
     side = min(box[2] - box[0], box[3] - box[1])
     line = max(1, min(round(min(canvas.size) / 250), side // 24))
-    draw.rectangle(_grown(box, max(1, line // 2)), outline=DARK, width=line + 2 * max(1, line // 2))
+    draw.rectangle(_enlarge(box, max(1, line // 2)), outline=DARK, width=line + 2 * max(1, line // 2))
     draw.rectangle(box, outline=_colour(face), width=line)
     radius = side / 70
     if radius < 0.9:  # a smaller dot would hide the eye it marks
@@ -99,18 +105,18 @@ def _outline(canvas: Pillow.Image, face: Face, box: Rect) -> None:
             draw.ellipse((x - r, y - r, x + r, y + r), fill=fill)
 
 
-def _grown(box: Rect, by: int) -> Rect:
+def _enlarge(box: Rect, by: int) -> Rect:
     return box[0] - by, box[1] - by, box[2] + by, box[3] + by
 
 
 def _text_size(canvas: Pillow.Image, box: Rect) -> int:
     """Grows with the face, within bounds that the picture sets."""
     side = min(canvas.size)
-    smallest = SMALLEST_TEXT if side >= 64 else 8  # so that a 48-pixel crop still holds "happiness"
+    smallest = MIN_TEXT if side >= 64 else 8  # so that a 48-pixel crop still holds "happiness"
     return max(smallest, round(min(max((box[3] - box[1]) / 10, side / 70), side / 22)))
 
 
-def _labels(face: Face, *, short: bool) -> Iterator[str]:
+def _label_texts(face: Face, *, short: bool) -> Iterator[str]:
     """What the tag may say, longest first."""
     value = f"{100 * (face.score if face.confidence is None else face.confidence):.0f} %"
     word = "face" if face.emotion is None else face.emotion
@@ -121,11 +127,13 @@ def _labels(face: Face, *, short: bool) -> Iterator[str]:
     yield from (word, value)
 
 
-def _tag(canvas: Pillow.Image, face: Face, box: Rect, taken: Sequence[Rect], *, short: bool) -> list[Rect]:
+def _draw_label(
+    canvas: Pillow.Image, face: Face, box: Rect, taken: Sequence[Rect], *, short: bool
+) -> list[Rect]:
     """The label on a filled tag over the box, else under it, else inside; nothing if none fits."""
     font = _font(_text_size(canvas, box))
     pad = max(2, round(_text_size(canvas, box) / 4))
-    for text in _labels(face, short=short):
+    for text in _label_texts(face, short=short):
         left, top, right, _ = map(round, font.getbbox(text))
         low = round(font.getbbox("hp")[3])  # one height for every word
         width, height = right - left + 2 * pad, low - top + 2 * pad
@@ -154,14 +162,16 @@ def _first_free(
 ) -> Rect | None:
     """The first of the places that, moved into the picture, meets nothing that is drawn there."""
     places = (_inside(corner, size, picture) for corner in corners)
-    return next((place for place in places if not any(_meet(place, other) for other in taken)), None)
+    return next((place for place in places if not any(_overlap(place, other) for other in taken)), None)
 
 
-def _meet(a: Rect, b: Rect) -> bool:
+def _overlap(a: Rect, b: Rect) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _panel(canvas: Pillow.Image, face: Face, box: Rect, taken: Sequence[Rect], *, alone: bool) -> list[Rect]:
+def _draw_panel(
+    canvas: Pillow.Image, face: Face, box: Rect, taken: Sequence[Rect], *, alone: bool
+) -> list[Rect]:
     """Eight bars beside the box, smaller if need be; nothing where they would hide a face."""
     rooms = [
         (size, room)
@@ -172,19 +182,19 @@ def _panel(canvas: Pillow.Image, face: Face, box: Rect, taken: Sequence[Rect], *
     corner = ((size, _corner(canvas, box, room)) for size, room in rooms if alone)
     for size, spot in chain(beside, corner):
         if spot is not None:
-            _bars(canvas, face, spot, size)
+            _draw_bars(canvas, face, spot, size)
             return [spot]
     return []
 
 
 def _panel_sizes(text: int) -> Iterator[tuple[int, tuple[int, int]]]:
     """Letters and the room that the panel takes with them, (width, height), largest first."""
-    for size in sorted({max(SMALLEST_TEXT, round(text * part)) for part in (0.9, 0.7, 0.6)}, reverse=True):
+    for size in sorted({max(MIN_TEXT, round(text * part)) for part in (0.9, 0.7, 0.6)}, reverse=True):
         yield size, (round(size * 11.4), round(size * 1.3 * len(EMOTIONS) + size * 0.6))
 
 
 def _beside(box: Rect, room: tuple[int, int]) -> list[tuple[int, int]]:
-    """The places of a panel in the order of liking: right, left, under, over."""
+    """The places of a panel in order of preference: right, left, under, over."""
     gap = 4
     left, under = box[0] - gap - room[0], box[3] + gap
     return [(box[2] + gap, box[1]), (left, box[1]), (box[0], under), (box[0], box[1] - gap - room[1])]
@@ -197,10 +207,10 @@ def _corner(canvas: Pillow.Image, box: Rect, size: tuple[int, int]) -> Rect | No
     return spot if shared <= 0.08 * (box[2] - box[0]) * (box[3] - box[1]) else None
 
 
-def _bars(canvas: Pillow.Image, face: Face, spot: Rect, size: int) -> None:
+def _draw_bars(canvas: Pillow.Image, face: Face, spot: Rect, size: int) -> None:
     """One line an emotion: name, bar, percent."""
     room = (spot[2] - spot[0], spot[3] - spot[1])
-    canvas.paste(Pillow.new("RGB", room, DARK), spot[:2], Pillow.new("L", room, COVER))
+    canvas.paste(Pillow.new("RGB", room, DARK), spot[:2], Pillow.new("L", room, PANEL_OPACITY))
     draw, font = ImageDraw.Draw(canvas), _font(size)
     start, end = spot[0] + round(size * 5.6), spot[2] - round(size * 2.4)
     values = [] if face.probabilities is None else face.probabilities.tolist()

@@ -1,4 +1,4 @@
-"""What is read, as it is read: in a window where there is a display, otherwise in the terminal."""
+"""Shows frames while they are read: in a window where there is a display, otherwise in the terminal."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mien.types import Face, Frame, Image
 if TYPE_CHECKING:
     from rich.table import Table
 
-SIZE: Final = (1280, 720)  # pixels that a window's picture is made to fit
-SHOWN: Final = 3  # emotions of a face in the terminal
-BAR: Final = 24  # characters of a probability of 1
-_PACE: Final = 30  # frames that the rate is taken over
+WINDOW_SIZE: Final = (1280, 720)  # pixels that a window's picture is made to fit
+SHOWN_EMOTIONS: Final = 3  # emotions of a face in the terminal
+BAR_LENGTH: Final = 24  # characters of a probability of 1
+_RATE_FRAMES: Final = 30  # frames over which the frame rate is measured
 
 
 class Preview(Protocol):
@@ -41,7 +41,7 @@ class Window:
         self._label = tk.Label(self._root)
         self._label.pack()
         self._open = True
-        self._pace = _Pace()
+        self._rate = _FrameRate()
         self._picture: Any = None  # tkinter itself keeps no reference to it
         self._root.protocol("WM_DELETE_WINDOW", self._stop)
         for key in ("<Escape>", "q"):
@@ -55,10 +55,10 @@ class Window:
         from mien.results.draw import annotate
 
         picture = Pillow.fromarray(annotate(pixels, frame.faces))
-        picture.thumbnail(SIZE)
+        picture.thumbnail(WINDOW_SIZE)
         self._picture = ImageTk.PhotoImage(picture)
         self._label.configure(image=self._picture)
-        self._root.title(f"Mien: {self._pace.state(frame, latency)}")
+        self._root.title(f"Mien: {self._rate.state(frame, latency)}")
         self._root.update()
         return self._open
 
@@ -77,13 +77,13 @@ class Terminal:
         from rich.console import Console
         from rich.live import Live
 
-        self._pace = _Pace()
+        self._rate = _FrameRate()
         self._live = Live(console=Console(stderr=True), refresh_per_second=10, transient=True)
         self._live.start()
 
     def __call__(self, frame: Frame, pixels: Image, latency: object | None) -> bool:  # noqa: ARG002
         """Write the frame's faces."""
-        self._live.update(_table(frame, self._pace.state(frame, latency)))
+        self._live.update(_table(frame, self._rate.state(frame, latency)))
         return True
 
     def close(self) -> None:
@@ -101,11 +101,11 @@ def choose_preview() -> Preview:
         return Terminal()
 
 
-class _Pace:
-    """How fast frames come."""
+class _FrameRate:
+    """Measures how fast frames come."""
 
     def __init__(self) -> None:
-        self._times: deque[float] = deque(maxlen=_PACE)
+        self._times: deque[float] = deque(maxlen=_RATE_FRAMES)
 
     def state(self, frame: Frame, latency: object | None) -> str:
         self._times.append(time.monotonic())
@@ -122,25 +122,25 @@ def _table(frame: Frame, state: str) -> Table:
     for column in ("face", "expression", "", "per cent"):
         table.add_column(column, justify="right" if column == "per cent" else "left")
     for face in frame.faces:
-        for row in _lines(face):
+        for row in _table_lines(face):
             table.add_row(*row)
     if not frame.faces:
         table.add_row("", "no face", "", "")
     return table
 
 
-def _lines(face: Face) -> list[tuple[str, str, str, str]]:
+def _table_lines(face: Face) -> list[tuple[str, str, str, str]]:
     values = face.probabilities
     if values is None:
         return []
     name = "" if face.track is None else str(face.track)
     unsure = " unsure" if face.uncertain else ""
-    order = values.argsort()[::-1][:SHOWN]
+    order = values.argsort()[::-1][:SHOWN_EMOTIONS]
     return [
         (
             name + unsure if i == 0 else "",
             EMOTIONS[k],
-            "\u2588" * round(BAR * float(values[k])),
+            "\u2588" * round(BAR_LENGTH * float(values[k])),
             f"{100 * values[k]:.0f}",
         )
         for i, k in enumerate(order)

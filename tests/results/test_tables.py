@@ -1,19 +1,32 @@
-"""What goes into a table comes out of it, and every input is found once, whatever it is called."""
+"""What goes into a table comes out of it, and the file appears whole or not at all."""
 
 from __future__ import annotations
 
+import csv
+import io
 import os
-from io import BytesIO
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from mien.batch.sources import find_sources
+from mien.errors import MissingExtra, OutputError
 from mien.labels import EMOTIONS
-from mien.results import COLUMNS, EVENT_COLUMNS, WRITERS, event_row, failure_row, open_writer, rows
+from mien.results import (
+    COLUMNS,
+    EVENT_COLUMNS,
+    WRITERS,
+    event_row,
+    failure_row,
+    open_writer,
+    rows,
+    stream_writer,
+    write,
+)
 from mien.results.rows import TYPES
 from mien.results.tables import printable, shortest, shortest_text
 from mien.types import Face, Frame
@@ -182,81 +195,152 @@ def test_events_come_back_to_the_nanosecond(content, ending):
         assert (back["peak"], np.float32(back["mean"])) == (event.peak, np.float32(event.mean))
 
 
-# --- sources
+# --- files
 
 
-parts = some.text(some.sampled_from("ab0[]*?.- é"), min_size=1, max_size=5).filter(
-    lambda one: one.strip(". ")
+def make_face(seed, track=None):
+    draw = np.random.default_rng(seed)
+    shares = draw.dirichlet(np.ones(8)).astype(np.float32)
+    box = tuple(float(np.float32(v)) for v in draw.uniform(0, 500, 4))
+    points = draw.uniform(0, 500, (5, 2)).astype(np.float32)
+    return Face(box, points, 0.9, track, shares, set=("anger", "fear"), uncertain=bool(seed % 2))
+
+
+FRAME = Frame("clips/a, b.mp4", 7, 7 * 1001 / 30000, (make_face(1, track=2), make_face(2, track=1)))
+EMPTY = Frame("photo.jpg", 0, None, ())
+
+
+def test_the_columns_are_the_promised_ones():
+    assert ", ".join(COLUMNS) == (
+        "source, frame, time, face, track, success, x, y, width, height, score, emotion, confidence, "
+        "neutral, happiness, surprise, sadness, anger, disgust, fear, contempt, set, uncertain, "
+        "smoothed_neutral, smoothed_happiness, smoothed_surprise, smoothed_sadness, smoothed_anger, "
+        "smoothed_disgust, smoothed_fear, smoothed_contempt"
+    )
+
+
+def test_one_row_a_face_and_one_for_nobody():
+    first, second = rows(FRAME)
+    assert (first["face"], first["track"], first["success"], first["frame"]) == (0, 2, 1, 7)
+    assert (second["face"], second["track"]) == (1, 1)
+    (nobody,) = rows(EMPTY)
+    assert {k for k, v in nobody.items() if v is not None} == {"source", "frame", "success"}
+    assert nobody["success"] == 0
+    assert failure_row("x") == {**nobody, "source": "x"}
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_frames_are_written_by_the_ending_of_the_name(tmp_path, suffix):
+    path = tmp_path / f"faces{suffix}"
+    write([FRAME, EMPTY], path)
+    with open_writer(tmp_path / f"same{suffix}") as writer:
+        writer.write(rows(FRAME) + rows(EMPTY))
+    assert path.read_bytes() == (tmp_path / f"same{suffix}").read_bytes()
+    with pytest.raises(OutputError, match="--overwrite"):
+        write(EMPTY, str(path))
+    write(EMPTY, str(path), overwrite=True)
+    assert [row["source"] for row in read_back(path)] == ["photo.jpg"]
+
+
+def test_the_stream_writer_writes_csv_and_leaves_the_stream_open():
+    stream = io.StringIO()
+    with stream_writer(stream) as writer:
+        writer.write(rows(EMPTY))
+    assert stream.getvalue().splitlines()[1].startswith("photo.jpg,0,,,,0,")
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_a_file_that_exists_is_refused_unless_told(tmp_path, suffix):
+    path = tmp_path / f"faces{suffix}"
+    path.write_text("mine")
+    with pytest.raises(OutputError, match="--overwrite"):
+        open_writer(path)
+    assert path.read_text() == "mine"
+    with open_writer(path, overwrite=True) as writer:
+        writer.write(rows(EMPTY))
+    assert len(read_back(path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("faces.xls", r"ends in \.csv, \.jsonl, \.parquet, got '\.xls'"),
+        ("nowhere/faces.csv", "cannot be written"),
+        ("file/faces.csv", "cannot be written"),
+    ],
 )
-media = some.sampled_from([".jpg", ".PNG", ".webp", ".mp4", ".MKV"])
-others = some.sampled_from([".txt", "", ".jpg.part", ".csv", ".jpg ", " "])
+def test_places_that_cannot_be_written(tmp_path, name, message):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=message):
+        open_writer(tmp_path / name)
 
 
-@some.composite
-def trees(draw):
-    """Files below a folder: path -> whether it is a photo or clip that is to be found."""
-    found = {}
-    for _ in range(draw(some.integers(0, 8))):
-        folders = draw(some.lists(parts, max_size=2))
-        ending, wanted = draw(some.tuples(media, some.just(True)) | some.tuples(others, some.just(False)))
-        stem = draw(parts)
-        path = "/".join([*(f"d{f}" for f in folders), f"f{stem}{ending}"])
-        found[path] = wanted
-    hidden = draw(some.lists(some.sampled_from([".x.jpg", ".d/a.jpg", "d/.b.png"]), max_size=2))
-    return found | dict.fromkeys(hidden, False)
+def test_ctrl_c_keeps_what_was_done_and_whole(tmp_path):
+    path = tmp_path / "faces.csv"
+    writer = open_writer(path)
+    writer.write(rows(FRAME))
+    with pytest.raises(KeyboardInterrupt), writer:
+        raise KeyboardInterrupt
+    assert len(read_back(path)) == 2
 
 
-def plant(tree, folder):
-    for path in tree:
-        file = Path(folder, path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
+def test_a_full_disk_keeps_the_part_and_says_where(tmp_path, monkeypatch):
+    path = tmp_path / "faces.csv"
+    writer = open_writer(path)
+    writer.write(rows(FRAME))
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writer._table, "write", full)
+    with pytest.raises(OutputError, match=r"No space left.*kept in .*\.part"), writer:
+        writer.write(rows(FRAME))
+    assert not path.exists()
+    assert len(list(tmp_path.glob(".faces.csv.*.part"))) == 1
 
 
-@quick
-@given(trees())
-def test_a_folder_gives_each_photo_and_clip_once_in_order(tree):
-    with TemporaryDirectory() as folder:
-        plant(tree, folder)
-        found = find_sources([folder])
-        wanted = sorted((p for p, is_wanted in tree.items() if is_wanted), key=lambda p: p.split("/"))
-        if not wanted:
-            assert [source.kind for source in found] == ["missing"]
-            return
-        assert [source.inside for source in found] == wanted
-        assert [source.name for source in found] == [str(Path(folder, path)) for path in wanted]
-        kinds = {"mp4": "clip", "mkv": "clip"}
-        assert [s.kind for s in found] == [kinds.get(p.rpartition(".")[2].lower(), "photo") for p in wanted]
+def test_a_missing_package_is_named_with_its_command(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'mien\[data\]'"):
+        open_writer(tmp_path / "faces.parquet")
+    assert list(tmp_path.iterdir()) == []
 
 
-@quick
-@given(trees(), some.randoms())
-def test_a_list_gives_every_line_once_in_its_own_order_whatever_is_in_the_name(tree, random):
-    with TemporaryDirectory() as folder:
-        plant(tree, folder)
-        paths = [str(Path(folder, path)) for path in tree]
-        random.shuffle(paths)
-        lines = b"".join(os.fsencode(path) + random.choice((b"\n", b"\r\n", b"\n\n")) for path in paths)
-        found = find_sources(["-"], stdin=BytesIO(lines))
-        listed = Path(folder, "list")
-        listed.write_bytes(lines)
-        assert find_sources([f"@{listed}"]) == found or not paths
-    if paths:
-        assert [source.name for source in found] == paths
-        assert {source.kind for source in found} <= {"photo", "clip"}
-    else:
-        assert [source.kind for source in found] == ["missing"]
+def test_names_that_are_no_utf8_are_written_so_that_they_can_be_got_back(tmp_path):
+    name = b"caf\xe9 \\ x.jpg".decode("utf-8", "surrogateescape")
+    assert printable(name) == "caf\\xe9 \\\\ x.jpg"
+    assert printable("café \\ x.jpg") == "café \\ x.jpg"
+    for suffix in WRITERS:
+        with open_writer(tmp_path / f"faces{suffix}") as writer:
+            writer.write([failure_row(name)])
+        assert read_back(tmp_path / f"faces{suffix}")[0]["source"] == printable(name)
 
 
-@quick
-@given(trees(), trees())
-def test_what_is_named_in_two_ways_is_found_as_often_as_it_is_named(one, other):
-    """Several arguments are one after the other, and a glob of all gives what the folder gives."""
-    with TemporaryDirectory() as first, TemporaryDirectory() as second:
-        plant(one, first)
-        plant(other, second)
-        alone = [find_sources([first]), find_sources([second])]
-        assert find_sources([first, second, first]) == [*alone[0], *alone[1], *alone[0]]
-        spread = find_sources([f"{first}/**/*"])
-        kept = sorted(source.name for source in alone[0] if source.kind != "missing")
-        assert sorted(source.name for source in spread if source.kind != "missing") == kept
+def test_a_bug_leaves_no_file_that_looks_whole(tmp_path):
+    path = tmp_path / "faces.csv"
+    writer = open_writer(path)
+    writer.write(rows(FRAME))
+    with pytest.raises(ZeroDivisionError), writer:
+        raise ZeroDivisionError
+    assert not path.exists()
+    assert len(list(tmp_path.glob(".faces.csv.*.part"))) == 1
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_numbers_of_numpy_are_written_as_numbers(tmp_path, suffix):
+    face = Face(tuple(np.float32([1, 2, 3, 4])), np.zeros((5, 2), np.float32), np.float32(0.9), np.int64(3))
+    path = tmp_path / f"faces{suffix}"
+    with open_writer(path) as writer:
+        writer.write(rows(Frame("a", np.int64(5), np.float64(1.5), (face,))))
+    (row,) = read_back(path)
+    assert (int(row["frame"]), float(row["time"]), int(row["track"])) == (5, 1.5, 3)
+
+
+def test_a_name_with_a_carriage_return_stays_one_cell(tmp_path):
+    frame = Frame("a\rb.jpg", 0, None, ())
+    with open_writer(tmp_path / "a.csv") as out:
+        out.write(rows(frame))
+        out.write(rows(EMPTY))
+    with (tmp_path / "a.csv").open(newline="") as file:
+        got = list(csv.DictReader(file))
+    assert [row["source"] for row in got] == ["a\rb.jpg", EMPTY.source]
