@@ -80,7 +80,7 @@ def _counts(items: Iterable[tuple[str, int]]) -> str:
 def _open(data: str, root: Path) -> list[Corpus]:
     """A corpus whole, from all angles; where it comes in splits, each that can be read.
 
-    Splits that cannot be read are told; it is an error if none can.
+    Splits that cannot be read are named in a note; it is an error if none can be read.
     """
     from mien.cli.progress import say
     from mien.data.readers import SPLITS, find_reader

@@ -1,7 +1,7 @@
 """A corpus as one uint8 array, decoded once and kept in a file under a hash of what it was made from.
 
-What comes from a file is mapped, not read: the system reads a picture when it is looked at, keeps what there
-is memory for, and lets several processes share it. A set larger than memory is an array like any other.
+What comes from a file is mapped, not read: the system reads a picture when it is used, keeps as many
+as memory holds, and lets several processes share them. A set larger than memory is an array like any other.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Exact copies of pictures, within a split and across splits.
 
 FER2013 was collected by image search and never cleaned of copies: 1,224 of FER+'s 28,558 training
-pictures equal an earlier one in every pixel, and 279 of the 3,579 validation pictures stand in
+pictures equal an earlier one in every pixel, and 279 of the 3,579 validation pictures are in
 training too. A score on those says how well a network remembers.
 
 Legend: N, M pictures, P pairs, H rows, W columns.
@@ -38,7 +38,7 @@ def copies(images: Image, other: Image | None = None) -> NDArray[np.int64]:
         other: (M, H, W) uint8, another split.
 
     Returns:
-        Alone: (copy, the first picture it equals), so that a picture that stands there three times
+        Alone: (copy, the first picture it equals), so that a picture that is there three times
         gives two pairs. With `other`: (index in `images`, the first in `other` that it equals).
     """
     found = digests(images)
@@ -53,7 +53,7 @@ def duplicate_of_earlier(images: Image) -> Mask:
 
 
 def in_other(images: Image, other: Image) -> Mask:
-    """(N,) True where a picture of `images` stands in `other` too."""
+    """(N,) True where a picture of `images` is in `other` too."""
     return _mask(len(images), copies(images, other)[:, 0])
 
 

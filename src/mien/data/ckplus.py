@@ -1,4 +1,4 @@
-"""CK+: the original sequences, or the common copy with one folder an emotion.
+"""CK+: the original sequences, or the common copy with one folder per emotion.
 
 Lucey et al., "The Extended Cohn-Kanade Dataset (CK+)", CVPR Workshops 2010: 593 sequences of 123
 persons from neutral to the peak, 327 of them with an emotion:
@@ -35,10 +35,10 @@ def ckplus(root: Path, *, peaks: int = 3, neutral: bool = True) -> Corpus:
     """CK+ from a folder or a zip; pictures are (H, W, 3) RGB.
 
     Samples have the person where the file name tells it, and the tags sequence, frame and, of the
-    original, phase (onset or peak). `pictures.missing` says what a partial download lacks.
+    original, phase (onset or peak). `Corpus.notes` says what a partial download lacks.
 
     Args:
-        root: what holds `cohn-kanade-images` and `Emotion`, or one folder an emotion.
+        root: what holds `cohn-kanade-images` and `Emotion`, or one folder per emotion.
         peaks: how many of a sequence's last frames carry its emotion, never the first frame.
         neutral: whether its first frame is taken as neutral. Both are for the original alone.
 
@@ -113,7 +113,7 @@ def _sample(name: str, emotion: str, phase: str) -> Sample:
 
 
 def _named(sample: Sample) -> Sample:
-    """With what the file name tells."""
+    """The sample with person, sequence and frame, where its file name has them."""
     match = _FRAME.fullmatch(_base(sample.name))
     if match is None:
         return sample
@@ -128,7 +128,7 @@ def _folders(root: Path, sequences: dict[_Key, list[str]]) -> Corpus:
     except DataError as error:
         came = f"{len(sequences)} sequences without labels" if sequences else "neither"
         raise DataError(
-            f"{root}: expected CK+ as cohn-kanade-images with Emotion beside it, or as one folder an "
+            f"{root}: expected CK+ as cohn-kanade-images with Emotion beside it, or as one folder per "
             f"emotion, found {came} ({error})"
         ) from error
     samples = tuple(map(_named, plain.samples))

@@ -21,7 +21,7 @@ class Corpus:
     name: str  # e.g. "ferplus/train"
     samples: tuple[Sample, ...]
     read: Callable[[Sample], Image]  # (H, W) gray or (H, W, 3) RGB uint8
-    notes: tuple[str, ...] = ()  # what was expected and is not there, what was passed over; a line each
+    notes: tuple[str, ...] = ()  # one line each: what was expected and is missing, what was skipped
 
     def __len__(self) -> int:
         return len(self.samples)

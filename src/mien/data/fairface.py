@@ -20,7 +20,7 @@ GROUPS: Final = ("age", "gender", "race")
 _NAMES: Final = ("file", "image")  # of the column that names the picture
 #: Age groups as a spreadsheet writes them when it takes them for dates: some copies have these.
 _DATES: Final = {"03-Sep": "3-9", "Oct-19": "10-19"}
-_FOLDERS: Final = ("", "images/")  # where the pictures stand, beside the table
+_FOLDERS: Final = ("", "images/")  # of the pictures, beside the table
 
 
 def fairface(root: Path) -> Corpus:

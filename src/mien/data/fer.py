@@ -42,7 +42,7 @@ _PIXEL_COLUMNS: Final = ("emotion", "pixels", "Usage")
 _VOTE_COLUMNS: Final = ("Usage", "Image name", *EMOTIONS, "unknown", "NF")
 _SOURCE: Final = {
     PIXELS: "it is the FER2013 challenge's file (Kaggle, ICML 2013)",
-    VOTES: "it stands in github.com/microsoft/FERPlus",
+    VOTES: "it is in github.com/microsoft/FERPlus",
 }
 
 

@@ -1,4 +1,4 @@
-"""A folder (or a zip of it) that holds one folder an emotion."""
+"""A folder (or a zip of it) that holds one folder per emotion."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def folder(root: Path) -> Corpus:
 
     Spellings such as `Happy` or `angry` count (`labels.SPELLINGS`); below an emotion's folder,
     folders may nest. A single folder around all of them is stepped into, as zips often have one.
-    Files that are not pictures by their ending, and hidden ones, are passed over.
+    Files that are not pictures by their ending, and hidden ones, are skipped.
 
     Each sample has one vote, that of its folder. A picture that cannot be read raises `ImageError`
     when it is read, not here.
@@ -30,7 +30,7 @@ def folder(root: Path) -> Corpus:
     names = [name for name in store.names() if is_picture(PurePosixPath(name))]
     if not names:
         raise DataError(
-            f"{root}: expected one folder an emotion with pictures ({' '.join(sorted(IMAGE_SUFFIXES))}), "
+            f"{root}: expected one folder per emotion with pictures ({' '.join(sorted(IMAGE_SUFFIXES))}), "
             "found no picture; check --root"
         )
     depth = _depth(names)
@@ -42,7 +42,7 @@ def folder(root: Path) -> Corpus:
 
 
 def _depth(names: list[str]) -> int:
-    """How many folders stand around those of the emotions: steps in while there is one, of another name."""
+    """How many folders enclose those of the emotions: steps in while there is one, of another name."""
     depth = 0
     words = {_folder_of(name, depth) for name in names}
     while len(words) == 1 and _emotion(*words) is None:
@@ -54,7 +54,7 @@ def _depth(names: list[str]) -> int:
 
 
 def _folder_of(name: str, depth: int) -> str:
-    """The folder of a picture at a depth; empty where the picture itself stands there."""
+    """The folder of a picture at a depth; empty where the picture itself is there."""
     folders = PurePosixPath(name).parts[:-1]
     return folders[depth] if depth < len(folders) else ""
 
@@ -73,6 +73,6 @@ def _complaint(root: Path, strange: Counter[str]) -> str:
     more = f" and {len(strange) - 12} more" if len(strange) > 12 else ""
     return (
         f"{root}: expected every picture in a folder named after one of {', '.join(EMOTIONS)} "
-        f"(or a common spelling), found pictures (so many) in the folders {listed}{more}; "
+        f"(or a common spelling), found pictures (how many) in the folders {listed}{more}; "
         "rename these folders or take them out"
     )

@@ -19,7 +19,7 @@ from mien.image import IMAGE_SUFFIXES, read_image
 from mien.labels import EMOTIONS, parse_emotion
 from mien.types import Image, Sample
 
-_EXAMPLES: Final = 3  # names that a message tells where there are many
+_EXAMPLES: Final = 3  # names that a message gives where there are many
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def read_names(
         sample: makes a sample of a path in the store and its match.
 
     Raises:
-        DataError: nothing there, no picture, none with such a name, or a file name that stands twice.
+        DataError: nothing there, no picture, none with such a name, or the same file name twice.
     """
     store = open_store(root)
     pictures = [name for name in store.names() if is_picture(PurePosixPath(name))]
@@ -64,7 +64,7 @@ def read_names(
             f"{root}: expected pictures named like {example}, found {came}; check --data and --root"
         )
     _refuse_twice(root, [name for name, _ in read])
-    notes = [f"{len(strange)} pictures not named like {example} were passed over: {_few(strange)}"]
+    notes = [f"{len(strange)} pictures not named like {example} were skipped: {_few(strange)}"]
     return store, [sample(name, match) for name, match in read], notes if strange else []
 
 
@@ -105,7 +105,7 @@ def corpus_of(name: str, store: CorpusStore, samples: Sequence[Sample], notes: S
 
 
 def gaps(samples: Sequence[Sample], grid: Grid, noun: str = "person") -> list[str]:
-    """What a grid lacks: persons, values that nobody has, and then who lacks which pictures."""
+    """What is missing from a grid: persons, values that nobody has, then pictures of single persons."""
     held: dict[str, set[tuple[str, ...]]] = {}
     for s in samples:
         held.setdefault(s.person or "", set()).add(tuple(_value(s, axis) for axis in grid.axes))
@@ -135,7 +135,7 @@ def _absent(held: Mapping[str, set[tuple[str, ...]]], grid: Grid) -> list[tuple[
 
 
 def _holes(held: Mapping[str, set[tuple[str, ...]]], cells: list[tuple[str, ...]], noun: str) -> list[str]:
-    """Who lacks which of the cells that others have; the first few by name."""
+    """Persons without pictures that others have, the first few by name."""
     lacks = {p: [c for c in cells if c not in have] for p, have in sorted(held.items())}
     lacks = {p: lost for p, lost in lacks.items() if lost}
     lines = [
@@ -149,7 +149,7 @@ def _holes(held: Mapping[str, set[tuple[str, ...]]], cells: list[tuple[str, ...]
 
 
 def _refuse_twice(root: Path, names: Sequence[str]) -> None:
-    """A file name that stands in two folders would put one picture on both sides of a split."""
+    """The same file name in two folders would put one picture on both sides of a split."""
     first: dict[str, str] = {}
     for name in names:
         other = first.setdefault(PurePosixPath(name).name.lower(), name)

@@ -1,4 +1,4 @@
-"""The corpora that can be judged on and looked at, by name."""
+"""The corpora that `evaluate` and `data show` read, by name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPLITS: Final = ("train", "valid", "test")
 
 @dataclass(frozen=True, slots=True)
 class CorpusReader:
-    """How a corpus is opened, and what stands in its pictures."""
+    """How a corpus is opened, and what its pictures are."""
 
     read: Callable[..., Corpus]  # takes root and, where the corpus has some, a split or a selection
     splits: bool = False  # whether it comes in SPLITS

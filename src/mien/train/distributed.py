@@ -23,7 +23,7 @@ from torch import Tensor, distributed, nn
 
 from mien.errors import ConfigError, TrainingError
 
-#: The others wait this long while the first decodes a corpus or judges; a process that dies ends all at once.
+#: How long the others wait while the first decodes a corpus or judges; if a process dies, all end at once.
 _TIMEOUT: Final = timedelta(hours=2)
 
 

@@ -117,7 +117,7 @@ def write_model(
         path: the file to write.
         name: what the card calls the network.
         facts: the run's provenance, with the command in `recipe` and, unless it is FER+, the corpus.
-        last: the last line of its log, whose scores the card tells.
+        last: the last line of its log, whose scores go on the card.
         data: what it has learnt from besides its corpus.
         limits: what is to be said of its answers beyond the usual.
 

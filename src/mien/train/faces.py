@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 #: What all networks here are fed with: 48 x 48 gray, cut as everything that Mien reads is cut.
 FACE_INPUT: Final = ModelCard("face", template=TEMPLATE)
 
-_BATCH: Final = 256  # pictures that a network is asked at a time
+_BATCH: Final = 256  # pictures of one call of a network
 _TEACHER_BATCH: Final = 1024  # faces whose mirror images are in memory at a time
 _GPU_SHARE: Final = 0.5  # of a GPU's free memory that pictures may take; the rest is the network's
 #: FairFace's pictures hold one face each, upright and in the middle, so that a quick search is enough.

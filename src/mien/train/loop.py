@@ -79,7 +79,7 @@ class TrainingTask:
     images: Tensor  # (N, 1, H, W) uint8, in memory or in a mapped file; need not be on the device
     targets: Tensor  # (N, 8) float32 label distributions, on the device
     loss: Loss
-    judge: Judge  # asked after each epoch; its figures are written into the log
+    judge: Judge  # called after each epoch; its figures are written into the log
 
     @property
     def device(self) -> torch.device:

@@ -65,7 +65,7 @@ class Recipe:
 def compact() -> Recipe:
     """The compact network, on FER+'s vote distributions alone; `distill` makes it better.
 
-    `mien train compact --root ferplus.zip`: 50 s an epoch on two cores; 86 % (majority) on FER+ valid.
+    `mien train compact --root ferplus.zip`: 50 s per epoch on two cores; 86 % (majority) on FER+ valid.
     """
     return Recipe()
 
@@ -281,7 +281,7 @@ def check_start(recipe: Recipe, run: Path | None) -> None:
     if run is not None:
         from mien.train.loop import CHECKPOINT, load_checkpoint
 
-        load_checkpoint(run / CHECKPOINT)  # whatever is wrong with it is told before any work is done
+        load_checkpoint(run / CHECKPOINT)  # a fault is reported before any work is done
 
 
 def fill_start(name: str, net: Any, pictures: Any, run: Path | None = None) -> None:
