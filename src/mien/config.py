@@ -64,7 +64,7 @@ def from_toml(kind: type[T], text: str) -> T:
     try:
         return _build(kind, tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"expected settings as TOML, could not read them: {error}") from error
+        raise ConfigError(f"expected options as TOML, could not read them: {error}") from error
 
 
 def provenance(**more: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from mien.faces.detect import (
     tile_starts,
     tiles,
 )
-from mien.faces.yunet import Proposals, YuNetNetwork, path_of_weights, suppress
+from mien.faces.yunet import Proposals, YuNetNetwork, path_of_weights
 from mien.types import Face
 
 Draw = Callable[..., np.ndarray]
@@ -98,24 +98,6 @@ def test_decoding_agrees_with_opencv(draw_scene: Draw) -> None:
     np.testing.assert_allclose(ours.boxes, rows[order, :4], atol=0.05)
     np.testing.assert_allclose(ours.landmarks.reshape(-1, 10), rows[order, 4:14], atol=0.05)
     np.testing.assert_allclose(ours.scores, rows[order, 14], atol=1e-3)
-
-
-def test_suppression_agrees_with_pairs_in_a_loop() -> None:
-    rng = np.random.default_rng(3)
-    boxes = np.concatenate([rng.uniform(0, 60, (80, 2)), rng.uniform(5, 40, (80, 2))], axis=1)
-    scores = np.sort(rng.random(80))[::-1].astype(np.float32)
-    proposals = Proposals(boxes.astype(np.float32), np.zeros((80, 5, 2), np.float32), scores)
-
-    def overlap(a: np.ndarray, b: np.ndarray) -> float:
-        across = max(0.0, min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0]))
-        down = max(0.0, min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1]))
-        return across * down / (a[2] * a[3] + b[2] * b[3] - across * down)
-
-    kept: list[int] = []
-    for i in range(80):
-        if all(overlap(boxes[i], boxes[j]) <= 0.3 for j in kept):
-            kept.append(i)
-    np.testing.assert_array_equal(suppress(proposals).scores, scores[kept])
 
 
 # The ladder and its geometry

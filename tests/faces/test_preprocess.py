@@ -105,17 +105,6 @@ def test_fit_leaves_a_picture_of_the_right_size_alone() -> None:
     np.testing.assert_array_equal(fit(colour, CARD), face)  # gray in three channels is gray
 
 
-@pytest.mark.parametrize("shape", [(48, 90), (200, 120, 3), (49, 48), (97, 96, 3)])
-def test_fit_keeps_the_middle_square(shape: tuple[int, ...]) -> None:
-    image = np.zeros(shape, np.uint8)
-    side = min(shape[:2])
-    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
-    image[top : top + side, left : left + side] = 180
-    got = fit(image, CARD)
-    assert got.shape == (48, 48)
-    assert got.min() >= 179
-
-
 def test_fit_refuses_what_is_too_small() -> None:
     with pytest.raises(ImageError, match="at least 48 x 48 pixels, got 47 x 60"):
         fit(np.zeros((60, 47), np.uint8), CARD)

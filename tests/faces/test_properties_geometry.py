@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-from itertools import pairwise
 from math import cos, radians, sin
 
 import numpy as np
@@ -11,13 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from PIL import Image as Pil
-from PIL import ImageOps
 
 from mien.card import ModelCard
 from mien.faces.align import TEMPLATE, crop, fit, invert, move, roll, similarity, warp
-from mien.faces.detect import TILE, TILE_OVERLAP, tiles
 from mien.faces.yunet import Proposals, suppress
-from mien.image import encode_image, read_image
 
 quick = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 
@@ -195,38 +190,3 @@ def test_of_boxes_that_overlap_the_first_stays(drawn):
         if all(naive_union(boxes[i], boxes[j]) <= 0.3 for j in wanted):
             wanted.append(i)
     assert places == wanted
-
-
-@quick
-@given(some.integers(1, 7000))
-def test_tiles_cover_a_picture_with_overlap(length):
-    found = [(left, tile.shape[1]) for left, _, tile in tiles(np.empty((1, length, 3), np.uint8))]
-    assert found[0][0] == 0
-    assert found[-1][0] + found[-1][1] == length
-    assert all(width <= TILE for _, width in found)
-    for (left, width), (after, _) in pairwise(found):
-        assert left + width - after >= TILE_OVERLAP
-
-
-# --- pictures as files
-
-
-@quick
-@given(seeds, some.integers(1, 40), some.integers(1, 40), some.sampled_from([".png", ".bmp", ".tif", ".ppm"]))
-def test_formats_without_loss_give_the_pixels_back(seed, height, width, ending):
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-    picture = read_image(encode_image(pixels, ending))
-    np.testing.assert_array_equal(picture.pixels, pixels)
-    assert picture.notes == ()
-
-
-@quick
-@given(seeds, some.integers(1, 20), some.integers(1, 20), some.integers(1, 8))
-def test_pictures_come_upright_however_they_were_held(seed, height, width, orientation):
-    """Against Pillow's own way: what it turns upright from the same file."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-    exif, data = Pil.Exif(), BytesIO()
-    exif[0x0112] = orientation
-    Pil.fromarray(pixels).save(data, "PNG", exif=exif)
-    upright = ImageOps.exif_transpose(Pil.open(data))
-    np.testing.assert_array_equal(read_image(data.getvalue()).pixels, np.asarray(upright))

@@ -141,22 +141,6 @@ def naive(times, p, options):
     ]
 
 
-def test_a_stream_gives_what_a_naive_search_of_the_whole_clip_gives():
-    rng = np.random.default_rng(4)
-    walk = np.cumsum(rng.normal(0, 0.5, (3000, 8)), axis=0)
-    logits = walk - np.stack([np.convolve(w, np.ones(200) / 200, "same") for w in walk.T], axis=1)
-    p = np.exp(logits)
-    p = (p / p.sum(axis=1, keepdims=True)).astype(np.float32)
-    times = np.cumsum(rng.uniform(0.02, 0.06, 3000))
-    frames = [Frame("a", i, t, (face(q),)) for i, (t, q) in enumerate(zip(times, p, strict=True))]
-    found, options = find(frames), EventOptions()
-    assert len(found) > 50
-    for emotion in EXPRESSIONS:
-        got = [(e.onset, e.apex, e.offset, e.peak) for e in found if e.emotion == emotion]
-        want = naive(times, p[:, EMOTIONS.index(emotion)], options)
-        np.testing.assert_allclose(np.reshape(got, (-1, 4)), np.reshape(want, (-1, 4)), atol=1e-6)
-
-
 def test_events_come_as_they_end_and_memory_is_bounded():
     finder, found = EventFinder(), []
     for i in range(20_000):

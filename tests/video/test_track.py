@@ -273,7 +273,7 @@ def test_the_benchmark_counts_as_by_hand(monkeypatch):
     """Two people, six frames: B is missed once and comes back under another number."""
     pytest.importorskip("scipy")
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from track_scores import Score, Step, score
+    from tracks import Score, Step, score
 
     a, b, far = (0, 0, 10, 10), (50, 0, 10, 10), (200, 0, 10, 10)
     steps = [

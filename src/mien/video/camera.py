@@ -49,7 +49,7 @@ class CameraReader:
         return ()
 
     def close(self) -> None:
-        """Let go of the camera."""
+        """Release the camera."""
         self._capture.release()
 
 

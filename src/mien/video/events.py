@@ -1,8 +1,8 @@
-"""Events from the smoothed frames of a clip, one after the other, in constant memory.
+"""Expressions that come and go in a clip: events of its smoothed frames, one after the other.
 
-Two thresholds, as in edge finding (Canny, IEEE PAMI 8(6), 1986): an event is a stretch at or
-above the lower one that reaches the higher, so that a probability that hovers about one threshold does not
-make a dozen. A frame lasts until the next one begins, so frames are used one late.
+There are two thresholds, as in edge finding (Canny, IEEE PAMI 8(6), 1986): an event is a stretch at or above
+the lower one that reaches the higher, so that a probability that hovers about one threshold does not make a
+dozen events. A frame lasts until the next one begins, so each frame is used when the next one comes.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from mien.errors import ConfigError
 from mien.labels import EMOTIONS
 from mien.types import Face, Frame, Image
 
-#: Where an event is not seen whole; None: its coming and its going were both seen.
-Cut = Literal["start", "end", "both"] | None
+#: Which ends of an event were not seen; None: both were.
+CutEnds = Literal["start", "end", "both"] | None
 
 #: The emotions that make events. Neutral is the rest between them: name it to get it too.
 EXPRESSIONS: Final = ("happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 
 FACE_SIDE: Final = 96  # pixels, of the longer side of the face at an apex
 FACE_MARGIN: Final = 0.15  # of the box, on each side of it
-_BIT = 1e-9  # seconds: sums of time stamps are not exact
+_TOLERANCE = 1e-9  # seconds: sums of time stamps are not exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Event:
     peak: float  # highest smoothed probability
     mean: float  # smoothed probability, mean over the time in which the face is seen
     frames: int  # that show the face from onset to offset
-    cut: Cut = None  # "start": it showed as the face came; "end": as the face or the clip went
+    cut: CutEnds = None  # "start": the face came with it; "end": the face went, or the clip ended, with it
     #: (H, W, 3) RGB, the face at the apex, at most 96 pixels a side; None: no pixels were given
     face: Image | None = field(default=None, compare=False, repr=False)
 
@@ -91,10 +91,10 @@ def find_events(frames: Iterable[Frame], options: EventOptions | None = None) ->
 
 
 class EventFinder:
-    """Finds events; one finder a clip.
+    """Finds events, frame after frame; one finder per clip.
 
-    It reads `smoothed` of each face with a track, or `probabilities` where it was not smoothed; frames
-    without a time are left out. It holds one frame, and one run an emotion of each face in sight.
+    It uses `smoothed` of each face with a track, or `probabilities` where it was not smoothed; frames
+    without a time are left out. It holds one frame, and one stretch per emotion of each face in sight.
     """
 
     def __init__(self, options: EventOptions | None = None) -> None:
@@ -111,7 +111,7 @@ class EventFinder:
         self._step = 0.0  # seconds between the last two
 
     def push(self, frame: Frame, pixels: Image | None = None) -> Iterator[Event]:
-        """Take the next frame; gives the events that are now over. It acts at once, used or not.
+        """Take the next frame, at once; gives the events that are now over.
 
         Args:
             frame: the next frame of the clip, or the first one of another clip.
@@ -131,7 +131,7 @@ class EventFinder:
         return iter(done)
 
     def flush(self) -> Iterator[Event]:
-        """The events that the end of the clip cuts; afterwards it is as new."""
+        """End the clip: the events that were not over. Afterwards the finder is as new."""
         last, done = self._frame, []
         if last is not None and last.time is not None:
             done = self._take(last, last.time, last.time + self._step)
@@ -155,19 +155,19 @@ class EventFinder:
         done: list[Event] = []
         for number, track in sorted(self._tracks.items()):
             done += self._closed(number, track, end)
-        bridge = self._options.bridge + _BIT
+        bridge = self._options.bridge + _TOLERANCE
         self._tracks = {n: track for n, track in self._tracks.items() if end - track.seen <= bridge}
         return done
 
     def _closed(self, number: int, track: _Track, now: float) -> list[Event]:
         """The events of a track that have been over for longer than is bridged."""
-        over = [e for e, run in track.runs.items() if now - run.end > self._options.bridge + _BIT]
+        over = [e for e, run in track.runs.items() if now - run.end > self._options.bridge + _TOLERANCE]
         found = [(emotion, track.runs.pop(emotion)) for emotion in over]
         events = [run.event(track.source, number, emotion) for emotion, run in found if self._counts(run)]
         return sorted(events, key=lambda event: event.onset)
 
-    def _counts(self, run: _Run) -> bool:
-        long = run.end - run.start >= self._options.shortest - _BIT
+    def _counts(self, run: _Stretch) -> bool:
+        long = run.end - run.start >= self._options.shortest - _TOLERANCE
         return long and run.peak >= self._options.enter
 
 
@@ -188,7 +188,7 @@ class _Sums:
 
 
 @dataclass(slots=True)
-class _Run:
+class _Stretch:
     """A stretch at or above `leave`, short gaps bridged."""
 
     start: float  # seconds
@@ -215,7 +215,7 @@ class _Run:
         self.faded = True
 
     def event(self, source: str, track: int, emotion: str) -> Event:
-        cut: Cut = "start" if self.first else None
+        cut: CutEnds = "start" if self.first else None
         if not self.faded:
             cut = "both" if self.first else "end"
         mean = self.sums.area / self.sums.seconds if self.sums.seconds else self.sums.value / self.sums.frames
@@ -231,7 +231,7 @@ class _Track:
 
     source: str
     seen: float  # seconds, end of the last frame that shows it
-    runs: dict[str, _Run] = field(default_factory=dict)
+    runs: dict[str, _Stretch] = field(default_factory=dict)
 
     def take(
         self,
@@ -256,7 +256,7 @@ class _Track:
         run = self.runs.get(emotion)
         if value >= leave:
             if run is None:
-                run = self.runs[emotion] = _Run(time[0], new, time[1])
+                run = self.runs[emotion] = _Stretch(time[0], new, time[1])
             run.above(value, time, cut)
         elif run is not None:
             run.below(value, time)

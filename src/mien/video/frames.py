@@ -1,6 +1,7 @@
-"""Clips and cameras to a stream of RGB frames with their own times, in constant memory.
+"""Clips, cameras and streams to RGB frames with their own times, one after the other, in constant memory.
 
-Which frames are wanted is decided here; `clip` and `camera` read them, and only the wanted become RGB.
+Which frames are taken is decided here; `file`, `camera` and `stream` read them, and only those taken become
+RGB.
 
 Legend: H rows, W columns.
 """
@@ -71,11 +72,15 @@ def is_clip(path: str | os.PathLike[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class VideoOptions:
-    """Which frames of a clip are taken: all but for what is said here."""
+    """Which frames of a clip are taken; the default is all.
 
-    every: int = 1  # each so-manieth
-    fps: float | None = None  # or the first of each 1/fps seconds by time stamp
-    start: float | None = None  # seconds by time stamp: none before it ...
+    Raises:
+        ConfigError: values that make no sense or exclude each other.
+    """
+
+    every: int = 1  # every n-th frame
+    fps: float | None = None  # or the first frame of each 1/fps seconds by time stamp
+    start: float | None = None  # seconds by time stamp; no frame before it ...
     end: float | None = None  # ... and none from it on
 
     def __post_init__(self) -> None:
@@ -109,11 +114,13 @@ def frames(
 class Video:
     """A clip (path), camera (its number) or stream (its address), to be iterated over once.
 
-    `options` say which frames are taken; the others are decoded and passed over, so that a frame's index is
-    always its place in the clip.
-    `threads` decode a clip: one gives the same frames on every machine and keeps up with the analysis;
-    more (0: as many as there are cores) help with 4K, but FFmpeg then drops up to that many frames more
-    where a clip is damaged.
+    Args:
+        source: a path, a number or an address.
+        options: which frames are taken; the others are decoded and passed over, so that a frame's index is
+            always its place in the clip.
+        threads: that decode a clip. One gives the same frames on every machine and keeps up with the
+            analysis; more (0: one per core) help with 4K, but FFmpeg then drops up to that many frames more
+            where a clip is damaged.
 
         with Video("clip.mp4", VideoOptions(fps=5)) as video:
             for frame in video:
@@ -128,11 +135,11 @@ class Video:
         self, source: str | os.PathLike[str] | int, options: VideoOptions | None = None, *, threads: int = 1
     ) -> None:
         self._options = options or VideoOptions()
-        self._served: int | None = None  # the slot of 1/fps seconds that the last frame taken fell into
-        self.live = isinstance(source, int) or is_stream(os.fspath(source))  # frames come when they come
+        self._served: int | None = None  # the slot of 1/fps seconds of the last frame taken
+        self.live = isinstance(source, int) or is_stream(os.fspath(source))  # frames come at their own pace
         self._used = False
         self._closed = False
-        self._lock = Lock()  # another thread may read than the one that closes
+        self._lock = Lock()  # one thread may close it while another reads
         self.decoded = 0  # frames so far, taken or not
         self._reader = _open(source, threads)
 
@@ -184,7 +191,7 @@ class Video:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file or camera; may be called twice, and while another thread reads."""
+        """Close the file, camera or stream; may be called twice, and while another thread reads."""
         with self._lock:
             self._closed = True
             self._reader.close()
@@ -206,7 +213,7 @@ class Video:
 
     @property
     def share(self) -> float:
-        """How much of what is wanted has been decoded, 0 to 1, as far as the container tells; else 0."""
+        """Share of the frames up to the end that has been decoded, 0 to 1; 0 if it is not known."""
         total, end, fps = self.frames_total, self._options.end, self.fps
         if total and end is not None and fps:
             total = min(total, math.ceil(end * fps))
@@ -219,12 +226,12 @@ class Video:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What of the clip did not come, once the last frame was read; empty: all of it. Part of `notes`."""
+        """What of the clip could not be read, known after the last frame; empty: nothing. Part of `notes`."""
         return self._reader.missing()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the reader should know, e.g. that the clip is cut; complete after the last frame."""
+        """What a user should know, e.g. that the clip is cut short; complete after the last frame."""
         return self._reader.notes()
 
 

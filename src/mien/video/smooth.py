@@ -28,8 +28,8 @@ CAUSAL: Final = 0.1
 TWO_SIDED: Final = 0.2
 #: Seconds without the face over which nothing is averaged: the tracker's memory.
 GAP: Final = 0.5
-_BIT: Final = 1e-9  # seconds: sums of time stamps are not exact
-FLOOR: Final = 1e-6  # a lower probability says no more: one frame that is sure of it would veto all others
+_TOLERANCE: Final = 1e-9  # seconds: sums of time stamps are not exact
+FLOOR: Final = 1e-6  # a lower probability counts as this: else one frame would veto all others
 
 Doubles = NDArray[np.float64]
 Sample = tuple[float, Doubles]  # seconds, and (K,) log probabilities
@@ -39,10 +39,10 @@ class Smoother(Protocol):
     """Takes the frames of a clip and gives the same frames in the same order, their faces `smoothed`."""
 
     def push(self, frame: Frame) -> Iterator[Frame]:
-        """Take the next frame; gives those that are done. It acts at once, whether or not they are used."""
+        """Take the next frame, at once; gives those that are done."""
 
     def flush(self) -> Iterator[Frame]:
-        """The frames still held; afterwards it is as new."""
+        """The frames still held; afterwards the smoother is as new."""
 
 
 def make_smoother(seconds: float | None = None, *, live: bool) -> Smoother:
@@ -68,7 +68,7 @@ def smooth_frames(frames: Iterable[Frame], smoother: Smoother) -> Iterator[Frame
 
 
 class Causal:
-    """For live pictures: an exponential mean of the past, without delay of the frames.
+    """For cameras and streams: an exponential mean of the past; frames are not delayed.
 
     >>> smoother = Causal(0.2)
     >>> [frame.index for frame in smoother.push(Frame("camera", 3, 0.12, ()))]
@@ -113,9 +113,9 @@ class Causal:
 
 
 class TwoSided:
-    """For files: a mean over past and future alike, which gives each frame `seconds` later.
+    """For clips: a mean over past and future alike; each frame comes `seconds` later.
 
-    It reaches no further, so it holds the frames and samples of twice `seconds` however long the clip is.
+    It holds the frames and samples of twice `seconds`, however long the clip is.
     """
 
     def __init__(self, seconds: float = TWO_SIDED, *, gap: float = GAP) -> None:
@@ -142,7 +142,7 @@ class TwoSided:
                 if (track := face.track) is not None and face.probabilities is not None:
                     sample = frame.time, _logs(face.probabilities)
                     self._tracks.setdefault(track, deque()).append(sample)
-        while self._held and self._is_ripe(self._held[0].time):
+        while self._held and self._is_complete(self._held[0].time):
             done.append(self._release())
         return iter(done)
 
@@ -152,9 +152,9 @@ class TwoSided:
         self._tracks.clear()
         return iter(done)
 
-    def _is_ripe(self, time: float | None) -> bool:
+    def _is_complete(self, time: float | None) -> bool:
         now = self._clock.time
-        return time is None or now is None or time <= now - self._seconds + _BIT
+        return time is None or now is None or time <= now - self._seconds + _TOLERANCE
 
     def _release(self) -> Frame:
         frame = self._held.popleft()

@@ -142,7 +142,7 @@ class StreamReader:
         return ()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._closed = True
         self._container.close()
 

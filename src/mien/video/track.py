@@ -129,10 +129,10 @@ class _Track:
     y: float
     side: float  # sqrt(width * height), pixels
     seen: float  # time of the last face, seconds
-    look: Floats | None  # its appearance
+    appearance: Floats | None
     vx: float = 0.0  # pixels a second, smoothed
     vy: float = 0.0
-    looks: int = 1  # faces so far
+    faces: int = 1  # so far
 
     def expected(self, time: float) -> tuple[float, float]:
         """Where its centre should be if it goes on as it did."""
@@ -147,12 +147,12 @@ class _Track:
             self.vx += 0.5 * ((x - self.x) / gap - self.vx)
             self.vy += 0.5 * ((y - self.y) / gap - self.vy)
         self.x, self.y, self.side, self.seen = x, y, side, time
-        self.looks += 1
-        if seen is not None and self.look is not None:
-            rate = max(_APPEARANCE_RATE, 1 / self.looks)
-            mixed = (1 - rate) * self.look + rate * seen
+        self.faces += 1
+        if seen is not None and self.appearance is not None:
+            rate = max(_APPEARANCE_RATE, 1 / self.faces)
+            mixed = (1 - rate) * self.appearance + rate * seen
             seen = (mixed / max(float(np.sqrt(mixed @ mixed)), 1e-6)).astype(np.float32)  # of length 1 again
-        self.look = self.look if seen is None else seen
+        self.appearance = self.appearance if seen is None else seen
 
     def cost(self, face: Face, seen: Floats | None, time: float) -> float | None:
         """How far a face is from where and what the track should be, in sides of the face; None: too far."""
@@ -165,7 +165,7 @@ class _Track:
         reach = _REACH + _REACH_PER_SECOND * min(max(time - self.seen, 0.0), _VELOCITY_SECONDS)
         if away > reach or growth > math.log(_MAX_GROWTH):
             return None
-        unlike = 0.0 if seen is None or self.look is None else 1.0 - float(seen @ self.look)
+        unlike = 0.0 if seen is None or self.appearance is None else 1.0 - float(seen @ self.appearance)
         return away + growth + _APPEARANCE_WEIGHT * unlike
 
     def is_inside(self, time: float, pixels: Image) -> bool:
@@ -197,7 +197,7 @@ class Tracker:
             "memory": self._memory,
             "last": self._last,
             "time": self._time,
-            "tracks": [asdict(track) | {"look": _to_list(track.look)} for track in self._tracks],
+            "tracks": [asdict(track) | {"appearance": _to_list(track.appearance)} for track in self._tracks],
             "cuts": self._cuts.state(),
         }
 
@@ -206,7 +206,9 @@ class Tracker:
         """The tracker with this state."""
         tracker = cls(memory=state["memory"])
         tracker._last, tracker._time = state["last"], state["time"]
-        tracker._tracks = [_Track(**{**track, "look": _to_array(track["look"])}) for track in state["tracks"]]
+        tracker._tracks = [
+            _Track(**track | {"appearance": _to_array(track["appearance"])}) for track in state["tracks"]
+        ]
         tracker._cuts = CutDetector.restored(state["cuts"])
         return tracker
 
