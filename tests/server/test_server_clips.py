@@ -210,7 +210,7 @@ def test_a_process_that_dies_fails_its_job(client, long_clip):
     job = send(client, long_clip).json()["id"]
     jobs = client.service.jobs
     waited(lambda: job in jobs._processes)
-    os.kill(jobs._processes[job].pid, signal.SIGKILL)
+    os.kill(jobs._processes[job].process.pid, signal.SIGKILL)
     body = ended(client, job)
     assert body["state"] == "failed"
     assert "signal 9" in body["error"]["detail"]

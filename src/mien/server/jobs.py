@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Final, Self, cast
 
 from mien.server.answers import Problem, problem_of
@@ -141,22 +140,15 @@ class Jobs:
         """Read one clip after the other, whatever goes wrong: a full disk may have room later."""
         while not self._closed:
             try:
-                record = self._wait_for_job()
+                with self._changed:
+                    record = self.store.claim()
+                    if record is None and not self._closed:
+                        self._changed.wait()
                 if record is not None:
                     self._read_or_fail(record)
             except Exception:  # noqa: BLE001 - it is logged, and the thread goes on
                 _LOG.exception("the next clip cannot be begun, or its end not be written; trying again")
                 self._pause()
-
-    def _wait_for_job(self) -> JobRecord | None:
-        """The next job, now running; None: the server ends."""
-        with self._changed:
-            while not self._closed:
-                record = self.store.claim()
-                if record is not None:
-                    return record
-                self._changed.wait()
-        return None
 
     def _read_or_fail(self, record: JobRecord) -> None:
         try:
@@ -185,7 +177,7 @@ class Jobs:
                         end = message
                     elif self.store.update(record.id, **message) is None:  # it was removed
                         process.end()
-                status = process.wait()
+                code = process.process.wait()
         finally:
             with self._changed:
                 del self._processes[record.id]
@@ -194,6 +186,7 @@ class Jobs:
         elif self.store.get(record.id) is None:
             self.remove_folder(record.id)
         elif not end:
+            status = f"signal {-code}" if code < 0 else f"exit status {code}"
             self._fail(
                 record.id,
                 "stopped",
@@ -278,7 +271,7 @@ class ClipProcess:
     """
 
     def __init__(self, request: dict[str, Any], seconds: float) -> None:
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             READ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -286,55 +279,40 @@ class ClipProcess:
             encoding="utf-8",
             env=environment(),
         )
-        self._stdin = cast("IO[str]", self._process.stdin)
-        self._stdout = cast("IO[str]", self._process.stdout)
-        with suppress(OSError):  # it died at once; its exit status says so
-            self._stdin.write(json.dumps(request) + "\n")
-            self._stdin.flush()
         self._timer = threading.Timer(seconds + _OVERTIME, self.end)  # for one that says nothing any more
         self._timer.daemon = True
         self._timer.start()
-
-    @property
-    def pid(self) -> int:
-        """Its number."""
-        return self._process.pid
+        with suppress(OSError):  # it died at once; its exit status says so
+            stdin = cast("IO[str]", self.process.stdin)
+            stdin.write(json.dumps(request) + "\n")
+            stdin.flush()
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """What it says, until it has ended."""
-        for line in self._stdout:
+        for line in cast("IO[str]", self.process.stdout):
             with suppress(ValueError):  # a library's own words
                 message = json.loads(line)
                 if isinstance(message, dict):
                     yield message
 
-    def wait(self) -> str:
-        """Its exit status or signal, once it has ended."""
-        code = self._process.wait()
-        return f"signal {-code}" if code < 0 else f"exit status {code}"
-
     def end(self) -> None:
         """End it, first politely; from any thread."""
-        if self._process.poll() is not None:
-            return
-        self._process.terminate()
+        self.process.terminate()
         try:
-            self._process.wait(_END_SECONDS)
+            self.process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.process.kill()
+            self.process.wait()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._timer.cancel()
         self.end()
-        for pipe in (self._stdin, self._stdout):
+        for pipe in (self.process.stdin, self.process.stdout):
             with suppress(OSError):
-                pipe.close()
+                cast("IO[str]", pipe).close()
 
 
 def environment() -> dict[str, str]:

@@ -12,7 +12,7 @@ import io
 import threading
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Final, Protocol, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -101,7 +101,7 @@ async def _answer(request: Request, options: PhotoOptions, *, annotate: bool) ->
 
 
 async def _read_all(
-    service: Service, received: ReceivedFiles, options: PhotoOptions, answer: PhotosAnswer
+    service: Service, received: ReceivedFiles, options: PhotoOptions, answer: JsonAnswer | TableAnswer
 ) -> list[Any]:
     """The pieces of the answer, one per file in order; raises the problem if there is only one file."""
     gate = asyncio.Semaphore(WINDOW * service.settings.threads)
@@ -166,27 +166,6 @@ def _count_request(service: Service, most: int) -> Iterator[None]:
         service.photo_requests -= 1
 
 
-class PhotosAnswer(Protocol):
-    """The form in which the photos of one request are answered."""
-
-    media_type: str
-
-    def photo(self, name: str, pixels: Image, frame: Frame) -> Any:
-        """The piece for one photo; called in a thread.
-
-        Args:
-            name: as the client calls it.
-            pixels: (H, W, 3) RGB uint8.
-            frame: its faces.
-        """
-
-    def failure(self, name: str, problem: Problem) -> Any:
-        """The piece for a photo that could not be read."""
-
-    def join(self, pieces: list[Any]) -> bytes:
-        """The answer."""
-
-
 class JsonAnswer:
     """`{"photos": [...]}`, a `PhotosBody`.
 
@@ -203,7 +182,12 @@ class JsonAnswer:
         self._lock = threading.Lock()
 
     def photo(self, name: str, pixels: Image, frame: Frame) -> bytes:
-        """The JSON of a photo.
+        """The JSON of a photo; called in a thread.
+
+        Args:
+            name: as the client calls it.
+            pixels: (H, W, 3) RGB uint8.
+            frame: its faces.
 
         Raises:
             Problem: with the photos before it, it is too much for one answer.
@@ -273,7 +257,7 @@ class TableAnswer:
         return place.getvalue()
 
 
-def choose_answer(accept: str, *, annotate: bool, most: int) -> PhotosAnswer:
+def choose_answer(accept: str, *, annotate: bool, most: int) -> JsonAnswer | TableAnswer:
     """The form that a request asks for by its `Accept` header (RFC 9110, 12.5.1); JSON by default.
 
     Args:

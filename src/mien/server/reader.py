@@ -11,7 +11,7 @@ import copy
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Final, Generic, TypeVar
@@ -74,13 +74,9 @@ class PhotoReader:
         self._photos, self._pixels, self._faces = analyzer, pixels, faces
         self._crops = replace(analyzer, detector=WholePicture(), crop=crop_whole)
         self._waiting: deque[PhotoTask[Any]] = deque()
-        self._changed = threading.Condition()
-        self._closed = False
-        self._threads = [
-            threading.Thread(target=self._work, name=f"mien-reader-{n}", daemon=True) for n in range(threads)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._lock = threading.Lock()
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, "mien-reader")
 
     def submit(self, task: PhotoTask[T]) -> Future[T]:
         """Queue a photo.
@@ -91,11 +87,11 @@ class PhotoReader:
         Raises:
             Problem: the server is ending.
         """
-        with self._changed:
-            if self._closed:
-                raise Problem("busy", "expected a server that runs, it is ending; try again")
-            self._waiting.append(task)
-            self._changed.notify()
+        self._waiting.append(task)
+        try:
+            self._pool.submit(self._read_share)
+        except RuntimeError:  # it is closed
+            raise Problem("busy", "expected a server that runs, it is ending; try again") from None
         return task.future
 
     @property
@@ -105,38 +101,29 @@ class PhotoReader:
 
     def close(self) -> None:
         """End the threads, after what they have begun."""
-        with self._changed:
-            self._closed = True
+        with self._lock:
             for task in self._waiting:
                 task.future.cancel()
             self._waiting.clear()
-            self._changed.notify_all()
-        for thread in self._threads:
-            thread.join()
+        self._pool.shutdown()
 
-    def _work(self) -> None:
-        while share := self._take_share():
-            found: list[_Found] = []
-            while share:
-                task = share.popleft()
-                if not task.future.set_running_or_notify_cancel():
-                    continue
-                try:
-                    found.append(self._find_faces(task))
-                except Exception as error:  # noqa: BLE001 - it is raised where the photo is waited for
-                    task.future.set_exception(error)
-                if sum(photo.pixels.size // 3 for photo in found) > _BATCH_PIXELS:
-                    self._finish(found)
-                    found = []
-            self._finish(found)
-            del found  # else the pixels of the last photo stay until the next one comes
-
-    def _take_share(self) -> deque[PhotoTask[Any]]:
-        """This thread's share of what waits; empty once the reader is closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            number = min(BATCH, -(-len(self._waiting) // len(self._threads)))
-            return deque(self._waiting.popleft() for _ in range(number))
+    def _read_share(self) -> None:
+        """Read this thread's share of what waits; nothing if other threads have taken it all."""
+        with self._lock:
+            number = min(BATCH, -(-len(self._waiting) // self._threads))
+            share = [self._waiting.popleft() for _ in range(number)]
+        found: list[_Found] = []
+        for task in share:
+            if not task.future.set_running_or_notify_cancel():
+                continue
+            try:
+                found.append(self._find_faces(task))
+            except Exception as error:  # noqa: BLE001 - it is raised where the photo is waited for
+                task.future.set_exception(error)
+            if sum(photo.pixels.size // 3 for photo in found) > _BATCH_PIXELS:
+                self._finish(found)
+                found = []
+        self._finish(found)
 
     def _find_faces(self, task: PhotoTask[Any]) -> _Found:
         data, options = task.data(), task.options

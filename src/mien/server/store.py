@@ -52,7 +52,7 @@ class Disk:
 
     def __init__(self, keep: Path | None, budget: int) -> None:
         self._kept = keep is not None
-        self._budget, self._taken = budget, 0
+        self._budget = budget
         self._lock = threading.Lock()
         try:
             if keep is None:
@@ -69,17 +69,12 @@ class Disk:
             raise ConfigError(
                 f"--keep: expected a folder that can be made at {keep}, got: {error.strerror}; name another"
             ) from error
-        self._taken = size_of(self.jobs)
-
-    @property
-    def taken(self) -> int:
-        """Bytes of uploads and results."""
-        return self._taken
+        self.taken = size_of(self.jobs)  # bytes of uploads and results
 
     @property
     def left(self) -> int:
         """Bytes that may still be taken."""
-        return max(0, self._budget - self._taken)
+        return max(0, self._budget - self.taken)
 
     def take(self, number: int) -> None:
         """Take so many bytes of the budget.
@@ -88,18 +83,18 @@ class Disk:
             Problem: the budget does not hold them.
         """
         with self._lock:
-            if self._taken + number > self._budget:
+            if self.taken + number > self._budget:
                 raise Problem(
                     "disk-full",
                     f"expected room in the {self._budget:,} bytes that this server may take, there is none; "
                     "delete jobs, or raise --disk",
                 )
-            self._taken += number
+            self.taken += number
 
     def give_back(self, number: int) -> None:
         """So many bytes are free again; fewer than none: more are written, whatever the budget."""
         with self._lock:
-            self._taken = max(0, self._taken - number)
+            self.taken = max(0, self.taken - number)
 
     def close(self) -> None:
         """Remove what is not to be kept."""

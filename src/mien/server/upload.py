@@ -37,43 +37,6 @@ Opener = Callable[[], IO[bytes]]
 
 
 @dataclass(slots=True, eq=False)
-class Upload:
-    """One file of a request, and its place in the file that has them all.
-
-    For Starlette's parser it is the file that it writes to.
-    """
-
-    request: ReceivedFiles
-    name: str  # as the client calls it
-    media_type: str  # as the client says; "" if it does not
-    start: int = 0
-    size: int = 0  # bytes
-
-    def write(self, data: bytes) -> int:
-        """Append bytes; files are written one after the other, so that each is one piece."""
-        if not self.size:
-            self.start = self.request.size
-        self.request.append(data)
-        self.size += len(data)
-        return len(data)
-
-    def seek(self, place: int) -> int:
-        """Do nothing: it is read by `content`."""
-        return place
-
-    def close(self) -> None:
-        """Do nothing: the request closes them all."""
-
-    def content(self) -> bytes:
-        """Its bytes; from any thread.
-
-        Raises:
-            ValueError: the request is over.
-        """
-        return self.request.read(self.start, self.size)
-
-
-@dataclass(slots=True, eq=False)
 class ReceivedFiles:
     """The files and fields of a request. All files share one file, so that many need only one handle."""
 
@@ -82,49 +45,58 @@ class ReceivedFiles:
     files: list[Upload] = field(default_factory=list)
     fields: dict[str, str] = field(default_factory=dict)
     size: int = 0  # bytes of the files
-    _file: IO[bytes] | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    shared: IO[bytes] | None = None  # the file that has them all; None: no file yet, or closed
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, name: str, media_type: str) -> Upload:
         """Begin a file."""
-        if self._file is None:
-            self._file = self.opener()
+        self.shared = self.shared or self.opener()
         name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)[:_NAME]
         self.files.append(Upload(self, name, _plain_type(media_type)))
         return self.files[-1]
 
-    def append(self, data: bytes) -> None:
-        """Write bytes of the last file.
+    def close(self) -> None:
+        """Close the file; OSError: the disk does not take the rest of what is held in memory."""
+        with self.lock:
+            shared, self.shared = self.shared, None
+            if shared is not None:
+                shared.close()
+
+
+@dataclass(slots=True, eq=False)
+class Upload:
+    """One file of a request; for Starlette's parser it is the file that it writes to."""
+
+    request: ReceivedFiles
+    name: str  # as the client calls it
+    media_type: str  # as the client says; "" if it does not
+    start: int = 0  # its place in the shared file
+    size: int = 0  # bytes
+
+    def write(self, data: bytes) -> None:
+        """Append bytes; files are written one after the other, so that each is one piece.
 
         Raises:
             Problem: the budget of the disk does not hold them.
         """
-        self.disk.take(len(data))
+        request = self.request
+        if not self.size:
+            self.start = request.size
+        request.disk.take(len(data))
+        request.size += len(data)
         self.size += len(data)
-        cast("IO[bytes]", self._file).write(data)
+        cast("IO[bytes]", request.shared).write(data)
 
-    def read(self, start: int, size: int) -> bytes:
-        """Bytes of the files; from any thread.
+    def seek(self, place: int) -> None:
+        """Do nothing: the parser goes back to the start of a file, which `content` does by itself."""
 
-        Raises:
-            ValueError: the request is over.
-        """
-        with self._lock:
-            if self._file is None:
+    def content(self) -> bytes:
+        """Its bytes; from any thread. ValueError: the request is over."""
+        with self.request.lock:
+            if self.request.shared is None:
                 raise ValueError("the request is over")
-            self._file.seek(start)
-            return self._file.read(size)
-
-    def close(self) -> None:
-        """Close the file.
-
-        Raises:
-            OSError: the disk does not take the rest of what is held in memory.
-        """
-        with self._lock:
-            file, self._file = self._file, None
-            if file is not None:
-                file.close()
+            self.request.shared.seek(self.start)
+            return self.request.shared.read(self.size)
 
 
 def spool_in(folder: Path) -> Opener:
