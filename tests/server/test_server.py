@@ -6,6 +6,8 @@ import importlib.util
 import io
 import signal
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import mien
 from mien.errors import ConfigError
 from mien.image import encode_image, read_image
+from mien.server.jobs import environment
 from mien.server.listen import opened
 from mien.server.photos import PARQUET
 from mien.server.settings import Limits, ServerSettings
@@ -48,6 +51,35 @@ def running(**changes):
         finally:
             server.should_exit = True
             thread.join()
+
+
+class ServerProcess:
+    """A server in a process of its own, that can be killed."""
+
+    def __init__(self, *options, **variables):
+        code = "from mien.cli.serve import serve; import typer; typer.run(serve)"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, "--port", "0", *map(str, options)],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**environment(), **variables},
+        )
+        self.said = []
+        for line in self.process.stderr:
+            self.said.append(line)
+            if line.startswith("mien: serving"):
+                break
+        self.address = line.split()[2]
+        self.client = httpx.Client(base_url=self.address, timeout=30, trust_env=False)
+        assert self.client.get("/healthz").status_code == 200  # it says so once it can be reached
+
+    def end(self, how):
+        self.process.send_signal(how)
+        self.client.close()
+        code = self.process.wait(15)
+        with self.process.stderr as rest:
+            self.said += rest
+        return code
 
 
 @pytest.fixture(scope="module")
@@ -297,9 +329,6 @@ def test_too_many_requests_with_photos(one_face):
 
 
 def test_importing_mien_loads_no_server():
-    import subprocess
-    import sys
-
     code = "import sys, mien, mien.cli; sys.exit(any(name in sys.modules for name in ('fastapi', 'uvicorn')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -8,23 +8,19 @@ import shutil
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from fractions import Fraction
 
 import av
-import httpx
 import numpy as np
 import pytest
 
 import mien
 from conftest import scene, write_clip
 from mien.errors import ConfigError
-from mien.server.jobs import environment
 from mien.server.settings import Limits
-from test_server import is_problem, running
+from test_server import ServerProcess, is_problem, running
 
 
 @pytest.fixture(scope="module")
@@ -264,41 +260,12 @@ def test_no_two_servers_have_one_folder(tmp_path):
         pass
 
 
-class Killed:
-    """A server in a process of its own, that can be killed."""
-
-    def __init__(self, *options, **variables):
-        code = "from mien.cli.serve import serve; import typer; typer.run(serve)"
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code, "--port", "0", *map(str, options)],
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**environment(), **variables},
-        )
-        self.said = []
-        for line in self.process.stderr:
-            self.said.append(line)
-            if line.startswith("mien: serving"):
-                break
-        address = line.split()[2]
-        self.client = httpx.Client(base_url=address, timeout=30, trust_env=False)
-        assert self.client.get("/healthz").status_code == 200  # it says so once it can be reached
-
-    def end(self, how):
-        self.process.send_signal(how)
-        self.client.close()
-        code = self.process.wait(15)
-        with self.process.stderr as rest:
-            self.said += rest
-        return code
-
-
 def test_a_killed_server_goes_on_with_its_job(long_clip, tmp_path):
-    server = Killed("--keep", tmp_path)
+    server = ServerProcess("--keep", tmp_path)
     job = send(server.client, long_clip).json()["id"]
     waited(lambda: server.client.get(f"/v1/jobs/{job}").json()["frames"] >= 60)
     server.end(signal.SIGKILL)
-    server = Killed("--keep", tmp_path)
+    server = ServerProcess("--keep", tmp_path)
     body = ended(server.client, job)
     rows = server.client.get(body["results"]["rows.json"]).json()["rows"]
     assert body["state"] == "done"
@@ -326,12 +293,12 @@ def test_a_job_whose_clip_is_gone_says_so(drawn_clip, tmp_path):
 
 def test_nothing_stays_of_a_server_that_ends_or_is_killed(drawn_clip, tmp_path):
     place = {"TMPDIR": str(tmp_path)}
-    server = Killed(**place)
+    server = ServerProcess(**place)
     send(server.client, drawn_clip)
     assert list(tmp_path.glob("mien-serve-*"))
     server.end(signal.SIGKILL)
     assert list(tmp_path.glob("mien-serve-*"))
-    server = Killed(**place)  # clears up what the killed one left
+    server = ServerProcess(**place)  # clears up what the killed one left
     assert len(list(tmp_path.glob("mien-serve-*"))) == 1
     send(server.client, drawn_clip)
     server.end(signal.SIGTERM)
@@ -340,7 +307,7 @@ def test_nothing_stays_of_a_server_that_ends_or_is_killed(drawn_clip, tmp_path):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no such signal")
 def test_a_terminal_that_is_closed_ends_it_with_a_word(tmp_path):
-    server = Killed(TMPDIR=str(tmp_path))
+    server = ServerProcess(TMPDIR=str(tmp_path))
     assert list(tmp_path.glob("mien-serve-*"))
     assert server.end(signal.SIGHUP) == 0
     assert "SIGHUP" in server.said[-1]
@@ -419,17 +386,17 @@ def test_a_store_that_fails_for_a_moment(client, drawn_clip, monkeypatch, caplog
     assert "trying again" in caplog.text
 
 
-def test_a_clip_that_holds_up_what_opens_it(client, drawn_clip, monkeypatch):
-    monkeypatch.setattr("mien.server.clips._PROBE_SECONDS", 0.01)
-    assert is_problem(send(client, drawn_clip), 422, "unreadable")
-    assert not list(client.service.disk.jobs.glob("*/clip"))
-
-
-def test_a_clip_that_kills_what_opens_it(client, drawn_clip, monkeypatch):
-    monkeypatch.setattr("mien.server.clips.PROBE", (shutil.which("false"),))
+@pytest.mark.parametrize(
+    ("name", "value", "word"),
+    [("_PROBE_SECONDS", 0.01, "within"), ("PROBE", (shutil.which("false"),), "died")],
+    ids=["holds up", "kills"],
+)
+def test_a_clip_that_breaks_what_opens_it(client, drawn_clip, monkeypatch, name, value, word):
+    monkeypatch.setattr(f"mien.server.clips.{name}", value)
     answer = send(client, drawn_clip)
     assert is_problem(answer, 422, "unreadable")
-    assert "died" in answer.json()["detail"]
+    assert word in answer.json()["detail"]
+    assert not list(client.service.disk.jobs.glob("*/clip"))
 
 
 def test_where_the_player_begins(client, tmp_path):

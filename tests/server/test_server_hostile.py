@@ -166,7 +166,8 @@ def test_multipart_that_cannot_be_taken_apart(client):
     kind = {"Content-Type": "multipart/form-data; boundary=x"}
     good = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
     bodies = [
-        b"", b"nonsense", b"--x", b"--x--\r\n", good, good + b"data", b"--y\r\n\r\n--y--",
+        b"", b"nonsense", b"--x", b"--x--\r\n", good, good + b"data",
+        good + b"data\r\n" + good + b"cut", b"--y\r\n\r\n--y--",
         b"--x\r\n" + b"A: " + b"b" * 100_000 + b"\r\n\r\n", b"--x\r\n" + b"A: b\r\n" * 5000 + b"\r\n\r\n",
         b"--x\r\nContent-Disposition: form-data; name=\"field\"\r\n\r\n" + b"y" * 5000 + b"\r\n--x--\r\n",
         b"".join(b'--x\r\nContent-Disposition: form-data; name="f%d"\r\n\r\ny\r\n' % n for n in range(100)),

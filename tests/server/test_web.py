@@ -11,10 +11,8 @@ import io
 import json
 import re
 import shutil
-import subprocess
-import sys
+import signal
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +30,7 @@ from mien import load
 from mien.labels import EMOTIONS
 from mien.results.rows import COLUMNS, rows
 from mien.types import Face
+from test_server import ServerProcess
 
 MEDIA = SHARED / "media"
 BATCH = ("0-f1-su-ph.jpg", "0-f15-hao-ph.jpg", "single_face.jpg", "free-mountain-vector-01.jpg")
@@ -52,35 +51,11 @@ START, RATE = 5, 10  # of the drawn clip: seconds of its first frame, frames a s
 @contextmanager
 def _serving(*options: str) -> Iterator[str]:
     """The address of `mien serve` on a free port."""
-    pytest.importorskip("fastapi")
-    pytest.importorskip("uvicorn")
-    code = "import typer; from mien.cli.serve import serve; typer.run(serve)"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, "--port", "0", *options], stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        said = next((line for line in process.stderr if "http://" in line), "")
-        found = re.search(r"http://\S+", said)
-        try:
-            assert found, said + process.stderr.read()
-            _wait_for(found[0])
-            yield found[0]
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def _wait_for(address: str) -> None:
-    """Until the server answers: it tells its address when it has it, just before it listens."""
-    end = time.monotonic() + 20
-    while True:
-        try:
-            with urllib.request.urlopen(f"{address}/healthz", timeout=5):  # noqa: S310 - our own address
-                return
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.05)
+    server = ServerProcess(*options)
+    try:
+        yield server.address
+    finally:
+        server.end(signal.SIGTERM)
 
 
 @pytest.fixture(scope="module")
@@ -318,6 +293,8 @@ def test_a_batch_sorts_filters_exports_and_says_what_cannot_be_read(tab: Tab, dr
     names = tab.locator(".tile .name")
     tab.get_by_role("combobox", name="Sort by").select_option("faces")
     assert names.all_inner_texts() == ["two.png", "one.png", "none.png", "broken.png"]
+    tab.get_by_role("combobox", name="Sort by").select_option("surprise")
+    assert names.all_inner_texts()[0] == max(("one.png", "two.png"), key=lambda name: _surprise(drawn / name))
     tab.get_by_role("combobox", name="Show", exact=True).select_option("none")
     assert names.all_inner_texts() == ["none.png"]
     tab.get_by_role("combobox", name="Show", exact=True).select_option("failed")
@@ -325,6 +302,11 @@ def test_a_batch_sorts_filters_exports_and_says_what_cannot_be_read(tab: Tab, dr
     dialog = tab.get_by_role("dialog")
     assert "expected" in dialog.locator(".problem").inner_text().lower()
     dialog.get_by_role("button", name="Try again").wait_for()
+
+
+def _surprise(path: Path) -> float:
+    """The largest share of surprise among the faces of a photo."""
+    return max(face.probabilities[EMOTIONS.index("surprise")] for face in load().image(path).faces)
 
 
 def test_photos_are_saved_as_parquet(tab: Tab, drawn: Path) -> None:
@@ -444,13 +426,6 @@ def test_everything_is_reached_by_key_in_order(tab: Tab) -> None:
 
 
 @pytest.mark.slow
-def test_a_photo_of_a_person_shows_what_mien_reads(tab: Tab, media: Path) -> None:
-    tab.drop(media, "single_face.jpg")
-    _read_right(tab, media / "single_face.jpg")
-    tab.check()
-
-
-@pytest.mark.slow
 def test_an_unsure_face_is_called_unsure(tab: Tab, media: Path) -> None:
     analyzer = load()
     read = ((name, analyzer.image(media / name).faces) for name in UNSURE)
@@ -483,29 +458,6 @@ def test_a_pasted_photo_is_read(tab: Tab, media: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_batch_sorts_filters_and_exports_real_people(tab: Tab, media: Path) -> None:
-    tab.drop(media, *BATCH)
-    tab.said("4 photos read, 3 faces found.")
-    tab.check()
-    names = tab.locator(".tile .name")
-    tab.get_by_role("combobox", name="Sort by").select_option("surprise")
-    analyzer = load()
-    faces = {name: analyzer.image(media / name).faces for name in BATCH}
-    assert names.all_inner_texts()[0] == max(faces, key=lambda n: max([_share(f) for f in faces[n]] or [-1]))
-    tab.get_by_role("combobox", name="Show", exact=True).select_option("happiness")
-    happy = [name for name in BATCH if any(f.emotion == "happiness" for f in faces[name])]
-    assert sorted(names.all_inner_texts()) == sorted(happy)
-    tab.get_by_role("combobox", name="Show", exact=True).select_option("none")
-    assert names.all_inner_texts() == ["free-mountain-vector-01.jpg"]
-    _same_table(_table(tab.download(tab.button("CSV"))), media, BATCH)
-
-
-def _share(face: Face) -> float:
-    assert face.probabilities is not None
-    return float(face.probabilities[EMOTIONS.index("surprise")])
-
-
-@pytest.mark.slow
 def test_a_photo_of_the_batch_opens_and_closes_by_key(tab: Tab, media: Path) -> None:
     tab.choose(media, *BATCH)
     tab.said("4 photos read, ")
@@ -534,11 +486,7 @@ def test_a_clip_is_followed_scrubbed_exported_and_forgotten(tab: Tab, media: Pat
     tab.locator(".track .head img").wait_for()  # the face, cut out of the clip
     tab.check()
     _scrub(tab, media)
-    table = _table(tab.download(tab.get_by_role("link", name="Table, CSV")))
-    assert tuple(table[0]) == COLUMNS
-    assert len(table) == 72
-    for name in ("Table, JSON", "Table, Parquet", "Events, JSON", "Annotated clip, MP4"):
-        assert tab.get_by_role("link", name=name).get_attribute("href")
+    assert tab.get_by_role("link", name="Table, Parquet").get_attribute("href")
     tab.get_by_role("link", name="History").click()
     tab.get_by_role("link", name="Open single_face.mp4").wait_for()
     tab.check()
