@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, WithJsonSchema, create_model
 from starlette.responses import Response
 
 from mien.errors import ConfigError, ImageError, ImageTooLarge, MienError, OutputError
@@ -14,27 +14,13 @@ from mien.labels import EMOTIONS
 from mien.results.tables import shortest
 from mien.types import Face, Floats
 
-#: Each kind of problem, with its HTTP status and title.
-PROBLEMS: Final[dict[str, tuple[int, str]]] = {
-    "bad-request": (400, "Bad request"),
-    "unauthorized": (401, "Unauthorized"),
-    "forbidden-origin": (403, "Forbidden origin"),
-    "not-found": (404, "Not found"),
-    "method-not-allowed": (405, "Method not allowed"),
-    "not-acceptable": (406, "Not acceptable"),
-    "too-slow": (408, "Too slow"),
-    "gone": (410, "Gone"),
-    "too-large": (413, "Too large"),
-    "unsupported": (415, "Unsupported"),
-    "wrong-host": (421, "Wrong host"),
-    "unreadable": (422, "Unreadable"),
-    "bad-setting": (422, "Bad setting"),
-    "busy": (503, "Busy"),
-    "too-many": (429, "Too many"),
-    "bug": (500, "Bug"),
-    "stopped": (500, "Stopped"),
-    "disk-full": (507, "Disk full"),
-}
+#: Each kind of problem, with its HTTP status.
+PROBLEMS: Final = {
+    "bad-request": 400, "unauthorized": 401, "forbidden-origin": 403, "not-found": 404,
+    "method-not-allowed": 405, "not-acceptable": 406, "too-slow": 408, "gone": 410, "too-large": 413,
+    "unsupported": 415, "wrong-host": 421, "unreadable": 422, "bad-setting": 422, "too-many": 429,
+    "bug": 500, "stopped": 500, "busy": 503, "disk-full": 507,
+}  # fmt: skip
 _RETRY_AFTER: Final = 5  # seconds after which a busy server may be asked again
 DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -171,6 +157,10 @@ class ModelsBody(BaseModel):
     models: list[ModelBody]
 
 
+#: A whole number stays one in JSON.
+Number = Annotated[int | float, WithJsonSchema({"type": "number"})]
+
+
 class AboutBody(BaseModel):
     """What this server does with what it is given."""
 
@@ -178,7 +168,7 @@ class AboutBody(BaseModel):
     auth: bool
     keep: bool
     forget_after: float | None
-    limits: dict[str, float]
+    limits: dict[str, Number]
 
 
 class HealthBody(BaseModel):
@@ -197,9 +187,12 @@ class Problem(Exception):
 
     def body(self) -> ProblemBody:
         """Its JSON."""
-        status, title = PROBLEMS[self.kind]
-        detail = self.detail.encode(errors="backslashreplace").decode()  # a file name need not be UTF-8
-        return ProblemBody(type=f"urn:mien:problem:{self.kind}", title=title, status=status, detail=detail)
+        return ProblemBody(
+            type=f"urn:mien:problem:{self.kind}",
+            title=self.kind.replace("-", " ").capitalize(),
+            status=PROBLEMS[self.kind],
+            detail=self.detail.encode(errors="backslashreplace").decode(),  # a file name need not be UTF-8
+        )
 
     def response(self) -> Response:
         """The answer to the request."""

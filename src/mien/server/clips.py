@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mien.errors import ConfigError
 from mien.server.answers import JobBody, JobsBody, Problem, describe_problems
 from mien.server.jobs import RESULTS, environment
 from mien.server.photos import unless_client_gone
@@ -63,7 +64,7 @@ _BODY: Final[dict[str, Any]] = {
 class ClipForm(BaseModel):
     """How a clip is read, as fields of the form or of the query."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     every: int | None = Field(None, ge=1, lt=1e9)
     fps: float | None = Field(None, gt=0, lt=1e9)
@@ -111,9 +112,12 @@ def read_form(fields: dict[str, str]) -> dict[str, Any]:
     """The options of a job, from the fields of a request; an empty field is as one that is not there.
 
     Raises:
-        RequestValidationError: an unknown field, or a value that makes no sense.
-        ConfigError: values that make no sense together.
+        RequestValidationError: a value that makes no sense.
+        ConfigError: an unknown field, or values that make no sense together.
     """
+    unknown = set(fields) - set(ClipForm.model_fields)
+    if unknown:
+        raise ConfigError(f"expected {', '.join(ClipForm.model_fields)}, got {min(unknown)!r}")
     try:
         form = ClipForm.model_validate({name: text for name, text in fields.items() if text})
     except ValidationError as error:

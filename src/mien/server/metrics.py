@@ -26,13 +26,17 @@ class Metrics:
             ("route", "method", "status"),
             registry=every,
         )
-        self.photos = Counter("mien_photos_total", "Photos read, by outcome.", ("outcome",), registry=every)
+        self.photos = Counter(
+            "mien_photos_total", "Photos that were read, by outcome.", ("outcome",), registry=every
+        )
         self.faces = Counter("mien_faces_total", "Faces that were read in photos.", registry=every)
         self.live_frames = Counter(
             "mien_live_frames_total", "Frames of live cameras, by outcome.", ("outcome",), registry=every
         )
         self.jobs = Counter("mien_jobs_total", "Clips that ended, by state.", ("state",), registry=every)
-        self.upload_bytes = Counter("mien_upload_bytes_total", "Bytes of uploads.", registry=every)
+        self.upload_bytes = Counter(
+            "mien_upload_bytes_total", "Bytes of uploads that were taken in.", registry=every
+        )
         self.seconds = Histogram(
             "mien_request_seconds",
             "Seconds from a request to its answer, by route.",

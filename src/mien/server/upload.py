@@ -161,7 +161,10 @@ async def _receive_form(request: Request, received: ReceivedFiles, field_name: s
     except MultiPartException as error:
         too_large = error.message.startswith(("Too many files", "Part exceeded"))
         kind = "too-large" if too_large else "bad-request"
-        raise Problem(kind, f"expected multipart/form-data within limits: {error.message}") from error
+        detail = error.__cause__ or error.message
+        raise Problem(
+            kind, f"expected a multipart form within the limits, got: {detail}; send it anew, or in parts"
+        ) from error
     if not parser.ended:
         raise Problem("bad-request", "expected a whole multipart body, it ends early; send it again")
     if not received.files:
