@@ -22,6 +22,7 @@ T = TypeVar("T")
 #: Options that decide what is read of a frame; `smooth` decides what is written of it as well.
 READING: Final = (
     "policy", "crops", "min_face", "max_faces", "every", "fps", "start", "end", "detect_every",
+    "providers",
 )  # fmt: skip
 ENGINES: Final = ("local", "ray")
 
@@ -131,7 +132,7 @@ def describe_run(options: AnalyzeOptions, network: str, **more: object) -> dict[
         network: sha256 of the classifier's file.
         more: what else must be the same, as values that JSON can hold.
     """
-    settings = {name: getattr(options, name) for name in READING}
+    settings = {name: to_plain(getattr(options, name)) for name in READING}
     return {"mien": __version__, "network": network, **more, "settings": settings}
 
 

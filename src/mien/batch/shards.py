@@ -196,7 +196,8 @@ def open_plan(folder: Path, sources: Iterable[Source], options: AnalyzeOptions, 
         ConfigError: the folder was begun with other inputs or options, or there are no inputs that end.
         OutputError: it cannot be written, or holds something else.
     """
-    what = describe_run(options, network, shard=options.shard or SHARD, smooth=options.smooth)
+    what = describe_run(options, network, shard=options.shard or SHARD)
+    what["settings"]["smooth"] = options.smooth  # a journal holds frames before smoothing, a shard after it
     lines = map(_plan_line, sources)
     if options.overwrite and folder.is_dir():
         for path in folder.iterdir():
