@@ -6,6 +6,7 @@ import signal
 import time
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -265,7 +266,7 @@ def test_results_that_wait_lie_in_files_and_go_when_they_were_passed_on(inputs, 
 def test_a_full_disk_under_results_that_wait_ends_the_run(inputs, tiny_model, tmp_path):
     results = iter([Result("a", rows=[{"source": "a" * 100_000}], last=True)])
     with pytest.raises(OutputError, match="TMPDIR"):
-        pool._write_results(results, Path("/dev/full"), None)
+        pool._write_results(results, Path("/dev/full"), None, Event())
 
 
 def test_the_number_of_workers_fits_the_work(monkeypatch):

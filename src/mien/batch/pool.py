@@ -25,6 +25,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Event
 from typing import BinaryIO, Final
 
 from mien.batch.options import AnalyzeOptions
@@ -237,21 +238,22 @@ class Pool:
 def _work(pipe: Connection, options: AnalyzeOptions, folder: Path) -> None:
     """What a worker process does: load the networks, then read what it is given until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that half-written files are cleared up
+    stop = Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())  # it ends between two results: no file is torn
     try:
         try:
             analyzer = options.load()
             pipe.send(_Message(ready=True, network=analyzer.classifier.digest))
             while True:
                 task, file = pipe.recv()
-                _write_results(read_input(analyzer, task, options), folder / file, pipe)
+                _write_results(read_input(analyzer, task, options), folder / file, pipe, stop)
         except MienError as error:
             pipe.send(_Message(fatal=str(error)))
     except (EOFError, OSError):  # the parent needs no more, or is gone: then nobody else clears up
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_results(results: Iterator[Result], path: Path, pipe: Connection) -> None:
+def _write_results(results: Iterator[Result], path: Path, pipe: Connection, stop: Event) -> None:
     """Write the results of an input to its file, and tell now and then how far that is whole."""
     size, told = 0, time.monotonic()
     file = path.open("wb")
@@ -262,6 +264,8 @@ def _write_results(results: Iterator[Result], path: Path, pipe: Connection) -> N
             if due:
                 told = time.monotonic()
                 pipe.send(_Message(size=size, last=result.last))
+            if stop.is_set():
+                sys.exit(143)
     finally:
         with suppress(OSError):  # a full disk was told already
             file.close()
