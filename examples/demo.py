@@ -78,21 +78,20 @@ def read_photo(analyzer: mien.Analyzer, path: Path, annotated: Path) -> PageEntr
     frame = analyzer.image(path)
     drawn = annotate(read_image(path).pixels, frame.faces)
     write_image(annotated / f"{path.stem}.jpg", drawn)
-    return PageEntry(path.name, "photo", (frame,), (drawn,))
+    return PageEntry(path.name, "photo", (frame,), ((frame, drawn),))
 
 
 def read_clip(analyzer: mien.Analyzer, path: Path, annotated: Path) -> PageEntry:
     """One clip's faces, its annotated copy, and six of its frames for the page."""
-    frames, shown, times = [], [], []
+    frames, shown = [], []
     step = CLIP_FRAMES * len(PORTRAITS) // 6
     with Video(path) as video, ClipWriter(annotated / path.name) as clip:
         for frame, pixels in analyzer.follow(video, source=path.name):
             clip.write(pixels, frame)
             frames.append(frame)
             if frame.index % step == step // 2:
-                shown.append(annotate(pixels, frame.faces))
-                times.append(frame.time or 0.0)
-    return PageEntry(path.name, "clip", tuple(frames), tuple(shown), tuple(times))
+                shown.append((frame, annotate(pixels, frame.faces)))
+    return PageEntry(path.name, "clip", tuple(frames), tuple(shown))
 
 
 def say(entry: PageEntry) -> None:

@@ -334,7 +334,7 @@ def _open_page(path: Path, source: Source) -> ClipPage:
     from mien.results.page import ClipPage
 
     _make_folder(path.parent)
-    return ClipPage(path, Path(source.shown).name, overwrite=True)
+    return ClipPage(path, Path(source.shown).name)
 
 
 def _make_folder(folder: Path) -> None:

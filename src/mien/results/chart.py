@@ -1,7 +1,7 @@
-"""The expressions of a clip over its time: for each face one stacked chart, its events as marks, numbers.
+"""The expressions of a clip over its time, as the pages chart them: means of each face over steps of time.
 
-A `Timeline` takes frames one by one and keeps none, in a bounded number of steps of time, however long the
-clip becomes. The drawing is SVG, stretched to where it stands by the templates of the pages.
+A `Timeline` takes frames one by one and keeps none, in a bounded number of steps, however long the clip
+becomes. The charts themselves are SVG, in `templates/chart.html`.
 
 Legend: T steps of time, E the eight emotions.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
@@ -20,16 +20,12 @@ from numpy.typing import NDArray
 from mien.labels import EMOTIONS
 from mien.results.draw import COLOURS
 from mien.types import Face, Floats, Frame
-from mien.video.events import Event
 
 MAX_STEPS: Final = 1500  # about the pixels of a wide screen
 FIRST_STEP: Final = 1 / 32  # seconds of a step at first; it doubles when there are too many
 MAX_FACES: Final = 48  # held; in a crowd those seen for the shortest time make way
 SHOWN_FACES: Final = 12  # charts on a page, of the faces seen longest
 HEIGHT: Final = 200  # units of a chart's height; one is half a per cent
-MARKS_WIDTH: Final = 1000  # units of the marks' width
-MARK_HEIGHT: Final = 10  # units of a row of marks
-APEX_WIDTH: Final = 8  # units; a narrower mark has no stroke at its apex
 TABLE_ROWS: Final = 12  # steps in numbers
 
 Seconds = NDArray[np.float64]
@@ -46,14 +42,6 @@ def clock(time: float) -> str:
     hours, minutes = divmod(minutes, 60)
     head = f"{hours}:{minutes:02}" if hours else str(minutes)
     return f"{head}:{rest // 10:02}.{rest % 10}"
-
-
-def shown_probabilities(face: Face) -> Floats | None:
-    """(E,) the probabilities that a chart shows of a face: smoothed where there are such."""
-    return face.probabilities if face.smoothed is None else face.smoothed
-
-
-# --- means over time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +66,11 @@ class FaceSeries:
     def ticks(self, count: int) -> list[str]:
         """Times evenly from the start to the end."""
         return [clock(time) for time in np.linspace(self.edges[0], self.edges[-1], count).tolist()]
+
+    def place(self, time: float) -> float:
+        """Where a time stands in the chart, from 0 at its start to 1 at its end."""
+        start, end = float(self.edges[0]), float(self.edges[-1])
+        return (time - start) / (end - start)
 
     def layers(self) -> list[tuple[str, str]]:
         """(colour, outline) of an SVG path for each emotion, in T by `HEIGHT` units, the highest first.
@@ -110,40 +103,20 @@ def _outline(heights: Sequence[int], first: int) -> str:
     return path + f"V{HEIGHT}z"
 
 
-@dataclass(slots=True)
-class _Sums:
-    """One face so far."""
-
-    area: NDArray[np.float64] = field(  # (T, E) probability times seconds
-        default_factory=lambda: np.zeros((MAX_STEPS, len(EMOTIONS)))
-    )
-    seconds: NDArray[np.float64] = field(default_factory=lambda: np.zeros(MAX_STEPS))  # (T,) in sight
-
-    def halve(self) -> None:
-        """Merge the steps two by two."""
-        for sums in (self.area, self.seconds):
-            half = sums[0::2] + sums[1::2]
-            sums[: len(half)], sums[len(half) :] = half, 0
-
-    def means(self, used: int) -> Floats:
-        """(T, E) means of the first `used` steps; NaN where the face is not in sight."""
-        area, seconds = self.area[:used], self.seconds[:used, None]
-        means: Floats = np.where(seconds > 0, area / np.where(seconds > 0, seconds, 1), np.nan).astype("f4")
-        return means
-
-
 class Timeline:
     """Means of each face over steps of time; frames come one by one and are not kept.
 
-    A frame lasts until the next one begins. A frame without a time begins at its index, in seconds.
+    A frame lasts until the next one begins. A frame without a time begins at its index, in seconds. The
+    probabilities are the smoothed ones where there are such.
     """
 
     def __init__(self) -> None:
         self.start = 0.0  # seconds, of the first frame
         self.end = 0.0  # seconds, of the last frame
         self.step = FIRST_STEP  # seconds
-        self.left_out = 0  # faces that made way
-        self._faces: dict[int | None, _Sums] = {}  # by track
+        self._left_out = 0  # faces that made way
+        #: by track: (MAX_STEPS, E + 1) sums of probability times seconds, and of seconds in sight
+        self._faces: dict[int | None, NDArray[np.float64]] = {}
         self._last: tuple[float, Frame] | None = None  # the last frame, and the seconds at which it begins
         self._pace = 0.0  # seconds between the last two frames
 
@@ -169,83 +142,51 @@ class Timeline:
 
     def seconds(self, track: int | None) -> float:
         """How long a face was in sight."""
-        return float(self._faces[track].seconds.sum())
+        return float(self._faces[track][:, -1].sum())
 
-    def series(self) -> list[FaceSeries]:
-        """The faces, those seen longest first."""
+    def series(self) -> tuple[list[FaceSeries], int]:
+        """The faces seen longest, the longest first, and how many more there were."""
         if self.end <= self.start:
-            return []
+            return [], 0
         used = min(MAX_STEPS, math.ceil((self.end - self.start) / self.step))
         edges: Seconds = self.start + self.step * np.arange(used + 1.0)  # (T + 1,)
         edges[-1] = self.end
-        order = sorted(self._faces, key=self.seconds, reverse=True)
-        return [
-            FaceSeries(n, edges, self._faces[n].means(used)) for n in order if self._faces[n].seconds.any()
-        ]
+        seen = sorted((track for track in self._faces if self.seconds(track)), key=self.seconds, reverse=True)
+        shown = []
+        for track in seen[:SHOWN_FACES]:
+            area, seconds = self._faces[track][:used, :-1], self._faces[track][:used, -1:]  # (T, E), (T, 1)
+            means = np.where(seconds > 0, area / np.where(seconds > 0, seconds, 1), np.nan)
+            shown.append(FaceSeries(track, edges, means.astype("f4")))
+        return shown, len(seen) - len(shown) + self._left_out
 
     def _spread(self, time: float, frame: Frame, end: float) -> None:
         """Spread a frame that lasts from `time` until `end` over the steps that it touches."""
         self.end = end
-        while end - self.start > MAX_STEPS * self.step:
+        while end - self.start > MAX_STEPS * self.step:  # merge the steps two by two
             self.step *= 2
             for sums in self._faces.values():
-                sums.halve()
+                half = sums[0::2] + sums[1::2]
+                sums[: len(half)], sums[len(half) :] = half, 0
         low, high = (time - self.start) / self.step, (end - self.start) / self.step
         touched = np.arange(int(low), min(MAX_STEPS, math.ceil(high)))
         share = (np.minimum(high, touched + 1) - np.maximum(low, touched)) * self.step  # seconds in each
         for face in frame.faces:
-            values = shown_probabilities(face)
+            values = _probabilities(face)
             if values is not None and face.track in self._faces:
-                self._faces[face.track].area[touched] += np.outer(share, values)
-                self._faces[face.track].seconds[touched] += share
+                self._faces[face.track][touched] += np.outer(share, np.append(values, 1.0))
 
     def _make_room(self, frame: Frame) -> None:
         """Begin with new faces, for which faces out of sight make way."""
-        here = {face.track for face in frame.faces if shown_probabilities(face) is not None}
+        here = {face.track for face in frame.faces if _probabilities(face) is not None}
         for track in sorted(here - self._faces.keys(), key=lambda track: -1 if track is None else track):
             if len(self._faces) >= MAX_FACES:
                 away = [n for n in self._faces if n not in here]
                 if not away:
                     continue  # it gets its place when another face has gone
                 del self._faces[min(away, key=self.seconds)]
-                self.left_out += 1
-            self._faces[track] = _Sums()
+                self._left_out += 1
+            self._faces[track] = np.zeros((MAX_STEPS, len(EMOTIONS) + 1))
 
 
-# --- events as marks
-
-
-@dataclass(frozen=True, slots=True)
-class EventMark:
-    """A mark below the chart, in `MARKS_WIDTH` units across and `MARK_HEIGHT` per row."""
-
-    colour: str
-    title: str  # the event in a line
-    x: float
-    y: int
-    width: float
-    apex: float | None  # x of the stroke at the apex; None: the mark is too narrow for one
-
-
-def mark_rows(events: Sequence[Event]) -> dict[str, int]:
-    """The row of each expression among the events, in the order of EMOTIONS."""
-    present = {event.emotion for event in events}
-    return {emotion: row for row, emotion in enumerate(e for e in EMOTIONS if e in present)}
-
-
-def place_marks(events: Sequence[Event], edges: Seconds) -> list[EventMark]:
-    """The marks of one face's events; `edges` are those of its chart."""
-    rows, start, end = mark_rows(events), float(edges[0]), float(edges[-1])
-    marks = []
-    for event in events:
-        x, apex, until = (
-            MARKS_WIDTH * (time - start) / (end - start) for time in (event.onset, event.apex, event.offset)
-        )
-        title = (
-            f"{event.emotion} {clock(event.onset)} to {clock(event.offset)}, "
-            f"peak {100 * event.peak:.0f}\u00a0% at {clock(event.apex)}"
-        )
-        y = MARK_HEIGHT * rows[event.emotion]
-        stroke = apex if until - x > APEX_WIDTH else None
-        marks.append(EventMark(COLOURS[event.emotion], title, x, y, until - x, stroke))
-    return marks
+def _probabilities(face: Face) -> Floats | None:
+    return face.probabilities if face.smoothed is None else face.smoothed

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -129,12 +129,12 @@ class TableFile(Protocol):
 
 
 class CsvFile:
-    """CSV with a header, in a file or on a stream, which stays open."""
+    """CSV with a header, in a new file, or on an open stream, which stays open."""
 
-    def __init__(self, stream: TextIO | Path, columns: Sequence[str] = COLUMNS) -> None:
+    def __init__(self, place: Path | TextIO, columns: Sequence[str] = COLUMNS) -> None:
         self._columns = columns
-        self._stream = stream.open("w", encoding="utf-8", newline="") if isinstance(stream, Path) else stream
-        self._owned = isinstance(stream, Path)
+        self._owned = isinstance(place, Path)
+        self._stream = place.open("w", encoding="utf-8", newline="") if isinstance(place, Path) else place
         write_csv(self._stream, [], header=True, columns=columns)
 
     def write(self, rows: Sequence[Row]) -> None:
@@ -222,21 +222,13 @@ class TableWriter:
         Raises:
             OutputError: the disk is full or gone; the rows written so far are kept beside the name.
         """
-        try:
+        with self._output_errors():
             self._table.write(rows)
-        except BrokenPipeError:  # nobody reads standard output any more: the command ends quietly
-            raise
-        except OSError as error:
-            raise self._failure(error) from error
 
     def close(self) -> None:
         """Finish, and give the file its name."""
-        try:
+        with self._output_errors():
             self._table.close()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise self._failure(error) from error
         if self._file is not None:
             self._file.finish()
 
@@ -246,18 +238,29 @@ class TableWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None or (
-            isinstance(error, KeyboardInterrupt | MienError) and not isinstance(error, OutputError)
-        ):
+        if keeps_output(error):
             self.close()
         else:  # the disk is gone, or a bug: the rows written so far stay under the partial name
             with suppress(OSError):
                 self._table.close()
 
-    def _failure(self, error: OSError) -> OutputError:
-        if self._file is not None:
-            return self._file.failure(error)
-        return OutputError(f"standard output: writing broke off ({error.strerror or error})")
+    @contextmanager
+    def _output_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:  # nobody reads standard output any more: the command ends quietly
+            raise
+        except OSError as error:
+            if self._file is not None:
+                raise self._file.failure(error) from error
+            text = f"standard output: writing broke off ({error.strerror or error})"
+            raise OutputError(text) from error
+
+
+def keeps_output(error: BaseException | None) -> bool:
+    """Whether what was written before `error` is worth a name: after Ctrl-C, or an error of an input."""
+    stopped = isinstance(error, KeyboardInterrupt | MienError) and not isinstance(error, OutputError)
+    return error is None or stopped
 
 
 def open_writer(
@@ -270,9 +273,9 @@ def open_writer(
     """A writer for the format that the ending of `path` names.
 
     Args:
-        path: the file; it appears whole.
+        path: the file.
         overwrite: replace a file that exists.
-        columns: of the table: those of frames, or `EVENT_COLUMNS`.
+        columns: those of frames, or `EVENT_COLUMNS`.
         formats: by ending.
 
     Raises:
