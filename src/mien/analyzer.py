@@ -24,13 +24,12 @@ from mien.faces.yunet import YuNetNetwork
 from mien.image import read_image
 from mien.labels import EMOTIONS
 from mien.types import Face, Floats, Frame, Image
-from mien.video.ahead import NewestFrame
-from mien.video.follow import Follower, FollowerState, FrameBatch
-from mien.video.frames import Video, VideoFrame, VideoOptions
-from mien.video.smooth import make_smoother, smooth_frames
 
 if TYPE_CHECKING:
     from mien.image import ImageSource
+    from mien.video.ahead import NewestFrame
+    from mien.video.follow import Follower, FollowerState, FrameBatch
+    from mien.video.frames import Video, VideoFrame
 
 #: Makes the crop that the card asks for from a picture, (H, W, 3) RGB, and one of its faces.
 MakeCrop = Callable[[Image, Face, ModelCard], Image]
@@ -111,6 +110,9 @@ class Analyzer:
             VideoError: the source cannot be read. What could be read of a clip that is cut short comes as
                 frames; `Video.notes` says what is missing (open the `Video` and use `follow`).
         """
+        from mien.video.frames import Video, VideoOptions
+        from mien.video.smooth import make_smoother, smooth_frames
+
         # not in the generator: errors come at the call
         video = Video(source, VideoOptions(every, fps, start, end))
         try:
@@ -155,6 +157,9 @@ class Analyzer:
         follower: Follower | None = None,
     ) -> Iterator[FrameBatch]:
         """The same, some frames at a time, each time with the state of the follower."""
+        from mien.video.ahead import NewestFrame
+        from mien.video.frames import Video
+
         follower = follower or self.follower()
         if isinstance(video, Video) and video.live:
             video = NewestFrame.of(video)
@@ -176,6 +181,8 @@ class Analyzer:
         Raises:
             ConfigError: `detect_every` below 1.
         """
+        from mien.video.follow import Follower
+
         if detect_every < 1:
             raise ConfigError(f"detect_every: expected at least 1, got {detect_every}")
         detector = self.video_detector or self.detector

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mien.errors import ConfigError, VideoError
-from mien.video.frames import CLIP_SUFFIXES, Video, VideoOptions, frames, is_clip
+from mien.video.frames import Video, VideoOptions, frames
 
 MEDIA = Path(__file__).parents[3] / "shared/data/media"
 needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason=f"real clips are not at {MEDIA}")
@@ -309,12 +309,6 @@ def test_a_video_is_read_once(clip):
         list(video)
         with pytest.raises(VideoError, match="open it again"):
             next(iter(video))
-
-
-def test_endings():
-    assert is_clip("a/B.MP4")
-    assert not is_clip("photo.jpg")
-    assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in CLIP_SUFFIXES)
 
 
 def test_import_is_light():

@@ -21,9 +21,11 @@ from typing import BinaryIO, Final, Literal
 from mien.batch.stores import Member, is_archive, is_object, list_members, list_objects, read_object
 from mien.errors import DataError, ImageError, MienError, VideoError
 from mien.image import Picture, is_image, read_image
-from mien.video.frames import is_clip
-from mien.video.stream import is_stream, shown
 
+CLIP_SUFFIXES: Final = frozenset({
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv",
+    ".3gp", ".ogv", ".mjpeg", ".mjpg", ".y4m", ".vob",
+})  # fmt: skip
 #: How a source is read; "missing" is one that was asked for and is not there.
 Kind = Literal["photo", "clip", "camera", "stream", "missing"]
 
@@ -44,7 +46,7 @@ class Source:
     inside: str = ""  # path below the folder that the user named; the file's name if they named the file
     error: str = ""  # why a missing one is missing
     member: Member | None = None  # where it lies in a file that holds many; None: it is a file or an object
-    title: str = ""  # what tables and pages call it, where that is not its name
+    title: str = ""  # what tables and messages call it, where that is not its name
 
     @property
     def live(self) -> bool:
@@ -63,15 +65,11 @@ class Source:
 
     @property
     def shown(self) -> str:
-        """What tables and messages call it: its title, else its name, an address without its password."""
-        return self.title or (shown(self.name) if self.kind == "stream" else self.name)
+        """What tables and messages call it: its title, else its name."""
+        return self.title or self.name
 
     def read_picture(self) -> Picture:
-        """Read a photo; where disk or network hiccup, a few times.
-
-        Raises:
-            ImageError: it cannot be fetched, or is no picture.
-        """
+        """Read a photo; where disk or network hiccup, a few times."""
         for pause in PAUSES:
             try:
                 return self._read_once()
@@ -92,11 +90,7 @@ class Source:
 
     @contextmanager
     def on_disk(self) -> Iterator[str]:
-        """The path of a clip; one in an object store is copied to a temporary file first.
-
-        Raises:
-            VideoError: it cannot be fetched.
-        """
+        """The path of a clip; one in an object store is copied to a temporary file first."""
         if not self.remote:
             yield self.name
             return
@@ -180,8 +174,8 @@ def _find_listed(argument: str, place: str, lines: Iterable[bytes], skip: Path |
 def _find_named(name: str, skip: Path | None, *, literal: bool) -> Iterator[Source]:
     """What one path, glob or number stands for; a file of that very name comes first."""
     path = Path(name)
-    if is_stream(name):
-        yield Source(name, "stream", "stream-" + re.sub(r"[^\w.-]+", "-", shown(name).partition("://")[2]))
+    if stream := _find_stream(name):
+        yield stream
     elif is_archive(name) and (literal or not has_magic(name) or os.path.lexists(name)):
         yield from _find_in_archive(name, skip)
     elif is_object(name):
@@ -201,6 +195,19 @@ def _find_named(name: str, skip: Path | None, *, literal: bool) -> Iterator[Sour
             error=f"expected a photo, clip, folder, glob, camera number or stream, {name!r} does not exist; "
             "check the path",
         )
+
+
+def _find_stream(name: str) -> Source | None:
+    """The stream whose address it is; None: it is none. Tables show the address without its password."""
+    if not is_object(name):
+        return None
+    from mien.video.stream import is_stream, shown
+
+    if not is_stream(name):
+        return None
+    address = shown(name)
+    inside = re.sub(r"[^\w.-]+", "-", address.partition("://")[2])
+    return Source(name, "stream", f"stream-{inside}", title=address)
 
 
 def _find_matches(pattern: str, skip: Path | None) -> Iterator[Source]:
@@ -290,6 +297,11 @@ def _find_in_folder(folder: Path, skip: Path | None) -> Iterator[Source]:
 def _file(name: str, inside: str) -> Source:
     """The source that a file is by its ending."""
     return Source(name, "clip" if is_clip(name) else "photo", inside)
+
+
+def is_clip(path: str | os.PathLike[str]) -> bool:
+    """Whether the ending of `path` is that of a clip; the file itself is not looked at."""
+    return Path(path).suffix.lower() in CLIP_SUFFIXES
 
 
 def _is_media(path: Path) -> bool:

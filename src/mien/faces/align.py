@@ -21,7 +21,7 @@ from PIL import Image as Pil
 
 from mien.card import ModelCard
 from mien.errors import ImageError
-from mien.types import Image, check_shape
+from mien.types import Image
 
 Matrix = NDArray[np.float64]
 
@@ -57,8 +57,10 @@ def similarity(points: NDArray[Any], target: NDArray[Any]) -> Matrix:
     Raises:
         ValueError: the shapes do not match, or all points are one point.
     """
-    check_shape("similarity: points", points, (None, 2))
-    check_shape("similarity: target", target, points.shape)
+    if points.shape[1:] != (2,) or points.shape != target.shape:
+        raise ValueError(
+            f"similarity: expected points and target of shape (P, 2), got {points.shape} and {target.shape}"
+        )
     p = points.astype(np.float64)
     q = target.astype(np.float64)
     p_mean, q_mean = p.mean(axis=0), q.mean(axis=0)  # (2,)
@@ -89,7 +91,6 @@ def roll(landmarks: NDArray[Any]) -> float:
     It is the rotation of the least-squares similarity from `TEMPLATE` to the landmarks: all five points
     count, not the eyes alone.
     """
-    check_shape("roll: landmarks", landmarks, (5, 2))
     matrix = similarity(np.array(TEMPLATE), landmarks)
     return degrees(atan2(matrix[1, 0], matrix[0, 0]))
 

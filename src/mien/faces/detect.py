@@ -218,7 +218,8 @@ class YuNet:
         parts: list[Proposals] = []
         for wanted in self.sizes(picture.long):
             # A portrait is not enlarged: that would take twice the time for small faces it seldom has.
-            size = min(wanted, picture.long) if self._is_portrait(parts, picture.long) else wanted
+            enlarged = wanted > picture.long and not self._is_portrait(parts, picture.long)
+            size = wanted if enlarged else min(wanted, picture.long)
             small, scale = picture.resized(size)
             for left, top, tile in tiles(small):
                 seen = self._network(tile, threshold)

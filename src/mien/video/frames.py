@@ -15,18 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Protocol, Self
 
 from mien.errors import ConfigError, VideoError
 from mien.types import Image
 from mien.video.camera import CameraReader
 from mien.video.file import ClipReader
 from mien.video.stream import StreamReader, is_stream
-
-CLIP_SUFFIXES: Final = frozenset({
-    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv",
-    ".3gp", ".ogv", ".mjpeg", ".mjpg", ".y4m", ".vob",
-})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,11 +58,6 @@ class _Reader(Protocol):
     def notes(self) -> tuple[str, ...]: ...
     def missing(self) -> tuple[str, ...]: ...
     def close(self) -> None: ...
-
-
-def is_clip(path: str | os.PathLike[str]) -> bool:
-    """Whether the ending of `path` is that of a clip; the file itself is not looked at."""
-    return Path(path).suffix.lower() in CLIP_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
