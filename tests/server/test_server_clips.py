@@ -121,10 +121,9 @@ def test_every_result_can_be_had(client, done):
     assert len(list(csv.DictReader(io.StringIO(client.get(urls["rows.csv"]).text)))) == 12
     part = client.get(urls["annotated.mp4"], headers={"Range": "bytes=4-7"})
     assert (part.status_code, part.content) == (206, b"ftyp")
-    for page in ("page.html",):
-        text = client.get(urls[page]).text
-        assert "alert(1)" in text
-        assert "<script>alert" not in text  # a name is no script
+    page = client.get(urls["page.html"]).text
+    assert "alert(1)" in page
+    assert "<script>alert" not in page  # a name is no script
     for other in ("clip", "../jobs.sqlite", "..%2f..%2fjobs.sqlite", "rows.xlsx", "journal"):
         assert client.get(f"/v1/jobs/{job}/results/{other}").status_code == 404
     listed = client.get("/v1/jobs").json()["jobs"]

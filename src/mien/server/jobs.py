@@ -22,6 +22,7 @@ from mien.server.settings import ServerSettings
 from mien.server.store import ENDED, STORE, Disk, JobRecord, JobStore, size_of
 from mien.server.worker import READ
 
+#: Names of results; `page.svg` only of jobs that earlier versions kept.
 RESULTS: Final = ("rows.json", "rows.csv", "rows.parquet", "events.json", "events.csv", "page.html",
                   "annotated.mp4")  # fmt: skip
 _TRIES: Final = 3  # times that a job is begun, until it is taken for what ends the server
