@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mien.data.arrays import data_hash, gather, load_images
+from mien.data.arrays import data_hash, digest, gather, in_other, load_images
 from mien.data.corpus import Corpus
+from mien.data.fer import ferplus
 from mien.errors import DataError
 from mien.types import Sample
 
@@ -75,6 +76,33 @@ def test_the_hash_is_that_of_all_pixels():
         assert data_hash(some) == hashlib.sha256(some.tobytes()).hexdigest()[:16]
 
 
+def test_copies_are_found_as_by_comparing_every_pair():
+    rng = np.random.default_rng(2)
+    pool = rng.integers(0, 256, (12, 5, 4), np.uint8)
+    a, b = pool[rng.integers(0, 12, 30)], pool[rng.integers(4, 12, 9)]
+    found = in_other(a, b)
+    assert found.tolist() == [any(np.array_equal(x, y) for y in b) for x in a]
+    assert 0 < found.sum() < 30
+    changed = a[:1].copy()
+    changed[0, 2, 2] ^= 1  # one level of one pixel makes another picture
+    assert not in_other(changed, a).any()
+    assert in_other(a[:0], b).shape == (0,)
+    assert not in_other(a, b[:0]).any()
+
+
+def test_shape_counts_and_memory_layout_does_not():
+    row = np.arange(12, dtype=np.uint8)
+    assert digest(row.reshape(3, 4)) != digest(row.reshape(4, 3))
+    assert digest(np.asfortranarray(row.reshape(3, 4))) == digest(row.reshape(3, 4))
+
+
+@pytest.mark.slow
+def test_ferplus_has_the_copies_that_are_known(shared_data):
+    train, valid = (load_images(ferplus(shared_data / "ferplus.zip", split)) for split in ("train", "valid"))
+    assert len(train) - len({digest(image) for image in train}) == 1_224
+    assert in_other(valid, train).sum() == 279
+
+
 def test_a_mapped_set_gives_the_same_weights_bit_for_bit(tmp_path):
     torch = pytest.importorskip("torch", reason="the learning half is not installed")
     from mien.nets.compact import Compact, CompactOptions
@@ -97,8 +125,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 import numpy as np, torch
-from mien.data.arrays import data_hash
-from mien.data.audit import in_other
+from mien.data.arrays import data_hash, in_other
 from mien.nets.compact import Compact, CompactOptions
 from mien.train.augment import AugmentOptions, labelled_loss
 from mien.train.loop import LoopOptions, TrainingTask, train

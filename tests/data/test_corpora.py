@@ -11,13 +11,11 @@ import pytest
 from PIL import Image
 
 from mien.data.ckplus import ckplus
-from mien.data.corpus import Corpus
 from mien.data.fer import fer2013
 from mien.data.pictures import emotion_of
 from mien.data.posed import CAMERAS, GAZES, JAFFE_CODES, WORDS, jaffe, kdef, rafd, rafd_name
 from mien.errors import ConfigError, DataError, ImageError
 from mien.labels import EMOTIONS
-from mien.types import Sample
 
 
 def png(shade=0, side=4):
@@ -191,31 +189,27 @@ def frames_of(corpus, emotion):
 
 
 @pytest.mark.parametrize(
-    ("settings", "happy", "neutral"),
-    [
-        ({}, [9, 10, 11], [1]),
-        ({"peaks": 1}, [11], [1]),
-        ({"neutral": False}, [9, 10, 11], []),
-        ({"peaks": 50}, list(range(2, 12)), [1]),
-    ],
+    ("frames", "happy", "neutral"),
+    [(11, [9, 10, 11], [1]), (3, [2, 3], [1]), (1, [1], [])],
 )
-def test_ck_sequences(tmp_path, settings, happy, neutral):
-    ck_sequence(tmp_path, "S005", "001", 11, 5)
+def test_ck_sequences(tmp_path, frames, happy, neutral):
+    ck_sequence(tmp_path, "S005", "001", frames, 5)
     ck_sequence(tmp_path, "S005", "002", 9)  # without a label, as most: left out
-    corpus = ckplus(tmp_path, **settings)
+    corpus = ckplus(tmp_path)
     assert frames_of(corpus, "happiness") == happy
     assert frames_of(corpus, "neutral") == neutral
     assert {s.person for s in corpus.samples} == {"S005"}
     assert {s.tags["sequence"] for s in corpus.samples} == {"001"}
-    assert corpus.notes == ("sequences with an emotion: expected 327, found 1",)
+    assert corpus.notes[0] == "sequences with an emotion: expected 327, found 1"
+    assert [note for note in corpus.notes[1:] if "S005/001: a single frame" not in note] == []
 
 
 def test_ck_codes(tmp_path):
     for code in range(8):
         ck_sequence(tmp_path, f"S{code:03d}", "001", 2, code)
-    corpus = ckplus(tmp_path, peaks=1, neutral=False)
+    peaks = [s for s in ckplus(tmp_path).samples if s.tags["phase"] == "peak"]
     want = ["neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"]
-    assert [emotion_of(s) for s in corpus.samples] == want
+    assert [emotion_of(s) for s in peaks] == want
 
 
 def test_ck_faults(tmp_path):
@@ -228,8 +222,6 @@ def test_ck_faults(tmp_path):
     ck_sequence(tmp_path / "strange", "S005", "001", 3, 9)
     with pytest.raises(DataError, match="0 to 7"):
         ckplus(tmp_path / "strange")
-    with pytest.raises(ConfigError, match="peaks"):
-        ckplus(tmp_path, peaks=0)
     ck_sequence(tmp_path / "half", "S005", "001", 3, 3)
     put(tmp_path / "half", ["Emotion/S006/002/S006_002_00000009_emotion.txt"], b"3.0")
     assert "1 labels without pictures: S006/002" in ckplus(tmp_path / "half").notes
@@ -286,8 +278,3 @@ def test_fer2013_faults(tmp_path):
     path.write_text(whole[: len(whole) // 2])
     with pytest.raises(DataError, match="expected 3 cells"):
         fer2013(path, "train")
-
-
-def test_nothing_is_known_of_a_plain_corpus():
-    assert Corpus("plain", (Sample("a"),), lambda _: np.zeros((2, 2), np.uint8)).notes == ()
-    assert emotion_of(Sample("a")) is None

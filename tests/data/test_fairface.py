@@ -4,8 +4,8 @@ import zipfile
 import numpy as np
 import pytest
 
+from mien.data import READERS, find_reader
 from mien.data.fairface import fairface
-from mien.data.readers import READERS, find_reader
 from mien.errors import ConfigError, DataError
 from mien.image import encode_image
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mien.card import ModelCard, Policy
-from mien.data.audit import digests
+from mien.data.arrays import digest
 from mien.data.corpus import Corpus
 from mien.data.fer import ferplus
 from mien.errors import DataError, ImageError
@@ -193,13 +193,13 @@ def test_pictures_are_read_in_batches_and_what_is_broken_is_named(monkeypatch):
 
 def test_judge_without_copies_of_training():
     predictions = predict_corpus(memory_corpus(), by_level, lambda image: image)
-    training = frozenset(digests(np.full((5, 48, 48), 10 * np.arange(5)[:, None, None], np.uint8)))
+    training = frozenset(digest(np.full((48, 48), 10 * i, np.uint8)) for i in range(5))
     (verdict,) = judge(predictions, ["argmax"], training=training)
     assert (verdict.scores.n, verdict.without_copies.n) == (20, 15)
     assert verdict.without_copies.counts.sum(axis=1).tolist() == [2, 2, 2, 2, 1, 2, 2, 2]
-    assert training_digests(memory_corpus(5, broken=(2,))) == training - set(
-        digests(np.full((1, 48, 48), 20, np.uint8))
-    )
+    assert training_digests(memory_corpus(5, broken=(2,))) == training - {
+        digest(np.full((48, 48), 20, np.uint8))
+    }
 
 
 def test_judge_leaves_out_what_the_protocol_leaves_out():

@@ -83,7 +83,7 @@ def _open(data: str, root: Path) -> list[Corpus]:
     Splits that cannot be read are named in a note; it is an error if none can be read.
     """
     from mien.cli.progress import say
-    from mien.data.readers import SPLITS, find_reader
+    from mien.data import SPLITS, find_reader
     from mien.errors import DataError
 
     reader = find_reader(data)

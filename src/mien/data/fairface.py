@@ -11,7 +11,7 @@ import io
 from pathlib import Path
 from typing import Final
 
-from mien.data.corpus import Corpus, CorpusStore, open_store
+from mien.data.corpus import Corpus, open_store
 from mien.data.pictures import corpus_of
 from mien.errors import DataError
 from mien.types import Sample
@@ -20,7 +20,6 @@ GROUPS: Final = ("age", "gender", "race")
 _NAMES: Final = ("file", "image")  # of the column that names the picture
 #: Age groups as a spreadsheet writes them when it takes them for dates: some copies have these.
 _DATES: Final = {"03-Sep": "3-9", "Oct-19": "10-19"}
-_FOLDERS: Final = ("", "images/")  # of the pictures, beside the table
 
 
 def fairface(root: Path) -> Corpus:
@@ -31,39 +30,32 @@ def fairface(root: Path) -> Corpus:
     """
     store = open_store(root)
     names = frozenset(store.names())
-    samples = tuple(sample for table in _tables(store, names) for sample in _samples(store, table, names))
+    samples: list[Sample] = []
+    for table in sorted(name for name in names if name.endswith(".csv")):
+        rows = csv.DictReader(io.StringIO(store.read(table).decode("utf-8-sig", "replace")))
+        head = rows.fieldnames or ()
+        column = next((name for name in _NAMES if name in head), None)
+        if column is None or not set(GROUPS) <= set(head):
+            continue
+        folder, absent, present = table.rpartition("/")[0], 0, 0
+        for row in rows:
+            # the pictures are beside the table or in its folder `images`
+            places = [f"{folder}/{inner}{row[column]}".lstrip("/") for inner in ("", "images/")]
+            place = next((place for place in places if place in names), None)
+            if place is None:
+                absent += 1
+                continue
+            present += 1
+            tags = {group: _DATES.get(row[group], row[group]) for group in GROUPS}
+            samples.append(Sample(name=place, tags=tags))
+        if absent:
+            raise DataError(
+                f"{root}: {table} names {absent + present} pictures, {absent} of them are not there; "
+                "is the download whole?"
+            )
     if not samples:
         raise DataError(
             f"{root}: expected a .csv with the columns {' or '.join(_NAMES)}, {', '.join(GROUPS)} and the "
             "pictures it names, found none; give the folder or zip of FairFace"
         )
     return corpus_of("fairface", store, samples)
-
-
-def _tables(store: CorpusStore, names: frozenset[str]) -> list[str]:
-    return [name for name in sorted(names) if name.endswith(".csv") and _picture_column(store, name)]
-
-
-def _picture_column(store: CorpusStore, table: str) -> str | None:
-    head = next(csv.reader(io.StringIO(store.read(table).decode("utf-8-sig", "replace"))), [])
-    return next((name for name in _NAMES if name in head), None) if set(GROUPS) <= set(head) else None
-
-
-def _samples(store: CorpusStore, table: str, names: frozenset[str]) -> list[Sample]:
-    column = _picture_column(store, table)
-    folder = table.rpartition("/")[0] + "/" if "/" in table else ""
-    samples, absent = [], 0
-    for row in csv.DictReader(io.StringIO(store.read(table).decode("utf-8-sig", "replace"))):
-        place = next(
-            (f"{folder}{f}{row[column]}" for f in _FOLDERS if f"{folder}{f}{row[column]}" in names), ""
-        )
-        absent += not place
-        if place:
-            tags = {group: _DATES.get(row[group], row[group]) for group in GROUPS}
-            samples.append(Sample(name=place, tags=tags))
-    if absent:
-        raise DataError(
-            f"{store.root}: {table} names {absent + len(samples)} pictures, {absent} of them are not there; "
-            "is the download whole?"
-        )
-    return samples

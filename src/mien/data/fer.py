@@ -40,16 +40,14 @@ SIDE: Final = 48
 _VOTES: Final = len(EMOTIONS) + 2  # the emotions in Mien's order, then unknown, then not a face
 _PIXEL_COLUMNS: Final = ("emotion", "pixels", "Usage")
 _VOTE_COLUMNS: Final = ("Usage", "Image name", *EMOTIONS, "unknown", "NF")
-_SOURCE: Final = {
+_SOURCE: Final = {  # for messages
     PIXELS: "it is the FER2013 challenge's file (Kaggle, ICML 2013)",
     VOTES: "it is in github.com/microsoft/FERPlus",
 }
 
 
 def ferplus(root: Path, split: str) -> Corpus:
-    """One split of FER+ from a folder, a zip of it, or the folder of the two CSV files.
-
-    Pictures are (48, 48) gray.
+    """One split of FER+ from a folder, a zip of it, or the folder of the two CSV files; (48, 48) gray.
 
     Raises:
         ConfigError: there is no such split.
@@ -62,14 +60,11 @@ def ferplus(root: Path, split: str) -> Corpus:
     store = open_store(root)
     folder = _folder_of(store, split)
     rows = csv.reader(io.StringIO(store.read(f"{folder}/label.csv").decode("utf-8-sig")))
-    samples = tuple(
-        # a file name, a crop box (absent in what Microsoft's own script writes), ten votes
-        _sample(
-            row[0], row[2:] if len(row) == _VOTES + 2 else row[1:], f"{root}: {folder}/label.csv line {i}"
-        )
-        for i, row in enumerate(rows, 1)
-        if row
-    )
+    samples: list[Sample] = []
+    for line, row in enumerate(rows, 1):
+        if row:  # a file name, a crop box (absent in what Microsoft's own script writes), ten votes
+            votes = row[2:] if len(row) == _VOTES + 2 else row[1:]
+            samples.append(_sample(row[0], votes, f"{root}: {folder}/label.csv line {line}"))
 
     def read(sample: Sample) -> Image:
         try:
@@ -101,13 +96,15 @@ def fer2013(root: Path, split: str) -> Corpus:
     samples: list[Sample] = []
     places: dict[str, _Row] = {}
     for row in table.rows():
-        if row.usage == USAGES[split]:
-            if row.emotion not in tuple("0123456"):
-                raise DataError(
-                    f"{table.path} line {row.line}: expected an emotion from 0 to 6, got {row.emotion!r}"
-                )
-            samples.append(Sample(f"row{row.line:05d}", votes=one_vote(CODES[int(row.emotion)])))
-            places[samples[-1].name] = row
+        if row.usage != USAGES[split]:
+            continue
+        if row.emotion not in tuple("0123456"):
+            raise DataError(
+                f"{table.path} line {row.line}: expected an emotion from 0 to 6, got {row.emotion!r}"
+            )
+        name = f"row{row.line:05d}"
+        samples.append(Sample(name, votes=one_vote(CODES[int(row.emotion)])))
+        places[name] = row
     found, wanted = len(samples), ROWS[split]
     if not found:
         raise DataError(f"{table.path}: expected rows of usage {USAGES[split]}, found none; is it cut short?")

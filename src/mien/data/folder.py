@@ -36,7 +36,14 @@ def folder(root: Path) -> Corpus:
     depth = _depth(names)
     strange = Counter(word for name in names if _emotion(word := _folder_of(name, depth)) is None)
     if strange:
-        raise DataError(_complaint(root, strange))
+        listed = ", ".join(
+            f"{repr(word) if word else 'none at all'} ({n})" for word, n in sorted(strange.items())[:12]
+        )
+        raise DataError(
+            f"{root}: expected every picture in a folder named after one of {', '.join(EMOTIONS)} "
+            f"(or a common spelling), found pictures (how many) in the folders {listed}"
+            f"{' and more' * (len(strange) > 12)}; rename these folders or take them out"
+        )
     samples = tuple(Sample(name, votes=one_vote(_folder_of(name, depth))) for name in names)
     return corpus_of(f"folder/{root.resolve().name}", store, samples)
 
@@ -64,15 +71,3 @@ def _emotion(word: str) -> str | None:
         return parse_emotion(word)
     except DataError:
         return None
-
-
-def _complaint(root: Path, strange: Counter[str]) -> str:
-    listed = ", ".join(
-        f"{word!r} ({n})" if word else f"none at all ({n})" for word, n in sorted(strange.items())[:12]
-    )
-    more = f" and {len(strange) - 12} more" if len(strange) > 12 else ""
-    return (
-        f"{root}: expected every picture in a folder named after one of {', '.join(EMOTIONS)} "
-        f"(or a common spelling), found pictures (how many) in the folders {listed}{more}; "
-        "rename these folders or take them out"
-    )

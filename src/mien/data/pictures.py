@@ -9,9 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final
 
 from mien.data.corpus import Corpus, CorpusStore, open_store
 from mien.errors import DataError, ImageError
@@ -19,24 +17,9 @@ from mien.image import IMAGE_SUFFIXES, read_image
 from mien.labels import EMOTIONS, parse_emotion
 from mien.types import Image, Sample
 
-_EXAMPLES: Final = 3  # names that a message gives where there are many
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """What a whole corpus holds: of each person, one picture for every combination of the axes."""
-
-    persons: int
-    axes: Mapping[str, tuple[str, ...]]  # axis, "emotion" or a tag, to its values
-
-    @property
-    def each(self) -> int:
-        """Pictures of one person."""
-        return len(self.cells())
-
-    def cells(self) -> list[tuple[str, ...]]:
-        """Every combination of the axes."""
-        return list(itertools.product(*self.axes.values()))
+#: Each axis, "emotion" or a tag, to its values; of each person there is one picture of every combination.
+Axes = Mapping[str, tuple[str, ...]]
+Cell = tuple[str, ...]  # a value of each axis
 
 
 def read_names(
@@ -55,17 +38,31 @@ def read_names(
     """
     store = open_store(root)
     pictures = [name for name in store.names() if is_picture(PurePosixPath(name))]
-    matches = [(name, pattern.fullmatch(PurePosixPath(name).name)) for name in pictures]
-    read = [(name, match) for name, match in matches if match]
-    strange = [name for name, match in matches if not match]
-    if not read:
-        came = f"{len(strange)} of other names, such as {_few(strange)}" if strange else "no picture at all"
+    samples: list[Sample] = []
+    strange: list[str] = []
+    first: dict[str, str] = {}
+    for name in pictures:
+        base = PurePosixPath(name).name
+        match = pattern.fullmatch(base)
+        if match is None:
+            strange.append(name)
+            continue
+        # the same file name in two folders would put one picture on both sides of a split
+        other = first.setdefault(base.lower(), name)
+        if other != name:
+            raise DataError(
+                f"{root}: expected each picture once, found {other} and {name}; give the folder of one copy"
+            )
+        samples.append(sample(name, match))
+    if not samples:
+        came = (
+            f"{len(strange)} of other names, such as {list_few(strange)}" if strange else "no picture at all"
+        )
         raise DataError(
             f"{root}: expected pictures named like {example}, found {came}; check --data and --root"
         )
-    _refuse_twice(root, [name for name, _ in read])
-    notes = [f"{len(strange)} pictures not named like {example} were skipped: {_few(strange)}"]
-    return store, [sample(name, match) for name, match in read], notes if strange else []
+    notes = [f"{len(strange)} pictures not named like {example} were skipped: {list_few(strange)}"]
+    return store, samples, notes if strange else []
 
 
 def is_picture(path: PurePosixPath) -> bool:
@@ -85,80 +82,57 @@ def emotion_of(sample: Sample) -> str | None:
     return EMOTIONS[sample.votes.index(max(sample.votes))] if any(sample.votes) else None
 
 
-def read_picture(store: CorpusStore, name: str) -> Image:
-    """The (H, W, 3) RGB picture.
-
-    Raises:
-        ImageError: it is gone or damaged; names the file.
-    """
-    try:
-        return read_image(store.read(name)).pixels
-    except KeyError as error:
-        raise ImageError(f"{store.root}: {name} is not there any more; fetch the corpus again") from error
-    except ImageError as error:
-        raise type(error)(f"{store.root}: {name}: {error}") from error
-
-
 def corpus_of(name: str, store: CorpusStore, samples: Sequence[Sample], notes: Sequence[str] = ()) -> Corpus:
-    """A corpus whose samples are named by their files in the store; pictures are (H, W, 3) RGB."""
-    return Corpus(name, tuple(samples), lambda sample: read_picture(store, sample.name), tuple(notes))
+    """A corpus whose samples are named by their files in the store; pictures are (H, W, 3) RGB.
+
+    Reading one that is gone or damaged raises an `ImageError` that names the file.
+    """
+
+    def read(sample: Sample) -> Image:
+        place = f"{store.root}: {sample.name}"
+        try:
+            return read_image(store.read(sample.name)).pixels
+        except KeyError as error:
+            raise ImageError(f"{place} is not there any more; fetch the corpus again") from error
+        except ImageError as error:
+            raise type(error)(f"{place}: {error}") from error
+
+    return Corpus(name, tuple(samples), read, tuple(notes))
 
 
-def gaps(samples: Sequence[Sample], grid: Grid, noun: str = "person") -> list[str]:
-    """What is missing from a grid: persons, values that nobody has, then pictures of single persons."""
-    held: dict[str, set[tuple[str, ...]]] = {}
-    for s in samples:
-        held.setdefault(s.person or "", set()).add(tuple(_value(s, axis) for axis in grid.axes))
-    whole, found = grid.persons * grid.each, sum(map(len, held.values()))
-    lines = [f"expected {whole} pictures, found {found}"] if found < whole else []
-    if len(held) < grid.persons:
-        lines.append(f"expected {grid.persons} {noun}s, found {len(held)}")
-    absent = _absent(held, grid)
-    lines += [f"{axis}: expected {', '.join(grid.axes[axis])}; missing {', '.join(v)}" for axis, v in absent]
-    gone = {value for _, values in absent for value in values}
-    return lines + _holes(held, [cell for cell in grid.cells() if not gone & set(cell)], noun)
-
-
-def _value(sample: Sample, axis: str) -> str:
-    return emotion_of(sample) or "" if axis == "emotion" else sample.tags[axis]
-
-
-def _absent(held: Mapping[str, set[tuple[str, ...]]], grid: Grid) -> list[tuple[str, list[str]]]:
-    """Each axis with values that no picture has, and those values."""
-    cells = set().union(*held.values())
-    seen = [{cell[i] for cell in cells} for i in range(len(grid.axes))]
-    rows = [
-        (axis, [v for v in values if v not in have])
-        for (axis, values), have in zip(grid.axes.items(), seen, strict=True)
-    ]
-    return [(axis, values) for axis, values in rows if values]
-
-
-def _holes(held: Mapping[str, set[tuple[str, ...]]], cells: list[tuple[str, ...]], noun: str) -> list[str]:
-    """Persons without pictures that others have, the first few by name."""
-    lacks = {p: [c for c in cells if c not in have] for p, have in sorted(held.items())}
-    lacks = {p: lost for p, lost in lacks.items() if lost}
-    lines = [
-        f"{noun} {p}: missing {len(lost)} of {len(cells)}: {_few([' '.join(c) for c in lost])}"
-        for p, lost in itertools.islice(lacks.items(), 10)
-    ]
+def gaps(samples: Sequence[Sample], persons: int, axes: Axes, noun: str = "person") -> list[str]:
+    """What is missing of a corpus of so many persons: persons, values that nobody has, single pictures."""
+    held: dict[str, set[Cell]] = {}
+    for sample in samples:
+        values = {**sample.tags, "emotion": emotion_of(sample) or ""}
+        held.setdefault(sample.person or "", set()).add(tuple(values[axis] for axis in axes))
+    cells = list(itertools.product(*axes.values()))
+    lines = []
+    found = sum(map(len, held.values()))
+    if found < persons * len(cells):
+        lines.append(f"expected {persons * len(cells)} pictures, found {found}")
+    if len(held) < persons:
+        lines.append(f"expected {persons} {noun}s, found {len(held)}")
+    # values that no picture has
+    absent: set[str] = set()
+    for i, (axis, values_of) in enumerate(axes.items()):
+        seen = {cell[i] for have in held.values() for cell in have}
+        if missing := [value for value in values_of if value not in seen]:
+            lines.append(f"{axis}: expected {', '.join(values_of)}; missing {', '.join(missing)}")
+            absent.update(missing)
+    # persons without pictures that others have, the first few by name
+    cells = [cell for cell in cells if not absent & set(cell)]
+    lacks = {p: lost for p, have in sorted(held.items()) if (lost := [c for c in cells if c not in have])}
+    for person, lost in list(lacks.items())[:10]:
+        named = list_few([" ".join(cell) for cell in lost])
+        lines.append(f"{noun} {person}: missing {len(lost)} of {len(cells)}: {named}")
     if len(lacks) > 10:
         rest = sum(len(lost) for lost in list(lacks.values())[10:])
         lines.append(f"{len(lacks) - 10} more {noun}s: missing {rest} pictures")
     return lines
 
 
-def _refuse_twice(root: Path, names: Sequence[str]) -> None:
-    """The same file name in two folders would put one picture on both sides of a split."""
-    first: dict[str, str] = {}
-    for name in names:
-        other = first.setdefault(PurePosixPath(name).name.lower(), name)
-        if other != name:
-            raise DataError(
-                f"{root}: expected each picture once, found {other} and {name}; give the folder of one copy"
-            )
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _EXAMPLES} more" if len(names) > _EXAMPLES else ""
-    return ", ".join(names[:_EXAMPLES]) + more
+def list_few(names: Sequence[str]) -> str:
+    """The first three, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

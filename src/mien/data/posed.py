@@ -1,5 +1,8 @@
 """Posed pictures whose file names carry the labels: RaFD, KDEF and JAFFE.
 
+Of each, a root where nothing is or no picture has such a name, or none of the selection, is a `DataError`; an
+unknown selection is a `ConfigError`.
+
 RaFD: Langner et al., "Presentation and validation of the Radboud Faces Database", Cognition and Emotion
 24(8), 2010: 67 models x 8 emotions x 3 gazes x 5 cameras, taken at once by the five: 8040 pictures, 1608 of
 them frontal. It is given for research on request (rafd.socsci.ru.nl); `toy.write_toy` draws a stand-in.
@@ -17,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from mien.data.corpus import Corpus
-from mien.data.pictures import Grid, corpus_of, emotion_of, gaps, one_vote, read_names
+from mien.data.pictures import corpus_of, emotion_of, gaps, one_vote, read_names
 from mien.errors import ConfigError, DataError
 from mien.labels import EMOTIONS
 from mien.types import Sample
@@ -74,10 +77,6 @@ def rafd(root: Path, selection: str = "frontal") -> Corpus:
     Args:
         root: folder or zip.
         selection: "frontal", the camera at 90 degrees (1608 pictures), or "all" five (8040).
-
-    Raises:
-        ConfigError: another selection.
-        DataError: nothing there, no picture named as RaFD names them, or none of the selection.
     """
     cameras = _select({"frontal": ("090",), "all": CAMERAS}, selection)
 
@@ -95,7 +94,7 @@ def rafd(root: Path, selection: str = "frontal") -> Corpus:
             f"{root}: expected pictures of camera {', '.join(cameras)}, found those of {there} alone; "
             "take the selection 'all' or fetch the frontal set"
         )
-    notes += gaps(samples, Grid(MODELS, {"emotion": EMOTIONS, "gaze": GAZES, "angle": cameras}), "model")
+    notes += gaps(samples, MODELS, {"emotion": EMOTIONS, "gaze": GAZES, "angle": cameras}, "model")
     return corpus_of(f"rafd/{selection}", store, samples, notes)
 
 
@@ -118,10 +117,6 @@ def kdef(root: Path, selection: str = "frontal") -> Corpus:
     Args:
         root: folder or zip.
         selection: "frontal", heads held straight (980 pictures), or "all" five angles (4900).
-
-    Raises:
-        ConfigError: another selection.
-        DataError: nothing there, no picture named as KDEF names them, or none of the selection.
     """
     angles = _select({"frontal": ("straight",), "all": tuple(ANGLES.values())}, selection)
 
@@ -140,7 +135,7 @@ def kdef(root: Path, selection: str = "frontal") -> Corpus:
     if not samples:
         raise DataError(f"{root}: expected heads held straight (...S.JPG), found none; take 'all'")
     axes = {"emotion": tuple(KDEF_CODES.values()), "angle": angles, "session": ("A", "B")}
-    return corpus_of(f"kdef/{selection}", store, samples, notes + gaps(samples, Grid(70, axes)))
+    return corpus_of(f"kdef/{selection}", store, samples, notes + gaps(samples, 70, axes))
 
 
 def jaffe(root: Path) -> Corpus:
@@ -148,9 +143,6 @@ def jaffe(root: Path) -> Corpus:
 
     A name: `KA.AN1.39.tiff` is KA's anger, take 1, picture 39. Samples have the person and the tags gender,
     group and take. `Corpus.notes` says what a partial download lacks.
-
-    Raises:
-        DataError: nothing there, or no picture named as JAFFE names them.
     """
 
     def sample(name: str, match: re.Match[str]) -> Sample:

@@ -10,7 +10,6 @@ Legend: N samples; K = 8 emotions; S parts; P persons. `labels` is (N,) position
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +19,6 @@ from mien.labels import EMOTIONS
 
 Labels = NDArray[np.int64]  # (N,)
 Indices = NDArray[np.int64]  # positions in the samples, sorted, none twice
-
-#: The shares of the labels that few-label experiments take: 1, 10 and 100 %.
-FRACTIONS: Final = (0.01, 0.1, 1.0)
 
 
 def stratified(labels: Labels, shares: Sequence[float], *, seed: int = 0) -> tuple[Indices, ...]:
@@ -36,9 +32,6 @@ def stratified(labels: Labels, shares: Sequence[float], *, seed: int = 0) -> tup
     Returns:
         S disjoint arrays that together hold every labelled sample. A part has of an emotion its
         share rounded down or up; what is left over by rounding down goes to the parts that lack most.
-
-    Raises:
-        ConfigError: no shares, or one that is not positive.
     """
     weights = _weights(shares)  # (S,)
     parts: list[list[Indices]] = [[] for _ in weights]
@@ -59,24 +52,27 @@ def by_person(
     The persons who hold most of an emotion are placed first, each where the emotions then lie
     closest to the shares; ties go by the seed.
 
-    Args:
-        persons: (N,) identities.
-        labels: (N,).
-        shares: (S,) positive, in any unit.
-        seed: of the order of persons.
-
     Raises:
-        ConfigError: no shares, or one that is not positive.
         DataError: a labelled sample without a person, or fewer persons than parts.
     """
     weights = _weights(shares)  # (S,)
     known = np.flatnonzero(labels >= 0)
-    names, owner = _persons(persons, known, len(weights))  # (P,), (known,)
+    given = [persons[i] for i in known]
+    if missing := given.count(None):
+        raise DataError(
+            f"expected a person for every labelled sample, {missing} of {len(given)} have none; "
+            "this corpus cannot be split by person: take another split"
+        )
+    names, owner = np.unique(np.array(given, np.str_), return_inverse=True)  # (P,), (known,)
+    if len(names) < len(weights):
+        raise DataError(
+            f"expected at least {len(weights)} persons for {len(weights)} parts, got {len(names)}; "
+            "take fewer parts"
+        )
     counts = np.zeros((len(names), len(EMOTIONS)))  # (P, K)
     np.add.at(counts, (owner, labels[known]), 1)
     counts /= np.maximum(counts.sum(axis=0), 1)  # share of all pictures of the emotion
-    rng = np.random.default_rng(seed)
-    home = _place(counts, weights, rng)[owner]  # (known,) part
+    home = _place(counts, weights, np.random.default_rng(seed))[owner]  # (known,) part
     return tuple(known[home == part] for part in range(len(weights)))
 
 
@@ -84,9 +80,6 @@ def fraction(labels: Labels, share: float, *, seed: int = 0) -> Indices:
     """A share of the labelled samples, the same of each emotion, at least one of each that is there.
 
     For one seed a smaller share lies within a larger one, so that 1, 10 and 100 % are nested.
-
-    Raises:
-        ConfigError: a share that is not above 0 and at most 1.
     """
     if not 0 < share <= 1:
         raise ConfigError(
@@ -115,25 +108,6 @@ def _apportion(total: int, weights: NDArray[np.float64], rng: np.random.Generato
     order = order[np.argsort(-(exact - sizes)[order].round(9), kind="stable")]
     sizes[order[: total - sizes.sum()]] += 1
     return sizes
-
-
-def _persons(
-    persons: Sequence[str | None], known: Indices, parts: int
-) -> tuple[list[str], NDArray[np.int64]]:
-    """(P,) names, and for each known sample the position of its person's."""
-    given = [persons[i] for i in known]
-    missing = given.count(None)
-    if missing:
-        raise DataError(
-            f"expected a person for every labelled sample, {missing} of {len(given)} have none; "
-            "this corpus cannot be split by person: take another split"
-        )
-    names, owner = np.unique(np.array(given, dtype=np.str_), return_inverse=True)
-    if len(names) < parts:
-        raise DataError(
-            f"expected at least {parts} persons for {parts} parts, got {len(names)}; take fewer parts"
-        )
-    return [str(name) for name in names], owner.reshape(-1).astype(np.int64)
 
 
 def _place(

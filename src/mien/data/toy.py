@@ -16,6 +16,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from itertools import product
 from math import cos, pi, radians, sin, sqrt
 from pathlib import Path
 from typing import Final
@@ -40,30 +41,28 @@ TURNS: Final = {"090": 0.0, "045": -22.0, "135": 22.0, "000": -42.0, "180": 42.0
 _GAZES: Final = {"frontal": 0.0, "left": -1.0, "right": 1.0}  # gaze to the position of the iris
 _SKINS: Final = ((236, 196, 172), (226, 178, 148), (205, 152, 118), (172, 120, 88))  # from light to dark
 _HAIRS: Final = ((38, 28, 24), (74, 48, 32), (120, 84, 50), (188, 150, 92))  # from dark to light
-_DARK: Final = (90, 40, 30)
-_EYE_X, _NOSE, _LIP = 0.33, 0.12, 0.065  # eye to the middle, half width of the nose, thickness of a lip
+_SHADOW: Final = (90, 40, 30)
+_EYE_X: Final = 0.33  # from the middle of the face
+_NOISE: Final = 6.0  # deviation in gray levels
 
 
 @dataclass(frozen=True, slots=True)
 class ToySettings:
-    """What is drawn, and how hard it is to tell the emotions apart."""
+    """What is drawn."""
 
     models: int = MODELS
     cameras: int = len(CAMERAS)  # 1: camera 090 alone; 3: with 045 and 135
     gazes: int = len(GAZES)  # 1: frontal alone
     size: int = 96  # pixels, square
     seed: int = 0
-    strength: float = 0.8  # mean of how strongly an emotion is shown; 1 is the prototype
-    spread: float = 0.35  # most it differs from the mean, from picture to picture
-    noise: float = 6.0  # deviation in gray levels
 
     def __post_init__(self) -> None:
         bounds = {"models": (1, 999), "cameras": (1, 5), "gazes": (1, 3), "size": (16, 1024)}
         for name, (low, high) in bounds.items():
             if not low <= getattr(self, name) <= high:
                 raise ConfigError(f"{name}: expected {low} to {high}, got {getattr(self, name)}")
-        if self.seed < 0 or min(self.strength, self.spread, self.noise) < 0:
-            raise ConfigError("seed, strength, spread and noise: expected 0 or more of each")
+        if self.seed < 0:
+            raise ConfigError(f"seed: expected 0 or more, got {self.seed}")
 
     def __len__(self) -> int:
         return self.models * len(EMOTIONS) * self.gazes * self.cameras
@@ -111,16 +110,12 @@ class Head:
     gender: str
     skin: Colour
     hair: Colour
-    lips: Colour
     width: float  # half of the head's
-    length: float  # of the hair below the ear
     eye: float  # half width of an eye
     brow: float  # height above the eye
-    slant: float  # of the brow at rest
-    thick: float  # of the brow
     mouth: float  # half width
     rest: float  # height of the lip corners at rest
-    strength: float  # how strongly this person shows an emotion
+    strength: float  # how strongly this person shows an emotion; 1 is the prototype
     side: int  # the corner that smirks: -1 or 1
 
 
@@ -170,58 +165,44 @@ def draw_toy(settings: ToySettings = ToySettings()) -> Iterator[tuple[str, Image
     noise is each camera's own. A picture depends on the seed and its own name, not on how many others
     are drawn.
     """
+    ramp = np.linspace(-1, 1, settings.size, dtype=np.float32)[:, None]  # (W, 1)
     for model in range(1, settings.models + 1):
         head = make_head(model, settings.seed)
-        for k, emotion in enumerate(EMOTIONS):
-            for g, gaze in enumerate(list(_GAZES)[: settings.gazes]):
-                rng = np.random.default_rng([settings.seed, model, k, g])
-                strength = head.strength * (settings.strength + settings.spread * rng.uniform(-1, 1))
-                # each movement differs from the prototype by a share of it, and by a little of its own
-                slip, stray = rng.normal(1, 0.2, len(fields(Pose))), rng.normal(0, 0.012, len(fields(Pose)))
-                moves = np.array(list(asdict(POSES[emotion]).values())) * max(0.1, strength) * slip + stray
-                pose = Pose(*map(float, moves))
-                right, down, gain = rng.uniform(-1, 1, 3) * (0.22, 0.12, 0.15)  # light from a side and above
-                roll, shift = rng.normal(0, 2.5), rng.uniform(-0.02, 0.02, 2)
-                ramp = np.linspace(-1, 1, settings.size, dtype=np.float32)
-                light = (1 + gain) * (1 + right * ramp[None, :]) * (1 + down * ramp[:, None])  # (H, W)
-                for camera in list(TURNS)[: settings.cameras]:
-                    look = _GAZES[gaze] + rng.uniform(-0.12, 0.12)
-                    pixels = draw_face(
-                        head, pose, View(TURNS[camera], look, roll, tuple(shift)), settings.size
-                    )
-                    grain = settings.noise * rng.standard_normal(light.shape)
-                    taken = pixels * light[:, :, None] + grain[:, :, None]  # (H, W, 3)
-                    name = rafd_name(camera, model, head.group, head.gender, emotion, gaze)
-                    yield name, np.clip(taken, 0, 255).astype(np.uint8)
+        gazes = enumerate(list(_GAZES)[: settings.gazes])
+        for (k, emotion), (g, gaze) in product(enumerate(EMOTIONS), gazes):
+            rng = np.random.default_rng([settings.seed, model, k, g])
+            # each movement differs from the prototype by a share of it, and by a little of its own
+            strength = max(0.1, head.strength * (0.8 + 0.35 * rng.uniform(-1, 1)))
+            slip, stray = rng.normal(1, 0.2, len(fields(Pose))), rng.normal(0, 0.012, len(fields(Pose)))
+            moves = strength * slip * list(asdict(POSES[emotion]).values()) + stray
+            light = 1 + rng.uniform(-0.15, 0.15) + rng.uniform(-0.25, 0.25) * ramp  # from one side
+            roll, shift = rng.normal(0, 2.5), rng.uniform(-0.02, 0.02, 2)
+            for camera in list(TURNS)[: settings.cameras]:
+                iris = _GAZES[gaze] + rng.uniform(-0.12, 0.12)
+                view = View(TURNS[camera], iris, roll, tuple(shift))
+                pixels = draw_face(head, Pose(*moves.tolist()), view, settings.size)  # (H, W, 3)
+                taken = pixels * light + _NOISE * rng.standard_normal((*pixels.shape[:2], 1))
+                name = rafd_name(camera, model, head.group, head.gender, emotion, gaze)
+                yield name, np.clip(taken, 0, 255).astype(np.uint8)
 
 
 def make_head(model: int, seed: int = 0) -> Head:
     """The identity of a model, numbered from 1, drawn at random within what is usual in its group."""
     place = (model - 1) % MODELS  # RaFD has 39 Caucasian adults, 10 kids and 18 Moroccan men
     group = "Caucasian" if place < 39 else "Kid" if place < 49 else "Moroccan"
-    gender = "male" if group == "Moroccan" or place % 2 else "female"
-    kid, female, dark = group == "Kid", gender == "female", group == "Moroccan"
+    dark = group == "Moroccan"
     rng = np.random.default_rng([seed, model])
-
-    def near(mean: float, spread: float) -> float:
-        return float(rng.uniform(mean - spread, mean + spread))
-
-    skin = _SKINS[int(rng.integers(2, 4) if dark else rng.integers(0, 2))]
     return Head(
         group=group,
-        gender=gender,
-        skin=skin,
+        gender="male" if dark or place % 2 else "female",
+        skin=_SKINS[int(rng.integers(2, 4) if dark else rng.integers(0, 2))],
         hair=_HAIRS[int(rng.integers(0, 2 if dark else len(_HAIRS)))],
-        lips=_mix(skin, (170, 60, 66), near(0.62 if female else 0.45, 0.12)),
-        width=near(0.76 if kid else 0.70, 0.06),
-        length=near(0.75, 0.35) if female else near(0.0, 0.1),
-        eye=near(0.18 if kid else 0.16, 0.02),
-        brow=near(0.22, 0.035),
-        slant=near(0, 0.03),
-        thick=near(0.05 if female or kid else 0.07, 0.015),
-        mouth=near(0.25, 0.035),
-        rest=near(0, 0.022),
-        strength=near(0.95, 0.2),
+        width=rng.uniform(0.64, 0.76),
+        eye=rng.uniform(0.14, 0.18),
+        brow=rng.uniform(0.185, 0.255),
+        mouth=rng.uniform(0.215, 0.285),
+        rest=rng.uniform(-0.022, 0.022),
+        strength=rng.uniform(0.75, 1.15),
         side=int(rng.choice((-1, 1))),
     )
 
@@ -250,79 +231,59 @@ class _Canvas:
     def fill(self, points: list[Point], colour: Colour, *, flat: bool = False) -> None:
         self._draw.polygon([self._at(x, y, flat=flat) for x, y in points], fill=colour)
 
-    def line(self, points: list[Point], colour: Colour, width: float) -> None:
+    def line(self, points: list[Point], colour: Colour, width: float = 0.025) -> None:
         pixels = [self._at(x, y) for x, y in points]
         self._draw.line(pixels, colour, max(1, round(width * self._scale)), joint="curve")
-
-    def disc(self, x: float, y: float, radius: float, colour: Colour) -> None:
-        rx, ry = radius * (0.4 + 0.6 * cos(radians(self._view.turn))), radius
-        (px, py), k = self._at(x, y), self._scale
-        self._draw.ellipse([px - rx * k, py - ry * k, px + rx * k, py + ry * k], fill=colour)
 
 
 def draw_face(head: Head, pose: Pose, view: View, size: int) -> Image:
     """The face on a light ground: (size, size, 3) RGB, drawn twice as large and reduced."""
     canvas = _Canvas(view, size)
-    shadow, w = _mix(head.skin, _DARK, 0.35), head.width
-    # behind the face: hair, neck and a black shirt, as RaFD's models wear
-    hair_end = [(w * 1.22, head.length), (-w * 1.22, head.length)] if head.length > 0.2 else []
-    canvas.fill(_arc(0, -0.2, w * 1.15, 0.86, 1, 2) + hair_end, head.hair, flat=True)
-    canvas.fill([(-0.34, 0.6), (0.34, 0.6), (0.4, 1.3), (-0.4, 1.3)], _mix(head.skin, _DARK, 0.2), flat=True)
-    canvas.fill([(-1.3, 1.5), (-0.9, 1.14), (0, 1.26), (0.9, 1.14), (1.3, 1.5)], (30, 30, 34), flat=True)
-    # the outline, narrower at the chin, which falls with the jaw; and the hair above the forehead
+    shadow, w = _mix(head.skin, _SHADOW, 0.35), head.width
+    # hair behind the face, neck, the face with a chin that falls with the jaw, and hair on the forehead
+    canvas.fill(_arc(0, -0.2, w * 1.15, 0.86, 0, 2), head.hair, flat=True)
+    canvas.fill(
+        [(-0.34, 0.6), (0.34, 0.6), (0.4, 1.3), (-0.4, 1.3)], _mix(head.skin, _SHADOW, 0.2), flat=True
+    )
     chin = 0.97 + 0.35 * max(0.0, pose.gape - 0.08)
     jaw = [(x * (1 - 0.25 * y**2), y * chin - 0.05) for x, y in _arc(0, 0, w, 1, 0, 1)]
     canvas.fill(jaw + _arc(0, -0.05, w, 0.75, 1, 2), head.skin, flat=True)
-    canvas.fill(
-        [*_arc(0, -0.12, w * 1.04, 0.92, 1.06, 1.94), (w * 0.6, -0.6), (-w * 0.4, -0.64)],
-        head.hair,
-        flat=True,
-    )
+    canvas.fill(_arc(0, -0.12, w * 1.04, 0.92, 1.2, 1.8), head.hair, flat=True)
     for side in (-1, 1):
         _draw_eye(canvas, head, pose, side, view.gaze)
         if pose.fold > 0.3:  # from the nose to the corner of the mouth
-            ends = [(side * 0.15, 0.22), (side * 0.27, 0.34), (side * (head.mouth + pose.width + 0.09), 0.5)]
-            canvas.line(ends, shadow, 0.025)
-    # the nose: one side of its ridge, nostrils, and the wrinkles above
-    tip, half = 0.22 - 0.05 * pose.fold, _NOSE * (1 + 0.25 * pose.fold)
-    canvas.line([(0.05, -0.1), (0.06, tip - 0.1), (half, tip), (half * 0.7, tip + 0.05)], shadow, 0.025)
-    for side in (-1, 1):
-        canvas.disc(side * half * 0.55, tip + 0.035, 0.035, _mix(shadow, (40, 10, 10), 0.5))
+            canvas.line([(side * 0.15, 0.22), (side * (head.mouth + pose.width + 0.09), 0.5)], shadow)
+    # the nose: one side of its ridge and its base; and the wrinkles above
+    tip, half = 0.24 - 0.05 * pose.fold, 0.12 + 0.03 * pose.fold
+    canvas.line([(0.05, -0.1), (0.06, tip - 0.1), (half, tip), (-half, tip)], shadow)
     for y in (-0.14, -0.07, 0.0) if pose.fold > 0.6 else ():
-        canvas.line([(-0.08, y - 0.02), (0, y + 0.02), (0.08, y - 0.02)], shadow, 0.022)
+        canvas.line([(-0.08, y - 0.02), (0, y + 0.02), (0.08, y - 0.02)], shadow)
     _draw_mouth(canvas, head, pose)
-    if pose.smirk > 0.3:  # the dimple beside the raised corner
-        x = head.side * (head.mouth + pose.width + 0.11)
-        canvas.line([(x - head.side * 0.03, 0.34), (x, 0.42), (x - head.side * 0.01, 0.5)], shadow, 0.028)
     return np.asarray(canvas.picture.reduce(2))  # (size, size, 3)
 
 
 def _draw_eye(canvas: _Canvas, head: Head, pose: Pose, side: int, gaze: float) -> None:
-    """White, iris and pupil; the lids, which cover what is too much of the iris; the brow."""
+    """White and iris; the lids, which cover what is too much of the iris; the brow."""
     x, y, w = side * _EYE_X, -0.12, head.eye
     up, down = 0.46 * w * max(0.12, 1 + pose.lid), 0.46 * w * max(0.05, 0.7 - pose.squint)
     upper = [(px, min(py, y)) for px, py in _arc(x, y, w, up, 1, 2)]
     lower = _arc(x, y, w, down, 1, 0)
     canvas.fill([*upper, *reversed(lower)], (246, 243, 240))
-    iris, look = w * 0.5, x + 0.55 * w * gaze
-    canvas.disc(look, y, iris, (80, 64, 48))
-    canvas.disc(look, y, iris * 0.5, (12, 10, 10))
-    for edge, direction in ((upper, -1), (lower, 1)):
-        end = y + direction * max(up, down, 1.3 * iris)
-        canvas.fill([*edge, (x + w, end), (x - w, end)], _mix(head.skin, _DARK, 0.1))
+    iris = w * 0.5
+    canvas.fill(_arc(x + 0.55 * w * gaze, y, iris, iris, 0, 2), (46, 36, 30))
+    for edge, end in ((upper, y - max(up, 1.3 * iris)), (lower, y + max(down, 1.3 * iris))):
+        canvas.fill([*edge, (x + w, end), (x - w, end)], _mix(head.skin, _SHADOW, 0.1))
     canvas.line(upper, _mix(head.hair, (20, 10, 10), 0.6), 0.035)
-    canvas.line(lower, _mix(head.skin, _DARK, 0.45), 0.016)
     base = y - head.brow
-    inner = (side * (_EYE_X - 0.17 - pose.knit), base - pose.inner - head.slant)
+    inner = (side * (_EYE_X - 0.17 - pose.knit), base - pose.inner)
     bend = (side * (_EYE_X + 0.05), base - 0.045 - 0.35 * pose.inner - 0.7 * pose.outer)
-    outer = (side * (_EYE_X + 0.22), base + 0.02 - pose.outer + head.slant)
-    below = [(px, py + head.thick) for px, py in (bend, inner)]
-    canvas.fill([inner, bend, outer, *below], _mix(head.hair, (20, 14, 12), 0.25))
+    outer = (side * (_EYE_X + 0.22), base + 0.02 - pose.outer)
+    canvas.line([inner, bend, outer], _mix(head.hair, (20, 14, 12), 0.25), 0.06)
 
 
 def _draw_mouth(canvas: _Canvas, head: Head, pose: Pose) -> None:
-    """Upper lip, lower lip, and between them the open mouth with teeth; one corner may be raised."""
-    half, lip = head.mouth + pose.width, _LIP * (1 - 0.75 * min(1.0, max(0.0, pose.press)))
+    """Upper lip, lower lip, and between them the open mouth; one corner may be raised."""
+    half, lip = head.mouth + pose.width, 0.065 * (1 - 0.75 * min(1.0, max(0.0, pose.press)))
     gape, curve = max(0.0, pose.gape), head.rest + pose.curve
 
     def curve_of(middle: float, lifted: float) -> list[Point]:
@@ -336,17 +297,11 @@ def _draw_mouth(canvas: _Canvas, head: Head, pose: Pose) -> None:
 
     top, above = curve_of(-1.1 * lip - 0.2 * gape, 1), curve_of(-0.25 * gape, 0.8)
     below, bottom = curve_of(0.8 * gape, 0), curve_of(0.8 * gape + 1.2 * lip, 0)
-    canvas.fill([*top, *reversed(above)], _mix(head.lips, _DARK, 0.15))
-    canvas.fill([*below, *reversed(bottom)], head.lips)
-    if gape + pose.upper > 0.03:
-        canvas.fill([*above, *reversed(below)], (70, 20, 24))
-        teeth = [
-            (x, min(y + 0.3 * (gape + pose.upper), low))
-            for (x, y), (_, low) in zip(above, below, strict=True)
-        ]
-        canvas.fill([*above[2:-2], *reversed(teeth[2:-2])], (238, 234, 226))
-    else:
-        canvas.line(above, (96, 40, 40), 0.026)
+    red = _mix(head.skin, (170, 60, 66), 0.55)
+    canvas.fill([*top, *reversed(above)], _mix(red, _SHADOW, 0.15))
+    canvas.fill([*below, *reversed(bottom)], red)
+    canvas.fill([*above, *reversed(below)], (70, 20, 24))
+    canvas.line(above, (96, 40, 40))
 
 
 def _arc(x: float, y: float, rx: float, ry: float, start: float, end: float) -> list[Point]:

@@ -12,8 +12,8 @@ from typing import Any
 
 from mien.card import ACCURATE, ModelCard, with_card
 from mien.config import provenance
+from mien.data import CorpusReader, find_reader
 from mien.data.corpus import Corpus, draw
-from mien.data.readers import CorpusReader, find_reader
 from mien.errors import ConfigError, DataError
 from mien.evaluate import tables
 from mien.evaluate.calibrate import CalibrateOptions, calibrate_card

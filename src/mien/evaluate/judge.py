@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.card import ACCURATE, ModelCard
-from mien.data.audit import digest
+from mien.data.arrays import digest
 from mien.data.corpus import Corpus
 from mien.errors import DataError, ImageError
 from mien.evaluate import metrics

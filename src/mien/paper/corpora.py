@@ -14,8 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from mien.data.arrays import load_images
-from mien.data.audit import in_other
+from mien.data.arrays import in_other, load_images
 from mien.data.corpus import Corpus
 from mien.data.fer import ferplus
 from mien.data.posed import rafd

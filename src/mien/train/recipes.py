@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from mien.config import claim_run, from_toml, provenance, to_toml
-from mien.data.arrays import data_hash, gather, load_images
-from mien.data.audit import in_other
+from mien.data.arrays import data_hash, gather, in_other, load_images
 from mien.data.fer import ferplus
 from mien.errors import ConfigError, MissingExtra, ModelError
 from mien.evaluate.protocol import PROTOCOLS, accuracies
