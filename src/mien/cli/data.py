@@ -40,7 +40,23 @@ def show(
     root: Annotated[Path, typer.Option(help="Folder or zip of the corpus.")],
 ) -> None:
     """Print what a corpus holds: pictures, emotions, persons, tags, and what is missing."""
-    corpora = _open(data, root)
+    from mien.cli.progress import say
+    from mien.data import SPLITS, find_reader
+    from mien.errors import DataError
+
+    reader = find_reader(data)
+    corpora: list[Corpus] = []
+    errors: list[DataError] = []
+    # a corpus whole, from all angles; where it comes in splits, each that can be read
+    for split in SPLITS if reader.splits else (None,):
+        try:
+            corpora.append(reader.open(root, split) if split else reader.open_whole(root))
+        except DataError as error:
+            errors.append(error)
+    if not corpora:
+        raise errors[0]
+    for error in errors:
+        say(f"mien: note: {error}")
     typer.echo("\n".join(line for corpus in corpora for line in [*describe(corpus), ""]), nl=False)
 
 
@@ -51,53 +67,20 @@ def describe(corpus: Corpus) -> list[str]:
 
     emotions = Counter(emotion_of(s) or "no label" for s in corpus.samples)
     persons = Counter(s.person for s in corpus.samples if s.person is not None)
-    lines = [corpus.name, _row("pictures", str(len(corpus)))]
-    lines.append(_row("emotions", _counts((e, emotions[e]) for e in (*EMOTIONS, "no label") if emotions[e])))
-    low, high = (min(persons.values()), max(persons.values())) if persons else (0, 0)
-    lines.append(
-        _row("persons", f"{len(persons)}, {low} to {high} pictures each" if persons else "not known")
-    )
+    each = f"{min(persons.values())} to {max(persons.values())} pictures each" if persons else ""
+    rows = [
+        ("pictures", str(len(corpus))),
+        ("emotions", _counts((e, emotions[e]) for e in (*EMOTIONS, "no label") if emotions[e])),
+        ("persons", f"{len(persons)}, {each}" if persons else "not known"),
+    ]
     for tag in dict.fromkeys(tag for s in corpus.samples for tag in s.tags):
         values = Counter(s.tags[tag] for s in corpus.samples if tag in s.tags)
-        lines.append(
-            _row(
-                tag,
-                _counts(sorted(values.items())) if len(values) <= _MAX_VALUES else f"{len(values)} values",
-            )
-        )
+        few = len(values) <= _MAX_VALUES
+        rows.append((tag, _counts(sorted(values.items())) if few else f"{len(values)} values"))
     notes = corpus.notes or ("nothing that is known of",)
-    return lines + [_row("missing" if i == 0 else "", note) for i, note in enumerate(notes)]
-
-
-def _row(name: str, text: str) -> str:
-    return f"  {name:<10}{text}"
+    rows += [("missing" if i == 0 else "", note) for i, note in enumerate(notes)]
+    return [corpus.name, *(f"  {name:<10}{text}" for name, text in rows)]
 
 
 def _counts(items: Iterable[tuple[str, int]]) -> str:
     return ", ".join(f"{value} {count}" for value, count in items)
-
-
-def _open(data: str, root: Path) -> list[Corpus]:
-    """A corpus whole, from all angles; where it comes in splits, each that can be read.
-
-    Splits that cannot be read are named in a note; it is an error if none can be read.
-    """
-    from mien.cli.progress import say
-    from mien.data import SPLITS, find_reader
-    from mien.errors import DataError
-
-    reader = find_reader(data)
-    if not reader.splits:
-        return [reader.open_whole(root)]
-    found: list[Corpus] = []
-    errors: list[DataError] = []
-    for split in SPLITS:
-        try:
-            found.append(reader.open(root, split))
-        except DataError as error:
-            errors.append(error)
-    if not found:
-        raise errors[0]
-    for fault in errors:
-        say(f"mien: note: {fault}")
-    return found

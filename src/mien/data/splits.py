@@ -57,7 +57,7 @@ def by_person(
     """
     weights = _weights(shares)  # (S,)
     known = np.flatnonzero(labels >= 0)
-    given = [persons[i] for i in known]
+    given = [persons[i] for i in known.tolist()]
     if missing := given.count(None):
         raise DataError(
             f"expected a person for every labelled sample, {missing} of {len(given)} have none; "
