@@ -55,8 +55,8 @@ def show(
             errors.append(error)
     if not corpora:
         raise errors[0]
-    for error in errors:
-        say(f"mien: note: {error}")
+    for fault in errors:
+        say(f"mien: note: {fault}")
     typer.echo("\n".join(line for corpus in corpora for line in [*describe(corpus), ""]), nl=False)
 
 
