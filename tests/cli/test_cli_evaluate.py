@@ -1,37 +1,25 @@
 """`mien evaluate` from the command line, with a tiny network and drawn corpora."""
 
+import csv
 import json
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 import zipfile
 from hashlib import sha256
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
-from typer.testing import CliRunner
 
-from mien.cli.evaluate import evaluate
-from mien.errors import ConfigError, DataError, ModelError, OutputError
+from mien.data.toy import ToySettings, write_toy
 from mien.faces.network import Classifier
 from mien.labels import EMOTIONS
-
-app = typer.Typer()
-app.command()(evaluate)
-
-
-def run(*args):
-    """The command's result; an error of ours is raised, as `mien.cli.main` would show it."""
-    result = CliRunner().invoke(app, [str(a) for a in args])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 @pytest.fixture(scope="module")
 def pictures():
-    return np.random.default_rng(9).integers(0, 256, (24, 48, 48), np.uint8)
+    return np.random.default_rng(9).integers(0, 256, (90, 48, 48), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -60,119 +48,201 @@ def faces(tmp_path, pictures):
     return root
 
 
-def test_both_protocols_on_ferplus_as_the_classifier_says(ferplus_root, tiny_model, pictures, tmp_path):
+def make_fairface(root, pictures):
+    """FairFace as a folder: these pictures, and a table of ages, genders and races."""
+    (root / "images").mkdir(parents=True)
+    ages, races = ("03-Sep", "Oct-19", "0-2"), ("Black", "Southeast Asian")
+    with (root / "legend.csv").open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["image", "age", "gender", "race"])
+        for i, pixels in enumerate(pictures):
+            Image.fromarray(pixels).save(root / "images" / f"{i}.png")
+            out.writerow([f"{i}.png", ages[i % 3], ("Male", "Female")[i % 2], races[i % 2]])
+    return root
+
+
+@pytest.fixture
+def unlabelled(tmp_path, pictures):
+    """FairFace as a folder, 90 pictures."""
+    return make_fairface(tmp_path / "fairface", pictures)
+
+
+@pytest.fixture
+def evaluate(mien, tiny_model):
+    """The command with the tiny network on a corpus: how it went, and what it printed."""
+
+    def run(data, root, *args, code=0):
+        ran = mien("evaluate", "--model", tiny_model, "--data", data, "--root", root, *args)
+        assert ran.code == code, ran.err
+        return ran.out.decode(), ran.err
+
+    return run
+
+
+def test_both_protocols_on_ferplus_as_the_classifier_says(
+    evaluate, ferplus_root, tiny_model, pictures, tmp_path
+):
     out = tmp_path / "scores.json"
-    result = run("--model", tiny_model, "--root", ferplus_root, "--split", "valid", "--json", out)
-    assert result.exit_code == 0
-    assert [line.split()[1] for line in result.stdout.splitlines() if line.startswith("protocol")] == [
+    text, _ = evaluate("ferplus", ferplus_root, "--split", "valid", "--json", out)
+    assert [line.split()[1] for line in text.splitlines() if line.startswith("protocol")] == [
         "majority",
         "argmax",
     ]
     record = json.loads(out.read_text())
-    guess = Classifier.load(tiny_model)(pictures[12:]).argmax(1)
-    truth = np.arange(12, 24) % 8
+    guess = Classifier.load(tiny_model)(pictures[12:24]).argmax(1)
+    right = guess == np.arange(12, 24) % 8
     got = record["protocols"]["argmax"]
-    assert got["all"]["n"] == 12
-    assert got["all"]["accuracy"] == pytest.approx((guess == truth).mean())
-    assert got["without_copies"]["n"] == 8
-    assert got["without_copies"]["accuracy"] == pytest.approx((guess == truth)[4:].mean())
+    assert (got["all"]["n"], got["without_copies"]["n"]) == (12, 8)
+    assert got["all"]["accuracy"] == pytest.approx(right.mean())
+    assert got["without_copies"]["accuracy"] == pytest.approx(right[4:].mean())
     assert (record["model"], record["split"], record["data"]) == ("tiny", "valid", "ferplus")
     assert record["sha256"] == sha256(tiny_model.read_bytes()).hexdigest()
     assert record["provenance"]["packages"]["onnxruntime"]
 
 
-def test_zip_gives_what_the_folder_gives(ferplus_root, tiny_model, tmp_path):
+def test_zip_gives_what_the_folder_gives(evaluate, ferplus_root, tmp_path):
     path = tmp_path / "ferplus.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for file in ferplus_root.rglob("*.*"):
             archive.write(file, f"ferplus/{file.relative_to(ferplus_root)}")
-    texts = [
-        run("--model", tiny_model, "--root", root, "--split", "valid").stdout for root in (path, ferplus_root)
-    ]
+    texts = [evaluate("ferplus", root, "--split", "valid")[0] for root in (path, ferplus_root)]
     zipped, plain = ([part[part.index("\n\n") :] for part in text.split("model ")[1:]] for text in texts)
     assert len(zipped) == 2
     assert zipped == plain
 
 
-def test_one_protocol_on_train_has_no_second_score(ferplus_root, tiny_model):
-    result = run("--model", tiny_model, "--root", ferplus_root, "--split", "train", "--protocol", "argmax")
-    assert result.stdout.count("protocol  ") == 1
-    assert "no copy" not in result.stdout
+def test_one_protocol_on_train_has_no_second_score(evaluate, ferplus_root):
+    text, _ = evaluate("ferplus", ferplus_root, "--split", "train", "--protocol", "argmax")
+    assert text.count("protocol  ") == 1
+    assert "no copy" not in text
 
 
-def test_valid_without_train_at_hand(ferplus_root, tiny_model, tmp_path):
+def test_valid_without_train_at_hand(evaluate, ferplus_root, tmp_path):
     path = tmp_path / "valid.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for file in (ferplus_root / "FER2013Valid").iterdir():
             archive.write(file, f"FER2013Valid/{file.name}")
-    result = run("--model", tiny_model, "--root", path)
-    assert result.exit_code == 0
-    assert "no scores without training's copies" in result.stderr
-    assert "no copy in training" not in result.stdout
+    text, notes = evaluate("ferplus", path)
+    assert "no scores without training's copies" in notes
+    assert "no copy in training" not in text
 
 
-def test_folder(faces, tiny_model):
-    result = run("--model", tiny_model, "--data", "folder", "--root", faces)
-    assert result.exit_code == 0
-    assert "scored    6\n" in result.stdout
-    assert "split" not in result.stdout
-    assert result.stdout.count("protocol  ") == 1
-    (line,) = [line for line in result.stdout.splitlines() if line.startswith("contempt") and "66.57" in line]
+def test_folder(evaluate, faces):
+    text, _ = evaluate("folder", faces)
+    assert "scored    6\n" in text
+    assert "split" not in text
+    assert text.count("protocol  ") == 1
+    (line,) = [line for line in text.splitlines() if line.startswith("contempt") and "66.57" in line]
     assert line.split()[:3] == ["contempt", "0", "-"]  # undefined, not 0
+    assert [line.split()[0] for line in text.splitlines()[-8:]] == list(EMOTIONS)
+    assert max(map(len, text.splitlines())) <= 80
 
 
-def test_damaged_pictures_are_named_and_the_rest_is_judged(faces, tiny_model, tmp_path):
+def test_damaged_pictures_are_named_and_the_rest_is_judged(evaluate, faces, tmp_path):
     (faces / "happy" / "0.png").write_bytes((faces / "happy" / "0.png").read_bytes()[:500])
     Image.new("L", (20, 20)).save(faces / "happy" / "small.png")
     out = tmp_path / "scores.json"
-    result = run("--model", tiny_model, "--data", "folder", "--root", faces, "--json", out)
-    assert result.exit_code == 1
-    assert "scored    5\n" in result.stdout
-    assert "damaged   2 more" in result.stdout
-    assert "could not be read: 2" in result.stderr
-    assert "happy/0.png" in result.stderr
-    assert "happy/small.png: expected a face picture of at least 48 x 48" in result.stderr
+    text, err = evaluate("folder", faces, "--json", out, code=1)
+    assert "scored    5\n" in text
+    assert "damaged   2 more" in text
+    assert "could not be read: 2" in err
+    assert "happy/0.png" in err
+    assert "happy/small.png: expected a face picture of at least 48 x 48" in err
     record = json.loads(out.read_text())
     assert {one["name"] for one in record["unreadable"]} == {"happy/0.png", "happy/small.png"}
     assert record["read"] == 5
 
 
-def test_detect_finds_the_face_and_counts_those_without(one_face, no_face, tiny_model, tmp_path):
+def test_detect_finds_the_face_and_counts_those_without(evaluate, one_face, no_face, tmp_path):
     (tmp_path / "f" / "surprised").mkdir(parents=True)
     for name, pixels in (("one", one_face), ("none", no_face)):
         Image.fromarray(pixels).save(tmp_path / "f" / "surprised" / f"{name}.png")
     out = tmp_path / "scores.json"
-    result = run(
-        "--model", tiny_model, "--data", "folder", "--root", tmp_path / "f", "--detect", "--json", out
-    )
-    assert result.exit_code == 0
-    assert "no face   1 more" in result.stdout
+    text, _ = evaluate("folder", tmp_path / "f", "--detect", "--json", out)
+    assert "no face   1 more" in text
     record = json.loads(out.read_text())
     assert record["no_face"] == ["surprised/none.png"]
     assert record["protocols"]["argmax"]["all"]["n"] == 1
 
 
+def test_groups_without_labels_are_a_table_an_attribute(evaluate, unlabelled, tmp_path):
+    out, plot = tmp_path / "g.json", tmp_path / "g.svg"
+    text, _ = evaluate(
+        "fairface", unlabelled, "--crops", "--by", "age,gender,race", "--json", out, "--plot", plot
+    )
+    heads = [line for line in text.splitlines() if line.startswith("by ")]
+    assert heads == ["by age", "by gender", "by race"]
+    assert "accuracy" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    record = json.loads(out.read_text())
+    assert record["protocols"] == {}
+    assert list(record["groups"]["by"]) == ["age", "gender", "race"]
+    assert record["groups"]["by"]["age"]["groups"] == ["0-2", "3-9", "10-19"]  # of dates, ages again
+    rows = record["groups"]["by"]["gender"]["rows"]
+    assert rows["neutral"]["all"]["n"] == sum(g["n"] for g in rows["neutral"]["groups"].values()) == 90
+    assert "face found" not in rows
+    ET.fromstring(plot.read_text())  # noqa: S314 - our own
+
+
+def test_groups_of_a_part(evaluate, unlabelled):
+    args = ("fairface", unlabelled, "--crops", "--by", "gender")
+    text, _ = evaluate(*args, "--limit", "20")
+    assert "drawn     20 of 90 pictures, seed 0" in text
+    assert "scored    20\n" in text
+    assert evaluate(*args, "--limit", "20")[0] == text
+    assert "drawn" not in evaluate(*args, "--limit", "90")[0]
+
+
+def test_groups_with_the_detector_count_pictures_without_a_face(evaluate, one_face, no_face, tmp_path):
+    root = make_fairface(tmp_path / "f", [one_face, no_face, one_face, one_face])
+    out = tmp_path / "g.json"
+    evaluate("fairface", root, "--by", "gender", "--json", out)
+    found = json.loads(out.read_text())["groups"]["by"]["gender"]["rows"]["face found"]["groups"]
+    assert {name: (g["n"], g["value"]) for name, g in found.items()} == {"Male": (2, 1.0), "Female": (2, 0.5)}
+
+
+def test_groups_with_labels_add_recall_to_the_verdict(evaluate, tmp_path):
+    write_toy(tmp_path / "toy", ToySettings(models=4, cameras=1, gazes=1, size=48))
+    text, _ = evaluate("toy", tmp_path / "toy", "--by", "gender,group")
+    assert text.count("protocol  ") == 1
+    assert "recall contempt" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_damaged_pictures_are_in_no_group(evaluate, unlabelled):
+    (unlabelled / "images" / "0.png").write_bytes(b"no picture")
+    text, _ = evaluate("fairface", unlabelled, "--crops", "--by", "race", code=1)
+    assert "damaged   1 more" in text
+    assert next(line for line in text.splitlines() if line.startswith("all ")).split()[1] == "89"
+
+
 @pytest.mark.parametrize(
-    ("args", "error", "said"),
+    ("data", "args", "said"),
     [
-        (["--data", "affectnet"], ConfigError, "--data: expected one of ferplus, fer2013, rafd, ckplus"),
-        (["--split", "dev"], ConfigError, "--split: expected one of train, valid, test, got 'dev'"),
-        (["--split", "test"], DataError, "found only split train, valid"),
-        (["--protocol", "most"], ConfigError, "--protocol: expected one of majority, argmax, got 'most'"),
-        (["--data", "folder", "--split", "test"], ConfigError, "has no splits"),
-        (["--json", "nowhere/x.json"], OutputError, "not there"),
-        (["--model", "nowhere.onnx"], ModelError, "nowhere.onnx"),
+        ("affectnet", (), "--data: expected one of ferplus, fer2013, rafd, ckplus"),
+        ("ferplus", ("--split", "dev"), "--split: expected one of train, valid, test, got 'dev'"),
+        ("ferplus", ("--split", "test"), "found only split train, valid"),
+        ("ferplus", ("--protocol", "most"), "--protocol: expected one of majority, argmax, got 'most'"),
+        ("ferplus", ("--json", "nowhere/x.json"), "not there"),
+        ("ferplus", ("--model", "nowhere.onnx"), "nowhere.onnx"),
+        ("folder", ("--split", "test"), "has no splits"),
+        ("folder", ("--by", "age"), "samples carry tags"),
+        ("fairface", (), "no labels to score by: expected --by TAGS"),
+        ("fairface", ("--by", "age", "--protocol", "argmax"), "got --protocol argmax"),
+        ("fairface", ("--by", "height"), "tags out of age, gender, race, got 'height'"),
+        ("fairface", ("--plot", "a.svg"), "--plot: expected --by TAGS"),
+        ("fairface", ("--by", "age", "--plot", "a.png"), "ends in .svg"),
+        ("fairface", ("--by", "age", "--plot", "nowhere/a.svg"), "--plot: expected a file in a folder"),
     ],
 )
-def test_what_is_asked_wrongly(ferplus_root, tiny_model, args, error, said):
-    with pytest.raises(error, match=said):
-        run("--model", tiny_model, "--root", ferplus_root, *args)
+def test_what_is_asked_wrongly(evaluate, ferplus_root, faces, unlabelled, data, args, said):
+    root = {"folder": faces, "fairface": unlabelled}.get(data, ferplus_root)
+    assert said in evaluate(data, root, *args, code=1)[1]
 
 
-def test_nothing_is_written_over_the_model(ferplus_root, tiny_model):
+def test_nothing_is_written_over_the_model(evaluate, ferplus_root, tiny_model):
     before = tiny_model.read_bytes()
-    with pytest.raises(OutputError, match="input"):
-        run("--model", tiny_model, "--root", ferplus_root, "--json", tiny_model)
+    assert "input" in evaluate("ferplus", ferplus_root, "--json", tiny_model, code=1)[1]
     assert tiny_model.read_bytes() == before
 
 
@@ -180,9 +250,3 @@ def test_registering_the_command_loads_nothing_heavy():
     code = "import sys, mien.cli.evaluate; print({'numpy', 'onnxruntime', 'PIL', 'rich'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
-
-
-def test_emotions_stand_in_the_matrix(faces, tiny_model):
-    text = run("--model", tiny_model, "--data", "folder", "--root", faces).stdout
-    assert [line.split()[0] for line in text.splitlines()[-8:]] == list(EMOTIONS)
-    assert max(map(len, (line for line in text.splitlines()))) <= 80

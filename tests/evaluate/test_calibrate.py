@@ -7,18 +7,15 @@ import sys
 from hashlib import sha256
 
 import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper
 from PIL import Image
 
 from mien._version import __version__
-from mien.card import ModelCard, Policy, with_card
-from mien.errors import DataError, ModelError
+from mien.card import ModelCard, Policy
+from mien.errors import DataError
 from mien.evaluate import metrics
 from mien.evaluate.calibrate import (
     CalibrateOptions,
-    Calibration,
     calibrate,
     calibrate_card,
     crossfit,
@@ -35,7 +32,7 @@ from mien.evaluate.calibrate import (
 )
 from mien.evaluate.judge import Predictions
 from mien.evaluate.protocol import PROTOCOLS
-from mien.faces.network import Classifier, open_session, read_card
+from mien.faces.network import Classifier
 from mien.faces.policy import decide
 from mien.labels import EMOTIONS
 from mien.types import Sample
@@ -52,17 +49,19 @@ def draw(n, *, seed=0, heat=1.0):
     return logits * heat, truth
 
 
-@pytest.mark.parametrize("heat", [0.3, 0.7, 1.0, 3.0])
+@pytest.mark.parametrize("heat", [0.3, 1.0, 3.0])
 def test_the_temperature_that_was_put_in_is_found(heat):
     logits, truth = draw(6000, heat=heat)
     assert fit_temperature(logits, truth) == pytest.approx(heat, rel=0.06)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_the_temperature_has_no_more_nll_than_any_on_a_grid(seed):
-    logits, truth = draw(150, seed=seed, heat=0.5 + seed)
+    logits, truth = draw(150, seed=seed, heat=0.5 + 2 * seed)
     best = nll_at(logits, truth, fit_temperature(logits, truth))
     assert best <= min(nll_at(logits, truth, t) for t in np.geomspace(0.05, 20, 800)) + 1e-9
+    p = softmax(logits, 2.0).astype(np.float32)
+    assert nll_at(logits, truth, 2.0) == pytest.approx(metrics.nll(p, truth), rel=1e-5)
 
 
 def test_the_temperature_does_not_see_constants_and_stays_finite():
@@ -71,12 +70,6 @@ def test_the_temperature_does_not_see_constants_and_stays_finite():
     assert fit_temperature(shifted, truth) == pytest.approx(fit_temperature(logits, truth), rel=1e-4)
     assert 0.04 < fit_temperature(np.eye(8) * 5, np.arange(8)) < 0.06  # all right: as sure as may be
     assert 19 < fit_temperature(np.eye(8) * 5, (np.arange(8) + 1) % 8) < 21  # all wrong
-
-
-def test_nll_is_the_metric():
-    logits, truth = draw(100)
-    p = softmax(logits, 2.0).astype(np.float32)
-    assert nll_at(logits, truth, 2.0) == pytest.approx(metrics.nll(p, truth), rel=1e-5)
 
 
 @pytest.mark.parametrize("n", [1, 8, 9, 10, 57, 200])
@@ -108,15 +101,14 @@ def test_sets_of_too_few_faces_hold_everything():
     assert decide(p, Policy(set_from=threshold)).member.all()
 
 
-@pytest.mark.parametrize("right", [0.8, 0.9, 0.97])
-def test_the_certain_are_right_as_often_as_asked_on_faces_not_seen(right):
+def test_the_certain_are_right_as_often_as_asked_on_faces_not_seen():
     logits, truth = draw(40_000, seed=3)
     p = softmax(logits)
-    threshold = fit_uncertain(p[:20_000], truth[:20_000], right)
-    sure = p[20_000:].max(axis=1) >= threshold
-    assert (p[20_000:].argmax(axis=1) == truth[20_000:])[sure].mean() == pytest.approx(right, abs=0.02)
-    fewer = fit_uncertain(p[:20_000], truth[:20_000], right - 0.05)
-    assert 0.5 <= fewer <= threshold <= 1
+    thresholds = [fit_uncertain(p[:20_000], truth[:20_000], right) for right in (0.8, 0.9, 0.97)]
+    assert 0.5 <= thresholds[0] < thresholds[1] < thresholds[2] <= 1
+    for right, threshold in zip((0.8, 0.9, 0.97), thresholds, strict=True):
+        sure = p[20_000:].max(axis=1) >= threshold
+        assert (p[20_000:].argmax(axis=1) == truth[20_000:])[sure].mean() == pytest.approx(right, abs=0.02)
 
 
 def test_the_threshold_of_doubt_against_trying_all():
@@ -128,19 +120,20 @@ def test_the_threshold_of_doubt_against_trying_all():
     assert fit_uncertain(p, np.where(wrong, truth, (truth + 1) % 8), 0.9) == 1.0  # nearly all wrong
 
 
-def test_one_error_more_than_was_seen_is_counted():
-    p = np.full((2, 8), 0.0)
-    p[:, 0], p[:, 1] = (0.9, 0.8), (0.1, 0.2)
-    assert fit_uncertain(p, np.array([0, 1]), 0.5) == 0.9  # one of one: 0 + 1 errors of 1 + 1 are half
-    assert fit_uncertain(p, np.array([0, 0]), 0.5) == 0.8
-    assert fit_uncertain(p, np.array([1, 0]), 0.5) == 1.0
-
-
-def test_the_equally_sure_stand_on_one_side_of_the_threshold_in_any_order():
-    p = np.zeros((10, 8))
-    p[:, 0], p[:, 1] = 0.9, 0.1
-    for truth in ([0] * 5 + [1] * 5, [1] * 5 + [0] * 5):
-        assert fit_uncertain(p, np.array(truth), 0.8) == 1.0
+@pytest.mark.parametrize(
+    ("confidence", "truth", "right", "threshold"),
+    [
+        ([0.9, 0.8], [0, 1], 0.5, 0.9),  # one of one: 0 + 1 errors of 1 + 1 are half
+        ([0.9, 0.8], [0, 0], 0.5, 0.8),
+        ([0.9, 0.8], [1, 0], 0.5, 1.0),
+        ([0.9] * 10, [0] * 5 + [1] * 5, 0.8, 1.0),  # the equally sure stand on one side, in any order
+        ([0.9] * 10, [1] * 5 + [0] * 5, 0.8, 1.0),
+    ],
+)
+def test_the_threshold_of_doubt_by_hand(confidence, truth, right, threshold):
+    p = np.zeros((len(truth), 8))
+    p[:, 0], p[:, 1] = confidence, 1 - np.array(confidence)
+    assert fit_uncertain(p, np.array(truth), right) == threshold
 
 
 def test_no_strength_is_the_likeliest():
@@ -165,31 +158,26 @@ def test_the_strength_is_the_least_that_reaches_the_floors():
     assert 0 < got < 1
     assert reached(got)
     assert not any(reached(s) for s in np.arange(0, got - 1e-9, 0.02))
-    assert fit_strength(p, truth, prior=prior, floors={"fear": 1.01}) == 1.0
-    assert fit_strength(p, truth, prior=prior, floors={"fear": 0.0}) == 0.0
+    assert fit_strength(p, truth, prior=prior, floors={"fear": 1.01}) == 1.0  # never reached
     plain = truth != EMOTIONS.index("contempt")
     assert fit_strength(p[plain], truth[plain], prior=prior, floors={"contempt": 0.9}) == 0.0  # none to find
 
 
-def test_a_floor_that_is_just_reached_is_reached_and_nothing_leans_beyond_one():
+def test_a_floor_that_is_just_reached_is_reached():
     logits, truth = draw(4000, seed=8)
     p = softmax(logits)
     prior = p.mean(axis=0)
-
-    def recall(strength):
+    for strength in (0.0, 1.0):
         shown = decide(p, Policy(make_offsets(prior, strength))).shown
-        return (shown[truth == 7] == 7).mean()
-
-    assert recall(0) < recall(1) < recall(1.02)
-    for floor, wanted in ((recall(0), 0.0), (recall(1), 1.0), (recall(1.02), 1.0)):
-        assert fit_strength(p, truth, prior=prior, floors={"contempt": floor}) == wanted
+        floor = (shown[truth == 7] == 7).mean()
+        assert fit_strength(p, truth, prior=prior, floors={"contempt": floor}) == strength
 
 
 def test_a_calibration_is_its_parts_each_fitted_on_what_it_should_be():
     logits, truth = draw(600, seed=9, heat=2.0)
     agreed = np.where(np.arange(600) % 2, truth, -1)
-    settings = CalibrateOptions(coverage=0.8, right=0.7)
-    got = calibrate(logits, truth, settings, floor_labels=agreed)
+    options = CalibrateOptions(coverage=0.8, right=0.7)
+    got = calibrate(logits, truth, options, floor_labels=agreed)
     p = softmax(logits, fit_temperature(logits, truth))
     prior = p.mean(axis=0)
     strength = fit_strength(p[1::2], truth[1::2], prior=prior)
@@ -200,7 +188,7 @@ def test_a_calibration_is_its_parts_each_fitted_on_what_it_should_be():
         "balanced": Policy(lean, fit_set(p, truth, Policy(lean), 0.8)),
     }
     assert got.uncertain == fit_uncertain(p, truth, 0.7)
-    alone = calibrate(logits, truth, settings)
+    alone = calibrate(logits, truth, options)
     assert strength != alone.strength == fit_strength(p, truth, prior=prior)
 
 
@@ -246,8 +234,8 @@ def test_figures_of_the_held_out_are_close_to_what_was_asked():
         known = rows[truth[rows] >= 0]
         return calibrate(logits[known], truth[known], CalibrateOptions())
 
-    (found,) = crossfit(logits, fit, {"argmax": truth}, splits=5).values()
-    assert found["n"] == sum(found["n of"].values()) == 3920
+    (found,) = crossfit(logits, fit, {"argmax": truth}, splits=5, seed=0).values()
+    assert found["n"] == 3920
     assert found["temperature"]["mean"] == pytest.approx(0.6, rel=0.1)
     assert found["ece"]["mean"] < 0.02 < found["ece before"]
     assert found["nll"]["mean"] < found["nll before"]
@@ -256,35 +244,34 @@ def test_figures_of_the_held_out_are_close_to_what_was_asked():
     accurate = found["policies"]["accurate"]
     assert accurate["accuracy"]["mean"] == pytest.approx(found["accuracy"])
     assert accurate["right if certain"]["mean"] == pytest.approx(0.9, abs=0.01)
-    assert crossfit(logits, fit, {"argmax": truth}, splits=5, seed=0) == {"argmax": found}  # the seed is all
     json.dumps(found, allow_nan=False)
 
 
-def naive_cut(cut, truth, rng):
-    """The figures of one cut, face by face where that is not another function's work."""
-    known = truth >= 0
+def naive_figures(held_out, truth, rng):
+    """The figures of one split, face by face where that is not another function's work."""
+    known, first = truth >= 0, held_out.first
 
     def of(some):
         """ECE of these faces, and the ECE if each were right with its confidence."""
-        p, y = cut.p[some].astype(np.float32), truth[some]
+        p, y = held_out.p[some].astype(np.float32), truth[some]
         lucky = rng.random(len(p)) < p.max(axis=1)
         top = p.argmax(axis=1)
         return metrics.ece(p, y), metrics.ece(p, np.where(lucky, top, (top + 1) % 8))
 
-    p = cut.p[known].astype(np.float32)
+    p = held_out.p[known].astype(np.float32)
     figures = {
-        "temperature": (cut.fits[0].temperature + cut.fits[1].temperature) / 2,
-        "strength": (cut.fits[0].strength + cut.fits[1].strength) / 2,
+        "temperature": sum(one.temperature for one in held_out.fits) / 2,
+        "strength": sum(one.strength for one in held_out.fits) / 2,
         "nll": metrics.nll(p, truth[known]),
         "aurc": risk_coverage_area(p.max(axis=1), p.argmax(axis=1) == truth[known]),
     }
     figures["ece"], figures["ece if right"] = of(known)
-    figures["ece of one half"], figures["ece of one half if right"] = of(known & cut.first)
+    figures["ece of one half"], figures["ece of one half if right"] = of(known & first)
     policies = {}
-    for name, said in cut.decisions.items():
-        held = [said.member[i, truth[i]] for i in np.flatnonzero(known & cut.first)]
-        own = metrics.decision_figures(said, known, truth[known])
-        policies[name] = own | {"coverage of one half": sum(held) / len(held)}
+    for name, said in held_out.decisions.items():
+        held = [said.member[i, truth[i]] for i in np.flatnonzero(known & first)]
+        policies[name] = metrics.decision_figures(said, known, truth[known])
+        policies[name]["coverage of one half"] = sum(held) / len(held)
     return figures, policies
 
 
@@ -294,13 +281,17 @@ def plain(value):
     return None if math.isnan(value) else pytest.approx(value, abs=1e-6)
 
 
-def spread(cuts, name):
-    values = np.array([cut[name] for cut in cuts])
-    low, high = np.percentile(values, [2.5, 97.5], axis=0)
-    return {"mean": plain(values.mean(axis=0)), "low": plain(low), "high": plain(high)}
+def spread(splits):
+    """Of the figures of every split: mean and the middle 95 %."""
+    found = {}
+    for name in splits[0]:
+        values = np.array([figures[name] for figures in splits])
+        low, high = np.percentile(values, [2.5, 97.5], axis=0)
+        found[name] = {"mean": plain(values.mean(axis=0)), "low": plain(low), "high": plain(high)}
+    return found
 
 
-def test_what_is_told_of_the_cuts_is_what_they_gave():
+def test_what_is_told_of_the_splits_is_what_they_gave():
     logits, truth = draw(90, seed=12, heat=1.5)
     truth[truth == 7] = 6  # nobody shows contempt
     logits[0, 1] = -30
@@ -311,53 +302,33 @@ def test_what_is_told_of_the_cuts_is_what_they_gave():
 
     found = crossfit(logits, fit, labels, splits=3, seed=5)
     rng = np.random.default_rng(5)
-    cuts = {name: [] for name in labels}
+    splits = {name: [] for name in labels}
     for _ in range(3):
-        cut = hold_out(logits, fit, rng.permutation(90))
+        held_out = hold_out(logits, fit, rng.permutation(90))
         for name, y in labels.items():
-            cuts[name].append(naive_cut(cut, y, rng))
+            splits[name].append(naive_figures(held_out, y, rng))
     raw = softmax(logits).astype(np.float32)
     for name, y in labels.items():
         known = y >= 0
         right, n = int((raw.argmax(axis=1) == y).sum()), int(known.sum())
-        wanted = {
+        figures, policies = zip(*splits[name], strict=True)
+        assert found[name] == {
             "n": n,
             "n of": {e: int((y == k).sum()) for k, e in enumerate(EMOTIONS)},
             "accuracy": plain(right / n),
             "accuracy 95": [plain(end) for end in metrics.wilson(right, n)],
             "ece before": plain(metrics.ece(raw[known], y[known])),
             "nll before": plain(metrics.nll(raw[known], y[known])),
+            **spread(figures),
+            "policies": {policy: spread([by[policy] for by in policies]) for policy in policies[0]},
         }
-        figures = [figures for figures, _ in cuts[name]]
-        wanted |= {key: spread(figures, key) for key in figures[0]}
-        wanted["policies"] = {
-            policy: {key: spread([by[policy] for _, by in cuts[name]], key) for key in own}
-            for policy, own in cuts[name][0][1].items()
-        }
-        assert found[name] == wanted
     assert found["argmax"]["policies"]["accurate"]["recall"]["mean"]["contempt"] is None
-    nll = found["argmax"]["nll"]["mean"]
-    assert nll == round(nll, 6)
-
-
-def test_a_fit_without_sets_and_doubt_has_no_figures_of_them():
-    logits, truth = draw(40, seed=15)
-
-    def fit(_):
-        return Calibration(1.0, {"accurate": Policy()}, None, 0.0)
-
-    (found,) = crossfit(logits, fit, {"argmax": truth}, splits=2).values()
-    accurate = found["policies"]["accurate"]
-    assert set(accurate) == {"accuracy", "balanced accuracy", "recall", "coverage of one half"}
-    assert accurate["coverage of one half"] == {"mean": None, "low": None, "high": None}
-    assert accurate["accuracy"]["mean"] == found["accuracy"]
 
 
 def predicted(logits, votes):
     samples = tuple(Sample(f"{i}.png", votes=v) for i, v in enumerate(votes))
-    return Predictions(
-        samples, softmax(logits).astype(np.float32), tuple(bytes([i]) for i in range(len(votes)))
-    )
+    digests = tuple(bytes([i]) for i in range(len(votes)))
+    return Predictions(samples, softmax(logits).astype(np.float32), digests)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -368,22 +339,25 @@ def test_the_card_holds_what_was_fitted_on_the_labelled_and_how(protocol):
     votes[:30] = [tuple(v + 3 * (k < 2) for k, v in enumerate(one)) for one in votes[:30]]  # no majority
     votes[40:50] = [()] * 10
     predictions = predicted(logits, votes)
-    plan = CalibrateOptions(0.8, 0.7, protocol, splits=2, seed=4)
-    got = calibrate_card(ModelCard("net", limits=("kept",)), "here/valid", predictions, plan)
+    options = CalibrateOptions(0.8, 0.7, protocol, splits=2, seed=4)
+    got = calibrate_card(ModelCard("net", limits=("kept",)), "here/valid", predictions, options)
 
     given = np.log(np.maximum(predictions.probabilities, np.finfo(np.float32).tiny))
     labels = {name: label(predictions.samples) for name, label in PROTOCOLS.items()}
+    known = labels[protocol] >= 0
     assert labels["majority"].tolist() != labels["argmax"].tolist()
 
     def fit(rows):
-        rows = rows[labels[protocol][rows] >= 0]
-        return calibrate(given[rows], labels[protocol][rows], plan, floor_labels=labels["majority"][rows])
+        rows = rows[known[rows]]
+        return calibrate(given[rows], labels[protocol][rows], options, floor_labels=labels["majority"][rows])
 
     whole = fit(np.arange(120))
-    known = labels[protocol] >= 0
     assert (got.name, got.limits) == ("net", ("kept",))
-    assert (got.temperature, got.uncertain) == (whole.temperature, whole.uncertain)
-    assert got.policies == whole.policies
+    assert (got.temperature, got.uncertain, got.policies) == (
+        whole.temperature,
+        whole.uncertain,
+        whole.policies,
+    )
     assert got.thresholds == pytest.approx(softmax(given[known], whole.temperature).mean(axis=0))
     assert got.calibration == {
         "data": "here/valid",
@@ -414,45 +388,12 @@ def test_a_protocol_that_labels_nobody_has_no_figures():
 def test_twenty_labelled_faces_are_enough_and_nineteen_are_not():
     logits, truth = draw(25, seed=14)
     votes = [tuple(int(k == t) for k in range(8)) for t in truth]
-    plan = CalibrateOptions(splits=1)
-    enough = calibrate_card(ModelCard("m"), "few", predicted(logits, votes[:20] + [()] * 5), plan)
+    options = CalibrateOptions(splits=1)
+    enough = calibrate_card(ModelCard("m"), "few", predicted(logits, votes[:20] + [()] * 5), options)
     assert enough.calibration["n"] == 20
     assert list(enough.calibration["held_out"]) == ["majority"]
     with pytest.raises(DataError, match="few: expected at least 20 faces with a label, got 19; give more"):
-        calibrate_card(ModelCard("m"), "few", predicted(logits, votes[:19] + [()] * 6), plan)
-
-
-def test_the_card_is_rewritten_and_nothing_else(tiny_model):
-    before = tiny_model.read_bytes()
-    card = ModelCard("other " * 50, temperature=0.5, uncertain=0.7)
-    after = with_card(before, card)
-    assert read_card(open_session(after)) == card
-    old, new = onnx.load_from_string(before), onnx.load_from_string(after)
-    assert [m.key for m in new.metadata_props] == ["mien.card"]
-    assert new.graph.SerializeToString() == old.graph.SerializeToString()
-    weights = [[numpy_helper.to_array(t).tobytes() for t in m.graph.initializer] for m in (old, new)]
-    assert weights[0] == weights[1]
-    del old.metadata_props[:], new.metadata_props[:]
-    assert old == new
-    assert with_card(after, read_card(open_session(before))) != after
-    assert with_card(with_card(before, card), card) == after
-
-
-def test_other_metadata_is_kept(tiny_model):
-    model = onnx.load(tiny_model)
-    for key in ("mien.card.note", "author"):
-        model.metadata_props.add(key=key, value="kept")
-    after = onnx.load_from_string(with_card(model.SerializeToString(), ModelCard("x")))
-    found = {m.key: m.value for m in after.metadata_props}
-    assert found["mien.card.note"] == found["author"] == "kept"
-    assert ModelCard.from_json(found["mien.card"]).name == "x"
-
-
-def test_what_is_no_onnx_file_is_refused(tiny_model):
-    whole = tiny_model.read_bytes()
-    for data in (whole[:-1], whole[:100], b"\xff" * 20, b"\x0b\x00"):
-        with pytest.raises(ModelError, match="expected an ONNX file"):
-            with_card(data, ModelCard("x"))
+        calibrate_card(ModelCard("m"), "few", predicted(logits, votes[:19] + [()] * 6), options)
 
 
 @pytest.fixture
@@ -471,7 +412,7 @@ def labelled(tmp_path, tiny_model):
 
 def test_the_command_writes_a_model_that_reads_with_it(mien, tiny_model, labelled, tmp_path):
     out = tmp_path / "calibrated.onnx"
-    args = ("calibrate", tiny_model, "--data", "folder", "--root", labelled, "-o", out, "--splits", "3")
+    args = ("calibrate", tiny_model, "--data", "folder", "--root", labelled, "--splits", "3", "-o", out)
     ran = mien(*args)
     assert ran.code == 0, ran.err
     assert b"calibrated on   96 faces" in ran.out
@@ -483,13 +424,12 @@ def test_the_command_writes_a_model_that_reads_with_it(mien, tiny_model, labelle
     assert list(card.calibration["held_out"]) == ["majority"]  # one label a picture: both are the same
     assert mien(*args).code == 1  # it exists
     first = out.read_bytes()
-    assert mien(*args, "--overwrite").code == 0
-    assert out.read_bytes() == first
     assert mien(*args, "--overwrite", "--limit", "It was not tried in the dark.").code == 0
     assert Classifier.load(out).card.limits == (*card.limits, "It was not tried in the dark.")
     assert mien(*args, "--overwrite").code == 0
+    assert out.read_bytes() == first
     again = tmp_path / "again.onnx"  # what the card said before makes no difference
-    assert mien(*(out if a is tiny_model else again if a is out else a for a in args)).code == 0
+    assert mien("calibrate", out, *args[2:-1], again).code == 0
     assert Classifier.load(again).card.temperature == pytest.approx(card.temperature, rel=1e-4)
     ran = mien("evaluate", "--model", out, "--data", "folder", "--root", labelled, "--policy", "balanced")
     assert ran.code == 0
@@ -508,23 +448,18 @@ def test_the_command_writes_a_model_that_reads_with_it(mien, tiny_model, labelle
         (["--coverage", "1"], "--coverage: expected a share between 0 and 1"),
         (["--right", "0"], "--right: expected a share"),
         (["--protocol", "most"], "--protocol: expected one of majority, argmax"),
-        (["--data", "ferplus"], "no FER\\+ split"),
+        (["--data", "ferplus"], "no FER+ split"),
+        (["--splits", "1"], "at least 20 faces with a label, got 10"),
     ],
 )
 def test_what_is_asked_wrongly_writes_nothing(mien, tiny_model, labelled, tmp_path, args, said):
+    for path in sorted(labelled.rglob("*.png"))[10:]:
+        path.unlink()
     out = tmp_path / "out.onnx"
     ran = mien("calibrate", tiny_model, "--data", "folder", "--root", labelled, "-o", out, *args)
     assert ran.code == 1
-    assert said.replace("\\", "") in ran.err
+    assert said in ran.err
     assert not list(tmp_path.glob("*out.onnx*"))
-
-
-def test_too_few_faces_are_refused(mien, tiny_model, labelled, tmp_path):
-    for path in sorted(labelled.rglob("*.png"))[10:]:
-        path.unlink()
-    ran = mien("calibrate", tiny_model, "--data", "folder", "--root", labelled, "-o", tmp_path / "o.onnx")
-    assert ran.code == 1
-    assert "at least 20 faces with a label, got 10" in ran.err
 
 
 def test_a_policy_that_the_network_has_not(mien, tiny_model, labelled, one_face, tmp_path):
@@ -543,8 +478,5 @@ def test_calibrating_needs_onnx_and_no_torch(tiny_model, labelled, tmp_path, mis
         f" '--root', {str(labelled)!r}, '-o', {str(tmp_path / 'o.onnx')!r}, '--splits', '1']\nmain()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    if missing == "onnx":
-        assert done.returncode != 0
-        assert "mien[train]" in done.stderr
-        return
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode != 0) == (missing == "onnx"), done.stderr
+    assert ("mien[train]" in done.stderr) == (missing == "onnx")

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -23,15 +24,9 @@ from mien.types import Sample
 CLASSES = range(8)
 
 
-def sample(*votes, name="x"):
-    """A sample of ten columns."""
-    return Sample(name, votes=tuple(votes[:8]), unknown=votes[8], not_face=votes[9])
-
-
 @pytest.mark.parametrize(
     ("votes", "majority", "argmax"),
     [
-        ((10, 0, 0, 0, 0, 0, 0, 0, 0, 0), 0, 0),
         ((4, 0, 0, 1, 3, 2, 0, 0, 0, 0), LEFT_OUT, 0),  # 4 of 9 kept is not more than half
         ((5, 0, 0, 1, 3, 1, 0, 0, 0, 0), 0, 0),  # 5 of 8 kept is
         ((2, 0, 0, 2, 0, 0, 0, 0, 0, 0), LEFT_OUT, 0),  # exactly half is not more than half
@@ -46,7 +41,7 @@ def sample(*votes, name="x"):
     ],
 )
 def test_protocols_by_hand(votes, majority, argmax):
-    one = [sample(*votes)]
+    one = [Sample("x", votes=votes[:8], unknown=votes[8], not_face=votes[9])]
     assert [PROTOCOLS[name](one).tolist() for name in ("majority", "argmax")] == [[majority], [argmax]]
 
 
@@ -85,17 +80,6 @@ def test_one_vs_rest_of_the_papers_sizes():
     assert metrics.one_vs_rest(counts)[7] == pytest.approx((80 + 134) / 280)
 
 
-def test_what_is_not_there_is_nan_and_not_in_means():
-    truth, guess = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 2])  # nothing of 2..7; one read as 2
-    counts = metrics.confusion(truth, guess)
-    assert np.isnan(metrics.recall(counts)).tolist() == [False, False] + [True] * 6
-    assert np.isnan(metrics.precision(counts)).tolist() == [False, False, False] + [True] * 5
-    assert metrics.precision(counts)[2] == 0
-    assert np.isnan(metrics.one_vs_rest(counts)).tolist() == [False, False] + [True] * 6
-    assert metrics.balanced_accuracy(counts) == pytest.approx(0.75)
-    assert metrics.macro_f1(counts) == pytest.approx((1 + 2 / 3) / 2)
-
-
 def test_a_policy_without_sets_and_with_doubt_about_all(drawn):
     shares, truth = drawn
     figures = metrics.decision_figures(decide(shares, Policy(), 2.0), truth < 4, truth[truth < 4])
@@ -127,20 +111,9 @@ def test_bootstrap_against_drawing_pictures(drawn):
     naive = [metrics.balanced_accuracy(metrics.confusion(truth[d], guess[d])) for d in draws]
     got = metrics.bootstrap(metrics.confusion(truth, guess), metrics.balanced_accuracy)
     assert got == pytest.approx(np.percentile(naive, [2.5, 97.5]), abs=0.012)
-    assert got == metrics.bootstrap(metrics.confusion(truth, guess), metrics.balanced_accuracy)
-
-
-def test_bootstrap_of_many_pictures_is_the_normal_interval(drawn):
-    shares, truth = drawn
-    counts = metrics.confusion(truth, shares.argmax(1)) * 100
-    share, n = metrics.accuracy(counts), counts.sum()
-    half = metrics.Z95 * math.sqrt(share * (1 - share) / n)
-    got = metrics.bootstrap(counts, metrics.accuracy, draws=10_000)
-    assert got == pytest.approx((share - half, share + half), abs=half / 30)
-    assert got != metrics.bootstrap(counts, metrics.accuracy, draws=10_000, seed=1)
-    assert metrics.bootstrap(counts, metrics.accuracy) == metrics.bootstrap(
-        counts, metrics.accuracy, draws=1000, seed=0
-    )
+    counts = metrics.confusion(truth, guess)
+    assert got == metrics.bootstrap(counts, metrics.balanced_accuracy, draws=1000, seed=0)
+    assert got != metrics.bootstrap(counts, metrics.balanced_accuracy, seed=1)
 
 
 def memory_corpus(count=20, broken=()):
@@ -214,34 +187,27 @@ def test_judge_leaves_out_what_the_protocol_leaves_out():
 def test_judge_of_nothing_says_so():
     with pytest.raises(DataError, match=r"2 could not be read.*0\.png: expected a picture"):
         predict_corpus(memory_corpus(2, broken=(0, 1)), by_level, lambda image: image)
+    with pytest.raises(DataError, match=r"of 2 samples 0 could not be read and 2 show no face; check --root"):
+        predict_corpus(memory_corpus(2), by_level, lambda _: None)
     unlabelled = Corpus("u", (Sample("0.png"),), lambda _: np.zeros((48, 48), np.uint8))
     with pytest.raises(DataError, match=r"argmax.*all 1 are left out"):
         judge(predict_corpus(unlabelled, by_level, lambda image: image), ["argmax"])
-
-
-def test_pictures_that_show_no_face_are_not_called_broken():
-    with pytest.raises(DataError, match=r"of 2 samples 0 could not be read and 2 show no face; check --root"):
-        predict_corpus(memory_corpus(2), by_level, lambda _: None)
 
 
 def test_every_score_is_that_of_metrics(drawn):
     shares, truth = drawn
     guess = np.where(truth % 2, truth, shares.argmax(1))
     thresholds = np.linspace(0.05, 0.4, 8)
-    got = score(shares, truth, guess, thresholds.tolist())
     counts = metrics.confusion(truth, guess)
-    assert got.n == 400
-    assert got.counts.tolist() == counts.tolist()
-    assert got.accuracy_95 == metrics.wilson(int((truth == guess).sum()), 400)
-    for name in ("accuracy", "balanced_accuracy", "macro_f1"):
-        assert getattr(got, name) == getattr(metrics, name)(counts)
+    wanted = {"n": 400, "counts": counts, "accuracy_95": metrics.wilson(int((truth == guess).sum()), 400)}
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "recall", "precision", "f1", "one_vs_rest"):
+        wanted[name] = getattr(metrics, name)(counts)
     for name in ("balanced_accuracy", "macro_f1"):
-        assert getattr(got, f"{name}_95") == metrics.bootstrap(counts, getattr(metrics, name))
+        wanted[f"{name}_95"] = metrics.bootstrap(counts, getattr(metrics, name))
     for name in ("ece", "brier", "nll"):
-        assert getattr(got, name) == getattr(metrics, name)(shares, truth)
-    for name in ("recall", "precision", "f1", "one_vs_rest"):
-        assert getattr(got, name).tolist() == getattr(metrics, name)(counts).tolist()
-    assert got.detection.tolist() == metrics.detection(shares, truth, thresholds).tolist()
+        wanted[name] = getattr(metrics, name)(shares, truth)
+    wanted["detection"] = metrics.detection(shares, truth, thresholds)
+    np.testing.assert_equal(asdict(score(shares, truth, guess, thresholds.tolist())), wanted)
     plain = score(shares, truth)
     assert plain.detection is None
     assert plain.counts.tolist() == metrics.confusion(truth, shares.argmax(1)).tolist()
@@ -296,17 +262,7 @@ def test_table_fits_80_columns_and_says_everything(judged):
     text = tables.render_verdict(*judged)
     assert max(map(len, text.splitlines())) <= 80
     assert not any(line != line.rstrip() for line in text.splitlines())
-    for part in (
-        "tiny",
-        "valid",
-        "argmax",
-        "scored    19\n",
-        "1 more, which could not be read",
-        "Brier",
-        "ECE",
-        "no copy",
-        *EMOTIONS,
-    ):
+    for part in ("tiny", "valid", "argmax", "scored    19\n", "1 more, which could not be read", "no copy"):
         assert part in text
     head, *matrix = text.rstrip().splitlines()[-9:]
     assert head.split()[2:] == [e[:7] for e in EMOTIONS]
@@ -318,9 +274,8 @@ def test_table_fits_80_columns_and_says_everything(judged):
 def test_table_holds_large_numbers_and_undefined_ones(judged):
     heading, _, predictions = judged
     truth = np.zeros(300_000, np.int64)
-    shares = np.tile(np.eye(8, dtype=np.float32)[0], (300_000, 1))
-    many = judge(predictions, ["argmax"])[0]
-    many = type(many)("argmax", 0, score(shares, truth), score(shares, truth))
+    scores = score(np.tile(np.eye(8, dtype=np.float32)[0], (300_000, 1)), truth)
+    many = replace(judge(predictions, ["argmax"])[0], scores=scores, without_copies=scores)
     text = tables.render_verdict(heading, many, predictions)
     assert max(map(len, text.splitlines())) <= 80
     assert "nan" not in text
@@ -336,6 +291,6 @@ def test_the_record_says_the_same(judged):
     assert got["all"]["recall"]["contempt"] == verdict.scores.recall[7]
     assert got["all"]["accuracy_95"] == list(verdict.scores.accuracy_95)
     assert got["without_copies"]["n"] == 15
-    assert got["without_copies"]["n"] < got["all"]["n"] == 19
+    assert got["all"]["n"] == 19
     assert record["unreadable"][0]["name"] == "3.png"
     assert record["sha256"] == "ab" * 32

@@ -1,6 +1,5 @@
 """Groups beside each other: against naive counting, a naive bootstrap, and from the command line."""
 
-import csv
 import json
 import sys
 import xml.etree.ElementTree as ET
@@ -9,43 +8,18 @@ from math import sqrt
 
 import numpy as np
 import pytest
-import typer
-from PIL import Image
-from typer.testing import CliRunner
 
 from mien.card import ModelCard
-from mien.cli.evaluate import evaluate
 from mien.data.corpus import Corpus, draw
-from mien.data.fairface import fairface
-from mien.data.toy import ToySettings, write_toy
 from mien.errors import ConfigError, MissingExtra, OutputError
-from mien.evaluate.groups import (
-    GroupOptions,
-    check_plot,
-    compare_groups,
-    find_gaps,
-    parse_attributes,
-    plot_groups,
-    variance_of,
-)
+from mien.evaluate.group_tables import check_plot, make_group_record, plot_groups, render_groups
+from mien.evaluate.groups import GroupOptions, compare_groups, find_gaps, parse_attributes, variance_of
 from mien.evaluate.judge import Predictions
 from mien.evaluate.metrics import wilson
-from mien.evaluate.tables import make_group_record, render_groups
 from mien.labels import EMOTIONS
 from mien.types import Sample
 
-app = typer.Typer()
-app.command()(evaluate)
-
 AGES = ("0-2", "3-9", "10-19", "more than 70")
-
-
-def run(*args):
-    """The command's result; an error of ours is raised, as `mien.cli.main` would show it."""
-    result = CliRunner().invoke(app, [str(a) for a in args])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 def drawn(tags, *, faceless=0, labelled=False, seed=3, persons=None):
@@ -67,6 +41,14 @@ def drawn(tags, *, faceless=0, labelled=False, seed=3, persons=None):
 def some_tags(n=300, seed=1):
     rng = np.random.default_rng(seed)
     return [{"age": AGES[rng.integers(4)], "gender": "MF"[rng.integers(2)]} for _ in range(n)]
+
+
+def compare(tags, attribute="g", *, faceless=0, labelled=False, persons=None, **options):
+    """The report of random predictions, and its one table."""
+    corpus, predictions = drawn(tags, faceless=faceless, labelled=labelled, persons=persons)
+    report = compare_groups(corpus, predictions, (attribute,), **options)
+    (table,) = report.tables
+    return report, table
 
 
 def row(table, name):
@@ -113,13 +95,14 @@ def test_every_figure_is_what_counting_one_by_one_gives():
 
 
 def test_the_largest_gap_is_between_the_highest_and_the_lowest():
-    corpus, predictions = drawn(some_tags())
-    (table,) = compare_groups(corpus, predictions, ("age",)).tables
+    _, table = compare(some_tags(), "age")
     for one in table.rows:
         gap = one.gaps.largest
         assert gap.difference == pytest.approx(one.value[1:].max() - one.value[1:].min())
-        assert gap.high == table.groups[one.value[1:].argmax()]
-        assert gap.low == table.groups[one.value[1:].argmin()]
+        assert (gap.high, gap.low) == (
+            table.groups[one.value[1:].argmax()],
+            table.groups[one.value[1:].argmin()],
+        )
         assert gap.interval_95[0] < gap.difference < gap.interval_95[1]
         assert one.gaps.clearest.p <= gap.p
     assert table.comparisons == 6 * 10  # pairs of four groups, ten measures
@@ -184,7 +167,7 @@ def test_two_groups_and_a_mean_give_the_normal_interval():
     rng = np.random.default_rng(6)
     codes = np.repeat([0, 1], 400)
     values = (5 + rng.random(800) + 0.1 * codes)[:, None]
-    (two,), _ = gaps_of(codes, values, shares=[False], groups="ab", draws=20_000)
+    (two,), _ = gaps_of(codes, values, shares=[False], draws=20_000)
     first, second = values[:400], values[400:]
     half = 1.96 * sqrt(first.var(ddof=1) / 400 + second.var(ddof=1) / 400)
     between = second.mean() - first.mean()
@@ -214,37 +197,40 @@ def two_groups(sizes=(30, 40), measures=2):
 def gaps_of(codes, values, *, shares=None, groups="abcde", **options):
     """`find_gaps` of shares, or of the last measure as a mean."""
     shares = np.arange(values.shape[1]) < values.shape[1] - 1 if shares is None else np.array(shares)
-    return find_gaps(codes, values, shares=shares, groups=list(groups), options=GroupOptions(**options))
+    return find_gaps(
+        codes, values, shares=shares, groups=list(groups)[: codes.max() + 1], options=GroupOptions(**options)
+    )
 
 
 def test_groups_that_are_all_alike_have_an_interval_that_holds_their_gap():
     values = np.repeat([1.0, 0.0], 50)[:, None]
-    (gap,), _ = gaps_of(np.repeat([0, 1], 50), values, shares=[True], groups="ab", draws=50)
+    (gap,), _ = gaps_of(np.repeat([0, 1], 50), values, shares=[True], draws=50)
     assert gap.largest.difference == 1
     assert gap.largest.interval_95[0] < 0.95
     assert gap.largest.interval_95[1] == 1
+    assert gaps_of(np.repeat([0, 1], 40), np.ones((80, 2)))[0] == [None, None]  # all the same: no gap
 
 
 def test_a_group_of_just_enough_pictures_is_compared_as_any_other():
-    few, enough, more = (gaps_of(*two_groups(), groups="ab", smallest=n, draws=300) for n in (29, 30, 31))
+    few, enough, more = (gaps_of(*two_groups(), smallest=n, draws=300) for n in (29, 30, 31))
     assert few == enough
     assert enough[1] == 2
     assert more == ([None, None], 0)
-    alone = gaps_of(*two_groups((1, 40)), groups="ab", smallest=1, draws=10)
+    alone = gaps_of(*two_groups((1, 40)), smallest=1, draws=10)
     assert alone == ([None, None], 0)  # one picture is never compared, whatever is asked
 
 
 def test_draws_in_several_parts_are_the_same_draws(monkeypatch):
-    whole = gaps_of(*two_groups(), groups="ab", draws=101)
+    whole = gaps_of(*two_groups(), draws=101)
     monkeypatch.setattr("mien.evaluate.groups.WEIGHTS_AT_ONCE", 1200)
-    assert gaps_of(*two_groups(), groups="ab", draws=101) == whole
-    assert gaps_of(*two_groups(), groups="ab", draws=101, seed=1) != whole
+    assert gaps_of(*two_groups(), draws=101) == whole
+    assert gaps_of(*two_groups(), draws=101, seed=1) != whole
 
 
 def test_what_all_of_one_group_and_nobody_of_another_shows_has_a_width():
     codes = np.repeat([0, 1], 40)
     values = np.column_stack([codes, np.random.default_rng(0).random(80) < 0.5]).astype(float)
-    (two, _), _ = gaps_of(codes, values, shares=[True, True], groups="ab", draws=200)
+    (two, _), _ = gaps_of(codes, values, shares=[True, True], draws=200)
     assert (two.largest.difference, two.largest.high) == (1, "b")
     assert two.largest.interval_95[0] < 40 / 42 - 0.04  # twice the error of 41 of 42 and of 1 of 42
 
@@ -252,13 +238,8 @@ def test_what_all_of_one_group_and_nobody_of_another_shows_has_a_width():
 def test_an_interval_ends_where_no_difference_can_be():
     values = np.array([[0.9], [1.0], [0.0], [0.1]])
     codes = np.array([0, 0, 1, 1])
-    (two,), _ = gaps_of(codes, values, shares=[False], groups="ab", smallest=2, draws=200)
+    (two,), _ = gaps_of(codes, values, shares=[False], smallest=2, draws=200)
     assert two.largest.interval_95 == (-1, 1)  # two pictures drawn alike have no spread: nothing is known
-
-
-def test_all_the_same_is_no_gap():
-    gaps, _ = gaps_of(np.repeat([0, 1], 40), np.ones((80, 2)), groups="ab")
-    assert gaps == [None, None]
 
 
 def test_groups_that_do_not_differ_are_seldom_found_to():
@@ -275,38 +256,26 @@ def test_groups_that_do_not_differ_are_seldom_found_to():
 
 
 def test_a_clear_gap_is_named_below_a_larger_one_that_may_be_chance():
-    tags = [{"g": "a"}] * 2000 + [{"g": "b"}] * 2000 + [{"g": "few"}] * 30
-    corpus, predictions = drawn(tags)
+    corpus, predictions = drawn([{"g": "a"}] * 2000 + [{"g": "b"}] * 2000 + [{"g": "few"}] * 30)
     rng = np.random.default_rng(0)
     happy = np.concatenate([rng.random(2000) < 0.3, rng.random(2000) < 0.5, np.arange(30) < 17])
     probabilities = np.where(happy[:, None], np.eye(8)[1], np.eye(8)[0]).astype(np.float32)
-    predictions = Predictions(predictions.samples, probabilities)
-    tags[2000:4000] = [{"g": "b"}] * 2000
-    report = compare_groups(corpus, predictions, ("g",))
+    report = compare_groups(corpus, Predictions(predictions.samples, probabilities), ("g",))
     gaps = row(report.tables[0], "happiness").gaps
     assert (gaps.largest.high, gaps.largest.low, gaps.clearest.high) == ("few", "a", "b")
     assert gaps.clearest.p < 0.001
-    below = render_groups(report).splitlines()
-    assert ("  the clearest" in "\n".join(below)) == (gaps.largest.p > 0.05)
+    assert ("  the clearest" in render_groups(report)) == (gaps.largest.p > 0.05)
 
 
 def test_small_groups_are_shown_and_not_compared():
-    tags = [{"g": "big"}] * 100 + [{"g": "also"}] * 100 + [{"g": "tiny"}] * 5
-    corpus, predictions = drawn(tags)
-    report = compare_groups(corpus, predictions, ("g",))
-    (table,) = report.tables
+    report, table = compare([{"g": "big"}] * 100 + [{"g": "also"}] * 100 + [{"g": "tiny"}] * 5)
     assert table.comparisons == 10
     assert all({r.gaps.largest.high, r.gaps.largest.low} == {"big", "also"} for r in table.rows if r.gaps)
-    (line,) = [
-        line for line in render_groups(report).splitlines() if line.startswith("tiny") and "5*" in line
-    ][:1]
-    assert line.split()[1] == "5*"
+    assert any(line.split()[:2] == ["tiny", "5*"] for line in render_groups(report).splitlines())
 
 
 def test_one_picture_a_group():
-    corpus, predictions = drawn([{"g": name} for name in "abc"])
-    report = compare_groups(corpus, predictions, ("g",))
-    (table,) = report.tables
+    report, table = compare([{"g": name} for name in "abc"])
     assert table.comparisons == 0
     assert all(r.gaps is None for r in table.rows)
     assert np.isnan(row(table, "confidence").low[1:]).all()  # one number has no spread
@@ -315,37 +284,28 @@ def test_one_picture_a_group():
 
 
 def test_a_group_without_a_face_has_no_rates_but_a_detection_rate():
-    corpus, predictions = drawn([{"g": "a"}] * 40 + [{"g": "b"}] * 3, faceless=3)
-    report = compare_groups(corpus, predictions, ("g",), detected=True)
-    (table,) = report.tables
-    assert np.isnan(row(table, "neutral").value[1:][1])
+    report, table = compare([{"g": "a"}] * 40 + [{"g": "b"}] * 3, faceless=3, detected=True)
+    assert np.isnan(row(table, "neutral").value[2])
     assert row(table, "face found").value[1:].tolist() == [1, 0]
     record = make_group_record(report)["by"]["g"]["rows"]["neutral"]["groups"]["b"]
     assert record == {"n": 0, "value": None, "interval_95": [None, None]}
     plot_groups(report)
 
 
-def test_groups_without_a_number_stand_before_those_with_one_and_may_show_no_face():
-    corpus, predictions = drawn(
-        [{"g": "0-2"}] * 4 + [{"g": "young"}] * 4 + [{"g": "a child"}] * 2, faceless=2
-    )
-    (table,) = compare_groups(corpus, predictions, ("g",), detected=True).tables
+def test_groups_without_a_number_stand_before_those_with_one():
+    _, table = compare([{"g": "0-2"}, {"g": "young"}, {"g": "a child"}])
     assert table.groups == ("a child", "young", "0-2")
-    assert np.isnan(row(table, "fear").value[1:]).tolist() == [True, False, False]
 
 
 def test_pictures_without_the_tag_are_left_out_and_counted():
-    corpus, predictions = drawn([{"g": "a"}] * 30 + [{}] * 4 + [{"g": ""}] * 2 + [{"g": "b"}] * 30)
-    report = compare_groups(corpus, predictions, ("g",))
-    (table,) = report.tables
+    report, table = compare([{"g": "a"}] * 30 + [{}] * 4 + [{"g": ""}] * 2 + [{"g": "b"}] * 30)
     assert (table.groups, table.untagged) == (("a", "b"), 6)
-    assert row(table, "neutral").n[:1].tolist() == [60]
+    assert row(table, "neutral").n[0] == 60
     assert "by g; 6 pictures without it are left out" in render_groups(report)
 
 
 def test_crossed_attributes():
-    corpus, predictions = drawn(some_tags())
-    (table,) = compare_groups(corpus, predictions, parse_attributes("age+gender", corpus.samples)).tables
+    _, table = compare(some_tags(), "age+gender")
     assert table.groups == tuple(f"{age} + {g}" for age in AGES for g in "FM")
     assert sum(row(table, "neutral").n[1:]) == 300
 
@@ -369,26 +329,25 @@ def test_unknown_tags_list_those_there_are(text, tags, said):
 
 
 def test_a_tag_named_twice_is_one():
-    assert parse_attributes("gender, age,gender", [Sample("x", tags=TAGGED)]) == ("gender", "age")
+    samples = [Sample("x", tags=TAGGED)]
+    assert parse_attributes("gender, age,gender", samples) == ("gender", "age")
+    assert parse_attributes("age+gender", samples) == ("age+gender",)
 
 
 def test_what_a_policy_chose_is_what_is_counted():
     corpus, predictions = drawn([{"g": "a"}] * 60, labelled=True)
-    guess = np.full(60, 6)
-    report = compare_groups(corpus, predictions, ("g",), protocols=["argmax"], guess=guess)
+    report = compare_groups(corpus, predictions, ("g",), protocols=["argmax"], guess=np.full(60, 6))
     (table,) = report.tables
-    assert row(table, "fear").value[1:].tolist() == row(table, "recall fear").value[1:].tolist() == [1]
-    mean = predictions.probabilities[:, 6].mean(dtype=float)
-    assert row(table, "confidence").value[1:][0] == pytest.approx(mean)
+    assert row(table, "fear").value[1] == row(table, "recall fear").value[1] == 1
+    assert row(table, "confidence").value[1] == pytest.approx(
+        predictions.probabilities[:, 6].mean(dtype=float)
+    )
 
 
 def test_the_cards_own_threshold_is_taken():
     assert GroupOptions.of_card(ModelCard("m")).unsure_below == 0.5
-    own = GroupOptions.of_card(ModelCard("m", uncertain=0.62))
-    assert (own.unsure_below, own.unsure_from) == (0.62, "the model card")
-    corpus, predictions = drawn([{"g": "a"}] * 50)
-    text = render_groups(compare_groups(corpus, predictions, ("g",), options=own))
-    assert "confidence under 0.62 (the model card)" in text.replace("\n", " ")
+    report, _ = compare([{"g": "a"}] * 50, options=GroupOptions.of_card(ModelCard("m", uncertain=0.62)))
+    assert "confidence under 0.62 (the model card)" in render_groups(report).replace("\n", " ")
 
 
 def test_a_reading_that_just_reaches_the_threshold_is_not_unsure():
@@ -398,26 +357,20 @@ def test_a_reading_that_just_reaches_the_threshold_is_not_unsure():
     predictions = Predictions(predictions.samples, p)
     for below, unsure in ((0.5, 0), (0.75, 0.5), (1.0, 0.75)):
         report = compare_groups(corpus, predictions, ("g",), options=GroupOptions(below))
-        assert row(report.tables[0], "unsure").value[:1].tolist() == [unsure]
-        assert (report.labelled, report.detected) == (False, False)
+        assert row(report.tables[0], "unsure").value[0] == unsure
 
 
 def test_persons_are_repeated_where_two_pictures_are_of_one():
     for persons, repeated in ((["a", "b", None], False), (["a", "b", "a"], True), ([None] * 3, False)):
-        corpus, predictions = drawn([{"g": "x"}] * 3, persons=persons)
-        assert compare_groups(corpus, predictions, ("g",)).repeated is repeated
+        assert compare([{"g": "x"}] * 3, persons=persons)[0].repeated is repeated
 
 
 def test_the_text_says_what_it_cannot_show():
-    corpus, predictions = drawn(some_tags(), labelled=True, persons=["one"] * 300)
-    bare, full = (
-        render_groups(compare_groups(corpus, predictions, ("age", "gender"), protocols=p)).replace("\n", " ")
-        for p in ([], ["majority", "argmax"])
-    )
-    assert "Without labels nobody knows which readings are right" in bare
-    assert "Recall compares pictures that were given the same label" in full
-    assert "recall fear (majority)" in full
-    for text in (bare, full):
+    for protocols, said in (([], "Without labels nobody knows"), (["majority", "argmax"], "same label")):
+        report, _ = compare(some_tags(), "age", labelled=True, persons=["one"] * 300, protocols=protocols)
+        text = render_groups(report).replace("\n", " ")
+        assert said in text
+        assert ("recall fear (majority)" in text) == bool(protocols)
         assert "--detect gives it" in text
         assert "Several pictures show one person" in text
 
@@ -432,8 +385,7 @@ def test_a_draw_is_part_of_a_larger_and_keeps_the_order():
 
 
 def test_the_picture_is_the_same_each_time_and_has_a_plot_a_measure():
-    corpus, predictions = drawn(some_tags(), faceless=9)
-    report = compare_groups(corpus, predictions, ("gender",), detected=True)
+    report, _ = compare(some_tags(), "gender", faceless=9, detected=True)
     text = plot_groups(report)
     assert text == plot_groups(report)
     axes = [e for e in ET.fromstring(text).iter() if e.get("id", "").startswith("axes_")]  # noqa: S314 - our own
@@ -446,102 +398,3 @@ def test_a_picture_wants_matplotlib_and_svg(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingExtra, match="report"):
         check_plot(tmp_path / "a.svg")
-
-
-def make_fairface(root, pictures):
-    """FairFace as a folder: a table and these pictures, ages as a spreadsheet spoils them."""
-    (root / "images").mkdir(parents=True)
-    ages, races = ("03-Sep", "Oct-19", "0-2"), ("Black", "Southeast Asian")
-    with (root / "legend.csv").open("w", newline="") as file:
-        out = csv.writer(file)
-        out.writerow(["image", "age", "gender", "race"])
-        for i, pixels in enumerate(pictures):
-            Image.fromarray(pixels).save(root / "images" / f"{i}.png")
-            out.writerow([f"{i}.png", ages[i % 3], ("Male", "Female")[i % 2], races[i % 2]])
-    return root
-
-
-@pytest.fixture
-def faces(tmp_path):
-    pictures = np.random.default_rng(2).integers(0, 256, (90, 48, 48), np.uint8)
-    return make_fairface(tmp_path / "fairface", pictures)
-
-
-def test_ages_that_became_dates_are_ages_again(faces):
-    assert {s.tags["age"] for s in fairface(faces).samples} == {"0-2", "3-9", "10-19"}
-
-
-def test_command_without_labels_prints_a_table_an_attribute(faces, tiny_model, tmp_path):
-    out, plot = tmp_path / "g.json", tmp_path / "g.svg"
-    args = ("--model", tiny_model, "--data", "fairface", "--root", faces, "--crops")
-    result = run(*args, "--by", "age,gender,race", "--json", out, "--plot", plot)
-    assert result.exit_code == 0
-    heads = [line for line in result.stdout.splitlines() if line.startswith("by ")]
-    assert heads == ["by age", "by gender", "by race"]
-    assert "accuracy" not in result.stdout
-    assert max(map(len, result.stdout.splitlines())) <= 80
-    record = json.loads(out.read_text())
-    assert record["protocols"] == {}
-    assert list(record["groups"]["by"]) == ["age", "gender", "race"]
-    neutral = record["groups"]["by"]["gender"]["rows"]["neutral"]
-    assert neutral["all"]["n"] == 90
-    assert sum(g["n"] for g in neutral["groups"].values()) == 90
-    assert "face found" not in record["groups"]["by"]["gender"]["rows"]
-    ET.fromstring(plot.read_text())  # noqa: S314 - our own
-
-
-def test_command_on_a_part(faces, tiny_model):
-    args = ("--model", tiny_model, "--data", "fairface", "--root", faces, "--crops", "--by", "gender")
-    text = run(*args, "--limit", 20).stdout
-    assert "drawn     20 of 90 pictures, seed 0" in text
-    assert "scored    20\n" in text
-    assert run(*args, "--limit", 20).stdout == text
-    assert "drawn" not in run(*args, "--limit", 90).stdout
-
-
-def test_command_with_the_detector_counts_pictures_without_a_face(one_face, no_face, tiny_model, tmp_path):
-    root = make_fairface(tmp_path / "f", [one_face, no_face, one_face, one_face])
-    out = tmp_path / "g.json"
-    result = run("--model", tiny_model, "--data", "fairface", "--root", root, "--by", "gender", "--json", out)
-    assert result.exit_code == 0
-    found = json.loads(out.read_text())["groups"]["by"]["gender"]["rows"]["face found"]["groups"]
-    assert {name: (g["n"], g["value"]) for name, g in found.items()} == {"Male": (2, 1.0), "Female": (2, 0.5)}
-
-
-def test_command_with_labels_adds_recall_to_the_verdict(tiny_model, tmp_path):
-    write_toy(tmp_path / "toy", ToySettings(models=4, cameras=1, gazes=1, size=48))
-    result = run("--model", tiny_model, "--data", "toy", "--root", tmp_path / "toy", "--by", "gender,group")
-    assert result.stdout.count("protocol  ") == 1
-    assert "recall contempt" in result.stdout
-    assert max(map(len, result.stdout.splitlines())) <= 80
-
-
-def test_damaged_pictures_are_in_no_group(faces, tiny_model):
-    (faces / "images" / "0.png").write_bytes(b"no picture")
-    result = run("--model", tiny_model, "--data", "fairface", "--root", faces, "--crops", "--by", "race")
-    assert result.exit_code == 1
-    assert "damaged   1 more" in result.stdout
-    assert next(line for line in result.stdout.splitlines() if line.startswith("all ")).split()[1] == "89"
-
-
-@pytest.mark.parametrize(
-    ("args", "error", "said"),
-    [
-        ((), ConfigError, "no labels to score by: expected --by TAGS"),
-        (("--by", "age", "--protocol", "argmax"), ConfigError, "got --protocol argmax"),
-        (("--by", "height"), ConfigError, "tags out of age, gender, race, got 'height'"),
-        (("--plot", "a.svg"), ConfigError, "--plot: expected --by TAGS"),
-        (("--by", "age", "--plot", "a.png"), OutputError, "ends in .svg"),
-        (("--by", "age", "--plot", "nowhere/a.svg"), OutputError, "--plot: expected a file in a folder"),
-    ],
-)
-def test_what_is_asked_wrongly(faces, tiny_model, args, error, said):
-    with pytest.raises(error, match=said):
-        run("--model", tiny_model, "--data", "fairface", "--root", faces, "--crops", *args)
-
-
-def test_a_folder_has_no_tags(tiny_model, tmp_path):
-    (tmp_path / "f" / "happy").mkdir(parents=True)
-    Image.new("L", (48, 48)).save(tmp_path / "f" / "happy" / "a.png")
-    with pytest.raises(ConfigError, match="samples carry tags"):
-        run("--model", tiny_model, "--data", "folder", "--root", tmp_path / "f", "--by", "age")

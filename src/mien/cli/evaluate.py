@@ -60,7 +60,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its argum
     from mien.errors import ConfigError
     from mien.evaluate.evaluation import EvaluateOptions
     from mien.evaluate.evaluation import evaluate as run_evaluation
-    from mien.evaluate.groups import check_plot, plot_groups
+    from mien.evaluate.group_tables import check_plot, plot_groups
     from mien.evaluate.tables import render_unreadable
     from mien.files import write_whole
 

@@ -11,15 +11,13 @@ How well each holds on faces it was not fitted on is measured by cross-fitting: 
 random; what one half fits is applied to the other, and the other way round, so that every face is judged once
 by numbers that never saw it. Many such splits show how far the figures depend on chance.
 
-The file reads from the whole to its parts: `calibrate_card`, `calibrate` and the fits, `crossfit`.
-
 Legend: N faces, K = 8 emotions; `logits` (N, K) up to a constant per row, `truth` (N,) labels in 0..7.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from math import ceil, exp, inf, log
 from typing import Any, Final
@@ -42,18 +40,10 @@ from mien.types import Floats
 Logits = NDArray[np.floating[Any]]
 Probabilities = NDArray[np.float64]
 
-BALANCED: Final = "balanced"
 #: Recall that the policy `balanced` must reach, and no more than that, as it costs accuracy.
 FLOORS: Final[Mapping[str, float]] = {"contempt": 0.40, "disgust": 0.50, "fear": 0.60}
 FLOORS_PROTOCOL: Final = "majority"  # the labels that the floors of recall are counted on
-STRENGTH_STEP: Final = 0.02  # strengths are tried from 0 to 1 in these steps
-MAX_TEMPERATURE: Final = 20.0  # temperatures are looked for from 1 / MAX_TEMPERATURE to this
 MIN_FACES: Final = 20  # labelled; with fewer no set of 90 % is smaller than all emotions, in halves
-SPLITS: Final = 50
-_GOLDEN: Final = (5**0.5 - 1) / 2
-
-#: Indices of the faces to fit on, to a calibration.
-Fit = Callable[[NDArray[np.int64]], "Calibration"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +53,7 @@ class CalibrateOptions:
     coverage: float = 0.9  # share of faces whose set holds the label
     right: float = 0.9  # share of right predictions among those that are not uncertain
     protocol: str = "argmax"  # what counts as right; it labels nearly every face, unlike `majority`
-    splits: int = SPLITS  # random splits into halves
+    splits: int = 50  # random splits into halves
     seed: int = 0  # of the splits
 
     def __post_init__(self) -> None:
@@ -79,13 +69,17 @@ class Calibration:
 
     temperature: float
     policies: Mapping[str, Policy]
-    uncertain: float | None  # in [0.5, 1]; None: not known
+    uncertain: float  # in [0.5, 1]
     strength: float  # of the policy `balanced`, in [0, 1]
+
+
+#: Indices of the faces to fit on, to a calibration.
+Fit = Callable[[NDArray[np.int64]], Calibration]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
-    """What N faces are given by numbers fitted on the other half of them."""
+    """What N faces are given by the numbers fitted on the half of them that each is not in."""
 
     p: Probabilities  # (N, K)
     first: NDArray[np.bool_]  # (N,) which faces are of the first half
@@ -102,35 +96,29 @@ def calibrate_card(
         card: of the network.
         corpus: name of the faces, e.g. "ferplus/valid".
         predictions: what the network gives at temperature 1, whatever the card says.
-        options: what is asked, and how it is measured.
+        options: coverage, share of right predictions, protocol, splits and seed.
 
     Raises:
-        DataError: too few faces have a label.
+        DataError: fewer than `MIN_FACES` faces have a label.
     """
     logits: Floats = np.log(np.maximum(predictions.probabilities, np.finfo(np.float32).tiny))  # (N, K)
     labels = {name: label(predictions.samples) for name, label in PROTOCOLS.items()}
+    agreed = labels[FLOORS_PROTOCOL]
     known = labels[options.protocol] >= 0  # (N,)
-    if known.sum() < MIN_FACES:
-        raise DataError(
-            f"{corpus}: expected at least {MIN_FACES} faces with a label, got {known.sum()}; give more"
-        )
+    n = int(known.sum())
+    if n < MIN_FACES:
+        raise DataError(f"{corpus}: expected at least {MIN_FACES} faces with a label, got {n}; give more")
 
     def fit(rows: NDArray[np.int64]) -> Calibration:
         rows = rows[known[rows]]
-        return calibrate(
-            logits[rows],
-            labels[options.protocol][rows],
-            options,
-            floor_labels=labels[FLOORS_PROTOCOL][rows],
-        )
+        return calibrate(logits[rows], labels[options.protocol][rows], options, floor_labels=agreed[rows])
 
     whole = fit(np.arange(len(logits)))
     # single labels are the same under every protocol: then one is enough
-    agreed = labels[FLOORS_PROTOCOL]
     measured = {
         name: truth
         for name, truth in labels.items()
-        if (truth >= 0).any() and (name == FLOORS_PROTOCOL or (truth != agreed).any())
+        if (truth >= 0).any() and (truth is agreed or (truth != agreed).any())
     }
     # Where half of the faces show an emotion (the paper's test, section 3), one above the emotion's mean
     # probability more likely does: by Bayes' rule its odds grow by the odds of its share of the faces.
@@ -140,7 +128,7 @@ def calibrate_card(
         "faces": len(logits),
         "faces_sha256": sha256(b"".join(predictions.digests)).hexdigest()[:16],
         "protocol": options.protocol,
-        "n": int(known.sum()),
+        "n": n,
         "coverage": options.coverage,
         "right": options.right,
         "floors": dict(FLOORS),
@@ -163,14 +151,9 @@ def calibrate_card(
 def calibrate(
     logits: Logits, truth: Labels, options: CalibrateOptions, *, floor_labels: Labels | None = None
 ) -> Calibration:
-    """Fit everything on labelled faces.
+    """Fit everything on (N, K) logits, before any temperature, and (N,) labels.
 
-    Args:
-        logits: (N, K) before any temperature.
-        truth: (N,) labels.
-        options: coverage and share of right predictions.
-        floor_labels: (N,) labels that the floors of recall are counted on, -1 where there is none;
-            None: `truth`.
+    The floors of recall are counted on `floor_labels` (N,), -1 where there is none; None: on `truth`.
     """
     temperature = fit_temperature(logits, truth)
     p = softmax(logits, temperature)
@@ -178,9 +161,10 @@ def calibrate(
     floor_labels = truth if floor_labels is None else floor_labels
     known = floor_labels >= 0
     strength = fit_strength(p[known], floor_labels[known], prior=prior)
+    leans = {ACCURATE: Policy(), "balanced": Policy(make_offsets(prior, strength))}
     policies = {
-        name: Policy(offsets, fit_set(p, truth, Policy(offsets), options.coverage))
-        for name, offsets in ((ACCURATE, Policy().offsets), (BALANCED, make_offsets(prior, strength)))
+        name: replace(lean, set_from=fit_set(p, truth, lean, options.coverage))
+        for name, lean in leans.items()
     }
     return Calibration(temperature, policies, fit_uncertain(p, truth, options.right), strength)
 
@@ -204,16 +188,16 @@ def nll_at(logits: Logits, truth: Labels, temperature: float) -> float:
 def fit_temperature(logits: Logits, truth: Labels) -> float:
     """The temperature with the least negative log-likelihood (Guo et al., arXiv:1706.04599, section 4.2).
 
-    The likelihood is convex in 1 / temperature, so that it has one minimum in log temperature too. A network
-    that learnt shares of votes is too modest against labels of one word: expect less than 1.
+    It is looked for from 1/20 to 20. The likelihood is convex in 1 / temperature, so that it has one minimum
+    in log temperature too. A network that learnt shares of votes is too modest against labels of one word:
+    expect less than 1.
 
     >>> logits = np.log(np.array([[0.6, 0.4], [0.6, 0.4], [0.6, 0.4]]))
     >>> p = softmax(logits, fit_temperature(logits, np.array([0, 0, 1])))
     >>> round(float(p[0, 0]), 3)  # right in two of three
     0.667
     """
-    limit = log(MAX_TEMPERATURE)
-    return exp(_minimise(lambda x: nll_at(logits, truth, exp(x)), -limit, limit))
+    return exp(_minimise(lambda x: nll_at(logits, truth, exp(x)), -log(20), log(20)))
 
 
 def quantile(scores: NDArray[np.floating[Any]], coverage: float) -> float:
@@ -271,27 +255,23 @@ def make_offsets(prior: NDArray[np.float64], strength: float) -> tuple[float, ..
 
 
 def fit_strength(
-    p: Probabilities,
-    truth: Labels,
-    *,
-    prior: NDArray[np.float64],
-    floors: Mapping[str, float] = FLOORS,
+    p: Probabilities, truth: Labels, *, prior: NDArray[np.float64], floors: Mapping[str, float] = FLOORS
 ) -> float:
-    """The least strength at which every floor of recall is reached; 1 if none reaches them all.
+    """The least strength, in steps of 0.02, at which every floor of recall is reached; 1 if none does it.
 
     One number, not eight: with 16 faces of contempt free offsets learn the faces, not the emotion (the
     table of benchmarks/results/network.md). An emotion without faces has no floor.
     """
-    for strength in np.arange(0, 1 + STRENGTH_STEP / 2, STRENGTH_STEP).round(6).tolist():
+    for strength in [step / 50 for step in range(51)]:
         shown = decide(p, Policy(make_offsets(prior, strength))).shown
         recall = metrics.recall(metrics.confusion(truth, shown))  # (K,)
         if not any(recall[EMOTIONS.index(emotion)] < floor for emotion, floor in floors.items()):
-            return float(strength)
+            return strength
     return 1.0
 
 
 def crossfit(
-    logits: Logits, fit: Fit, labels: Mapping[str, Labels], *, splits: int = SPLITS, seed: int = 0
+    logits: Logits, fit: Fit, labels: Mapping[str, Labels], *, splits: int, seed: int
 ) -> dict[str, Any]:
     """The figures of faces not fitted on: mean and the range of 95 % of the splits.
 
@@ -311,10 +291,7 @@ def crossfit(
         held_out = hold_out(logits, fit, rng.permutation(len(logits)))
         for name, truth in labels.items():
             found[name].append(measure(held_out, truth, rng))
-    return {
-        name: _measure_raw(softmax(logits[truth >= 0]), truth[truth >= 0]) | _summarise(found[name])
-        for name, truth in labels.items()
-    }
+    return {name: _measure_raw(logits, truth) | _summarise(found[name]) for name, truth in labels.items()}
 
 
 def hold_out(logits: Logits, fit: Fit, order: NDArray[np.int64]) -> HeldOut:
@@ -332,13 +309,10 @@ def hold_out(logits: Logits, fit: Fit, order: NDArray[np.int64]) -> HeldOut:
         parts = [
             decide(p[half], one.policies[name], one.uncertain) for half, one in zip(halves, fits, strict=True)
         ]
-        members = [part.member for part in parts if part.member is not None]
-        doubts = [part.uncertain for part in parts if part.uncertain is not None]
-        decisions[name] = Decisions(
-            np.concatenate([part.shown for part in parts])[back],
-            np.concatenate(members)[back] if members else None,
-            np.concatenate(doubts)[back] if doubts else None,
+        joined = (
+            np.concatenate([getattr(part, one.name) for part in parts])[back] for one in fields(Decisions)
         )
+        decisions[name] = Decisions(*joined)
     return HeldOut(p, first, decisions, fits)
 
 
@@ -361,7 +335,7 @@ def measure(held_out: HeldOut, truth: Labels, rng: np.random.Generator) -> Figur
         of_all = metrics.decision_figures(decisions, known, y)
         of_half = metrics.decision_figures(decisions, known & held_out.first, y[half])
         figures |= {f"{name}/{key}": value for key, value in of_all.items()}
-        figures[f"{name}/coverage of one half"] = of_half.get("coverage", np.nan)
+        figures[f"{name}/coverage of one half"] = of_half["coverage"]
     return figures
 
 
@@ -378,17 +352,18 @@ def risk_coverage_area(confidence: NDArray[np.floating[Any]], right: NDArray[np.
     return float((wrong.cumsum() / np.arange(1, len(right) + 1)).mean())
 
 
-def _measure_raw(p: Probabilities, truth: Labels) -> dict[str, Any]:
+def _measure_raw(logits: Logits, truth: Labels) -> dict[str, Any]:
     """What needs no fit: numbers of faces, accuracy with its interval, the raw probabilities' figures."""
-    raw = p.astype(np.float32)
-    right = int((raw.argmax(axis=1) == truth).sum())
+    known = truth >= 0
+    raw, y = softmax(logits[known]).astype(np.float32), truth[known]
+    right = int((raw.argmax(axis=1) == y).sum())
     return {
-        "n": len(truth),
-        "n of": _to_json(np.bincount(truth, minlength=metrics.K)),
-        "accuracy": _to_json(right / max(1, len(truth))),
-        "accuracy 95": [_to_json(end) for end in metrics.wilson(right, len(truth))],
-        "ece before": _to_json(metrics.ece(raw, truth)),
-        "nll before": _to_json(metrics.nll(raw, truth)),
+        "n": len(y),
+        "n of": _to_json(np.bincount(y, minlength=metrics.K)),
+        "accuracy": _to_json(right / max(1, len(y))),
+        "accuracy 95": [_to_json(end) for end in metrics.wilson(right, len(y))],
+        "ece before": _to_json(metrics.ece(raw, y)),
+        "nll before": _to_json(metrics.nll(raw, y)),
     }
 
 
@@ -409,11 +384,7 @@ def _summarise(splits: list[Figures]) -> dict[str, Any]:
         low, high = np.percentile(values, [2.5, 97.5], axis=0)  # nan where undefined in any split
         policy, _, key = name.rpartition("/")
         place = found["policies"].setdefault(policy, {}) if policy else found
-        place[key] = {
-            "mean": _to_json(values.mean(axis=0)),
-            "low": _to_json(low),
-            "high": _to_json(high),
-        }
+        place[key] = {"mean": _to_json(values.mean(axis=0)), "low": _to_json(low), "high": _to_json(high)}
     return found
 
 
@@ -424,17 +395,18 @@ def _to_json(value: Any) -> Any:
     return None if np.isnan(value) else round(float(value), 6)
 
 
-def _minimise(value: Callable[[float], float], low: float, high: float, *, close: float = 1e-6) -> float:
-    """Where a function with one minimum is least: golden section search (Kiefer 1953)."""
-    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+def _minimise(value: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function with one minimum is least, to 1e-6: golden section search (Kiefer 1953)."""
+    golden = (5**0.5 - 1) / 2
+    left, right = high - golden * (high - low), low + golden * (high - low)
     at_left, at_right = value(left), value(right)
-    while high - low > close:
+    while high - low > 1e-6:
         if at_left <= at_right:
             high, right, at_right = right, left, at_left
-            left = high - _GOLDEN * (high - low)
+            left = high - golden * (high - low)
             at_left = value(left)
         else:
             low, left, at_left = left, right, at_right
-            right = low + _GOLDEN * (high - low)
+            right = low + golden * (high - low)
             at_right = value(right)
     return (low + high) / 2

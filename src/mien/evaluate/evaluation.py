@@ -17,6 +17,7 @@ from mien.data.corpus import Corpus, draw
 from mien.errors import ConfigError, DataError
 from mien.evaluate import tables
 from mien.evaluate.calibrate import CalibrateOptions, calibrate_card
+from mien.evaluate.group_tables import make_group_record, render_groups
 from mien.evaluate.groups import GroupOptions, GroupReport, compare_groups, parse_attributes
 from mien.evaluate.judge import Predictions, Verdict, judge, make_cropper, predict_corpus, training_digests
 from mien.evaluate.protocol import PROTOCOLS, check_protocol
@@ -55,16 +56,16 @@ class Evaluation:
         """Tables of at most 80 columns, ending in a newline."""
         parts = [tables.render_verdict(self.heading, one, self.predictions) for one in self.verdicts]
         if not parts:
-            parts = ["\n".join(tables.render_heading(self.heading, self.predictions)) + "\n"]
+            parts = [tables.join_blocks([tables.render_heading(self.heading, self.predictions)])]
         if self.groups is not None:
-            parts.append(tables.render_groups(self.groups))
+            parts.append(render_groups(self.groups))
         return "\n".join(parts)
 
     def to_record(self) -> dict[str, Any]:
         """The same for JSON, unrounded, with the versions that made it."""
         record = tables.make_record(self.heading, self.verdicts, self.predictions, provenance())
         if self.groups is not None:
-            record["groups"] = tables.make_group_record(self.groups)
+            record["groups"] = make_group_record(self.groups)
         return record
 
 
@@ -139,16 +140,16 @@ def _choose_protocols(options: EvaluateOptions, found: CorpusReader, corpus: Cor
     name = options.protocol
     if name is not None:
         check_protocol(name)
-    if not any(sample.votes for sample in corpus.samples):
-        if options.by is None or name is not None:
-            asked = "no --by" if options.by is None else f"--protocol {name}"
-            raise ConfigError(
-                f"{corpus.name} has no labels to score by: expected --by TAGS and no --protocol, got {asked}"
-            )
-        return []
-    if name is None:
+    if any(sample.votes for sample in corpus.samples):
+        if name is not None:
+            return [name]
         return list(PROTOCOLS) if found.votes else ["argmax"]
-    return [name]
+    if options.by is None or name is not None:
+        asked = "no --by" if options.by is None else f"--protocol {name}"
+        raise ConfigError(
+            f"{corpus.name} has no labels to score by: expected --by TAGS and no --protocol, got {asked}"
+        )
+    return []
 
 
 def calibrate_model(

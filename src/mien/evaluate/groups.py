@@ -17,37 +17,27 @@ is nan where it does not concern the picture.
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.card import ModelCard
 from mien.data.corpus import Corpus
-from mien.errors import ConfigError, MissingExtra, OutputError
+from mien.errors import ConfigError
 from mien.evaluate.judge import Predictions
 from mien.evaluate.metrics import Z95, Values, wilson
 from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS
 from mien.labels import EMOTIONS
-from mien.results.draw import COLOURS
 from mien.types import Sample
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
-
-MIN_CONFIDENCE: Final = 0.5  # a prediction below it counts as unsure, where the card has no threshold
+CONFIDENCE: Final = "confidence"  # the one measure that is no share of 0 and 1
 FOUND: Final = "face found"  # the measure of the detection rate
 WEIGHTS_AT_ONCE: Final = 1 << 21  # numbers of the bootstrap held in memory at a time
-_LEVEL: Final = 0.95
-_COLUMNS: Final = 6  # small plots beside each other
-_INK: Final = "#333333"
 
 Codes = NDArray[np.int64]  # (P,) the group of each picture, in 0..G-1
 Shares = NDArray[np.bool_]  # (M,) whether a measure is a share of 0 and 1, or any number
@@ -57,7 +47,7 @@ Shares = NDArray[np.bool_]  # (M,) whether a measure is a share of 0 and 1, or a
 class GroupOptions:
     """What counts as unsure, and how gaps are looked for."""
 
-    unsure_below: float = MIN_CONFIDENCE  # a prediction of less confidence is unsure
+    unsure_below: float = 0.5  # a prediction of less confidence is unsure
     unsure_from: str = "Mien's default"  # or "the model card"
     smallest: int = 30  # pictures of a group's figure; one of fewer is shown, not compared
     draws: int = 2000
@@ -67,15 +57,6 @@ class GroupOptions:
     def of_card(cls, card: ModelCard) -> GroupOptions:
         """With the card's threshold of `uncertain`, where it has one."""
         return cls() if card.uncertain is None else cls(card.uncertain, "the model card")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Measure:
-    """One number per picture; its mean over a group is the group's figure."""
-
-    name: str
-    values: Values  # (P,) nan where it does not concern the picture
-    share: bool = True  # 0 or 1 each; False: any number, e.g. a confidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +151,23 @@ def compare_groups(
     """
     by_name = {sample.name: sample for sample in corpus.samples}
     samples = (*predictions.samples, *(by_name[name] for name in predictions.faceless))  # (P,)
-    guess = predictions.probabilities.argmax(axis=1) if guess is None else guess  # (N,)
     persons = [s.person for s in samples if s.person is not None]
-    measures = _measure_predictions(predictions, guess, options, detected=detected)
+    guess = predictions.probabilities.argmax(axis=1) if guess is None else guess  # (N,)
+    confidence = predictions.probabilities[np.arange(len(guess)), guess].astype(np.float64)  # (N,)
+    measures: dict[str, NDArray[Any]] = {e: guess == k for k, e in enumerate(EMOTIONS)}  # (N,) each
+    measures |= {"unsure": confidence < options.unsure_below, CONFIDENCE: confidence}
+    # of the pictures of an emotion, whether each is predicted as it
     for protocol in protocols:
-        measures += _measure_recall(predictions, guess, protocol, named=len(protocols) > 1)
+        truth = PROTOCOLS[protocol](predictions.samples)  # (N,)
+        suffix = f" ({protocol})" if len(protocols) > 1 else ""
+        for k in np.unique(truth[truth != LEFT_OUT]):
+            measures[f"recall {EMOTIONS[k]}{suffix}"] = np.where(truth == k, guess == k, np.nan)
+    faceless = np.full(len(predictions.faceless), np.nan)
+    padded = {name: np.concatenate([values, faceless]) for name, values in measures.items()}  # (P,) each
+    if detected:
+        padded[FOUND] = np.repeat([1.0, 0.0], [len(guess), len(faceless)])
     return GroupReport(
-        tables=tuple(_make_table(samples, attribute, measures, options) for attribute in attributes),
+        tables=tuple(_make_table(samples, attribute, padded, options) for attribute in attributes),
         options=options,
         labelled=bool(protocols),
         detected=detected,
@@ -184,52 +175,17 @@ def compare_groups(
     )
 
 
-def _measure_predictions(
-    predictions: Predictions, guess: NDArray[np.int64], options: GroupOptions, *, detected: bool
-) -> list[Measure]:
-    """What needs no labels: each expression, unsure, confidence, and whether a face was found."""
-    confidence = predictions.probabilities[np.arange(len(guess)), guess].astype(np.float64)  # (N,)
-    faceless = len(predictions.faceless)
-    measures = [Measure(e, _pad(guess == k, faceless)) for k, e in enumerate(EMOTIONS)]
-    measures.append(Measure("unsure", _pad(confidence < options.unsure_below, faceless)))
-    measures.append(Measure("confidence", _pad(confidence, faceless), share=False))
-    if detected:
-        measures.append(Measure(FOUND, np.repeat([1.0, 0.0], [len(guess), faceless])))
-    return measures
-
-
-def _measure_recall(
-    predictions: Predictions, guess: NDArray[np.int64], protocol: str, *, named: bool
-) -> list[Measure]:
-    """Of the pictures of an emotion, whether each is predicted as it; one measure per emotion."""
-    truth = PROTOCOLS[protocol](predictions.samples)  # (N,)
-    right = (guess == truth).astype(np.float64)
-    suffix = f" ({protocol})" if named else ""
-    return [
-        Measure(
-            f"recall {EMOTIONS[k]}{suffix}",
-            _pad(np.where(truth == k, right, np.nan), len(predictions.faceless)),
-        )
-        for k in np.unique(truth[truth != LEFT_OUT])
-    ]
-
-
-def _pad(values: NDArray[Any], more: int) -> Values:
-    """(N,) -> (P,): nan for the pictures without a face."""
-    return np.concatenate([values.astype(np.float64), np.full(more, np.nan)])
-
-
 def _make_table(
-    samples: Sequence[Sample], attribute: str, measures: Sequence[Measure], options: GroupOptions
+    samples: Sequence[Sample], attribute: str, measures: Mapping[str, Values], options: GroupOptions
 ) -> GroupTable:
-    """The measures of (P,) samples by an attribute."""
+    """The measures, name to (P,) values, of P samples by an attribute."""
     tags = [[sample.tags.get(tag, "") for tag in attribute.split("+")] for sample in samples]
     names = np.array([" + ".join(values) if all(values) else "" for values in tags], object)  # (P,)
     groups = tuple(sorted(set(names) - {""}, key=_natural_order))
     tagged = names != ""
     codes = np.array([groups.index(name) for name in names[tagged]], np.int64)
-    values = np.stack([m.values for m in measures], axis=1)[tagged]  # (P, M) of those with the tag
-    shares = np.array([m.share for m in measures])  # (M,)
+    values = np.stack(list(measures.values()), axis=1)[tagged]  # (P, M) of those with the tag
+    shares = np.array([name != CONFIDENCE for name in measures])  # (M,)
     gaps, comparisons = find_gaps(codes, values, shares=shares, groups=groups, options=options)
     # the figures of all, then of each group
     parts = (sum_by_group(np.zeros_like(codes), values, 1), sum_by_group(codes, values, len(groups)))
@@ -237,12 +193,12 @@ def _make_table(
     mean = np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0)
     half = Z95 * np.sqrt(variance_of(n, total, squares, shares))
     rows = []
-    for m, measure in enumerate(measures):
+    for m, name in enumerate(measures):
         low, high = mean[:, m] - half[:, m], mean[:, m] + half[:, m]
-        if measure.share:
+        if shares[m]:
             limits = [wilson(round(t), round(of)) for t, of in zip(total[:, m], n[:, m], strict=True)]
             low, high = np.array(limits).T
-        rows.append(MeasureByGroup(measure.name, n[:, m].astype(np.int64), mean[:, m], low, high, gaps[m]))
+        rows.append(MeasureByGroup(name, n[:, m].astype(np.int64), mean[:, m], low, high, gaps[m]))
     return GroupTable(attribute, groups, int((~tagged).sum()), comparisons, tuple(rows))
 
 
@@ -292,7 +248,7 @@ def _name_gaps(
         return None
     difference = centre[:, None] - centre[None]  # (g, g)
     error = np.sqrt(variance[:, None] + variance[None])
-    half = float(np.quantile(chance, _LEVEL)) or Z95  # draws of groups that are all alike do not differ
+    half = float(np.quantile(chance, 0.95)) or Z95  # draws of groups that are all alike do not differ
 
     def gap(i: int, j: int) -> Gap:
         low, high = difference[i, j] - half * error[i, j], difference[i, j] + half * error[i, j]
@@ -335,13 +291,7 @@ def _draw_largest_t(
 ) -> Values:
     """(B,) the largest t over all pairs and measures by chance: the pictures of each group drawn anew.
 
-    Args:
-        codes: (P,) group of each picture.
-        values: (P, M).
-        shares: (M,).
-        centre: (G, M) of the pictures themselves.
-        enough: (G, M) whether a group has enough pictures of a measure.
-        options: smallest group, draws and seed.
+    `centre` (G, M) is that of the pictures as they are; `enough` (G, M) says which groups are compared.
     """
     rng = np.random.default_rng(options.seed)
     sizes = np.bincount(codes)  # (G,)
@@ -352,7 +302,10 @@ def _draw_largest_t(
         known, filled = (~np.isnan(mine)).astype(np.float64), np.nan_to_num(mine)
         step = max(1, WEIGHTS_AT_ONCE // len(mine))
         for start in range(0, options.draws, step):
-            weights = _draw_weights(len(mine), min(step, options.draws - start), rng)  # (b, n)
+            # draw n of the n pictures, with replacement, b times, and count how often each is drawn
+            b = min(step, options.draws - start)
+            which = rng.integers(len(mine), size=(b, len(mine))) + len(mine) * np.arange(b)[:, None]
+            weights = np.bincount(which.ravel(), minlength=which.size).reshape(which.shape).astype(np.float64)
             n, total, squares = (weights @ one for one in (known, filled, filled**2))  # (b, M)
             drawn[start : start + step, g] = _centre(n, total, shares)
             spread[start : start + step, g] = variance_of(n, total, squares, shares)
@@ -362,86 +315,3 @@ def _draw_largest_t(
         t = np.abs(drawn[:, i] - drawn[:, j]) / np.sqrt(spread[:, i] + spread[:, j])  # (B, M)
         largest = np.maximum(largest, np.where(enough[i] & enough[j], t, 0).max(axis=1))
     return largest
-
-
-def _draw_weights(n: int, draws: int, rng: np.random.Generator) -> Values:
-    """(draws, n) how often each of n pictures is drawn when n are, with replacement."""
-    which = rng.integers(n, size=(draws, n)) + n * np.arange(draws)[:, None]
-    return np.bincount(which.ravel(), minlength=draws * n).reshape(draws, n).astype(np.float64)
-
-
-def check_plot(path: Path) -> None:
-    """Say before the work begins that no picture can be drawn to `path`.
-
-    Raises:
-        OutputError: its name does not end in .svg.
-        MissingExtra: matplotlib is not installed.
-    """
-    if path.suffix.lower() != ".svg":
-        raise OutputError(f"--plot: expected a name that ends in .svg, got {path}")
-    _make_figure(1, 1)
-
-
-def plot_groups(report: GroupReport) -> str:
-    """The report as SVG text, the same for the same report: a panel per attribute, a small plot per measure.
-
-    Every measure has its own scale, which begins at 0, so that a small difference looks small. Of the
-    detection rate those without a face are drawn. Group and measure are read from their place, colour only
-    repeats it.
-    """
-    from matplotlib import rc_context
-
-    lines = [-(-len(table.rows) // _COLUMNS) for table in report.tables]  # of small plots, by table
-    heights = [
-        0.3 + count * (0.5 + 0.15 * (len(table.groups) + 1))
-        for count, table in zip(lines, report.tables, strict=True)
-    ]
-    figure = _make_figure(8.6, sum(heights))
-    panels = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)
-    for panel, table in zip(panels.ravel(), report.tables, strict=True):
-        _draw_panel(panel, table, report.options.smallest)
-    out = io.StringIO()
-    with rc_context({"svg.hashsalt": "mien", "svg.fonttype": "path"}):  # no date, no random names
-        figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return re.sub(r"\n +", "\n", out.getvalue())  # the indents are a tenth of it
-
-
-def _make_figure(width: float, height: float) -> Figure:
-    """A figure without pyplot, which would keep it alive."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtra("matplotlib", "report", "a picture of groups") from error
-    return Figure((width, height), layout="constrained", facecolor="white")
-
-
-def _draw_panel(panel: SubFigure, table: GroupTable, smallest: int) -> None:
-    panel.suptitle(f"by {table.attribute}", fontsize=9, fontweight="bold", x=0.01, ha="left")
-    axes = panel.subplots(-(-len(table.rows) // _COLUMNS), _COLUMNS, squeeze=False)
-    for i, one in enumerate(axes.ravel()):
-        if i >= len(table.rows):
-            one.set_axis_off()
-            continue
-        _draw_measure(one, table.rows[i], smallest)
-        names = ("all", *table.groups) if i % _COLUMNS == 0 else ()
-        one.set_yticks(range(len(names)), names, fontsize=7)
-
-
-def _draw_measure(axes: Axes, row: MeasureByGroup, smallest: int) -> None:
-    """Figures with their intervals; hollow where the group is too small to compare; a line at that of all."""
-    colour = COLOURS.get(row.name.split(" ")[-1], "#000000")  # black: a measure that is no emotion
-    title, value, low, high = row.name, row.value, row.low, row.high
-    if title == FOUND:
-        title, value, low, high = "no face found", 1 - value, 1 - high, 1 - low
-    places = np.arange(len(value))
-    axes.axvline(100 * value[0], color=_INK, lw=0.6, ls=":")
-    axes.hlines(places, 100 * low, 100 * high, color=_INK, lw=1.2)
-    face = [colour if count >= smallest else "white" for count in row.n]
-    axes.scatter(100 * value, places, s=16, c=face, edgecolors=_INK, linewidths=0.6, zorder=3, clip_on=False)
-    axes.set_ylim(len(value) - 0.5, -0.5)
-    top = np.nanmax(np.concatenate([[1e-3], value, high]))
-    axes.set_xlim(0, 106 * top)
-    axes.set_title(f"{title}, %", fontsize=7.5)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=7, length=2)
-    axes.locator_params(axis="x", nbins=3)

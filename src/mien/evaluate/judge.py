@@ -182,18 +182,10 @@ def judge(
                 f"protocol {protocol!r}: expected at least one picture with a label, "
                 f"all {len(truth)} are left out; check the votes or take another --protocol"
             )
-        verdicts.append(
-            Verdict(
-                protocol,
-                left_out=int((~known).sum()),
-                scores=score_where(known, truth),
-                without_copies=None if new is None else score_where(known & new, truth),
-                policies={
-                    name: metrics.decision_figures(one, known, truth[known])
-                    for name, one in decisions.items()
-                },
-            )
-        )
+        figures = {name: metrics.decision_figures(d, known, truth[known]) for name, d in decisions.items()}
+        without_copies = None if new is None else score_where(known & new, truth)
+        left_out = int((~known).sum())
+        verdicts.append(Verdict(protocol, left_out, score_where(known, truth), without_copies, figures))
     return verdicts
 
 
@@ -209,7 +201,6 @@ def score(
     are of the probabilities, whatever was chosen.
     """
     counts = metrics.confusion(truth, probabilities.argmax(axis=1) if guess is None else guess)
-    alone = None if thresholds is None else metrics.detection(probabilities, truth, np.array(thresholds))
     return Scores(
         n=len(truth),
         counts=counts,
@@ -226,5 +217,7 @@ def score(
         precision=metrics.precision(counts),
         f1=metrics.f1(counts),
         one_vs_rest=metrics.one_vs_rest(counts),
-        detection=alone,
+        detection=None
+        if thresholds is None
+        else metrics.detection(probabilities, truth, np.array(thresholds)),
     )

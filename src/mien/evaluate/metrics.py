@@ -25,7 +25,6 @@ Figures = dict[str, float | Values]  # by name, one number or one per emotion
 
 K: Final = len(EMOTIONS)
 Z95: Final = 1.959963984540054  # the 97.5 % point of the normal distribution
-BINS: Final = 15  # Guo et al., arXiv:1706.04599, section 5
 
 
 def confusion(truth: NDArray[np.int64], guess: NDArray[np.int64]) -> Counts:
@@ -67,8 +66,7 @@ def macro_f1(counts: Counts) -> float:
 
 def specificity(counts: Counts) -> Values:
     """(K,) of the other emotions' pictures, the share not predicted as it; each other weighs the same."""
-    rates = _ratios(counts, np.broadcast_to(counts.sum(axis=1, keepdims=True), counts.shape))  # (K, K)
-    return _specificity_of(rates)
+    return _specificity_of(_ratios(counts, np.broadcast_to(counts.sum(axis=1, keepdims=True), (K, K))))
 
 
 def one_vs_rest(counts: Counts) -> Values:
@@ -85,10 +83,7 @@ def detection(
 ) -> Values:
     """(K,) the same with each emotion asked for alone: shown where its probability reaches its threshold.
 
-    Args:
-        probabilities: (N, K).
-        truth: (N,) labels.
-        thresholds: (K,).
+    Of (N, K) probabilities, (N,) labels and (K,) thresholds.
     """
     found = probabilities >= thresholds  # (N, K)
     rates = np.full((K, K), np.nan)  # of the pictures of an emotion (row), the share in which each is found
@@ -102,8 +97,8 @@ def decision_figures(decisions: Decisions, known: NDArray[np.bool_], truth: NDAr
 
     Args:
         decisions: for N faces.
-        known: (N,) the faces that have a label.
-        truth: (n,) the labels of those n faces.
+        known: (N,) which of them are counted: n that have a label.
+        truth: (n,) their labels.
     """
     shown = decisions.shown[known]
     counts = confusion(truth, shown)
@@ -127,13 +122,11 @@ def decision_figures(decisions: Decisions, known: NDArray[np.bool_], truth: NDAr
     return figures
 
 
-def ece(probabilities: Floats, truth: NDArray[np.int64], bins: int = BINS) -> float:
-    """Expected calibration error: |accuracy - confidence| over equal bins of confidence (arXiv:1706.04599).
+def ece(probabilities: Floats, truth: NDArray[np.int64], bins: int = 15) -> float:
+    """Expected calibration error of (N, K) probabilities against (N,) labels.
 
-    Args:
-        probabilities: (N, K).
-        truth: (N,) labels.
-        bins: number of bins ((m - 1) / bins, m / bins].
+    |accuracy - confidence| over equal bins of confidence, ((m - 1) / bins, m / bins] (Guo et al.,
+    arXiv:1706.04599, sections 2 and 5).
     """
     if not len(truth):
         return float("nan")
@@ -156,13 +149,13 @@ def nll(probabilities: Floats, truth: NDArray[np.int64]) -> float:
     return _ratio(-np.log(np.maximum(given, np.finfo(np.float32).tiny)).sum(), len(truth))
 
 
-def wilson(right: int, total: int, z: float = Z95) -> tuple[float, float]:
-    """The score interval of a share, 95 % by default (E. B. Wilson, JASA 22, 1927)."""
+def wilson(right: int, total: int) -> tuple[float, float]:
+    """The 95 % score interval of a share (E. B. Wilson, JASA 22, 1927)."""
     if total == 0:
         return float("nan"), float("nan")
-    share, weight = right / total, z * z / total
+    share, weight = right / total, Z95 * Z95 / total
     centre = (share + weight / 2) / (1 + weight)
-    half = z / (1 + weight) * sqrt(share * (1 - share) / total + weight / (4 * total))
+    half = Z95 / (1 + weight) * sqrt(share * (1 - share) / total + weight / (4 * total))
     return 0.0 if right == 0 else centre - half, 1.0 if right == total else centre + half
 
 

@@ -36,8 +36,8 @@ def majority(samples: Sequence[Sample]) -> Labels:
     an outlier among ten; it is kept. FER+ has ten votes per picture and no such sample.
     """
     votes = count_votes(samples)
-    single = votes.sum(axis=1, keepdims=True) == 1  # (N, 1)
-    kept = np.where((votes > 1) | single, votes, 0)  # (N, 10)
+    alone = votes.sum(axis=1, keepdims=True) == 1  # (N, 1)
+    kept = np.where((votes > 1) | alone, votes, 0)  # (N, 10)
     return _label_winners(kept, 2 * kept.max(axis=1, initial=0) > kept.sum(axis=1))
 
 
@@ -60,12 +60,7 @@ PROTOCOLS: Final[dict[str, Callable[[Sequence[Sample]], Labels]]] = {
 
 
 def accuracies(guess: Labels, samples: Sequence[Sample]) -> dict[str, float]:
-    """Accuracy under each protocol, and the number of samples it is of.
-
-    Args:
-        guess: (N,) index into EMOTIONS of what each sample was predicted as.
-        samples: the N samples.
-    """
+    """Accuracy of (N,) predicted labels of N samples under each protocol, and the number it is of."""
     figures: dict[str, float] = {}
     for name, protocol in PROTOCOLS.items():
         truth = protocol(samples)

@@ -1,20 +1,16 @@
-"""Verdicts and groups as tables of plain text, 80 columns at most, and as records for JSON.
-
-The record holds the same figures unrounded, with what made them.
-"""
+"""Verdicts and model cards as plain text, 80 columns at most; verdicts as records for JSON, unrounded."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
+from math import isnan
 from textwrap import wrap
 from typing import Any, Final
 
 import numpy as np
 
-from mien.card import ACCURATE
-from mien.evaluate.card_text import entry, percent, policy_lines
-from mien.evaluate.groups import Gap, GroupReport, GroupTable, MeasureByGroup
+from mien.card import ACCURATE, ModelCard
 from mien.evaluate.judge import Predictions, Scores, Verdict
 from mien.evaluate.metrics import mean_defined
 from mien.labels import EMOTIONS
@@ -33,25 +29,8 @@ PAPER: Final = {
     "contempt": 66.57,
 }
 MAX_NAMED: Final = 10  # unreadable pictures named in the text; the JSON names all
-CLEAR_P: Final = 0.05  # p up to which a gap is called clear
-
-_KEY_WIDTH: Final = 10  # columns before a value of the heading
-_NAME_WIDTH: Final = 20  # ... before the figures of a group
-_PAIR_WIDTH: Final = 30  # ... of two groups' names
-
-_ANY: Final = (
-    "Groups differ in more than one way: in age, in how and where they were photographed, in what they were "
-    "asked to do. A gap says that two groups of these pictures are read differently, not why, and nothing of "
-    "what anybody felt."
-)
-_UNLABELLED: Final = (
-    "Without labels nobody knows which readings are right: a gap in how often an expression is read may lie "
-    "in the faces (one group smiles more in these pictures), in the photographs, or in the network."
-)
-_LABELLED: Final = (
-    "Recall compares pictures that were given the same label; the gap may still lie in the pictures, or in "
-    "who labelled them how."
-)
+POOR_RECALL: Final = 0.5  # below it an emotion is named on the card as one that the network misses
+WIDTH: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +51,20 @@ def render_verdict(heading: Heading, verdict: Verdict, predictions: Predictions)
     """One table, lines of at most 80 columns, ending in a newline."""
     # the policies of the card beside each other, where it has several
     n = dict(zip(EMOTIONS, verdict.scores.counts.sum(axis=1).tolist(), strict=True))
-    policies = policy_lines(to_json(verdict.policies), n) if len(verdict.policies) > 1 else []
-    blocks = [
-        render_heading(heading, predictions, verdict),
-        _render_summary(verdict),
-        _render_emotions(verdict),
-        policies,
-        _render_matrix(verdict.scores),
-    ]
-    return _join_blocks(blocks)
+    policies = _render_policies(to_json(verdict.policies), n) if len(verdict.policies) > 1 else []
+    return join_blocks(
+        [
+            render_heading(heading, predictions, verdict),
+            _render_summary(verdict),
+            _render_emotions(verdict),
+            policies,
+            _render_matrix(verdict.scores),
+        ]
+    )
 
 
 def render_heading(heading: Heading, predictions: Predictions, verdict: Verdict | None = None) -> list[str]:
-    """Names of what was judged; long ones go on in the next line, so that none is cut."""
+    """Names of what was judged; long ones (a path) go on in the next line, so that none is cut."""
     split = f", split {heading.split}" if heading.split else ""
     faceless, unreadable = len(predictions.faceless), len(predictions.unreadable)
     entries = {
@@ -99,7 +79,14 @@ def render_heading(heading: Heading, predictions: Predictions, verdict: Verdict 
         "no face": f"{faceless} more, in which none was found" if faceless else "",
         "damaged": f"{unreadable} more, which could not be read" if unreadable else "",
     }
-    return [line for key, value in entries.items() if value for line in entry(key, value, _KEY_WIDTH)]
+    return [
+        line
+        for key, value in entries.items()
+        if value
+        for line in wrap(
+            value, WIDTH, initial_indent=f"{key:<10}", subsequent_indent=" " * 10, break_on_hyphens=False
+        )
+    ]
 
 
 def render_unreadable(predictions: Predictions) -> str:
@@ -162,100 +149,6 @@ def _render_matrix(scores: Scores) -> list[str]:
     return lines
 
 
-def render_groups(report: GroupReport) -> str:
-    """A table per attribute and what must be known to read them, ending in a newline."""
-    blocks = [block for table in report.tables for block in _render_group_table(table, report)]
-    return _join_blocks([*blocks, [line for note in group_notes(report) for line in wrap(note, 80)]])
-
-
-def group_notes(report: GroupReport) -> list[str]:
-    """What the figures are, and what must not be read into them."""
-    options = report.options
-    lines = [
-        f"In per cent with 95 % intervals: Wilson for shares, normal for the mean confidence. unsure: a "
-        f"confidence under {options.unsure_below:g} ({options.unsure_from}).",
-        f"Gaps: intervals and p hold for all comparisons of a table at once, every pair of groups in every "
-        f"row (max-t over {options.draws} bootstrap draws of the pictures, seed {options.seed}); the tables "
-        f"are not corrected for each other. Where the largest gap may be chance (p over {CLEAR_P:g}) and "
-        f"another is not, the clearest stands below it. *: under {options.smallest} pictures, shown and not "
-        "compared.",
-    ]
-    if not report.detected:
-        lines.append("Pictures were taken as faces, so that there is no detection rate: --detect gives it.")
-    if report.repeated:
-        lines.append(
-            "Several pictures show one person, and all count as independent: the intervals are too narrow."
-        )
-    return [*lines, _LABELLED if report.labelled else _UNLABELLED, _ANY]
-
-
-def _render_group_table(table: GroupTable, report: GroupReport) -> list[list[str]]:
-    """The blocks of one attribute: three measures of the same pictures beside each other, or two of any."""
-    alike = [row for row in table.rows if np.array_equal(row.n, table.rows[0].n)]
-    alike = alike[: len(alike) // 3 * 3]
-    others = [row for row in table.rows if row not in alike]
-    smallest = report.options.smallest
-    blocks = [_render_alike(table.groups, alike[i : i + 3], smallest) for i in range(0, len(alike), 3)]
-    blocks += [_render_others(table.groups, others[i : i + 2], smallest) for i in range(0, len(others), 2)]
-    untagged = f"; {table.untagged} pictures without it are left out" if table.untagged else ""
-    blocks[0].insert(0, f"by {table.attribute}{untagged}")
-    return [*blocks, _render_gaps(table)]
-
-
-def _render_alike(groups: Sequence[str], rows: Sequence[MeasureByGroup], smallest: int) -> list[str]:
-    """A line per group: the number of pictures once, then the figures."""
-    lines = [f"{'':<{_NAME_WIDTH}}      n " + "".join(f"{row.name:>17}" for row in rows)]
-    for g, name in enumerate(("all", *groups)):
-        figures = "".join(f"{_group_cell(row, g):>17}" for row in rows)
-        lines += _after_name(name, _group_count(rows[0], g, smallest) + figures)
-    return lines
-
-
-def _render_others(groups: Sequence[str], rows: Sequence[MeasureByGroup], smallest: int) -> list[str]:
-    """A line per group: each figure with its own number of pictures."""
-    lines = [f"{'':<{_NAME_WIDTH}}" + "".join(f"{row.name:>28}" for row in rows)]
-    for g, name in enumerate(("all", *groups)):
-        cells = [f"{_group_count(row, g, smallest)}{_group_cell(row, g):>20}" for row in rows]
-        lines += _after_name(name, "".join(cells))
-    return lines
-
-
-def _group_count(row: MeasureByGroup, g: int, smallest: int) -> str:
-    return f"{row.n[g]:>7}{'*' if row.n[g] < smallest else ' '}"
-
-
-def _group_cell(row: MeasureByGroup, g: int) -> str:
-    value, low, high = (f"{100 * float(one[g]):.1f}" for one in (row.value, row.low, row.high))
-    if value == "nan":
-        return "-"
-    return f"{value} ({low}-{high})".replace("100.0", "100") if low != "nan" else f"{value} (-)"
-
-
-def _render_gaps(table: GroupTable) -> list[str]:
-    lines = [f"{'largest gap':<{_NAME_WIDTH}}{'groups':<{_PAIR_WIDTH}}{'points (95 %)':>21}{'p':>8}"]
-    for row in table.rows:
-        if row.gaps is None:
-            lines += _after_name(row.name, "-")
-            continue
-        lines += _render_gap(row.name, row.gaps.largest)
-        if row.gaps.clearest.p <= CLEAR_P < row.gaps.largest.p:
-            lines += _render_gap("  the clearest", row.gaps.clearest)
-    return [*lines, f"({table.comparisons} comparisons)"]
-
-
-def _render_gap(name: str, gap: Gap) -> list[str]:
-    low, high = (f"{round(100 * limit, 1) + 0.0:.1f}" for limit in gap.interval_95)  # never -0.0
-    p = "<0.001" if gap.p < 0.001 else f"{gap.p:.3f}"
-    figures = f"{f'{100 * gap.difference:.1f} ({low} to {high})':>21}{p:>8}"
-    first, *more = _after_name(f"{gap.high} > {gap.low}", figures, _PAIR_WIDTH)
-    return _after_name(name, first) + [f"{'':<{_NAME_WIDTH}}{line}" for line in more]
-
-
-def _after_name(name: str, text: str, width: int = _NAME_WIDTH) -> list[str]:
-    """A name and what follows it; a long name has a line of its own."""
-    return [f"{name:<{width}}{text}"] if len(name) < width else [name, f"{'':<{width}}{text}"]
-
-
 def make_record(
     heading: Heading, verdicts: Sequence[Verdict], predictions: Predictions, provenance: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -283,41 +176,137 @@ def make_record(
     }
 
 
-def make_group_record(report: GroupReport) -> dict[str, Any]:
-    """The report as numbers, strings, lists and dicts; undefined values are None."""
-    options = report.options
-    return {
-        "unsure_below": options.unsure_below,
-        "unsure_below_from": options.unsure_from,
-        "smallest": options.smallest,
-        "draws": options.draws,
-        "seed": options.seed,
-        "labelled": report.labelled,
-        "detected": report.detected,
-        "notes": group_notes(report),
-        "by": {
-            table.attribute: {
-                "groups": list(table.groups),
-                "untagged": table.untagged,
-                "comparisons": table.comparisons,
-                "rows": {row.name: _make_row_record(row, table.groups) for row in table.rows},
-            }
-            for table in report.tables
-        },
+def render_card(card: ModelCard) -> str:
+    """The card as text, lines of at most 80 columns where words allow, ending in a newline."""
+    made = card.provenance
+    pictures = f" ({made['pictures']:,} pictures)" if "pictures" in made else ""
+    facts = {
+        "model": f"{card.name}, {card.parameters:,} weights, "
+        f"{card.multiply_adds / 1e6:.1f} M multiply-adds a face",
+        "reads": f"{card.size} x {card.size} {card.colour}, the face upright",
+        "gives": " ".join(card.labels),
+        "learnt from": "; ".join(card.data) + pictures,
+        "licence": card.licence,
+        "recipe": card.recipe,
+        "made by": f"Mien {made['mien']}, commit {made.get('commit')}" if "mien" in made else "",
     }
-
-
-def _make_row_record(row: MeasureByGroup, groups: Sequence[str]) -> dict[str, Any]:
-    cells = [
-        {"n": int(n), "value": to_json(value), "interval_95": to_json((low, high))}
-        for n, value, low, high in zip(row.n, row.value, row.low, row.high, strict=True)
+    entries = [(key, value) for key, value in facts.items() if value]
+    figures = [  # that training wrote down of each split
+        ("scores", f"{split}: {', '.join(f'{name} {value:.4g}' for name, value in scores.items())}")
+        for split, scores in card.scores.items()
     ]
-    return {
-        "all": cells[0],
-        "groups": dict(zip(groups, cells[1:], strict=True)),
-        "largest_gap": to_json(row.gaps and row.gaps.largest),
-        "clearest_gap": to_json(row.gaps and row.gaps.clearest),
+    limits = [
+        line
+        for text in (*card.limits, *_missed_emotions(card))
+        for line in wrap(text, WIDTH, initial_indent="- ", subsequent_indent="  ")
+    ]
+    return join_blocks([_card_entries(entries), _card_entries(figures), render_calibration(card), limits])
+
+
+def render_calibration(card: ModelCard) -> list[str]:
+    """The numbers that were fitted, and what they gave on faces held out; empty without a calibration."""
+    about = card.calibration
+    if not about:
+        return []
+    entries = [
+        ("calibrated on", f"{about['n']} faces of {about['data']}, labelled by {about['protocol']}"),
+        ("temperature", f"{card.temperature:.4f}"),
+        ("uncertain", f"confidence below {card.uncertain:.4f}, of the rest {about['right']:.0%} are right"),
+    ]
+    for name, policy in card.policies.items():
+        lean = f", leans to rare emotions with strength {about['strength']:g}" if any(policy.offsets) else ""
+        share = "" if policy.set_from is None else f"sets of emotions of a share of {policy.set_from:.4f}"
+        entries.append((f"policy {name}"[:15], share + lean))
+    if card.thresholds is not None:
+        pairs = zip(EMOTIONS, card.thresholds, strict=True)
+        entries.append(("detected from", ", ".join(f"{name} {value:.3f}" for name, value in pairs)))
+    lines = _card_entries(entries)
+    # the figures of each protocol: means over the splits of the faces into halves
+    for protocol, figures in about["held_out"].items():
+        low, high = (percent(end) for end in figures["accuracy 95"])
+        before, after = percent(figures["ece before"]), percent(figures["ece"]["mean"])
+        least = percent(figures["ece if right"]["mean"])
+        how = (
+            f"{figures['n']} faces labelled by {protocol}, each read by what half of the faces without it "
+            f"gave; mean of {about['splits']} cuts, seed {about['seed']}"
+        )
+        entries = [
+            ("accuracy", f"{percent(figures['accuracy'])} % ({low} to {high})"),
+            ("ECE", f"{before} % before, {after} % after ({least} if every probability were right)"),
+            ("NLL", f"{figures['nll before']:.4f} before, {figures['nll']['mean']:.4f} after"),
+        ]
+        means = {
+            policy: {key: value["mean"] for key, value in one.items()}
+            for policy, one in figures["policies"].items()
+        }
+        policies = _render_policies(means, figures["n of"])
+        lines += ["", *wrap(how, WIDTH), *_card_entries(entries), "", *policies]
+    return lines
+
+
+def _missed_emotions(card: ModelCard) -> list[str]:
+    """A sentence on the emotions of which most faces are missed, by the first protocol that was measured."""
+    for protocol, figures in card.calibration.get("held_out", {}).items():
+        recall, n = figures["policies"][ACCURATE]["recall"]["mean"], figures["n of"]
+        poor = [
+            f"{emotion} ({percent(share)} % of {n[emotion]:.0f})"
+            for emotion, share in recall.items()
+            if share is not None and share < POOR_RECALL
+        ]
+        if poor:
+            return [f"Misses most faces of {', '.join(poor)}, labelled by {protocol}."]
+    return []
+
+
+def _render_policies(policies: Mapping[str, Mapping[str, Any]], n: Mapping[str, float]) -> list[str]:
+    """Policies beside each other: recall of each emotion, and how often a set holds its label.
+
+    `policies` are names to figures of `metrics.decision_figures`, those by emotion as dicts; `n` emotions to
+    numbers of faces.
+    """
+    sets = [name for name in policies if policies[name].get("coverage") is not None]
+
+    def line(title: str, count: str, cells: Iterable[str]) -> str:
+        return (f"{title:<17}{count:>7}" + "".join(f"{cell:>14}" for cell in cells)).rstrip()
+
+    lines = [
+        line("%", "", ["recall"] * len(policies) + ["label in set"] * len(sets)),
+        line("", "n", [*policies, *sets]),
+    ]
+    for emotion in EMOTIONS:
+        shares = [figures["recall"][emotion] for figures in policies.values()]
+        shares += [policies[name]["coverage by emotion"][emotion] for name in sets]
+        lines.append(line(emotion, f"{n[emotion]:.0f}", map(percent, shares)))
+    shares = [f.get("accuracy") for f in policies.values()] + [policies[name]["coverage"] for name in sets]
+    lines.append(line("all faces", f"{sum(n.values()):.0f}", map(percent, shares)))
+    lines_of_all = {
+        "mean of emotions": "balanced accuracy",
+        "uncertain": "uncertain",
+        "right if certain": "right if certain",
     }
+    for title, key in lines_of_all.items():
+        lines.append(line(title, "", (percent(figures.get(key)) for figures in policies.values())))
+    if sets:
+        sizes = [policies[name]["set size"] for name in sets]
+        cells = ["-" if size is None else f"{size:.2f}" for size in sizes]
+        lines.append(line("emotions a set", "", [""] * len(policies) + cells))
+    return lines
+
+
+def _card_entries(entries: Sequence[tuple[str, str]]) -> list[str]:
+    """Keys and values in lines; no word is broken, so that an address can be copied."""
+    return [
+        line
+        for key, value in entries
+        for line in wrap(
+            value, WIDTH, initial_indent=f"{key:<16}", subsequent_indent=" " * 16, break_long_words=False
+        )
+    ]
+
+
+def percent(value: float | None) -> str:
+    """A share as per cent with two digits; "-" where it is undefined."""
+    return "-" if value is None or isnan(value) else f"{100 * value:.2f}"
 
 
 def to_json(value: Any) -> Any:
@@ -337,7 +326,8 @@ def to_json(value: Any) -> Any:
     return value
 
 
-def _join_blocks(blocks: Sequence[Sequence[str]]) -> str:
+def join_blocks(blocks: Sequence[Sequence[str]]) -> str:
+    """Blocks of lines with an empty line between them; empty blocks are left out."""
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
 
