@@ -47,9 +47,9 @@ def convert(
     the guide tells what. Notes go to standard error. ELAN, WebVTT and SRT need the extra `formats`.
     """
     from mien.cli.progress import say
-    from mien.results import formats
+    from mien.results.formats import convert as convert_table
 
-    converted = formats.convert(
+    converted = convert_table(
         table, output, to=to, source=source, events=events, min_seconds=min_seconds, overwrite=overwrite
     )
     for note in converted.notes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -16,7 +17,6 @@ import av
 import numpy as np
 from PIL import Image as Pillow
 
-from mien.errors import OutputError
 from mien.files import WholeFile
 from mien.results.draw import annotate
 from mien.types import Frame, Image
@@ -41,7 +41,7 @@ class ClipWriter:
         """Nothing is opened yet.
 
         Args:
-            path: where.
+            path: where; a file that is there is replaced.
             sound: a clip whose sound goes with the pictures, by its time stamps.
         """
         self._path = path
@@ -62,13 +62,18 @@ class ClipWriter:
         Raises:
             OutputError: the clip cannot be written.
         """
-        picture = _pad_to_even(annotate(pixels, frame.faces))
+        picture = annotate(pixels, frame.faces)
+        height, width = picture.shape[:2]
+        if height % 2 or width % 2:  # yuv420p needs pairs: the last row or column once more
+            picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        if self._file is None:
+            self._file = WholeFile(self._path, overwrite=True)
         try:
             if self._container is None:
-                self._open(picture.shape[0], picture.shape[1])
-            self._encode(_resize(picture, self._stream.height, self._stream.width), frame)
+                self._open(self._file.partial, *picture.shape[:2])
+            self._encode(picture, frame.time or 0.0)
         except (OSError, av.FFmpegError) as error:
-            raise self._failure(error) from error
+            raise self._file.failure(error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -78,15 +83,20 @@ class ClipWriter:
     ) -> None:
         if self._file is None:
             return
-        if self._last >= 0 and (kind is None or issubclass(kind, KeyboardInterrupt)):
-            self._finish(self._file)
-        else:
-            self._discard(self._file)
+        try:
+            if self._last >= 0 and (error is None or isinstance(error, KeyboardInterrupt)):
+                self._finish(self._file)
+        finally:  # what has its name by now stays
+            if self._container is not None:
+                with suppress(OSError, av.FFmpegError):  # the first error is the one to tell
+                    self._container.close()
+            if self._sound is not None:
+                self._sound.close()
+            self._file.discard()
 
-    def _open(self, height: int, width: int) -> None:
-        self._file = WholeFile(self._path, overwrite=True)  # who names the copies has asked about that
+    def _open(self, path: Path, height: int, width: int) -> None:
         options = {"movflags": "+faststart"}  # players can start before they have the whole file
-        self._container = av.open(str(self._file.partial), "w", format="mp4", options=options)
+        self._container = av.open(str(path), "w", format="mp4", options=options)
         self._stream = self._container.add_stream("libx264", options=ENCODER_OPTIONS)
         self._stream.height, self._stream.width = height, width
         self._stream.pix_fmt = "yuv420p"  # what every player shows
@@ -94,9 +104,12 @@ class ClipWriter:
         if self._sound_source is not None:
             self._sound = ClipSound(self._sound_source, self._container)
 
-    def _encode(self, picture: Image, frame: Frame) -> None:
+    def _encode(self, picture: Image, time: float) -> None:
+        size = self._stream.width, self._stream.height
+        if picture.shape[1::-1] != size:  # the rare clip whose size changes on the way
+            picture = np.array(Pillow.fromarray(picture).resize(size, Pillow.Resampling.BICUBIC))
         video = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        self._last = max(self._last + 1, round((frame.time or 0.0) * TICKS_PER_SECOND))
+        self._last = max(self._last + 1, round(time * TICKS_PER_SECOND))
         video.pts, video.time_base = self._last, Fraction(1, TICKS_PER_SECOND)
         if self._sound is not None:
             self._sound.until(self._last / TICKS_PER_SECOND)
@@ -106,71 +119,39 @@ class ClipWriter:
         try:
             self._container.mux(self._stream.encode())
             self._container.close()
-            self._close_sound()
         except (OSError, av.FFmpegError) as error:
-            self._discard(file)
-            raise self._failure(error) from error
+            raise file.failure(error) from error
         file.finish()
-
-    def _discard(self, file: WholeFile) -> None:
-        if self._container is not None:
-            with suppress(OSError, av.FFmpegError):  # the first error is the one to tell
-                self._container.close()
-        self._close_sound()
-        file.discard()
-
-    def _close_sound(self) -> None:
-        if self._sound is not None:
-            self._sound.close()
-
-    def _failure(self, error: Exception) -> OutputError:
-        reason = getattr(error, "strerror", None) or error
-        return OutputError(
-            f"{self._path}: the annotated clip could not be written ({reason}); "
-            "make room or give another place, and start again"
-        )
-
-
-def _pad_to_even(picture: Image) -> Image:
-    """The picture with its last row or column once more where H or W is odd: yuv420p needs pairs."""
-    height, width = picture.shape[:2]
-    if height % 2 or width % 2:
-        return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    return picture
-
-
-def _resize(picture: Image, height: int, width: int) -> Image:
-    """The picture at the clip's size, for the rare clip whose size changes on the way."""
-    if picture.shape[:2] == (height, width):
-        return picture
-    return np.array(Pillow.fromarray(picture).resize((width, height), Pillow.Resampling.BICUBIC))
 
 
 class ClipSound:
-    """The first sound of a clip, handed to another container piece by piece as its pictures come."""
+    """The first sound of a clip, handed to another container piece by piece as its pictures come.
+
+    A clip that has no sound, or none that can be read, gives none; what is damaged ends it.
+    """
 
     def __init__(self, path: Path, container: Any) -> None:
-        """Open the clip; one that has no sound, or none that can be read, gives none.
+        """Open the clip.
 
         Args:
             path: the clip.
             container: an av container open for writing that has no packet yet.
         """
         self._out = container
-        self._packets: Iterator[tuple[float, Any]] = iter(())
+        self._pieces: Iterator[tuple[float, Any]] = iter(())  # seconds at which it begins, packet
         self._next: tuple[float, Any] | None = None
         self._first: float | None = None
         self._in: Any = None
         with suppress(av.FFmpegError, OSError):
             self._in = av.open(str(path.absolute()), metadata_errors="replace")
             if self._in.streams.audio:
-                self._packets = self._open(self._in.streams.audio[0])
+                self._pieces = self._open(self._in.streams.audio[0])
 
     def until(self, time: float) -> None:
         """Hand over what begins before `time` seconds; what begins before the first such time is left out."""
         first = self._first is None
         self._first = time if self._first is None else self._first
-        while (piece := self._next or next(self._packets, None)) is not None:
+        while (piece := self._next or next(self._pieces, None)) is not None:
             self._next = piece
             begins, packet = piece
             if begins >= time:
@@ -185,13 +166,12 @@ class ClipSound:
             self._in.close()
 
     def _open(self, source: Any) -> Iterator[tuple[float, Any]]:
+        """Add a stream for the sound to the other container, now; its packets are copied, or become AAC."""
         if source.codec_context.name in COPIED_CODECS:
             return self._copied(source, self._out.add_stream_from_template(source))
-        rate = source.codec_context.sample_rate
-        return self._encoded(source, self._out.add_stream("aac", rate=rate))
+        return self._encoded(source, self._out.add_stream("aac", rate=source.codec_context.sample_rate))
 
     def _copied(self, source: Any, target: Any) -> Iterator[tuple[float, Any]]:
-        """(seconds, packet) of the sound as it is, until it ends or is damaged."""
         with suppress(av.FFmpegError):
             for packet in self._in.demux(source):
                 if packet.dts is None or packet.pts is None:
@@ -201,10 +181,7 @@ class ClipSound:
                 yield seconds, packet
 
     def _encoded(self, source: Any, target: Any) -> Iterator[tuple[float, Any]]:
-        """(seconds, packet) of the sound as AAC."""
         with suppress(av.FFmpegError):
-            for frame in self._in.decode(source):
+            for frame in chain(self._in.decode(source), [None]):  # None: what the encoder still holds
                 for packet in target.encode(frame):
                     yield float(packet.pts * packet.time_base), packet
-            for packet in target.encode(None):
-                yield float(packet.pts * packet.time_base), packet

@@ -5,9 +5,8 @@ Legend: H rows, W columns; a rectangle is (left, top, right, bottom) in pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
-from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -42,6 +41,7 @@ MAX_DETAILED_FACES: Final = 6  # with more faces, each gets its box and a short 
 MIN_DETAILED_HEIGHT: Final = 48  # pixels; so does a face that is not as high
 DARK, PALE = "#16181d", "#f4f4f4"
 PANEL_OPACITY: Final = 215  # of 255
+GAP: Final = 4  # pixels between a box and its panel
 
 
 def annotate(pixels: Image, faces: Sequence[Face]) -> Image:
@@ -55,20 +55,17 @@ def annotate(pixels: Image, faces: Sequence[Face]) -> Image:
         (H, W, 3) RGB uint8.
     """
     canvas = Pillow.fromarray(pixels).convert("RGB")
+    few = len(faces) <= MAX_DETAILED_FACES
     boxes = [_clip_box(face, canvas.size) for face in faces]
     taken = list(boxes)
-    for face, box in zip(faces, boxes, strict=True):
+    pairs = list(zip(faces, boxes, strict=True))
+    for face, box in pairs:
         _draw_outline(canvas, face, box)
-    for face, box in zip(faces, boxes, strict=True):
-        taken += _draw_label(
-            canvas,
-            face,
-            box,
-            taken,
-            short=len(faces) > MAX_DETAILED_FACES or box[3] - box[1] < MIN_DETAILED_HEIGHT,
-        )
-    for face, box in zip(faces, boxes, strict=True):
-        if face.probabilities is not None and len(faces) <= MAX_DETAILED_FACES:
+    for face, box in pairs:
+        detailed = few and box[3] - box[1] >= MIN_DETAILED_HEIGHT
+        taken += _draw_label(canvas, face, box, taken, detailed=detailed)
+    for face, box in pairs:
+        if few and face.probabilities is not None:
             taken += _draw_panel(canvas, face, box, taken, alone=len(faces) == 1)
     return np.array(canvas)
 
@@ -95,7 +92,9 @@ def _draw_outline(canvas: Pillow.Image, face: Face, box: Rect) -> None:
     draw = ImageDraw.Draw(canvas)
     side = min(box[2] - box[0], box[3] - box[1])
     line = max(1, min(round(min(canvas.size) / 250), side // 24))
-    draw.rectangle(_enlarge(box, max(1, line // 2)), outline=DARK, width=line + 2 * max(1, line // 2))
+    edge = max(1, line // 2)
+    outer = (box[0] - edge, box[1] - edge, box[2] + edge, box[3] + edge)
+    draw.rectangle(outer, outline=DARK, width=line + 2 * edge)
     draw.rectangle(box, outline=_colour(face), width=line)
     radius = side / 70
     if radius < 0.9:  # a smaller dot would hide the eye it marks
@@ -105,10 +104,6 @@ def _draw_outline(canvas: Pillow.Image, face: Face, box: Rect) -> None:
             draw.ellipse((x - r, y - r, x + r, y + r), fill=fill)
 
 
-def _enlarge(box: Rect, by: int) -> Rect:
-    return box[0] - by, box[1] - by, box[2] + by, box[3] + by
-
-
 def _text_size(canvas: Pillow.Image, box: Rect) -> int:
     """Grows with the face, within bounds that the picture sets."""
     side = min(canvas.size)
@@ -116,35 +111,27 @@ def _text_size(canvas: Pillow.Image, box: Rect) -> int:
     return max(smallest, round(min(max((box[3] - box[1]) / 10, side / 70), side / 22)))
 
 
-def _label_texts(face: Face, *, short: bool) -> Iterator[str]:
-    """What the tag may say, longest first."""
-    value = f"{100 * (face.score if face.confidence is None else face.confidence):.0f} %"
-    word = "face" if face.emotion is None else face.emotion
-    if not short:
-        if face.track is not None:
-            yield f"#{face.track} {word} {value}"
-        yield f"{word} {value}"
-    yield from (word, value)
-
-
 def _draw_label(
-    canvas: Pillow.Image, face: Face, box: Rect, taken: Sequence[Rect], *, short: bool
+    canvas: Pillow.Image, face: Face, box: Rect, taken: Sequence[Rect], *, detailed: bool
 ) -> list[Rect]:
     """The label on a filled tag over the box, else under it, else inside; nothing if none fits."""
+    value = f"{100 * (face.score if face.confidence is None else face.confidence):.0f} %"
+    word = "face" if face.emotion is None else face.emotion
+    texts = [f"{word} {value}", word, value] if detailed else [word, value]
+    if detailed and face.track is not None:
+        texts.insert(0, f"#{face.track} {word} {value}")
     font = _font(_text_size(canvas, box))
     pad = max(2, round(_text_size(canvas, box) / 4))
-    for text in _label_texts(face, short=short):
+    for text in texts:  # the longest that fits
         left, top, right, _ = map(round, font.getbbox(text))
         low = round(font.getbbox("hp")[3])  # one height for every word
-        width, height = right - left + 2 * pad, low - top + 2 * pad
+        size = width, height = right - left + 2 * pad, low - top + 2 * pad
         if width <= canvas.width and height <= canvas.height:
             break
     else:
         return []
-    rooms = [(box[0], box[1] - height), (box[0], box[3] + 1), (box[0], box[1])]
-    spot = _first_free(rooms, (width, height), canvas.size, taken) or _inside(
-        rooms[2], (width, height), canvas.size
-    )
+    corners = [(box[0], box[1] - height), (box[0], box[3] + 1), (box[0], box[1])]
+    spot = _first_free(corners, size, canvas.size, taken) or _inside(corners[-1], size, canvas.size)
     draw = ImageDraw.Draw(canvas)
     draw.rectangle((spot[0], spot[1], spot[2] - 1, spot[3] - 1), fill=_colour(face), outline=DARK)
     draw.text((spot[0] + pad - left, spot[1] + pad - top), text, fill=ink(_colour(face)), font=font)
@@ -161,50 +148,38 @@ def _first_free(
     corners: Sequence[tuple[int, int]], size: tuple[int, int], picture: tuple[int, int], taken: Sequence[Rect]
 ) -> Rect | None:
     """The first of the places that, moved into the picture, meets nothing that is drawn there."""
-    places = (_inside(corner, size, picture) for corner in corners)
-    return next((place for place in places if not any(_overlap(place, other) for other in taken)), None)
-
-
-def _overlap(a: Rect, b: Rect) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+    for corner in corners:
+        a = _inside(corner, size, picture)
+        if not any(a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3] for b in taken):
+            return a
+    return None
 
 
 def _draw_panel(
     canvas: Pillow.Image, face: Face, box: Rect, taken: Sequence[Rect], *, alone: bool
 ) -> list[Rect]:
     """Eight bars beside the box, smaller if need be; nothing where they would hide a face."""
-    rooms = [
-        (size, room)
-        for size, room in _panel_sizes(_text_size(canvas, box))
-        if room[1] <= 1.3 * (box[3] - box[1]) and room[0] <= canvas.width and room[1] <= canvas.height
-    ]
-    beside = ((size, _first_free(_beside(box, room), room, canvas.size, taken)) for size, room in rooms)
-    corner = ((size, _corner(canvas, box, room)) for size, room in rooms if alone)
-    for size, spot in chain(beside, corner):
+    rooms = []  # letters, and the width and height that the panel takes with them, largest first
+    text = _text_size(canvas, box)
+    for letters in sorted({max(MIN_TEXT, round(text * part)) for part in (0.9, 0.7, 0.6)}, reverse=True):
+        width, height = round(letters * 11.4), round(letters * 1.3 * len(EMOTIONS) + letters * 0.6)
+        if height <= min(1.3 * (box[3] - box[1]), canvas.height) and width <= canvas.width:
+            rooms.append((letters, (width, height)))
+    for letters, size in rooms:
+        left, under, over = box[0] - GAP - size[0], box[3] + GAP, box[1] - GAP - size[1]
+        corners = [(box[2] + GAP, box[1]), (left, box[1]), (box[0], under), (box[0], over)]
+        spot = _first_free(corners, size, canvas.size, taken)
         if spot is not None:
-            _draw_bars(canvas, face, spot, size)
+            _draw_bars(canvas, face, spot, letters)
+            return [spot]
+    # a lone face may fill the picture: then its lower right corner, if that hides little of the face
+    for letters, size in rooms if alone else []:
+        spot = _inside(canvas.size, size, canvas.size)
+        shared = max(0, box[2] - spot[0]) * max(0, box[3] - spot[1])
+        if shared <= 0.08 * (box[2] - box[0]) * (box[3] - box[1]):
+            _draw_bars(canvas, face, spot, letters)
             return [spot]
     return []
-
-
-def _panel_sizes(text: int) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Letters and the room that the panel takes with them, (width, height), largest first."""
-    for size in sorted({max(MIN_TEXT, round(text * part)) for part in (0.9, 0.7, 0.6)}, reverse=True):
-        yield size, (round(size * 11.4), round(size * 1.3 * len(EMOTIONS) + size * 0.6))
-
-
-def _beside(box: Rect, room: tuple[int, int]) -> list[tuple[int, int]]:
-    """The places of a panel in order of preference: right, left, under, over."""
-    gap = 4
-    left, under = box[0] - gap - room[0], box[3] + gap
-    return [(box[2] + gap, box[1]), (left, box[1]), (box[0], under), (box[0], box[1] - gap - room[1])]
-
-
-def _corner(canvas: Pillow.Image, box: Rect, size: tuple[int, int]) -> Rect | None:
-    """The picture's lower right corner, for a lone face that fills it, if that hides little of the face."""
-    spot = _inside(canvas.size, size, canvas.size)
-    shared = max(0, box[2] - spot[0]) * max(0, box[3] - spot[1])
-    return spot if shared <= 0.08 * (box[2] - box[0]) * (box[3] - box[1]) else None
 
 
 def _draw_bars(canvas: Pillow.Image, face: Face, spot: Rect, size: int) -> None:

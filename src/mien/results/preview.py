@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mien.labels import EMOTIONS
-from mien.types import Face, Frame, Image
+from mien.types import Frame, Image
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 WINDOW_SIZE: Final = (1280, 720)  # pixels that a window's picture is made to fit
 SHOWN_EMOTIONS: Final = 3  # emotions of a face in the terminal
 BAR_LENGTH: Final = 24  # characters of a probability of 1
-_RATE_FRAMES: Final = 30  # frames over which the frame rate is measured
 
 
 class Preview(Protocol):
@@ -102,10 +101,10 @@ def choose_preview() -> Preview:
 
 
 class _FrameRate:
-    """Measures how fast frames come."""
+    """Measures how fast frames come, over the last 30."""
 
     def __init__(self) -> None:
-        self._times: deque[float] = deque(maxlen=_RATE_FRAMES)
+        self._times: deque[float] = deque(maxlen=30)
 
     def state(self, frame: Frame, latency: object | None) -> str:
         self._times.append(time.monotonic())
@@ -122,26 +121,13 @@ def _table(frame: Frame, state: str) -> Table:
     for column in ("face", "expression", "", "per cent"):
         table.add_column(column, justify="right" if column == "per cent" else "left")
     for face in frame.faces:
-        for row in _table_lines(face):
-            table.add_row(*row)
+        if face.probabilities is None:
+            continue
+        name = ("" if face.track is None else str(face.track)) + (" unsure" if face.uncertain else "")
+        values = sorted(zip(face.probabilities.tolist(), EMOTIONS, strict=True), reverse=True)
+        for value, emotion in values[:SHOWN_EMOTIONS]:
+            table.add_row(name, emotion, "\u2588" * round(BAR_LENGTH * value), f"{100 * value:.0f}")
+            name = ""  # on the first line only
     if not frame.faces:
         table.add_row("", "no face", "", "")
     return table
-
-
-def _table_lines(face: Face) -> list[tuple[str, str, str, str]]:
-    values = face.probabilities
-    if values is None:
-        return []
-    name = "" if face.track is None else str(face.track)
-    unsure = " unsure" if face.uncertain else ""
-    order = values.argsort()[::-1][:SHOWN_EMOTIONS]
-    return [
-        (
-            name + unsure if i == 0 else "",
-            EMOTIONS[k],
-            "\u2588" * round(BAR_LENGTH * float(values[k])),
-            f"{100 * values[k]:.0f}",
-        )
-        for i, k in enumerate(order)
-    ]

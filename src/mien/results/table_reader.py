@@ -73,12 +73,7 @@ def open_table(path: Path) -> OpenTable:
 
 
 def read_table(path: Path) -> Iterator[Row]:
-    """The rows of a table that `mien analyze` wrote, one after the other.
-
-    Raises:
-        DataError: not such a table, or a damaged one.
-        MissingExtra: Parquet without pyarrow.
-    """
+    """The rows of a table that `mien analyze` wrote, one after the other."""
     table = open_table(path)
     table.require(NEEDED, "a table that `mien analyze` (or OpenFace, or py-feat) wrote")
     known = [name for name in COLUMNS if name in table.columns]
@@ -86,11 +81,7 @@ def read_table(path: Path) -> Iterator[Row]:
 
 
 def read_rows(table: OpenTable, parse: Callable[[Record], dict[str, Cell]]) -> Iterator[Row]:
-    """The records as rows; columns that `parse` does not give are empty.
-
-    Raises:
-        DataError: `parse` raised a ValueError, or a cell that every row has is missing.
-    """
+    """The records as rows, columns that `parse` does not give empty; its ValueErrors become DataErrors."""
     for line, record in table.records:
         try:
             row: Row = {**dict.fromkeys(COLUMNS), **parse(record)}
@@ -100,6 +91,20 @@ def read_rows(table: OpenTable, parse: Callable[[Record], dict[str, Cell]]) -> I
             if row[name] is None:
                 raise _damaged(table.path, line, f"a value of {name}", "none")
         yield row
+
+
+def number_faces() -> Callable[[object], int]:
+    """A function that, called with the picture of each row in turn, numbers the faces of a picture from 0."""
+    last: object = None
+    face = 0
+
+    def number(picture: object) -> int:
+        nonlocal last, face
+        face = face + 1 if picture == last else 0
+        last = picture
+        return face
+
+    return number
 
 
 def bad_line(path: Path, line: int, error: ValueError) -> DataError:

@@ -19,7 +19,7 @@ from mien.results.rows import COLUMNS, Row
 from mien.results.table_reader import ENDINGS, NEEDED, open_table, read_table
 from mien.results.tables import WRITERS
 
-__all__ = ["FORMATS", "Converted", "Format", "convert"]
+__all__ = ["FORMATS", "Format", "convert"]
 
 
 def _write_mien(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
@@ -60,14 +60,6 @@ READERS: Final[dict[str, tuple[tuple[str, ...], Callable[[Path, Conversion], Ite
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Converted:
-    """How a conversion went."""
-
-    format: str  # name of the format that was written
-    notes: tuple[str, ...]  # what was lost or left out
-
-
 def convert(
     table: Path,
     output: Path,
@@ -77,7 +69,7 @@ def convert(
     events: Path | None = None,
     min_seconds: float = 0.0,
     overwrite: bool = False,
-) -> Converted:
+) -> Conversion:
     """Convert a table into another format; the file appears whole or not at all.
 
     Args:
@@ -89,6 +81,9 @@ def convert(
         events: for eaf: a table of events, for tiers of their own.
         min_seconds: for eaf, vtt and srt: what is shown for a shorter time is joined to what it interrupts.
         overwrite: replace `output` if it exists.
+
+    Returns:
+        The conversion, with the name of the format written, and notes on what was lost or left out.
 
     Raises:
         DataError: `table` is none of the formats that can be read, damaged, or empty.
@@ -106,14 +101,14 @@ def convert(
     for path in [table] if events is None else [table, events]:
         if output.exists() and path.exists() and output.samefile(path):
             raise OutputError(f"{output}: expected another file than the one that is read; give another name")
-    conversion = Conversion(source, events, min_seconds, output.suffix.lower())
+    conversion = Conversion(name, output.suffix.lower(), source, events, min_seconds)
     with WholeFile(output, overwrite=overwrite) as file:
         _, read = READERS[read_name]
         rows = choose_source(read(table, conversion), source)
         if form.one_clip:
-            rows = check_one_clip(rows, name, conversion)
+            rows = check_one_clip(rows, conversion)
         form.write(rows, file.partial, conversion)
-    return Converted(name, tuple(conversion.notes))
+    return conversion
 
 
 def _tell_format(path: Path) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import chain, groupby, islice
+from itertools import chain, groupby, islice, product
 from pathlib import Path
 from typing import Final
 
@@ -21,12 +21,13 @@ MAX_LISTED: Final = 20  # sources that an error lists
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """The options of one conversion, and the notes it makes on the way."""
+    """What is asked of one conversion, and the notes it makes on the way."""
 
+    format: str  # name of the format to write
+    ending: str  # of the name of the file to write
     source: str | None = None  # the one source to convert; its name where the file that is read has none
     events: Path | None = None  # a table of events, for tiers of their own
     min_seconds: float = 0.0  # shorter runs are joined to what they interrupt
-    ending: str = ".csv"  # of the name of the file to write
     notes: list[str] = field(default_factory=list)  # what was lost or left out, each once
 
     def note(self, text: str) -> None:
@@ -58,7 +59,7 @@ def choose_source(rows: Iterable[Row], source: str | None) -> Iterator[Row]:
         raise DataError(f"expected a source of the table with --source, got {source!r}; {_listed(others)}")
 
 
-def check_one_clip(rows: Iterable[Row], format_name: str, conversion: Conversion) -> Iterator[Row]:
+def check_one_clip(rows: Iterable[Row], conversion: Conversion) -> Iterator[Row]:
     """The same rows, if they are of one clip; a clip that could be read in part ends where it broke off.
 
     Raises:
@@ -69,14 +70,14 @@ def check_one_clip(rows: Iterable[Row], format_name: str, conversion: Conversion
     for row in every:
         source = str(row["source"])
         if name is not None and source != name:
-            raise _several_sources([name, source], every, format_name)
+            raise _several_sources([name, source], every, conversion.format)
         if row["time"] is not None:
             name = source
             yield row
         elif name is not None and not row["success"]:
             conversion.note(f"{name}: the clip broke off while it was analysed; the rest is missing")
         else:
-            raise _several_sources([source], every, format_name)
+            raise _several_sources([source], every, conversion.format)
 
 
 def with_source(rows: Iterable[Row]) -> tuple[str, Iterator[Row]]:
@@ -123,9 +124,10 @@ class FaceRun:
         """The name of the face: "face 2", or "face" without a track."""
         return "face" if self.track < 0 else f"face {self.track}"
 
-
-#: What a row says, for the runs of one kind; None: nothing.
-Signal = Callable[[Row], str | None]
+    @property
+    def text(self) -> str:
+        """The words of a subtitle."""
+        return f"{self.face}: {self.value}"
 
 
 def shown_emotion(row: Row) -> str | None:
@@ -133,25 +135,31 @@ def shown_emotion(row: Row) -> str | None:
     return None if row["emotion"] is None else str(row["emotion"])
 
 
-def uncertainty(row: Row) -> str | None:
-    """That the reading of a row is uncertain."""
-    return "uncertain" if row["uncertain"] else None
+def certainty(row: Row) -> str | None:
+    """Whether the reading of a row is certain, where that is known."""
+    if row["uncertain"] is None:
+        return None
+    return "uncertain" if row["uncertain"] else "certain"
 
 
-def find_runs(rows: Iterable[Row], *signals: Signal) -> list[list[FaceRun]]:
-    """The runs of each signal in the rows of one clip, in one pass.
+def find_runs(rows: Iterable[Row], *values: Callable[[Row], str | None]) -> list[list[FaceRun]]:
+    """The runs of what each of `values` says of a row (None: nothing), in one pass over a clip.
 
     Raises:
         OutputError: times below 0 or that run backwards, or two faces of a frame on one track.
     """
-    finders = [_RunFinder(signal) for signal in signals]
-    last, step = 0, 1  # milliseconds
-    for i, (time, faces) in enumerate(_frames(rows)):
-        for finder in finders:
-            finder.push(time, faces)
-        step = time - last if i and time > last else step
-        last = time
-    return [finder.finish(last + step) for finder in finders]
+    found: list[dict[int, list[FaceRun]]] = [{} for _ in values]  # by track
+    for start, end, faces in _frames(rows):
+        for (track, row), (value, runs) in product(faces.items(), zip(values, found, strict=True)):
+            shown = value(row)
+            if shown is None or end == start:  # frames at one time stamp show nothing for any time
+                continue
+            mine = runs.setdefault(track, [])
+            if mine and (mine[-1].end, mine[-1].value) == (start, shown):
+                mine[-1] = replace(mine[-1], end=end)
+            else:
+                mine.append(FaceRun(start, end, track, shown))
+    return [in_order(chain.from_iterable(runs.values())) for runs in found]
 
 
 def join_short_runs(runs: Iterable[FaceRun], min_seconds: float) -> list[FaceRun]:
@@ -171,7 +179,7 @@ def join_short_runs(runs: Iterable[FaceRun], min_seconds: float) -> list[FaceRun
             joined[-1] = replace(run, start=joined[-1].start)
         else:
             joined.append(run)
-    return in_order(run for joined in kept.values() for run in joined)
+    return in_order(chain.from_iterable(kept.values()))
 
 
 def in_order(runs: Iterable[FaceRun]) -> list[FaceRun]:
@@ -179,50 +187,23 @@ def in_order(runs: Iterable[FaceRun]) -> list[FaceRun]:
     return sorted(runs, key=lambda run: (run.start, run.track))
 
 
-class _RunFinder:
-    """Finds the runs of one signal; takes the frames of a clip in order."""
-
-    def __init__(self, signal: Signal) -> None:
-        self._signal = signal
-        self._open: dict[int, FaceRun] = {}
-        self._done: list[FaceRun] = []
-
-    def push(self, time: int, faces: dict[int, Row]) -> None:
-        """Take the next frame: its milliseconds, and its faces by track."""
-        now = {track: self._signal(row) for track, row in faces.items()}
-        for track, run in list(self._open.items()):
-            if now.get(track) != run.value:
-                self._close(track, time)
-        for track, value in now.items():
-            if value is not None and track not in self._open:
-                self._open[track] = FaceRun(time, time, track, value)
-
-    def finish(self, end: int) -> list[FaceRun]:
-        """All runs, by start and track; the clip ends at `end`."""
-        for track in list(self._open):
-            self._close(track, end)
-        return in_order(self._done)
-
-    def _close(self, track: int, end: int) -> None:
-        run = self._open.pop(track)
-        if end > run.start:  # frames at one time stamp show nothing for any time
-            self._done.append(replace(run, end=end))
-
-
-def _frames(rows: Iterable[Row]) -> Iterator[tuple[int, dict[int, Row]]]:
-    """The milliseconds of each frame, and its faces by track (-1 without a track)."""
-    last = 0
+def _frames(rows: Iterable[Row]) -> Iterator[tuple[int, int, dict[int, Row]]]:
+    """The begin and end of each frame in milliseconds, and its faces by track (-1 without a track)."""
+    held: tuple[int, dict[int, Row]] | None = None  # the frame whose end is not known yet
+    last, step = 0, 1
     for number, group in groupby(rows, key=lambda row: row["frame"]):
-        held = list(group)
-        time = round(1000 * float(held[0]["time"]))  # type: ignore[arg-type]
+        frame = list(group)
+        time = round(1000 * float(frame[0]["time"]))  # type: ignore[arg-type]
         if time < last:
             raise OutputError(
                 f"expected times that run forwards from 0, got {time / 1000} s in frame {number} after "
                 f"{last / 1000} s; such a clip (joined of several) fits mien, openface and pyfeat"
             )
-        last = time
+        if held is not None:
+            step = time - last or step
+            yield held[0], time, held[1]
         faces: dict[int, Row] = {}
-        for row in held:
+        for row in frame:
             track = -1 if row["track"] is None else int(row["track"])  # type: ignore[arg-type]
             if row["success"] and track in faces:
                 raise OutputError(
@@ -231,4 +212,6 @@ def _frames(rows: Iterable[Row]) -> Iterator[tuple[int, dict[int, Row]]]:
                 )
             if row["success"]:
                 faces[track] = row
-        yield time, faces
+        held, last = (time, faces), time
+    if held is not None:
+        yield last, last + step, held[1]

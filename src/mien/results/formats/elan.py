@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
@@ -23,11 +23,11 @@ from mien.labels import EMOTIONS
 from mien.results.formats.conversion import (
     Conversion,
     FaceRun,
+    certainty,
     find_runs,
     in_order,
     join_short_runs,
     shown_emotion,
-    uncertainty,
     with_source,
 )
 from mien.results.rows import Row
@@ -53,46 +53,36 @@ def write_elan(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
     """Write the tiers of one clip.
 
     Raises:
-        MissingExtra: pympi-ling is not installed.
         DataError: the table of events is not one, or of another clip.
-        OutputError: as `find_runs`.
     """
     try:
         from pympi.Elan import Eaf, to_adocument
     except ImportError as error:
         raise MissingExtra("pympi-ling", "formats", "writing EAF") from error
     source, rows = with_source(rows)
-    known: set[int] = set()  # tracks of which it is known whether a reading is uncertain
-    runs, doubts = find_runs(_collect_known(rows, known), shown_emotion, uncertainty)
+    runs, doubts = find_runs(rows, shown_emotion, certainty)
     if not runs:
         conversion.note("no expression was read, so there is no annotation of one")
     events = [] if conversion.events is None else read_events(conversion.events, source)
     eaf = Eaf(author=f"Mien {__version__}")
     _describe(eaf, source)
-    _fill(eaf, list(_tiers(join_short_runs(runs, conversion.min_seconds), doubts, events, known)))
+    _fill(eaf, list(_tiers(join_short_runs(runs, conversion.min_seconds), doubts, events)))
     tree = ET.ElementTree(to_adocument(eaf))  # `eaf.to_file` would rename a file that is there
     with path.open("wb") as file:
         tree.write(file, encoding="UTF-8", xml_declaration=True)
 
 
-def _collect_known(rows: Iterable[Row], known: set[int]) -> Iterator[Row]:
-    for row in rows:
-        if row["uncertain"] is not None:
-            known.add(-1 if row["track"] is None else parse_whole(row["track"]))
-        yield row
-
-
-def _tiers(
-    runs: Sequence[FaceRun], doubts: Sequence[FaceRun], events: Sequence[FaceRun], known: set[int]
-) -> Iterator[Tier]:
+def _tiers(runs: Sequence[FaceRun], doubts: Sequence[FaceRun], events: Sequence[FaceRun]) -> Iterator[Tier]:
     """By face: its expression, its doubts where they are known, and its events by emotion."""
+    known = {run.track for run in doubts}
     for track in sorted({run.track for run in [*runs, *events]} | known):
         face = FaceRun(0, 0, track, "").face
         yield f"{face} expression", "expression", [run for run in runs if run.track == track]
         if track in known:
-            yield f"{face} uncertain", "uncertain", [run for run in doubts if run.track == track]
+            uncertain = [run for run in doubts if (run.track, run.value) == (track, "uncertain")]
+            yield f"{face} uncertain", "uncertain", uncertain
         for emotion in EMOTIONS:
-            of_emotion = [run for run in events if run.track == track and run.value == emotion]
+            of_emotion = [run for run in events if (run.track, run.value) == (track, emotion)]
             for lane, apart in enumerate(_without_overlap(of_emotion), 1):
                 yield f"{face} event {emotion}" + (f" {lane}" if lane > 1 else ""), "event", apart
 
@@ -163,11 +153,7 @@ def _fill(eaf: Eaf, tiers: Sequence[Tier]) -> None:
 
 
 def read_events(path: Path, source: str) -> list[FaceRun]:
-    """The events of one clip by their onset, as runs of an emotion.
-
-    Raises:
-        DataError: not such a table, a damaged one, or one without events of `source` but of others.
-    """
+    """The events of one clip by their onset, as runs of an emotion."""
     table = open_table(path)
     table.require(EVENT_NEEDED, "a table of events")
     found, others = [], set()
@@ -176,10 +162,10 @@ def read_events(path: Path, source: str) -> list[FaceRun]:
             others.add(str(record["source"]))
             continue
         try:
-            start, end = (_milliseconds(record[name]) for name in ("onset", "offset"))
-            if start >= end:
+            start, end = (round(1000 * parse_number(record[name])) for name in ("onset", "offset"))
+            if not 0 <= start < end:
                 got = f"{record['onset']} to {record['offset']}"
-                raise ValueError(f"expected an offset after the onset, got {got}")  # noqa: TRY301
+                raise ValueError(f"expected seconds from 0, the offset after the onset, got {got}")  # noqa: TRY301
             emotion = str(parse_cell("emotion", record["emotion"]))
             found.append(FaceRun(start, end, parse_whole(record["track"]), emotion))
         except ValueError as error:
@@ -190,10 +176,3 @@ def read_events(path: Path, source: str) -> list[FaceRun]:
             "table that was made from the same clip"
         )
     return in_order(found)
-
-
-def _milliseconds(seconds: Any) -> int:
-    time = round(1000 * parse_number(seconds))
-    if time < 0:
-        raise ValueError(f"expected seconds from 0, got {seconds}")
-    return time

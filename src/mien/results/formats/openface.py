@@ -15,6 +15,7 @@ from mien.results.formats.conversion import Conversion
 from mien.results.rows import COLUMNS, Cell, Row
 from mien.results.table_reader import (
     Record,
+    number_faces,
     open_table,
     parse_cell,
     parse_number,
@@ -43,47 +44,35 @@ def write_openface(rows: Iterable[Row], path: Path, conversion: Conversion) -> N
 
 def _native_cells(row: Row) -> list[str]:
     """OpenFace's own cells; where there is no face it writes zeros, and so does this."""
-    frame = str(parse_whole(row["frame"]) + 1)
+    frame, time = str(parse_whole(row["frame"]) + 1), cell_text("time", row["time"])
     if not row["success"]:
-        return [frame, "0", cell_text("time", row["time"]), "0", "0"]
+        return [frame, "0", time, "0", "0"]
     face_id = row["face"] if row["track"] is None else row["track"]
-    score = cell_text("score", row["score"])
-    return [frame, cell_text("face", face_id), cell_text("time", row["time"]), score, "1"]
+    return [frame, cell_text("face", face_id), time, cell_text("score", row["score"]), "1"]
 
 
 def read_openface(path: Path, conversion: Conversion) -> Iterator[Row]:
-    """The rows of a clip; the columns that only Mien writes may be missing.
-
-    Raises:
-        DataError: not OpenFace's columns, or a damaged table.
-    """
+    """The rows of a clip; the columns that only Mien writes may be missing."""
     table = open_table(path)
     table.require(NEEDED, "a table that OpenFace's FeatureExtraction wrote")
+    source = conversion.source or str(path)
     extra = [name for name in EXTRA if f"mien_{name}" in table.columns]
     if "emotion" not in extra:
         conversion.note(f"{path}: OpenFace reads no emotions; those columns are empty")
-    return read_rows(table, _OpenFaceParser(conversion.source or str(path), extra))
+    number = number_faces()
 
-
-class _OpenFaceParser:
-    """Turns records into cells; numbers the faces of a frame where the file does not."""
-
-    def __init__(self, source: str, extra: list[str]) -> None:
-        self._source = source
-        self._extra = extra
-        self._frame = -1
-        self._face = 0
-
-    def __call__(self, record: Record) -> dict[str, Cell]:
+    def parse(record: Record) -> dict[str, Cell]:
         if parse_number(record["frame"]) < 1:
             raise ValueError(f"expected a frame from 1, got {record['frame']!r}")
         frame = parse_whole(record["frame"]) - 1
-        self._face = self._face + 1 if frame == self._frame else 0
-        self._frame = frame
-        found = bool(parse_whole(record["success"], largest=1))
-        row: dict[str, Cell] = {"source": self._source, "frame": frame, "success": int(found)}
+        row: dict[str, Cell] = {"source": source, "frame": frame, "face": number(frame)}
         row["time"] = parse_cell("time", record["timestamp"])
-        if found:
+        row["success"] = parse_whole(record["success"], largest=1)
+        if row["success"]:
             row["score"] = parse_cell("score", record["confidence"])
-            row["face"], row["track"] = self._face, parse_cell("track", record.get("face_id"))
-        return row | {name: parse_cell(name, record[f"mien_{name}"]) for name in self._extra}
+            row["track"] = parse_cell("track", record.get("face_id"))
+        else:
+            row["face"] = None
+        return row | {name: parse_cell(name, record[f"mien_{name}"]) for name in extra}
+
+    return read_rows(table, parse)

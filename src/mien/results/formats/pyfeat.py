@@ -17,7 +17,7 @@ from mien.errors import DataError
 from mien.labels import EMOTIONS, parse_emotion
 from mien.results.formats.conversion import Conversion
 from mien.results.rows import COLUMNS, Cell, Row
-from mien.results.table_reader import Record, open_table, parse_cell, parse_number, read_rows
+from mien.results.table_reader import Record, number_faces, open_table, parse_cell, parse_number, read_rows
 from mien.results.tables import cell_text, write_csv_cells
 
 #: py-feat's columns and the columns of Mien that they hold exactly.
@@ -48,77 +48,46 @@ def write_pyfeat(rows: Iterable[Row], path: Path, conversion: Conversion) -> Non
 
 def _native_cells(row: Row) -> list[str]:
     held = (*BOX.values(), *SEVEN, "contempt", "source")
-    track = "" if row["track"] is None else f"Person_{row['track']}"
-    return [
-        cell_text("frame", row["frame"]),
-        *(cell_text(n, row[n]) for n in held),
-        _minutes(row["time"]),
-        track,
-    ]
-
-
-def _minutes(time: Cell) -> str:
-    """Seconds as py-feat writes them, rounded down.
-
-    >>> _minutes(83.9)
-    '01:23'
-    """
-    if time is None:
-        return ""
-    whole = int(parse_number(time))
-    return f"{whole // 60:02d}:{whole % 60:02d}"
+    time, track = "", "" if row["track"] is None else f"Person_{row['track']}"
+    if row["time"] is not None:  # minutes and seconds, rounded down
+        minutes, seconds = divmod(int(parse_number(row["time"])), 60)
+        time = f"{minutes:02d}:{seconds:02d}"
+    return [cell_text("frame", row["frame"]), *(cell_text(name, row[name]) for name in held), time, track]
 
 
 def read_pyfeat(path: Path, conversion: Conversion) -> Iterator[Row]:
-    """The rows of a Fex, of Detectorv1 or v2; the columns that only Mien writes may be missing.
-
-    Raises:
-        DataError: not py-feat's columns, or a damaged table.
-    """
+    """The rows of a Fex, of Detectorv1 or v2; the columns that only Mien writes may be missing."""
     table = open_table(path)
     table.require(NEEDED, "a table that py-feat wrote")
-    parser = _PyFeatParser(table.columns)
-    if missing := [name for name in EMOTIONS if name not in parser.emotions]:
+    extra = [name for name in EXTRA if f"mien_{name}" in table.columns]
+    held = {name: column for column, name in BOX.items()} | {name: f"mien_{name}" for name in extra}
+    held |= {"source": "input", "frame": "frame"}  # Mien's name to that of the column
+    for column in table.columns:
+        with suppress(DataError):
+            held[parse_emotion(column)] = column
+    if missing := [name for name in EMOTIONS if name not in held]:
         conversion.note(f"{path}: no column for {', '.join(missing)}; left empty")
-    if "time" not in parser.extra and "approx_time" in table.columns:
+    if "time" not in extra and "approx_time" in table.columns:
         conversion.note(
             f"{path}: approx_time counts whole seconds, too coarse for a frame's time; left empty"
         )
-    return read_rows(table, parser)
+    number = number_faces()
 
-
-class _PyFeatParser:
-    """Turns records into cells; numbers the faces of a picture where the file does not."""
-
-    def __init__(self, columns: tuple[str, ...]) -> None:
-        self.extra = [name for name in EXTRA if f"mien_{name}" in columns]
-        self.emotions: dict[str, str] = {}  # Mien's name to the column's
-        for column in columns:
-            with suppress(DataError):
-                self.emotions[parse_emotion(column)] = column
-        self._picture: tuple[Cell, Cell] | None = None
-        self._face = 0
-
-    def __call__(self, record: Record) -> dict[str, Cell]:
-        row: dict[str, Cell] = {name: _cell(name, record[column]) for column, name in BOX.items()}
-        row |= {name: _cell(name, record[column]) for name, column in self.emotions.items()}
-        row |= {name: _cell(name, record[f"mien_{name}"]) for name in self.extra}
-        row["source"], row["frame"] = _cell("source", record["input"]), _cell("frame", record["frame"])
+    def parse(record: Record) -> dict[str, Cell]:
+        row = {name: _cell(name, record[column]) for name, column in held.items()}
         row["success"] = int(_found(row))
         if not row["success"]:
             return row | dict.fromkeys((*BOX.values(), *EMOTIONS))
         row["track"] = _track(record.get("Identity"))
-        if "face" not in self.extra:
-            row["face"] = self._number(row)
-        if "emotion" not in self.extra:
-            row |= _likeliest(row)
+        if "face" not in extra:
+            row["face"] = number((row["source"], row["frame"]))
+        known = {name: parse_number(row[name]) for name in EMOTIONS if row.get(name) is not None}
+        if "emotion" not in extra and known:
+            row["emotion"] = max(known, key=lambda name: known[name])
+            row["confidence"] = max(known.values())
         return row
 
-    def _number(self, row: dict[str, Cell]) -> int:
-        picture = (row["source"], row["frame"])
-        self._face = self._face + 1 if picture == self._picture else 0
-        self._picture = picture
-        return self._face
+    return read_rows(table, parse)
 
 
 def _cell(name: str, value: Any) -> Cell:
@@ -137,12 +106,3 @@ def _track(identity: str | None) -> int | None:
     """The number of `Person_3`; py-feat numbers people from 0."""
     found = re.fullmatch(r"(?:Person_)?(\d{1,9})(?:\.0)?", identity or "")
     return None if found is None else int(found[1])
-
-
-def _likeliest(row: dict[str, Cell]) -> dict[str, Cell]:
-    """The emotion with the highest probability of those that are there."""
-    known = {name: parse_number(row[name]) for name in EMOTIONS if row.get(name) is not None}
-    if not known:
-        return {}
-    best = max(known, key=lambda name: known[name])
-    return {"emotion": best, "confidence": known[best]}

@@ -23,30 +23,20 @@ from mien.results.rows import Row
 
 
 def write_srt(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
-    """Write the cues of one clip by their start, numbered from 1.
-
-    Raises:
-        MissingExtra: srt is not installed.
-        OutputError: as `find_runs`.
-    """
+    """Write the cues of one clip by their start, numbered from 1."""
     try:
         import srt
     except ImportError as error:
         raise MissingExtra("srt", "formats", "writing SRT") from error
     cues = [
-        srt.Subtitle(number, timedelta(milliseconds=run.start), timedelta(milliseconds=run.end), _text(run))
+        srt.Subtitle(number, timedelta(milliseconds=run.start), timedelta(milliseconds=run.end), run.text)
         for number, run in enumerate(_find_cues(rows, conversion), 1)
     ]
     path.write_text(srt.compose(cues, reindex=False), encoding="utf-8", newline="")
 
 
 def write_webvtt(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
-    """Write the cues of one clip by their start; a note holds the name of the clip, as JSON.
-
-    Raises:
-        MissingExtra: webvtt-py is not installed.
-        OutputError: as `find_runs`.
-    """
+    """Write the cues of one clip by their start; a note holds the name of the clip, as JSON."""
     try:
         from webvtt import Caption, WebVTT
         from webvtt.models import Timestamp
@@ -57,7 +47,7 @@ def write_webvtt(rows: Iterable[Row], path: Path, conversion: Conversion) -> Non
     captions = []
     for run in _find_cues(rows, conversion):
         start, end = (str(Timestamp.from_seconds(time / 1000)) for time in (run.start, run.end))
-        captions.append(Caption(start, end, _text(run)))
+        captions.append(Caption(start, end, run.text))
     page = WebVTT(captions=captions, header_comments=[f"source {name}"])
     path.write_text(page.content, encoding="utf-8", newline="")
 
@@ -68,7 +58,3 @@ def _find_cues(rows: Iterable[Row], conversion: Conversion) -> list[FaceRun]:
     if not runs:
         conversion.note("no expression was read, so there is no cue")
     return join_short_runs(runs, conversion.min_seconds)
-
-
-def _text(run: FaceRun) -> str:
-    return f"{run.face}: {run.value}"
