@@ -20,7 +20,6 @@ from mien.image import (
     encode_image,
     is_image,
     read_image,
-    swap_bgr,
     write_image,
 )
 
@@ -361,7 +360,6 @@ def test_arrays():
     assert read_image(colour).pixels is colour
     for gray in (colour[:, :, 0], colour[:, :, :1]):
         assert np.array_equal(read_image(gray).pixels, np.dstack([colour[:, :, 0]] * 3))
-    assert np.array_equal(swap_bgr(colour), colour[:, :, [2, 1, 0]])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -256,8 +256,14 @@ class Analyzer:
         Raises:
             ImageError: another type or shape, or too small.
         """
-        card = self.classifier.card
-        ready = [fit(_checked(picture), card) for picture in crops]
+        ready = []
+        for picture in map(np.asarray, crops):
+            if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or picture.shape[2:] not in ((), (3,)):
+                raise ImageError(
+                    f"expected crops (N, H, W) or (N, H, W, 3) of uint8, got {picture.dtype} of shape "
+                    f"{picture.shape} for one of them; a single crop is given as crop[None]"
+                )
+            ready.append(fit(picture, self.classifier.card))
         return self.classifier(np.stack(ready)) if ready else np.empty((0, len(EMOTIONS)), np.float32)
 
 
@@ -295,20 +301,9 @@ def load(
     chosen = classifier.card.policy(policy)
     if crops:
         return Analyzer(WholePicture(), classifier, crop=crop_whole, max_faces=max_faces, policy=chosen)
-    photo, clip = DetectorOptions(), DetectorOptions.video()
-    if min_face is not None:
-        photo, clip = replace(photo, min_face=min_face), replace(clip, min_face=min_face)
     network = YuNetNetwork(threads, providers)  # opened when a picture is first looked at
-    detectors = YuNet(photo, network=network), YuNet(clip, network=network)
-    return Analyzer(detectors[0], classifier, detectors[1], max_faces=max_faces, policy=chosen)
-
-
-def _checked(picture: NDArray[Any]) -> Image:
-    """One crop, (H, W) or (H, W, 3) uint8, or an error that says what came."""
-    array = np.asarray(picture)
-    if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
-        raise ImageError(
-            f"expected crops (N, H, W) or (N, H, W, 3) of uint8, got {array.dtype} of shape {array.shape} "
-            "for one of them; a single crop is given as crop[None]"
-        )
-    return array
+    photo, clip = (
+        YuNet(options if min_face is None else replace(options, min_face=min_face), network=network)
+        for options in (DetectorOptions(), DetectorOptions.video())
+    )
+    return Analyzer(photo, classifier, clip, max_faces=max_faces, policy=chosen)

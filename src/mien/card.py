@@ -81,7 +81,6 @@ class ModelCard:
             raise ModelError(
                 f"model card: expected size >= 1 and temperature > 0, got {self.size} and {self.temperature}"
             )
-
         if ACCURATE not in self.policies:
             raise ModelError(f"model card: expected a policy {ACCURATE!r}, got {', '.join(self.policies)}")
         if self.thresholds is not None and len(self.thresholds) != len(EMOTIONS):
@@ -92,11 +91,7 @@ class ModelCard:
             raise ModelError(f"model card: expected uncertain in (0, 1], got {self.uncertain}")
 
     def policy(self, name: str) -> Policy:
-        """A policy by name.
-
-        Raises:
-            ConfigError: the network has none of that name; the message lists those it has.
-        """
+        """A policy by name; a `ConfigError` lists those that there are."""
         if name not in self.policies:
             raise ConfigError(
                 f"--policy: expected one of {', '.join(self.policies)} of the network {self.name!r}, "
@@ -110,11 +105,7 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
-        """Read a card back; unknown keys of a newer card are left aside.
-
-        Raises:
-            ModelError: the text is not a card.
-        """
+        """Read a card back; unknown keys of a newer card are left aside, and no card is a `ModelError`."""
         try:
             raw = json.loads(text)
             known = {f.name: raw[f.name] for f in fields(cls) if f.name in raw}
@@ -124,7 +115,10 @@ class ModelCard:
             if known.get("thresholds") is not None:
                 known["thresholds"] = tuple(map(float, known["thresholds"]))
             if "policies" in known:
-                known["policies"] = {name: _policy(one) for name, one in known["policies"].items()}
+                known["policies"] = {
+                    name: Policy(tuple(map(float, policy["offsets"])), policy["set_from"])
+                    for name, policy in known["policies"].items()
+                }
             if "template" in known:
                 known["template"] = tuple((float(x), float(y)) for x, y in known["template"])
             return cls(**known)
@@ -136,12 +130,7 @@ class ModelCard:
 
 
 def with_card(model: bytes, card: ModelCard) -> bytes:
-    """The bytes of an ONNX file with `card` in place of the card it had; the network stays as it was.
-
-    Raises:
-        MissingExtra: the package onnx is not installed.
-        ModelError: the bytes are not an ONNX file.
-    """
+    """The bytes of an ONNX file with `card` in place of the card it had; the network stays as it was."""
     try:
         import onnx
         from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -160,7 +149,3 @@ def with_card(model: bytes, card: ModelCard) -> bytes:
     parsed.metadata_props.add(key=CARD_KEY, value=card.to_json())
     content: bytes = parsed.SerializeToString()
     return content
-
-
-def _policy(raw: Mapping[str, Any]) -> Policy:
-    return Policy(tuple(map(float, raw["offsets"])), raw["set_from"])

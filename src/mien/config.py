@@ -73,7 +73,7 @@ def provenance(**more: Any) -> dict[str, Any]:
 
     return {
         "mien": __version__,
-        "commit": git_commit(),
+        "commit": _git_commit(),
         "python": platform.python_version(),
         "packages": {name: v for name in ("numpy", "onnxruntime", "torch") if (v := _version(name))},
         "machine": f"{platform.system()} {platform.machine()}",
@@ -82,17 +82,35 @@ def provenance(**more: Any) -> dict[str, Any]:
     }
 
 
-def claim_run(path: Path, text: str, comparable: Callable[[str], str] = str) -> None:
-    """Write a run's settings to a file of its folder, or check that those there are of the same run.
+def _git_commit() -> str:
+    """The commit that this package stands at, with `+dirty` if files differ; empty outside git."""
+    import subprocess
 
-    Args:
-        path: of the file, in the folder of the run; the folder is made.
-        text: the settings.
-        comparable: takes from such a text what must be the same, one thing per line.
+    command = ["git", "describe", "--always", "--dirty=+dirty", "--abbrev=12", "--exclude=*"]
+    folder = Path(__file__).parent
+    try:
+        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return run.stdout.strip()
+
+
+def _version(package: str) -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def claim_run(path: Path, text: str, comparable: Callable[[str], str] = str) -> None:
+    """Write a run's settings to the file `path` of its folder, or check that those there are of the same run.
+
+    `comparable` takes from such a text what must be the same, one thing per line.
 
     Raises:
         ConfigError: the folder holds a run with other settings; names the first that differs.
-        OutputError: the file cannot be written.
     """
     held = path.read_text(encoding="utf-8") if path.is_file() else ""
     if not held.strip():  # absent, or empty since a disk was full
@@ -109,25 +127,6 @@ def claim_run(path: Path, text: str, comparable: Callable[[str], str] = str) -> 
     )
 
 
-def git_commit(root: Path | None = None) -> str:
-    """The commit that this package stands at, with `+dirty` if files differ; empty outside git."""
-    import subprocess
-
-    folder = root or Path(__file__).parent
-    try:
-        run = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+dirty", "--abbrev=12", "--exclude=*"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return run.stdout.strip()
-
-
 def _value(value: Any) -> str:
     if isinstance(value, bool | int | float | str):
         return json.dumps(value)  # the same in TOML for these
@@ -141,21 +140,8 @@ def _build(kind: type[T], raw: Mapping[str, Any]) -> T:
     unknown = sorted(set(raw) - set(known))
     if unknown:
         raise ConfigError(f"settings: expected some of {', '.join(known)}, got {', '.join(unknown)}")
-    default = kind()
-    values: dict[str, Any] = {}
-    for name, value in raw.items():
-        was = getattr(default, name)
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
+    for name, value in values.items():
         if isinstance(value, dict):
-            values[name] = _build(type(was), value)
-        else:
-            values[name] = tuple(value) if isinstance(value, list) else value
+            values[name] = _build(type(getattr(kind(), name)), value)
     return kind(**values)
-
-
-def _version(package: str) -> str:
-    from importlib import metadata
-
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from mien.errors import DataError, OutputError
@@ -48,9 +47,7 @@ class WholeFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None:
             self.finish()
         elif isinstance(error, OSError):
@@ -118,11 +115,7 @@ def write_whole(path: Path, write: bytes | str | Callable[[IO[bytes]], object]) 
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays by name as one .npz file.
-
-    Raises:
-        OutputError: as `write_whole`.
-    """
+    """Write arrays by name as one .npz file; errors are those of `write_whole`."""
     import numpy as np
 
     write_whole(path, lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]

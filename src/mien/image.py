@@ -1,6 +1,6 @@
 """Files and bytes to RGB pixels and back: the one place that knows how pictures are stored.
 
-EXIF orientation, alpha, palettes, CMYK, 16-bit, BGR, animations, truncation and the size limit
+EXIF orientation, alpha, palettes, CMYK, 16-bit, animations, truncation and the size limit
 end here; every other room sees uint8 (H, W, 3) RGB, upright.
 
 Legend: H rows, W columns, C channels.
@@ -45,49 +45,25 @@ MAX_PIXELS: Final = 150_000_000
 #: network sees what the person who made the cut-out saw.
 BACKGROUND: Final = "white"
 
-#: How files begin, whatever their names say: kind -> pattern of the first bytes.
-SIGNATURES: Final = {
-    "JPEG": rb"\xff\xd8\xff",
-    "PNG": rb"\x89PNG\r\n\x1a\n",
-    "WEBP": rb"RIFF.{4}WEBP",
-    "GIF": rb"GIF8[79]a",
-    "TIFF": rb"II\*\0|MM\0\*|II\+\0|MM\0\+",
-    "AVIF": rb".{4}ftyp.*avi[fs]",
-    "BMP": rb"BM",
-    "PPM": rb"P[1-6]\s",
-}
-
-#: Pillow's reader of each kind. They are called by name because `PIL.Image.open` would import
-#: some 45 plug-ins and apply its own, process-wide pixel limit.
-READERS: Final = {
-    "JPEG": "JpegImagePlugin.JpegImageFile",
-    "PNG": "PngImagePlugin.PngImageFile",
-    "WEBP": "WebPImagePlugin.WebPImageFile",
-    "GIF": "GifImagePlugin.GifImageFile",
-    "TIFF": "TiffImagePlugin.TiffImageFile",
-    "AVIF": "AvifImagePlugin.AvifImageFile",
-    "BMP": "BmpImagePlugin.BmpImageFile",
-    "PPM": "PpmImagePlugin.PpmImageFile",
+#: Kinds of files: how they begin, whatever their names say, and Pillow's name for its reader. Readers are
+#: called by name because `PIL.Image.open` would import some 45 plug-ins and apply its own pixel limit.
+KINDS: Final = {
+    "JPEG": (rb"\xff\xd8\xff", "Jpeg"),
+    "PNG": (rb"\x89PNG\r\n\x1a\n", "Png"),
+    "WEBP": (rb"RIFF.{4}WEBP", "WebP"),
+    "GIF": (rb"GIF8[79]a", "Gif"),
+    "TIFF": (rb"II\*\0|MM\0\*|II\+\0|MM\0\+", "Tiff"),
+    "AVIF": (rb".{4}ftyp.*avi[fs]", "Avif"),
+    "BMP": (rb"BM", "Bmp"),
+    "PPM": (rb"P[1-6]\s", "Ppm"),
 }
 
 #: The kind that each file ending stands for.
 SUFFIX_KINDS: Final = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jpe": "JPEG",
-    ".jfif": "JPEG",
-    ".png": "PNG",
-    ".apng": "PNG",
-    ".webp": "WEBP",
-    ".gif": "GIF",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".avif": "AVIF",
-    ".bmp": "BMP",
-    ".dib": "BMP",
-    ".ppm": "PPM",
-    ".pgm": "PPM",
-}
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".apng": "PNG",
+    ".webp": "WEBP", ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF", ".avif": "AVIF", ".bmp": "BMP",
+    ".dib": "BMP", ".ppm": "PPM", ".pgm": "PPM",
+}  # fmt: skip
 IMAGE_SUFFIXES: Final = frozenset(SUFFIX_KINDS)
 
 # What Pillow raises on damaged files.
@@ -160,11 +136,6 @@ def quiet_decoders() -> None:
         libtiff.TIFFSetWarningHandler(None)
 
 
-def swap_bgr(pixels: Image) -> Image:
-    """BGR (H, W, 3), as OpenCV has it, to RGB, and back."""
-    return np.ascontiguousarray(pixels[:, :, ::-1])  # (H, W, 3)
-
-
 def write_image(path: str | os.PathLike[str], pixels: NDArray[np.uint8], *, quality: int = 92) -> None:
     """Write RGB (H, W, 3) or gray (H, W) uint8 as the ending of `path` says; it appears whole or not at all.
 
@@ -190,7 +161,7 @@ def encode_image(pixels: NDArray[np.uint8], suffix: str = ".jpg", *, quality: in
         raise OutputError(f"expected a picture ending ({' '.join(SUFFIX_KINDS)}), got {suffix!r}")
     if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
         raise OutputError(f"expected uint8 (H, W) or (H, W, 3) pixels, got {pixels.dtype} {pixels.shape}")
-    import_module(f"PIL.{READERS[kind].split('.')[0]}")  # else Pillow looks through all plug-ins
+    import_module(f"PIL.{KINDS[kind][1]}ImagePlugin")  # else Pillow looks through all plug-ins
     data = io.BytesIO()
     try:
         pil.fromarray(np.ascontiguousarray(pixels)).save(data, format=kind, quality=quality)
@@ -221,12 +192,17 @@ def _from_stream(stream: BinaryIO, name: str, max_pixels: int) -> Picture:
     """Decode a seekable stream; messages call it `name`."""
     kind = _kind(stream, name)
     with _damage_named(kind, name):
-        picture = _header(stream, kind)
+        reader = f"{KINDS[kind][1]}Image"
+        # reads the header alone: size and layout, no pixels
+        picture: ImageFile = getattr(import_module(f"PIL.{reader}Plugin"), f"{reader}File")(stream)
         _refuse_large(picture.size, name, max_pixels)
         if kind == "JPEG":
             _check_jpeg_end(stream)
         pixels, notes = _decode(picture)
-        return Picture(pixels, _first_of_many(picture, kind) + notes)
+        if getattr(picture, "is_animated", False):
+            what = "TIFF of several pages: first page" if kind == "TIFF" else f"animated {kind}: first frame"
+            notes = (f"{what} used", *notes)
+        return Picture(pixels, notes)
 
 
 def _from_pillow(picture: PillowImage, max_pixels: int) -> Picture:
@@ -280,7 +256,7 @@ def _kind(stream: BinaryIO, name: str) -> str:
     """The kind of picture that the first bytes announce."""
     head = stream.read(64)
     stream.seek(0)
-    for kind, pattern in SIGNATURES.items():
+    for kind, (pattern, _) in KINDS.items():
         if re.match(pattern, head, re.DOTALL):
             return kind
     if not head:
@@ -290,16 +266,7 @@ def _kind(stream: BinaryIO, name: str) -> str:
         what = "is HEIC"
     elif all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
         what = f"is text ({head[:24].decode()!r}...)"
-    raise ImageError(
-        f"expected a picture ({', '.join(SIGNATURES)}), {name} {what}; convert it to one of these"
-    )
-
-
-def _header(stream: BinaryIO, kind: str) -> ImageFile:
-    """Read the header alone: size and layout, no pixels."""
-    module, reader = READERS[kind].split(".")
-    picture: ImageFile = getattr(import_module(f"PIL.{module}"), reader)(stream)
-    return picture
+    raise ImageError(f"expected a picture ({', '.join(KINDS)}), {name} {what}; convert it to one of these")
 
 
 def _refuse_large(size: tuple[int, int], name: str, max_pixels: int) -> None:
@@ -369,15 +336,8 @@ def _upright(pixels: Image, orientation: int) -> Image:
     return np.ascontiguousarray(pixels)
 
 
-def _first_of_many(picture: ImageFile, kind: str) -> tuple[str, ...]:
-    if not getattr(picture, "is_animated", False):
-        return ()
-    what = "TIFF of several pages: first page" if kind == "TIFF" else f"animated {kind}: first frame"
-    return (f"{what} used",)
-
-
 def _from_array(array: NDArray[Any]) -> Picture:
-    """Check an array and give it three channels."""
+    """The three channels of an array, which is checked."""
     if array.dtype != np.uint8:
         hint = "multiply by 255 if it spans 0..1, round, and " if array.dtype.kind == "f" else ""
         raise ImageError(

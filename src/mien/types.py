@@ -45,10 +45,9 @@ class Face:
 
     def __post_init__(self) -> None:
         check_shape("Face.landmarks", self.landmarks, (5, 2))
-        if self.probabilities is not None:
-            check_shape("Face.probabilities", self.probabilities, (len(EMOTIONS),))
-        if self.smoothed is not None:
-            check_shape("Face.smoothed", self.smoothed, (len(EMOTIONS),))
+        for name, values in (("probabilities", self.probabilities), ("smoothed", self.smoothed)):
+            if values is not None:
+                check_shape(f"Face.{name}", values, (len(EMOTIONS),))
 
     @property
     def emotion(self) -> str | None:

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
 
 from mien.errors import ConfigError
 from mien.types import Face, Frame
@@ -13,6 +15,7 @@ from mien.video.smooth import FLOOR, GAP, Causal, TwoSided
 
 POINTS = np.zeros((5, 2), np.float32)
 KINDS = [Causal, TwoSided]
+TICK = 1 / 64  # seconds; sums of it are exact
 
 
 def face(p, track=1):
@@ -22,7 +25,7 @@ def face(p, track=1):
 def clip(times, tracks, source="a.mp4"):
     """Frames of {track: (T, 8), NaN where it is away}."""
     return [
-        Frame(source, i, t, tuple(face(p[i], n) for n, p in tracks.items() if not np.isnan(p[i, 0])))
+        Frame(source, i, float(t), tuple(face(p[i], n) for n, p in tracks.items() if not np.isnan(p[i, 0])))
         for i, t in enumerate(times)
     ]
 
@@ -40,58 +43,52 @@ def noise(n, seed=0):
     return np.random.default_rng(seed).dirichlet(np.full(8, 0.3), n).astype(np.float32)
 
 
-def shares(logs):
-    raised = np.exp(logs)
+def mean(weights, logs):
+    """(8,) probabilities by the weighted mean of their logarithms."""
+    raised = np.exp(np.average(logs, axis=0, weights=weights))
     return raised / raised.sum()
 
 
-def naive_two_sided(times, p, seconds, gap):
+def stretch(times, i):
+    """Index of the first and the last frame around `i` with no gap between them."""
+    first = max([k for k in range(1, i + 1) if times[k] - times[k - 1] > GAP], default=0)
+    last = min([k for k in range(i, len(times) - 1) if times[k + 1] - times[k] > GAP], default=len(times) - 1)
+    return first, last
+
+
+def naive(kind, times, p, seconds):
     """Every frame against every other."""
-    logs = np.log(np.maximum(p.astype(float), FLOOR))
-    out = []
+    logs, out = np.log(np.maximum(p.astype(float), FLOOR)), []
     for i, t in enumerate(times):
-        near = []
-        for j, u in enumerate(times):
-            low, high = sorted((i, j))
-            whole = all(times[k + 1] - times[k] <= gap for k in range(low, high))
-            if abs(u - t) < seconds and whole:
-                near.append(j)
-        total, weight = np.zeros(8), 0.0
-        for k, j in enumerate(near):
-            steps = [abs(times[j] - times[m]) for m in (near[k - 1 : k] + near[k + 1 : k + 2])]
-            lasts = np.mean(steps) if steps else 1.0
-            w = (1 + math.cos(math.pi * (times[j] - t) / seconds)) / 2 * lasts if seconds else 1.0
-            total, weight = total + w * logs[j], weight + w
-        out.append(shares(total / weight if near else logs[i]))
+        first, last = stretch(times, i)
+        if kind is Causal:
+            near = range(first, i + 1)
+            later = [max(j, first + 1) for j in near]  # the first frame lasts as long as the second
+            lasts = [times[k] - times[k - 1] if i > first else 1.0 for k in later]
+            w = [math.exp(-(t - times[j]) / seconds) * (1 - math.exp(-d / seconds)) if seconds else j == i
+                 for j, d in zip(near, lasts, strict=True)]  # fmt: skip
+        else:
+            near = [j for j in range(first, last + 1) if abs(times[j] - t) < seconds] or [i]
+            w = []
+            for k, j in enumerate(near):
+                steps = [abs(times[j] - times[m]) for m in (near[k - 1 : k] + near[k + 1 : k + 2])]
+                kernel = (1 + math.cos(math.pi * (times[j] - t) / seconds)) / 2 if seconds else 1.0
+                w.append(kernel * (np.mean(steps) if steps else 1.0))
+        out.append(mean(w, logs[list(near)]))
     return np.array(out)
 
 
-def naive_causal(times, p, seconds):
-    """The whole past at every frame; the first frame lasts as long as the second."""
-    logs = np.log(np.maximum(p.astype(float), FLOOR))
-    lasts = np.diff(times, prepend=2 * times[0] - times[1])
-    out = []
-    for i, t in enumerate(times):
-        w = [math.exp(-(t - times[j]) / seconds) * (1 - math.exp(-lasts[j] / seconds)) for j in range(i + 1)]
-        out.append(shares(np.average(logs[: i + 1], axis=0, weights=w)))
-    return np.array(out)
-
-
-@pytest.mark.parametrize("seconds", [0.05, 0.2, 0.7])
-def test_two_sided_is_the_naive_mean_at_irregular_times(seconds):
-    rng = np.random.default_rng(1)
-    times = np.cumsum(rng.choice([0.01, 0.04, 0.1, 0.6], 120, p=[0.3, 0.4, 0.25, 0.05]))
-    p = noise(120)
-    got = values(run(TwoSided(seconds), clip(times, {1: p})))
-    np.testing.assert_allclose(got, naive_two_sided(times, p, seconds, GAP), atol=1e-6)
-
-
-@pytest.mark.parametrize("seconds", [0.05, 0.3])
-def test_causal_is_the_naive_mean_of_the_past(seconds):
-    times = np.cumsum(np.random.default_rng(2).choice([0.01, 0.04, 0.1], 90))
-    p = noise(90)
-    got = values(run(Causal(seconds), clip(times, {1: p})))
-    np.testing.assert_allclose(got, naive_causal(times, p, seconds), atol=1e-6)
+@settings(max_examples=80, deadline=None, derandomize=True, database=None)
+@given(
+    steps=some.lists(some.integers(1, 45), min_size=1, max_size=25),  # up to 0.7 s: beyond a gap
+    seconds=some.integers(0, 40).map(lambda ticks: ticks * TICK),
+    kind=some.sampled_from(KINDS),
+    seed=some.integers(0, 1000),
+)
+def test_smoothing_is_the_naive_mean_at_irregular_times(steps, seconds, kind, seed):
+    times, p = np.cumsum(steps) * TICK, noise(len(steps), seed)
+    got = values(run(kind(seconds), clip(times, {1: p})))
+    np.testing.assert_allclose(got, naive(kind, times, p, seconds), atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -102,36 +99,13 @@ def test_the_frame_rate_does_not_change_the_result(kind):
         p = np.exp(2 * waves)
         return values(run(kind(0.4), clip(t, {1: (p / p.sum(axis=1, keepdims=True)).astype(np.float32)})))
 
-    slow, quick = at(50), at(100)[::2]
-    np.testing.assert_allclose(slow, quick, atol=0.02)
+    np.testing.assert_allclose(at(50), at(100)[::2], atol=0.02)
 
 
-def test_frames_that_come_twice_as_often_do_not_weigh_double():
-    p = np.tile(np.array([0.9, 0.1, 0, 0, 0, 0, 0, 0], np.float32), (60, 1))
-    p[30:] = p[30:, [1, 0, *range(2, 8)]]
-    even = np.arange(60) / 30
-    often = np.concatenate([even[:30], np.repeat(even[30:], 2) + np.tile([0, 1 / 60], 30)])
-    one = values(run(TwoSided(0.4), clip(even, {1: p})))
-    two = values(run(TwoSided(0.4), clip(often, {1: np.concatenate([p[:30], np.repeat(p[30:], 2, axis=0)])})))
-    np.testing.assert_allclose(one[:30], two[:30], atol=0.03)
-
-
-def test_two_sided_looks_no_further_than_its_seconds_and_waits_no_longer():
-    times, p = np.arange(100) / 25, noise(100)
-    other = p.copy()
-    other[60:] = noise(40, seed=9)
-    one, two = (values(run(TwoSided(0.4), clip(times, {1: q}))) for q in (p, other))
-    np.testing.assert_array_equal(one[:50], two[:50])  # 50 is 0.4 s before 60
-    assert not np.array_equal(one[51], two[51])
+def test_two_sided_waits_no_longer_than_its_seconds():
     smoother = TwoSided(0.4)
-    late = [f.time - d.time for f in clip(times, {1: p}) for d in smoother.push(f)]
-    assert max(late) == pytest.approx(0.4)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_no_smoothing_is_the_probabilities_themselves(kind):
-    p = noise(20)
-    np.testing.assert_allclose(values(run(kind(0), clip(np.arange(20) / 25, {1: p}))), p, atol=9 * FLOOR)
+    frames = clip(np.arange(100) / 25, {1: noise(100)})
+    assert max(f.time - d.time for f in frames for d in smoother.push(f)) == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -148,40 +122,34 @@ def test_frames_come_in_their_order_and_only_smoothed_is_new(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_faces_do_not_touch_each_other(kind):
-    times, p = np.arange(40) / 25, noise(40)
-    alone = values(run(kind(0.3), clip(times, {1: p})))
-    together = values(run(kind(0.3), clip(times, {2: noise(40, 5), 1: p})))
-    np.testing.assert_array_equal(alone, together)
+def test_faces_and_clips_do_not_touch_each_other(kind):
+    times, p, other = np.arange(40) / 25, noise(40), noise(40, 5)
+    alone = [values(run(kind(0.3), clip(times, {1: q}))) for q in (p, other)]
+    together = run(kind(0.3), clip(times, {2: other, 1: p}))
+    np.testing.assert_array_equal(alone, [values(together, 1), values(together, 2)])
+    for source in ("a.mp4", "b.mp4"):  # time goes back, or another clip begins
+        joined = [*clip(times, {1: p}), *clip(times, {1: other}, source)]
+        np.testing.assert_array_equal(values(run(kind(0.3), joined)), np.concatenate(alone))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("away", "joined"), [(10, True), (20, False)])  # frames at 25 a second: 0.4 s, 0.8 s
-def test_a_long_gap_is_not_smoothed_across(kind, away, joined):
-    p = noise(100)
-    p[40 : 40 + away] = np.nan
-    times = np.arange(100) / 25
+def test_a_face_that_was_away_for_long_begins_anew(kind):
+    p, times = noise(100), np.arange(100) / 25
+    p[40:60] = np.nan  # 0.8 s
     whole = values(run(kind(1.0), clip(times, {1: p})))
-    parts = np.concatenate(
-        [
-            values(run(kind(1.0), clip(times[part], {1: p[part]})))
-            for part in (slice(40), slice(40 + away, 100))
-        ]
-    )
-    assert np.array_equal(whole, parts) != joined
+    parts = [values(run(kind(1.0), clip(times[k], {1: p[k]}))) for k in (slice(40), slice(60, 100))]
+    assert np.array_equal(whole, np.concatenate(parts))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_memory_is_bounded_however_long_the_clip(kind):
-    smoother = kind(0.4)
-    held = 0
+    smoother, held = kind(0.4), 0
     for i in range(3000):
         faces = (face(noise(1, i)[0], 1), face(noise(1, i)[0], 2 + i // 5))  # a new face every fifth frame
-        for _ in smoother.push(Frame("a", i, i / 25, faces)):
-            pass
+        smoother.push(Frame("a", i, i / 25, faces))
         held = max(held, len(smoother._tracks), len(getattr(smoother, "_held", ())))
-        for samples in smoother._tracks.values():
-            held = max(held, len(samples) if isinstance(smoother, TwoSided) else 0)
+        if kind is TwoSided:
+            held = max(held, *map(len, smoother._tracks.values()))
     assert held <= 22
 
 
@@ -198,21 +166,11 @@ def test_a_certain_frame_does_not_veto_the_others():
     p = np.full((21, 8), 0.1 / 7, np.float32)
     p[:, 1] = 0.9
     p[10] = [1, 0, 0, 0, 0, 0, 0, 0]
-    got = values(run(TwoSided(0.2), clip(np.arange(21) / 25, {1: p})))
-    assert got[8].argmax() == 1
+    assert values(run(TwoSided(0.2), clip(np.arange(21) / 25, {1: p})))[8].argmax() == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("bad", [{"seconds": -1}, {"seconds": math.nan}, {"gap": -0.1}])
-def test_lengths_that_make_no_sense_are_refused(kind, bad):
+@pytest.mark.parametrize("seconds", [-1, math.nan])
+def test_lengths_that_make_no_sense_are_refused(kind, seconds):
     with pytest.raises(ConfigError, match="expected"):
-        kind(**bad)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_is_pushed_is_taken_even_if_nobody_looks(kind):
-    frames = clip(np.arange(10) / 25, {1: noise(10)})
-    smoother = kind(10.0)
-    smoother.push(frames[0])
-    last = [*smoother.push(frames[1]), *smoother.flush()][-1]
-    assert not np.allclose(last.faces[0].smoothed, frames[1].faces[0].probabilities)
+        kind(seconds)

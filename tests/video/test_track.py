@@ -1,4 +1,4 @@
-"""Track numbers on drawn paths of boxes, where the right answer is known."""
+"""Track numbers on drawn paths of boxes, and cuts, where the right answer is known."""
 
 import copy
 import itertools
@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mien.faces.align import TEMPLATE
 from mien.types import Face
-from mien.video.track import Tracker, appearance
+from mien.video.track import CutDetector, Tracker, appearance
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 HEIGHT, WIDTH = 180, 320
@@ -23,34 +24,6 @@ def face(x: float, y: float, side: float = 40.0) -> Face:
 
 def numbers(tracker: Tracker, places, time: float) -> list[int]:
     return [found.track for found in tracker.update([face(*place) for place in places], time)]
-
-
-def test_faces_come_back_whole_and_in_order():
-    faces = [face(10, 10), face(200, 10)]
-    got = Tracker().update(faces, 0.0)
-    assert [f.track for f in got] == [1, 2]
-    assert [f.box for f in got] == [f.box for f in faces]
-    assert got[0].landmarks is faces[0].landmarks
-    assert faces[0].track is None
-
-
-def test_the_order_of_the_faces_does_not_matter():
-    tracker = Tracker()
-    assert numbers(tracker, [(50, 50), (150, 50), (250, 50)], 0.0) == [1, 2, 3]
-    assert numbers(tracker, [(252, 52), (51, 49), (149, 50)], 0.04) == [3, 1, 2]
-
-
-def test_moving_growing_and_shaking_faces_keep_their_numbers():
-    rng = np.random.default_rng(0)
-    tracker = Tracker()
-    seen = []
-    for i in range(100):
-        shake = rng.normal(0, 2, (2, 2))
-        left = (50 + 3 * i + shake[0, 0], 100 + shake[0, 1], 40 * 1.01**i)
-        right = (600 - 2 * i + shake[1, 0], 400 + shake[1, 1], 60)
-        pair = [left, right] if i % 2 else [right, left]
-        seen.append(numbers(tracker, pair, i / 25)[:: 1 if i % 2 else -1])
-    assert all(pair == seen[0] for pair in seen)
 
 
 def drawn(seed: int) -> np.ndarray:
@@ -75,6 +48,28 @@ def seen(tracker: Tracker, people, time: float, background: int = 0) -> list[int
     return [found.track for found in tracker.update(faces, time, pixels)]
 
 
+def test_faces_come_back_whole_and_in_order():
+    faces = [face(10, 10), face(200, 10)]
+    got = Tracker().update(faces, 0.0)
+    assert [f.track for f in got] == [1, 2]
+    assert [f.box for f in got] == [f.box for f in faces]
+    assert got[0].landmarks is faces[0].landmarks
+    assert faces[0].track is None
+
+
+def test_moving_growing_and_shaking_faces_keep_their_numbers():
+    rng = np.random.default_rng(0)
+    tracker = Tracker()
+    seen = []
+    for i in range(100):
+        shake = rng.normal(0, 2, (2, 2))
+        left = (50 + 3 * i + shake[0, 0], 100 + shake[0, 1], 40 * 1.01**i)
+        right = (600 - 2 * i + shake[1, 0], 400 + shake[1, 1], 60)
+        pair = [left, right] if i % 2 else [right, left]
+        seen.append(numbers(tracker, pair, i / 25)[:: 1 if i % 2 else -1])
+    assert all(pair == seen[0] for pair in seen)
+
+
 def test_a_short_loss_is_bridged_and_a_long_one_is_not():
     tracker = Tracker(memory=0.5)
     for i in range(10):
@@ -87,22 +82,12 @@ def test_a_short_loss_is_bridged_and_a_long_one_is_not():
     assert numbers(tracker, [(103, 100)], 1.6) == [2]
 
 
-def test_a_moving_face_is_found_again_where_it_was_going():
+@pytest.mark.parametrize("x", [200, 152])  # where it was going, 50 pixels on, or where it was and stopped
+def test_a_moving_face_is_found_again(x):
     tracker = Tracker()
-    for i in range(11):
-        numbers(tracker, [(100 + 5 * i, 100)], i * 0.04)  # 125 pixels a second
-    for i in range(11, 20):
-        numbers(tracker, [], i * 0.04)
-    assert numbers(tracker, [(200, 100)], 0.8) == [1]  # 50 pixels on: more than its own side
-
-
-def test_a_moving_face_that_stopped_while_hidden_is_found_where_it_was():
-    tracker = Tracker()
-    for i in range(11):
-        numbers(tracker, [(100 + 5 * i, 100)], i * 0.04)
-    for i in range(11, 20):
-        numbers(tracker, [], i * 0.04)
-    assert numbers(tracker, [(152, 100)], 0.8) == [1]
+    for i in range(20):
+        numbers(tracker, [(100 + 5 * i, 100)] if i <= 10 else [], i * 0.04)  # 125 pixels a second
+    assert numbers(tracker, [(x, 100)], 0.8) == [1]
 
 
 def test_numbers_are_never_used_again():
@@ -118,8 +103,7 @@ def test_numbers_are_never_used_again():
 def test_two_crossing_faces_do_not_swap_while_both_are_seen():
     tracker = Tracker()
     for i in range(60):
-        pair = [(100 + 4 * i, 100), (340 - 4 * i, 130)]
-        assert numbers(tracker, pair, i / 25) == [1, 2], i
+        assert numbers(tracker, [(100 + 4 * i, 100), (340 - 4 * i, 130)], i / 25) == [1, 2], i
 
 
 def test_one_face_never_takes_two_numbers_nor_two_faces_one():
@@ -224,23 +208,16 @@ def test_another_clock_or_resolution_changes_nothing(shift, scale):
     assert run(shift, scale) == run(0.0, 1)
 
 
-def test_a_copy_goes_on_by_itself():
-    tracker, straight = Tracker(), Tracker()
-    for i in range(5):
-        seen(tracker, [(1, 80 + 2 * i, 90)], i * 0.04)
-        seen(straight, [(1, 80 + 2 * i, 90)], i * 0.04)
-    tried = copy.deepcopy(tracker)
-    assert seen(tried, [(5, 200, 90), (6, 60, 50)], 0.4, background=2) == [2, 3]
-    assert tracker.state() == straight.state()
-    assert seen(tracker, [(1, 92, 90), (7, 240, 90)], 0.24) == [1, 2]
-
-
-def test_a_state_goes_through_json_to_the_last_bit():
+@pytest.mark.parametrize(
+    "twin", [copy.deepcopy, lambda tracker: Tracker.restored(json.loads(json.dumps(tracker.state())))]
+)
+def test_a_copy_or_restored_tracker_goes_on_by_itself_to_the_last_bit(twin):
     tracker = Tracker()
     for i in range(5):
         seen(tracker, [(1, 80 + 2 * i, 90), (2, 240, 90)], i * 0.04)
-    again = Tracker.restored(json.loads(json.dumps(tracker.state())))
-    assert again.state() == tracker.state()
+    before, again, strayed = tracker.state(), twin(tracker), twin(tracker)
+    assert seen(strayed, [(5, 200, 90), (6, 60, 50)], 0.4, background=2) == [3, 4]
+    assert again.state() == tracker.state() == before
     for i in range(5, 9):
         people = [(2, 240, 90), (1, 80 + 2 * i, 90)]
         assert seen(again, people, i * 0.04, i // 8) == seen(tracker, people, i * 0.04, i // 8)
@@ -267,6 +244,63 @@ def test_a_look_is_the_same_brighter_and_larger_and_of_nothing_is_none():
     assert appearance(np.full_like(pixels, 128), faces[0]) is None
     beyond = Face((-90.0, -90.0, 40.0, 40.0), faces[0].landmarks - 500, 0.9)
     assert appearance(pixels, beyond) is None  # nothing but the corner's pixel
+
+
+# -- cuts
+
+
+def view(seed: int, left: int = 0) -> np.ndarray:
+    """(90, 160, 3) of a wide smooth scene, from a column of it on."""
+    coarse = np.random.default_rng(seed).integers(30, 220, (6, 16, 3), np.uint8)
+    wide = Image.fromarray(coarse).resize((240, 90), Image.Resampling.BILINEAR)
+    return np.asarray(wide)[:, left : left + 160]
+
+
+def cuts(frames) -> list[int]:
+    detector = CutDetector()
+    return [i for i, frame in enumerate(frames) if detector.starts(frame)]
+
+
+def test_every_cut_is_seen_and_nothing_else():
+    rng = np.random.default_rng(0)
+    frames = [
+        np.clip(view(shot) + rng.normal(0, 8, (90, 160, 3)), 0, 255).astype(np.uint8)
+        for shot in range(12)
+        for _ in range(10)
+    ]
+    assert cuts(frames) == list(range(10, 120, 10))
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        *([view(1, left) for left in [*range(0, 79, step), *range(78, -1, -step)]] for step in (1, 3)),
+        [(view(1) * share).astype(np.uint8) for share in (1, 0.6, 0.3, 0.7, 1)],
+        [(view(1) * (1 - s) + view(2) * s).astype(np.uint8) for s in np.linspace(0, 1, 25)],
+    ],
+    ids=["slow swing", "quick swing", "light up and down", "slow dissolve"],
+)
+def test_what_is_no_cut(frames):
+    assert cuts(frames) == []
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_flash_or_a_black_frame_is_none_and_what_follows_counts(level):
+    flat = np.full((90, 160, 3), level, np.uint8)
+    still = [view(1)] * 5
+    assert cuts([*still, flat, *still]) == []
+    assert cuts([*still, flat, flat, *[view(2)] * 5]) == [7]
+    assert cuts([flat, flat, *still]) == []
+
+
+def test_a_cut_is_the_same_in_any_size():
+    frames = [view(1)] * 5 + [view(2)] * 5
+    assert cuts([np.kron(frame, np.ones((3, 3, 1), np.uint8)) for frame in frames]) == cuts(frames) == [5]
+    assert cuts([frame[::9, ::9] for frame in frames]) == [5]
+    assert cuts([frame[:1, :1] for frame in frames]) == []
+
+
+# -- the benchmark
 
 
 def test_the_benchmark_counts_as_by_hand(monkeypatch):

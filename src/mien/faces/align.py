@@ -31,13 +31,7 @@ _MARGIN: Final = 3  # pixels that bicubic interpolation and the filter of the re
 #: Where the five landmarks stand in a crop, in units of its side: (5, 2) x, y. Medians over the upright
 #: frontal faces among FER+'s training crops, made symmetric, to three decimals; so that a crop shows
 #: what FER+'s own crops show. Fitted to them once (docs/detector.md).
-TEMPLATE: Final = (
-    (0.311, 0.394),
-    (0.689, 0.394),
-    (0.500, 0.611),
-    (0.345, 0.776),
-    (0.655, 0.776),
-)
+TEMPLATE: Final = ((0.311, 0.394), (0.689, 0.394), (0.500, 0.611), (0.345, 0.776), (0.655, 0.776))
 
 
 def similarity(points: NDArray[Any], target: NDArray[Any]) -> Matrix:
@@ -53,9 +47,6 @@ def similarity(points: NDArray[Any], target: NDArray[Any]) -> Matrix:
 
     Returns:
         (2, 3) float64; `M[:, :2] @ point + M[:, 2]` is where a point goes.
-
-    Raises:
-        ValueError: the shapes do not match, or all points are one point.
     """
     if points.shape[1:] != (2,) or points.shape != target.shape:
         raise ValueError(
@@ -119,14 +110,11 @@ def fit(image: Image, card: ModelCard) -> Image:
     The middle square is kept; a picture of the right size and colour passes through unchanged.
 
     Args:
-        image: (H, W, 3) RGB or (H, W) gray, uint8, at least 48 x 48.
+        image: (H, W, 3) RGB or (H, W) gray, uint8, at least 48 x 48, else an `ImageError`.
         card: gives the side and the colour.
 
     Returns:
         (S, S) or (S, S, 3) uint8.
-
-    Raises:
-        ImageError: the picture is smaller than 48 x 48.
     """
     rows, columns = image.shape[:2]
     side = min(rows, columns)

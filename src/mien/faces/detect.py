@@ -17,7 +17,7 @@ Legend: N candidates, H rows, W columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, cos, floor, hypot, log, log2, radians, sin, sqrt
 from typing import Final, Protocol
@@ -43,6 +43,7 @@ _MAX_STEP: Final = 4.0  # by which one size is larger than the next
 _PORTRAIT_SHARE: Final = 1 / 3  # of the picture's longer side: a face of this size makes it a portrait
 
 # close-ups
+_SEEN_SCORE: Final = 0.3  # from which a face is seen in a close-up
 _ROLL_TOLERANCE_DEG: Final = 1.0  # change of roll in a close-up below which no further one follows
 _MAX_SIZE_RATIO: Final = 1.8  # between a face in its close-up and the size that was expected
 _UPRIGHT_SCORE: Final = 0.87  # in a close-up, that an upright face reaches and a leaning one seldom does
@@ -111,11 +112,9 @@ class DetectorOptions:
             )
 
     @classmethod
-    def video(cls, min_face: int = 20) -> DetectorOptions:
+    def video(cls) -> DetectorOptions:
         """For clips: no more than 640 pixels, nothing turned, few close-ups, one refinement."""
-        return cls(
-            min_face=min_face, candidate=0.2, finest=640, turned=False, refinements=1, most_candidates=8
-        )
+        return cls(finest=640, turned=False, refinements=1, most_candidates=8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +123,6 @@ class _CloseUp:
 
     side: int  # pixels of the view
     face: int  # pixels of the template's square, in the middle of it
-    threshold: float = 0.3  # score from which a face is seen
 
     def by_landmarks(self, face: Proposals) -> Matrix:
         """The similarity from the picture to the view, by the face's landmarks."""
@@ -148,12 +146,7 @@ _REFINE: Final = _CloseUp(side=288, face=240)
 
 
 class YuNet:
-    """The detector that comes with Mien.
-
-    Args:
-        options: how thoroughly to search.
-        threads: inside the network.
-        network: shared with another detector; None: one of its own.
+    """The detector that comes with Mien; the network may be shared with another.
 
     Raises:
         ModelError: the weights are absent or not the expected ones.
@@ -170,13 +163,7 @@ class YuNet:
         self._network = network or YuNetNetwork(threads)
 
     def detect(self, image: Image) -> list[Face]:
-        """The faces of a picture.
-
-        Args:
-            image: (H, W, 3) RGB uint8.
-
-        Returns:
-            The faces, largest first, without probabilities.
+        """The unclassified faces of (H, W, 3) RGB uint8, largest first.
 
         Raises:
             ValueError: the array is not (H, W, 3).
@@ -217,9 +204,12 @@ class YuNet:
         threshold = min(self.options.candidate, self.options.threshold)
         parts: list[Proposals] = []
         for wanted in self.sizes(picture.long):
-            # A portrait is not enlarged: that would take twice the time for small faces it seldom has.
-            enlarged = wanted > picture.long and not self._is_portrait(parts, picture.long)
-            size = wanted if enlarged else min(wanted, picture.long)
+            size = wanted
+            if wanted > picture.long:
+                # a portrait is not enlarged: that would take twice the time for small faces it seldom has
+                least = picture.long * _PORTRAIT_SHARE
+                if any(((p.scores >= self.options.certain) & (p.longer >= least)).any() for p in parts):
+                    size = picture.long
             small, scale = picture.resized(size)
             for left, top, tile in tiles(small):
                 seen = self._network(tile, threshold)
@@ -230,11 +220,6 @@ class YuNet:
                 landmarks = (seen.landmarks + corner) * scale  # (N, 5, 2)
                 parts.append(Proposals(boxes.astype(np.float32), landmarks.astype(np.float32), seen.scores))
         return suppress(join(parts))
-
-    def _is_portrait(self, seen: Sequence[Proposals], long: int) -> bool:
-        """Whether a face that is certain fills much of a picture with a long side of `long` pixels."""
-        least = long * _PORTRAIT_SHARE
-        return any(((p.scores >= self.options.certain) & (p.longer >= least)).any() for p in seen)
 
     def _scan_turned(self, picture: Pyramid) -> Proposals:
         """Candidates from the picture turned by every eighth of a turn, at the smallest size."""
@@ -251,7 +236,9 @@ class YuNet:
         options = self.options
         # drop unsure candidates whose middle is in the box of a sure one: they are a part of that face
         sure = candidates.scores >= options.threshold
-        candidates = candidates.take(sure | ~_within(candidates, candidates.boxes[sure]))
+        boxes, middles = candidates.boxes[sure], candidates.middles[:, None]  # (M, 4), (N, 1, 2)
+        inside = (middles > boxes[:, :2]) & (middles < boxes[:, :2] + boxes[:, 2:])  # (N, M, 2)
+        candidates = candidates.take(sure | ~inside.all(axis=2).any(axis=1))
         sure = candidates.scores >= options.threshold
         large_enough = candidates.longer >= options.min_face * 0.8
         small = ~sure & large_enough & (candidates.longer < _SMALL_FACE)
@@ -294,19 +281,11 @@ class YuNet:
 
     def _see(self, picture: Pyramid, matrix: Matrix, view: _CloseUp) -> Proposals | None:
         """The one face that a (2, 3) similarity brings to the middle of a close-up; None: not seen."""
-        seen = self._network(picture.view(matrix, view.side), view.threshold)
+        seen = self._network(picture.view(matrix, view.side), _SEEN_SCORE)
         away = np.hypot(*(seen.middles - view.side / 2).T)  # (N,) pixels
         size = np.sqrt(seen.boxes[:, 2:].prod(axis=1)) / view.face  # (N,)
         same = (away < view.face / 3) & (size > 1 / _MAX_SIZE_RATIO) & (size < _MAX_SIZE_RATIO)
         return map_proposal(seen.take(np.flatnonzero(same)[:1]), invert(matrix)) if same.any() else None
-
-
-def _within(seen: Proposals, boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(N,) whether the middle of a candidate is in one of (M, 4) boxes."""
-    middles = seen.middles[:, None]  # (N, 1, 2)
-    inside = (middles > boxes[:, :2]) & (middles < boxes[:, :2] + boxes[:, 2:])  # (N, M, 2)
-    within: NDArray[np.bool_] = inside.all(axis=2).sum(axis=1) > 0
-    return within
 
 
 def map_proposal(face: Proposals, matrix: Matrix) -> Proposals:

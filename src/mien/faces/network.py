@@ -45,10 +45,7 @@ class Classifier:
     def load(cls, model: Path | None = None, *, threads: int = 1, providers: Sequence[str] = CPU) -> Self:
         """The network in the file `model`, or the one of this name that comes with Mien; None: the default.
 
-        Args:
-            model: a path or a name.
-            threads: that share the faces of a call; 0: one per core.
-            providers: ONNX Runtime's execution providers, the preferred first.
+        `threads` share the faces of a call; 0: one per core.
 
         Raises:
             ConfigError: this ONNX Runtime has no such provider.
@@ -78,9 +75,8 @@ class Classifier:
 
         step = min(BATCH, max(_MIN_SHARE, -(-len(crops) // self._threads)))
         batches = [crops[i : i + step] for i in range(0, len(crops), step)]
-        logits: Floats = np.concatenate(
-            list((self._pool.map if self._pool else map)(classify, batches))
-        )  # (N, 8)
+        answers = self._pool.map(classify, batches) if self._pool else map(classify, batches)
+        logits: Floats = np.concatenate(list(answers))  # (N, 8)
         logits /= np.float32(self.card.temperature)
         return softmax(logits)
 
@@ -106,12 +102,12 @@ def session_logits(session: ort.InferenceSession) -> Logits:
 def open_session(
     model: Path | bytes, *, name: str = "", threads: int = 1, providers: Sequence[str] = CPU
 ) -> ort.InferenceSession:
-    """Open a network.
+    """Open a network: an ONNX file or the bytes of one, which errors call `name`.
 
     Args:
-        model: an ONNX file, or the bytes of one.
-        name: what errors call it; otherwise its path or number of bytes.
-        threads: threads inside one operator; with several worker processes keep it at 1.
+        model: a path, or the bytes.
+        name: empty: the path, or the number of bytes.
+        threads: inside one operator.
         providers: what runs it, the preferred first (`onnxruntime.get_available_providers()`).
 
     Raises:
@@ -161,11 +157,7 @@ def import_runtime() -> Any:
 
 
 def read_card(session: ort.InferenceSession) -> ModelCard:
-    """The model card inside an opened network.
-
-    Raises:
-        ModelError: the network carries no card, or one that cannot be read.
-    """
+    """The model card inside an opened network; a `ModelError` if there is none, or none that can be read."""
     metadata = session.get_modelmeta().custom_metadata_map
     if CARD_KEY not in metadata:
         found = ", ".join(sorted(metadata)) or "no metadata at all"
@@ -177,11 +169,7 @@ def read_card(session: ort.InferenceSession) -> ModelCard:
 
 
 def read_model(model: Path | None) -> bytes:
-    """The bytes of a network: of the default one, of another that comes with Mien by name, or of a file.
-
-    Raises:
-        ModelError: the file cannot be read, or a shipped one was altered.
-    """
+    """The bytes of a network: of the default one, of another that comes with Mien by name, or of a file."""
     if model is None:
         return load_model()
     return load_model(str(model)) if str(model) in MODELS else _read(model)

@@ -66,18 +66,14 @@ def label_faces(
 ) -> list[Face]:
     """The N faces with their (N, K) probabilities and what the policy makes of them."""
     decisions = decide(probabilities, policy, uncertain)
-    return [
-        replace(
-            face,
-            probabilities=row,
-            shown=int(decisions.shown[i]),
-            set=None if decisions.member is None else _names(row, decisions.member[i]),
-            uncertain=None if decisions.uncertain is None else bool(decisions.uncertain[i]),
-        )
-        for i, (face, row) in enumerate(zip(faces, probabilities, strict=True))
-    ]
-
-
-def _names(row: Floats, member: NDArray[np.bool_]) -> tuple[str, ...]:
-    """The emotions in the set, the likeliest first."""
-    return tuple(EMOTIONS[k] for k in np.argsort(-row, kind="stable") if member[k])
+    labelled = []
+    for i, (face, row) in enumerate(zip(faces, probabilities, strict=True)):
+        emotions, unsure = None, None
+        if decisions.member is not None:  # the likeliest first
+            likeliest = np.argsort(-row, kind="stable")
+            emotions = tuple(EMOTIONS[k] for k in likeliest if decisions.member[i, k])
+        if decisions.uncertain is not None:
+            unsure = bool(decisions.uncertain[i])
+        shown = int(decisions.shown[i])
+        labelled.append(replace(face, probabilities=row, shown=shown, set=emotions, uncertain=unsure))
+    return labelled

@@ -70,11 +70,7 @@ class Proposals:
 
 
 def path_of_weights() -> Path:
-    """YuNet's ONNX inside the installed package, which is not imported.
-
-    Raises:
-        ModelError: the package is absent.
-    """
+    """YuNet's ONNX inside the installed package, which is not imported; a `ModelError` if it is absent."""
     spec = find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise ModelError(
@@ -85,11 +81,7 @@ def path_of_weights() -> Path:
 
 
 def weights() -> bytes:
-    """The bytes of YuNet's ONNX, with free height and width.
-
-    Raises:
-        ModelError: the file is absent, or not the one that Mien was measured with.
-    """
+    """The bytes of YuNet's ONNX, with free height and width; a `ModelError` unless it is the one measured."""
     path = path_of_weights()
     content = path.read_bytes() if path.is_file() else b""
     found = sha256(content).hexdigest()
@@ -116,21 +108,16 @@ class YuNetNetwork:
         self._session: ort.InferenceSession | None = None
         self._opening = Lock()
 
-    def _open(self) -> ort.InferenceSession:
-        with self._opening:  # several threads may detect
-            if self._session is None:
-                session = open_session(
-                    self._weights, name=FILE, threads=self._threads, providers=self._providers
-                )
-                self._names = [output.name for output in session.get_outputs()]
-                self._session = session
-            return self._session
-
     def __call__(self, image: Image, threshold: float) -> Proposals:
         """The possible faces of (H, W, 3) RGB uint8 that score `threshold` or more, none twice."""
+        with self._opening:  # several threads may detect
+            if self._session is None:
+                self._session = open_session(
+                    self._weights, name=FILE, threads=self._threads, providers=self._providers
+                )
         grid = _padded(image)  # (1, 3, h, w)
-        session = self._session or self._open()
-        outputs = dict(zip(self._names, session.run(None, {"input": grid}), strict=True))
+        names = [output.name for output in self._session.get_outputs()]
+        outputs = dict(zip(names, self._session.run(None, {"input": grid}), strict=True))
         parts = [_decode(outputs, stride, grid.shape[3] // stride, threshold) for stride in _STRIDES]
         return suppress(join(parts))
 

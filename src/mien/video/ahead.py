@@ -5,24 +5,16 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from queue import Full, Queue
-from threading import Condition, Event, Thread
-from typing import Final, Generic, TypeVar
+from threading import Condition, Thread
+from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 
-_POLL_SECONDS: Final = 0.1  # after which a waiting thread looks whether it was stopped
 _MAX_LATENCIES: Final = 2000  # kept: enough for the 95th percentile of the last minute
-_END: Final = object()
+_END: Final[Any] = object()
 T = TypeVar("T")
-
-
-class _Failure:
-    """What making an item raised."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
 
 
 def read_ahead(items: Iterable[T], depth: int) -> Generator[T]:
@@ -30,42 +22,16 @@ def read_ahead(items: Iterable[T], depth: int) -> Generator[T]:
 
     What making one raises is raised where the item would have come. Closing the iterator ends the thread.
     """
-    made: Queue[object] = Queue(depth)
-    stop = Event()
-    thread = Thread(target=_make, args=(items, made, stop), name="mien-ahead", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item = made.get()
-            if item is _END:
-                return
-            if isinstance(item, _Failure):
-                raise item.error
-            yield item  # type: ignore[misc]  # what came from `items`
-    finally:
-        stop.set()
-        thread.join()
-
-
-def _make(items: Iterable[object], made: Queue[object], stop: Event) -> None:
-    try:
-        for item in items:
-            if not _put(made, item, stop):
-                return
-        _put(made, _END, stop)
-    except BaseException as error:  # noqa: BLE001 - it is raised again in the thread that asked
-        _put(made, _Failure(error), stop)
-
-
-def _put(made: Queue[object], item: object, stop: Event) -> bool:
-    """Whether the item was put; False: it is no longer wanted."""
-    while not stop.is_set():
+    iterator = iter(items)
+    with ThreadPoolExecutor(1, "mien-ahead") as thread:
+        coming = deque(thread.submit(next, iterator, _END) for _ in range(depth))
         try:
-            made.put(item, timeout=_POLL_SECONDS)
-        except Full:
-            continue
-        return True
-    return False
+            while (item := coming.popleft().result()) is not _END:
+                coming.append(thread.submit(next, iterator, _END))
+                yield item
+        finally:
+            for future in coming:
+                future.cancel()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,4 @@
-"""A camera to its frames and their times, by OpenCV; PyAV's wheels have no camera input.
-
-Legend: H rows, W columns.
-"""
+"""A camera to its frames and their times, by OpenCV; PyAV's wheels have no camera input."""
 
 from __future__ import annotations
 
@@ -9,21 +6,22 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from mien.errors import VideoError
-from mien.image import swap_bgr
 from mien.types import Image
 
 
 class CameraReader:
     """Camera `number`, open until it is closed."""
 
+    frames_total: int | None = None  # a camera announces no end
+    duration: float | None = None
+
     def __init__(self, number: int) -> None:
         self._capture = _open_camera(number)
         self._number = number
         self._ended = False
-        self.skipped = 0
-        self.frames_total: int | None = None
-        self.duration: float | None = None
         rate = float(self._capture.get(5))  # CAP_PROP_FPS; 0 where the driver does not know
         self.fps: float | None = rate if rate > 0 else None
 
@@ -38,7 +36,7 @@ class CameraReader:
         good, pixels = self._capture.retrieve()
         if not good:
             raise VideoError(f"camera {self._number} gave a frame that cannot be decoded; plug it in again")
-        return swap_bgr(pixels)
+        return np.ascontiguousarray(pixels[:, :, ::-1])  # BGR to RGB, (H, W, 3)
 
     def notes(self) -> tuple[str, ...]:
         """That the camera stopped, if it did."""

@@ -14,6 +14,7 @@ from functools import cache, partial
 from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.errors import ConfigError
 from mien.labels import EMOTIONS
@@ -23,22 +24,40 @@ from mien.types import Face, Frame, Image
 CutEnds = Literal["start", "end", "both"] | None
 
 #: The emotions that make events. Neutral is the rest between them: name it to get it too.
-EXPRESSIONS: Final = ("happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+EXPRESSIONS: Final = EMOTIONS[1:]
 
 FACE_SIDE: Final = 96  # pixels, of the longer side of the face at an apex
 FACE_MARGIN: Final = 0.15  # of the box, on each side of it
-_TOLERANCE = 1e-9  # seconds: sums of time stamps are not exact
+_TOLERANCE: Final = 1e-9  # seconds: sums of time stamps are not exact
 
 
 @dataclass(frozen=True, slots=True)
 class EventOptions:
-    """What counts as an event: a stretch of probability at or above `leave` that reaches `enter`."""
+    """What counts as an event: a stretch of probability at or above `leave` that reaches `enter`.
+
+    Raises:
+        ConfigError: thresholds that are not 0 < leave <= enter <= 1, negative times, unknown emotions.
+    """
 
     enter: float = 0.5  # probability that an event reaches at least once
     leave: float = 0.35  # probability below which it is over
     shortest: float = 0.2  # seconds; what is shorter is left out
     bridge: float = 0.2  # seconds below `leave`, or without the face, that do not end it
     emotions: tuple[str, ...] = EXPRESSIONS  # those that make events, of the eight
+
+    def __post_init__(self) -> None:
+        if not 0 < self.leave <= self.enter <= 1:
+            raise ConfigError(
+                f"events: expected 0 < leave <= enter <= 1, got leave {self.leave} and enter {self.enter}"
+            )
+        if not (self.shortest >= 0 and self.bridge >= 0):
+            raise ConfigError(
+                "events: expected shortest and bridge of 0 seconds or more, "
+                f"got {self.shortest} and {self.bridge}"
+            )
+        unknown = [e for e in self.emotions if e not in EMOTIONS]
+        if unknown:
+            raise ConfigError(f"events: expected emotions of {', '.join(EMOTIONS)}, got {', '.join(unknown)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +95,11 @@ def find_events(frames: Iterable[Frame], options: EventOptions | None = None) ->
     Args:
         frames: in order, their faces smoothed.
         options: what counts as an event; None: the defaults.
-
-    Raises:
-        ConfigError: thresholds that are not 0 < leave <= enter <= 1, negative times, unknown emotions.
     """
-    finder = EventFinder(options)  # not in the generator: errors come at the call
-
-    def stream() -> Iterator[Event]:
-        for frame in frames:
-            yield from finder.push(frame)
-        yield from finder.flush()
-
-    return stream()
+    finder = EventFinder(options)
+    for frame in frames:
+        yield from finder.push(frame)
+    yield from finder.flush()
 
 
 class EventFinder:
@@ -98,20 +110,15 @@ class EventFinder:
     """
 
     def __init__(self, options: EventOptions | None = None) -> None:
-        """Find events.
-
-        Raises:
-            ConfigError: thresholds that are not 0 < leave <= enter <= 1, negative times, unknown emotions.
-        """
-        self._options = _checked(options or EventOptions())
+        self._options = options or EventOptions()
         self._emotions = [(e, EMOTIONS.index(e)) for e in self._options.emotions]
         self._tracks: dict[int, _Track] = {}
         self._frame: Frame | None = None  # the last one, whose end is not known yet
         self._pixels: Image | None = None  # of that frame
         self._step = 0.0  # seconds between the last two
 
-    def push(self, frame: Frame, pixels: Image | None = None) -> Iterator[Event]:
-        """Take the next frame, at once; gives the events that are now over.
+    def push(self, frame: Frame, pixels: Image | None = None) -> list[Event]:
+        """Take the next frame; gives the events that are now over.
 
         Args:
             frame: the next frame of the clip, or the first one of another clip.
@@ -119,77 +126,78 @@ class EventFinder:
         """
         last = self._frame
         if frame.time is None:
-            return iter(())
+            return []
         done: list[Event] = []
         if last is not None and last.time is not None:
             if frame.source != last.source or frame.time < last.time:  # another clip
-                done = list(self.flush())
+                done = self.flush()
             else:
                 self._step = frame.time - last.time
                 done = self._take(last, last.time, frame.time)
         self._frame, self._pixels = frame, pixels
-        return iter(done)
+        return done
 
-    def flush(self) -> Iterator[Event]:
+    def flush(self) -> list[Event]:
         """End the clip: the events that were not over. Afterwards the finder is as new."""
         last, done = self._frame, []
         if last is not None and last.time is not None:
-            done = self._take(last, last.time, last.time + self._step)
-            for number, track in sorted(self._tracks.items()):
-                done += self._closed(number, track, math.inf)
+            done = self._take(last, last.time, last.time + self._step) + self._pop_events(math.inf)
         self._tracks, self._frame, self._pixels, self._step = {}, None, None, 0.0
-        return iter(done)
+        return done
 
     def _take(self, frame: Frame, start: float, end: float) -> list[Event]:
-        """One frame, which lasts from `start` to `end`; gives the events that are over."""
+        """One frame, which lasts from `start` to `end` seconds; gives the events that are over."""
         for face in frame.faces:
             values = face.probabilities if face.smoothed is None else face.smoothed
             if face.track is None or values is None:
                 continue
             new = face.track not in self._tracks
-            track = self._tracks.setdefault(face.track, _Track(frame.source, start))
-            cut = _no_face if self._pixels is None else cache(partial(cut_face, self._pixels, face))
-            for emotion, i in self._emotions:
-                track.take(emotion, float(values[i]), (start, end), self._options.leave, cut, new=new)
+            track = self._tracks.setdefault(face.track, _Track(frame.source))
             track.seen = end
-        done: list[Event] = []
-        for number, track in sorted(self._tracks.items()):
-            done += self._closed(number, track, end)
+            cut = cache(partial(cut_face, self._pixels, face))  # once, whatever the number of apexes
+            for emotion, k in self._emotions:
+                value, run = float(values[k]), track.runs.get(emotion)
+                if value >= self._options.leave:
+                    if run is None:
+                        run = track.runs[emotion] = _Run(start, new, end)
+                    run.above(value, start, end, cut)
+                elif run is not None:
+                    run.below(value, start, end)
+        done = self._pop_events(end)
         bridge = self._options.bridge + _TOLERANCE
         self._tracks = {n: track for n, track in self._tracks.items() if end - track.seen <= bridge}
         return done
 
-    def _closed(self, number: int, track: _Track, now: float) -> list[Event]:
-        """The events of a track that have been over for longer than is bridged."""
-        over = [e for e, run in track.runs.items() if now - run.end > self._options.bridge + _TOLERANCE]
-        found = [(emotion, track.runs.pop(emotion)) for emotion in over]
-        events = [run.event(track.source, number, emotion) for emotion, run in found if self._counts(run)]
-        return sorted(events, key=lambda event: event.onset)
-
-    def _counts(self, run: _Stretch) -> bool:
-        long = run.end - run.start >= self._options.shortest - _TOLERANCE
-        return long and run.peak >= self._options.enter
-
-
-@dataclass(slots=True)
-class _Sums:
-    """Sums over frames."""
-
-    area: float = 0.0  # probability times seconds
-    seconds: float = 0.0
-    value: float = 0.0  # sum of probabilities, for frames that last no time
-    frames: int = 0
-
-    def add(self, other: _Sums) -> None:
-        self.area += other.area
-        self.seconds += other.seconds
-        self.value += other.value
-        self.frames += other.frames
+    def _pop_events(self, now: float) -> list[Event]:
+        """The events that have been over for longer than is bridged, by track and onset."""
+        events = []
+        for number, track in sorted(self._tracks.items()):
+            over = [e for e, run in track.runs.items() if now - run.end > self._options.bridge + _TOLERANCE]
+            found = [(emotion, track.runs.pop(emotion)) for emotion in over]
+            for emotion, run in sorted(found, key=lambda one: one[1].start):
+                long = run.end - run.start >= self._options.shortest - _TOLERANCE
+                if long and run.peak >= self._options.enter:
+                    events.append(run.event(track.source, number, emotion))
+        return events
 
 
 @dataclass(slots=True)
-class _Stretch:
-    """A stretch at or above `leave`, short gaps bridged."""
+class _Track:
+    """A face in sight."""
+
+    source: str
+    seen: float = 0.0  # seconds, end of the last frame that shows it
+    runs: dict[str, _Run] = field(default_factory=dict)  # by emotion
+
+
+def _no_sums() -> NDArray[np.float64]:
+    """Over no frames: probability times seconds, seconds, probability, and the frames."""
+    return np.zeros(4)
+
+
+@dataclass(slots=True)
+class _Run:
+    """A stretch of one emotion at or above `leave`, short gaps bridged."""
 
     start: float  # seconds
     first: bool  # it begins with the first frame of the face
@@ -198,82 +206,41 @@ class _Stretch:
     apex: float = 0.0
     face: Image | None = None  # of the frame with the peak
     faded: bool = False  # the face was seen below `leave` since `end`
-    sums: _Sums = field(default_factory=_Sums)
-    gap: _Sums = field(default_factory=_Sums)  # since `end`; counts once it is bridged
+    sums: NDArray[np.float64] = field(default_factory=_no_sums)
+    gap: NDArray[np.float64] = field(default_factory=_no_sums)  # since `end`; counts once it is bridged
 
-    def above(self, value: float, time: tuple[float, float], cut: Callable[[], Image | None]) -> None:
-        """A frame at or above `leave`."""
-        self.sums.add(self.gap)
-        self.sums.add(_of_one(value, time))
-        self.gap, self.faded, self.end = _Sums(), False, time[1]
+    def above(self, value: float, start: float, end: float, cut: Callable[[], Image | None]) -> None:
+        """Take a frame at or above `leave`; `cut` gives the picture of its face."""
+        self.sums += self.gap
+        self.sums += (value * (end - start), end - start, value, 1)
+        self.gap, self.faded, self.end = _no_sums(), False, end
         if value > self.peak:
-            self.peak, self.apex, self.face = value, time[0], cut()
+            self.peak, self.apex, self.face = value, start, cut()
 
-    def below(self, value: float, time: tuple[float, float]) -> None:
-        """A frame below `leave`."""
-        self.gap.add(_of_one(value, time))
+    def below(self, value: float, start: float, end: float) -> None:
+        """Take a frame below `leave`."""
+        self.gap += (value * (end - start), end - start, value, 1)
         self.faded = True
 
     def event(self, source: str, track: int, emotion: str) -> Event:
         cut: CutEnds = "start" if self.first else None
         if not self.faded:
             cut = "both" if self.first else "end"
-        mean = self.sums.area / self.sums.seconds if self.sums.seconds else self.sums.value / self.sums.frames
-        frames = self.sums.frames
-        return Event(
-            source, track, emotion, self.start, self.apex, self.end, self.peak, mean, frames, cut, self.face
-        )
+        area, seconds, values, frames = self.sums.tolist()
+        mean = area / seconds if seconds else values / frames
+        times = self.start, self.apex, self.end
+        return Event(source, track, emotion, *times, self.peak, mean, int(frames), cut, self.face)
 
 
-@dataclass(slots=True)
-class _Track:
-    """A face in sight."""
+def cut_face(pixels: Image | None, face: Face) -> Image | None:
+    """A face and a margin around it, (H, W, 3) RGB, at most `FACE_SIDE` pixels a side.
 
-    source: str
-    seen: float  # seconds, end of the last frame that shows it
-    runs: dict[str, _Stretch] = field(default_factory=dict)
-
-    def take(
-        self,
-        emotion: str,
-        value: float,
-        time: tuple[float, float],
-        leave: float,
-        cut: Callable[[], Image | None],
-        *,
-        new: bool,
-    ) -> None:
-        """One frame of one emotion.
-
-        Args:
-            emotion: of the eight.
-            value: its probability.
-            time: seconds at which the frame begins and ends.
-            leave: see `EventOptions`.
-            cut: gives the picture of the face.
-            new: the frame is the first one of the face.
-        """
-        run = self.runs.get(emotion)
-        if value >= leave:
-            if run is None:
-                run = self.runs[emotion] = _Stretch(time[0], new, time[1])
-            run.above(value, time, cut)
-        elif run is not None:
-            run.below(value, time)
-
-
-def cut_face(pixels: Image, face: Face) -> Image | None:
-    """A small picture of a face and a margin around it.
-
-    Args:
-        pixels: (H, W, 3) RGB or (H, W) gray.
-        face: its box is cut out.
-
-    Returns:
-        (H, W, 3) RGB, at most `FACE_SIDE` pixels a side; None: the box lies outside the picture.
+    None: its box lies outside the (H, W, 3) picture, or no picture was given.
     """
     from PIL import Image as Pillow
 
+    if pixels is None:
+        return None
     x, y, width, height = face.box
     dx, dy = FACE_MARGIN * width, FACE_MARGIN * height
     left, top = max(0, round(x - dx)), max(0, round(y - dy))
@@ -283,28 +250,3 @@ def cut_face(pixels: Image, face: Face) -> Image | None:
     small = Pillow.fromarray(np.ascontiguousarray(cut)).convert("RGB")
     small.thumbnail((FACE_SIDE, FACE_SIDE), Pillow.Resampling.BILINEAR)
     return np.asarray(small)
-
-
-def _no_face() -> None:
-    """What is cut out of a frame without pixels."""
-
-
-def _of_one(value: float, time: tuple[float, float]) -> _Sums:
-    seconds = time[1] - time[0]
-    return _Sums(value * seconds, seconds, value, 1)
-
-
-def _checked(options: EventOptions) -> EventOptions:
-    if not 0 < options.leave <= options.enter <= 1:
-        raise ConfigError(
-            f"events: expected 0 < leave <= enter <= 1, got leave {options.leave} and enter {options.enter}"
-        )
-    if not (options.shortest >= 0 and options.bridge >= 0):
-        raise ConfigError(
-            "events: expected shortest and bridge of 0 seconds or more, "
-            f"got {options.shortest} and {options.bridge}"
-        )
-    unknown = [e for e in options.emotions if e not in EMOTIONS]
-    if unknown:
-        raise ConfigError(f"events: expected emotions of {', '.join(EMOTIONS)}, got {', '.join(unknown)}")
-    return options

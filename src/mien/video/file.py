@@ -1,7 +1,4 @@
-"""A clip to its frames and their times, by PyAV (FFmpeg): damaged packets are counted and passed over.
-
-Legend: H rows, W columns.
-"""
+"""A clip to its frames and their times, by PyAV (FFmpeg): damaged packets are counted and passed over."""
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ class ClipReader:
 
     def __init__(self, path: Path, threads: int) -> None:
         self._name = repr(str(path))
-        self.skipped = 0
+        self._skipped = 0
         self._damaged = 0  # frames that the decoder patched up
         self._decoded = 0
         self._hidden = 0  # packets that the container's edit list hides: decoded, never shown
@@ -51,7 +48,10 @@ class ClipReader:
             raise
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps: float | None = float(rate) if rate else None
-        self.duration: float | None = _duration(self._container, self._stream)
+        if self._stream.duration and self._stream.time_base:
+            self.duration: float | None = float(self._stream.duration * self._stream.time_base)
+        else:  # of the file, in microseconds (AV_TIME_BASE)
+            self.duration = self._container.duration / 1_000_000 if self._container.duration else None
         exact = self._container.format.name != "avi"  # AVI counts ticks, also those without a frame
         self._announced = int(self._stream.frames) if exact else 0  # 0: the container does not say
         estimate = round(self.duration * self.fps) if self.duration and self.fps else None
@@ -70,7 +70,7 @@ class ClipReader:
         if self._decoded == 0:
             raise VideoError(
                 f"expected frames, {self._name} has a video stream of which none can be decoded "
-                f"(damaged packets: {self.skipped}); get the clip again or save it anew"
+                f"(damaged packets: {self._skipped}); get the clip again or save it anew"
             )
 
     def _time(self, frame: Any) -> float:
@@ -97,7 +97,7 @@ class ClipReader:
             try:
                 yield from packet.decode() if packet is not None else self._stream.decode(None)
             except av.FFmpegError:
-                self.skipped += 1
+                self._skipped += 1
             if packet is None:
                 return
 
@@ -106,8 +106,8 @@ class ClipReader:
         notes = list(self.missing())
         if self._end:
             notes.append(f"reading stopped early: {self._end}")
-        if self.skipped:
-            notes.append(f"damaged packets skipped: {self.skipped}")
+        if self._skipped:
+            notes.append(f"damaged packets skipped: {self._skipped}")
         if self._damaged:
             notes.append(f"damaged frames, patched up by the decoder: {self._damaged}")
         if self._untimed:
@@ -119,21 +119,19 @@ class ClipReader:
         """That fewer frames came than the container announced: by number, else by time."""
         if not self._ended:
             return ()
-        announced = self._announced - self._hidden
         if self._announced:
+            announced = self._announced - self._hidden
             short = announced - self._decoded > 2  # a muxer may count one that it dropped
             return (f"damaged or cut short: {self._decoded} of {announced} frames read",) if short else ()
-        covered = self._covered()
-        if self.duration and self.duration - covered > max(0.5, 0.05 * self.duration):
-            return (f"pictures end early, perhaps cut short: {covered:.2f} of {self.duration:.2f} s read",)
+        if self.duration and self._first is not None and self._last is not None:
+            # Matroska and WebM count the duration from zero, the others from the first frame
+            begin = 0.0 if self._container.format.name.startswith("matroska") else self._first
+            covered = self._last - begin + 1 / (self.fps or FALLBACK_RATE)
+            if self.duration - covered > max(0.5, 0.05 * self.duration):
+                return (
+                    f"pictures end early, perhaps cut short: {covered:.2f} of {self.duration:.2f} s read",
+                )
         return ()
-
-    def _covered(self) -> float:
-        """Seconds from where the duration counts to the end of the last frame."""
-        if self._first is None or self._last is None:
-            return 0.0
-        from_zero = self._container.format.name.startswith("matroska")  # and WebM: not from the first frame
-        return self._last - (0.0 if from_zero else self._first) + 1 / (self.fps or FALLBACK_RATE)
 
     def close(self) -> None:
         """Close the file."""
@@ -185,13 +183,6 @@ def _video_stream(container: Any, name: str) -> Any:
         size = f"{stream.width} x {stream.height}"
         raise VideoError(f"expected frames of at most {MAX_PIXELS:,} pixels, {name} has {size}; shrink it")
     return stream
-
-
-def _duration(container: Any, stream: Any) -> float | None:
-    """Seconds of the stream, else of the file."""
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return container.duration / 1_000_000 if container.duration else None  # AV_TIME_BASE: microseconds
 
 
 def to_rgb(frame: Any, name: str) -> Image:

@@ -96,13 +96,9 @@ class Follower:
             yield self._read([tracked], FollowerState(self._tracker, self._key), source)
 
     def batches(self, frames: Iterable[VideoFrame], source: str) -> Iterator[FrameBatch]:
-        """The frames in order, some at a time, their faces tracked and classified.
-
-        Raises:
-            VideoError: what reading the frames raises, after the last frame that came.
-        """
+        """The frames in order, some at a time; what reading them raises comes after the last of them."""
         failure: list[Exception] = []
-        with closing(read_ahead(frames, 2)) as coming, ThreadPoolExecutor(self._threads) as pool:
+        with closing(read_ahead(frames, 3)) as coming, ThreadPoolExecutor(self._threads) as pool:
             reading: deque[Future[FrameBatch]] = deque()
             for batch in self._gathered(_until_failure(coming, failure), pool):
                 state = FollowerState(copy.deepcopy(self._tracker), self._key)  # the tracker itself goes on
@@ -126,26 +122,21 @@ class Follower:
     def _gathered(self, frames: Iterator[VideoFrame], pool: ThreadPoolExecutor) -> Iterator[list[_Tracked]]:
         """Frames with tracked faces, some at a time; the last of each batch was detected."""
         batch: list[_Tracked] = []
-        for stretch in self._stretches(frames, pool):
-            batch += stretch
-            if len(batch) >= min(BATCH, _room(batch[-1][0])):
-                yield batch
-                batch = []
-        if batch:
-            yield batch
-
-    def _stretches(self, frames: Iterator[VideoFrame], pool: ThreadPoolExecutor) -> Iterator[list[_Tracked]]:
-        """Tracked frames, up to and with the next one that is detected."""
-        between: list[VideoFrame] = []
+        between: list[VideoFrame] = []  # frames since the last one that is detected
         for frame, found in self._detected(frames, pool):
             if found is None:
                 between.append(frame)
                 continue
-            yield self._track_stretch(between, frame, found.result(), pool)
+            batch += self._track_stretch(between, frame, found.result(), pool)
             between = []
+            if len(batch) >= min(BATCH, _room(frame)):
+                yield batch
+                batch = []
         if between:  # the clip ended: its last frame is detected, too
             last = between.pop()
-            yield self._track_stretch(between, last, self._detect(last.pixels), pool)
+            batch += self._track_stretch(between, last, self._detect(last.pixels), pool)
+        if batch:
+            yield batch
 
     def _detected(
         self, frames: Iterator[VideoFrame], pool: ThreadPoolExecutor
@@ -167,7 +158,8 @@ class Follower:
         """The frames since the last detected one, up to `last`, whose faces were detected."""
         tracker = copy.deepcopy(self._tracker) if between else self._tracker
         numbered = tracker.update(faces, last.time, last.pixels)
-        if between and (self._key is None or not _same_tracks(self._key.faces, numbered)):
+        known = None if self._key is None else {face.track for face in self._key.faces}
+        if between and known != {face.track for face in numbered}:
             # somebody came or went: detect every frame between, with the tracker as it was before them
             found = list(pool.map(self._detect, [frame.pixels for frame in between]))
             stretch = [self._track(frame, some) for frame, some in zip(between, found, strict=True)]
@@ -211,7 +203,3 @@ def interpolate(before: KeyFrame, after: KeyFrame, time: float) -> list[Face]:
         score = min(start.score, end.score)
         faces.append(replace(end, box=(x, y, width, height), landmarks=landmarks, score=score))
     return faces
-
-
-def _same_tracks(before: Sequence[Face], after: Sequence[Face]) -> bool:
-    return {face.track for face in before} == {face.track for face in after}

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
 from typing import Protocol, Self
 
 from mien.errors import ConfigError, VideoError
@@ -52,7 +51,6 @@ class _Reader(Protocol):
     frames_total: int | None
     fps: float | None
     duration: float | None
-    skipped: int
 
     def pictures(self) -> Iterator[tuple[float, Callable[[], Image]]]: ...
     def notes(self) -> tuple[str, ...]: ...
@@ -88,19 +86,6 @@ class VideoOptions:
             raise ConfigError(f"expected a start before the end, got {self.start:g} and {self.end:g} s")
 
 
-def frames(
-    source: str | os.PathLike[str] | int, *, every: int = 1, fps: float | None = None
-) -> Iterator[VideoFrame]:
-    """The frames of a clip or camera, one after the other; arguments and errors are those of `Video`."""
-    video = Video(source, VideoOptions(every, fps))  # here, not in the generator: errors come at the call
-
-    def stream() -> Iterator[VideoFrame]:
-        with video:
-            yield from video
-
-    return stream()
-
-
 class Video:
     """A clip (path), camera (its number) or stream (its address), to be iterated over once.
 
@@ -126,12 +111,16 @@ class Video:
     ) -> None:
         self._options = options or VideoOptions()
         self._served: int | None = None  # the slot of 1/fps seconds of the last frame taken
-        self.live = isinstance(source, int) or is_stream(os.fspath(source))  # frames come at their own pace
         self._used = False
         self._closed = False
         self._lock = Lock()  # one thread may close it while another reads
+        self._reader = reader = _open(source, threads)
+        self.live = isinstance(source, int) or is_stream(os.fspath(source))  # frames come at their own pace
         self.decoded = 0  # frames so far, taken or not
-        self._reader = _open(source, threads)
+        # what the container or camera says; None: not known
+        self.frames_total = reader.frames_total  # announced, or an estimate from its duration
+        self.fps = reader.fps  # mean frames a second
+        self.duration = reader.duration  # seconds
 
     def __iter__(self) -> Iterator[VideoFrame]:
         for frame in self.lazy_frames():
@@ -145,22 +134,16 @@ class Video:
             raise VideoError("a Video is read once; open it again to start over")
         self._used = True
         end = math.inf if self._options.end is None else self._options.end
-        for index, (seconds, pixels) in enumerate(self._pictures()):
-            if seconds >= end:
-                return
-            self.decoded = index + 1
-            if self._takes(index, seconds):
-                yield LazyFrame(pixels, index, seconds)
-
-    def _pictures(self) -> Iterator[tuple[float, Callable[[], Image]]]:
-        """What the reader gives; nothing more once the video was closed."""
         pictures = self._reader.pictures()
         while True:
             with self._lock:
                 picture = None if self._closed else next(pictures, None)
-            if picture is None:
+            if picture is None or picture[0] >= end:
                 return
-            yield picture
+            seconds, pixels = picture
+            index, self.decoded = self.decoded, self.decoded + 1
+            if self._takes(index, seconds):
+                yield LazyFrame(pixels, index, seconds)
 
     def _takes(self, index: int, seconds: float) -> bool:
         options = self._options
@@ -175,9 +158,7 @@ class Video:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -187,32 +168,12 @@ class Video:
             self._reader.close()
 
     @property
-    def frames_total(self) -> int | None:
-        """Frames that the container announces, or an estimate from its duration; None: not known."""
-        return self._reader.frames_total
-
-    @property
-    def fps(self) -> float | None:
-        """Mean frames a second, as the container or camera says; None: not known."""
-        return self._reader.fps
-
-    @property
-    def duration(self) -> float | None:
-        """Seconds, as the container says; None: not known, or a camera."""
-        return self._reader.duration
-
-    @property
     def share(self) -> float:
         """Share of the frames up to the end that has been decoded, 0 to 1; 0 if it is not known."""
         total, end, fps = self.frames_total, self._options.end, self.fps
         if total and end is not None and fps:
             total = min(total, math.ceil(end * fps))
         return min(1.0, self.decoded / total) if total else 0.0
-
-    @property
-    def skipped(self) -> int:
-        """Damaged packets that could not be decoded, so far."""
-        return self._reader.skipped
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -26,8 +26,7 @@ from mien.types import Face, Floats, Frame
 #: Seconds that weigh steadiness against delay best on made clips (`benchmarks/smoothing.py`).
 CAUSAL: Final = 0.1
 TWO_SIDED: Final = 0.2
-#: Seconds without the face over which nothing is averaged: the tracker's memory.
-GAP: Final = 0.5
+GAP: Final = 0.5  # seconds without the face over which nothing is averaged: the tracker's memory
 _TOLERANCE: Final = 1e-9  # seconds: sums of time stamps are not exact
 FLOOR: Final = 1e-6  # a lower probability counts as this: else one frame would veto all others
 
@@ -38,10 +37,10 @@ Sample = tuple[float, Doubles]  # seconds, and (K,) log probabilities
 class Smoother(Protocol):
     """Takes the frames of a clip and gives the same frames in the same order, their faces `smoothed`."""
 
-    def push(self, frame: Frame) -> Iterator[Frame]:
-        """Take the next frame, at once; gives those that are done."""
+    def push(self, frame: Frame) -> list[Frame]:
+        """Take the next frame; gives those that are done."""
 
-    def flush(self) -> Iterator[Frame]:
+    def flush(self) -> list[Frame]:
         """The frames still held; afterwards the smoother is as new."""
 
 
@@ -73,84 +72,70 @@ class Causal:
     >>> smoother = Causal(0.2)
     >>> [frame.index for frame in smoother.push(Frame("camera", 3, 0.12, ()))]
     [3]
+
+    Args:
+        seconds: the time constant: what was seen so long ago weighs 1/e; 0 smooths nothing.
     """
 
-    def __init__(self, seconds: float = CAUSAL, *, gap: float = GAP) -> None:
-        """Average over the past.
-
-        Args:
-            seconds: the time constant: what was seen so long ago weighs 1/e; 0 smooths nothing.
-            gap: seconds without the face after which its track begins anew.
-
-        Raises:
-            ConfigError: a number below 0.
-        """
-        self._seconds, self._gap = _checked("seconds", seconds), _checked("gap", gap)
+    def __init__(self, seconds: float = CAUSAL) -> None:
+        self._seconds = _checked(seconds)
         self._clock = _Clock()
         self._tracks: dict[int, _Past] = {}
 
-    def push(self, frame: Frame) -> Iterator[Frame]:
+    def push(self, frame: Frame) -> list[Frame]:
         """The frame itself, its faces smoothed."""
         if self._clock.breaks(frame):
             self._tracks.clear()
         if (time := frame.time) is None:
-            return iter((frame,))
-        self._tracks = {n: past for n, past in self._tracks.items() if time - past.time <= self._gap}
-        return iter((_smoothed(frame, lambda track, logs: self._mean(track, time, logs)),))
+            return [frame]
+        self._tracks = {n: past for n, past in self._tracks.items() if time - past.time <= GAP}
 
-    def flush(self) -> Iterator[Frame]:
+        def mean(track: int, logs: Doubles) -> Doubles:
+            past = self._tracks.setdefault(track, _Past(logs, time))
+            past.take(logs, time, self._seconds)
+            return past.mean
+
+        return [_smoothed(frame, mean)]
+
+    def flush(self) -> list[Frame]:
         """Nothing is held."""
         self._tracks.clear()
-        return iter(())
-
-    def _mean(self, track: int, time: float, logs: Doubles) -> Doubles:
-        past = self._tracks.get(track)
-        if past is None:
-            past = self._tracks[track] = _Past(logs, time)
-        else:
-            past.take(logs, time, self._seconds)
-        return past.mean
+        return []
 
 
 class TwoSided:
     """For clips: a mean over past and future alike; each frame comes `seconds` later.
 
     It holds the frames and samples of twice `seconds`, however long the clip is.
+
+    Args:
+        seconds: how far it looks to either side, half of the kernel's width; 0 smooths nothing.
     """
 
-    def __init__(self, seconds: float = TWO_SIDED, *, gap: float = GAP) -> None:
-        """Average over both sides.
-
-        Args:
-            seconds: how far it looks to either side, half of the kernel's width; 0 smooths nothing.
-            gap: seconds without the face over which its track is not averaged.
-
-        Raises:
-            ConfigError: a number below 0.
-        """
-        self._seconds, self._gap = _checked("seconds", seconds), _checked("gap", gap)
+    def __init__(self, seconds: float = TWO_SIDED) -> None:
+        self._seconds = _checked(seconds)
         self._clock = _Clock()
         self._held: deque[Frame] = deque()
         self._tracks: dict[int, deque[Sample]] = {}
 
-    def push(self, frame: Frame) -> Iterator[Frame]:
+    def push(self, frame: Frame) -> list[Frame]:
         """The frames whose whole reach has been seen, oldest first."""
-        done = list(self.flush()) if self._clock.breaks(frame) else []
+        done = self.flush() if self._clock.breaks(frame) else []
         self._held.append(frame)
         if frame.time is not None:
             for face in frame.faces:
-                if (track := face.track) is not None and face.probabilities is not None:
+                if face.track is not None and face.probabilities is not None:
                     sample = frame.time, _logs(face.probabilities)
-                    self._tracks.setdefault(track, deque()).append(sample)
+                    self._tracks.setdefault(face.track, deque()).append(sample)
         while self._held and self._is_complete(self._held[0].time):
             done.append(self._release())
-        return iter(done)
+        return done
 
-    def flush(self) -> Iterator[Frame]:
+    def flush(self) -> list[Frame]:
         """The frames still held, with what is known of their future."""
         done = [self._release() for _ in range(len(self._held))]
         self._tracks.clear()
-        return iter(done)
+        return done
 
     def _is_complete(self, time: float | None) -> bool:
         now = self._clock.time
@@ -160,32 +145,25 @@ class TwoSided:
         frame = self._held.popleft()
         if (time := frame.time) is None:
             return frame
-        self._forget(time - self._seconds)
-        return _smoothed(frame, lambda track, logs: self._mean(track, time, logs))
-
-    def _forget(self, before: float) -> None:
-        """Drop samples that no frame to come can reach."""
+        # drop samples that no frame to come can reach
         for track, samples in list(self._tracks.items()):
-            while samples and samples[0][0] < before:
+            while samples and samples[0][0] < time - self._seconds:
                 samples.popleft()
             if not samples:
                 del self._tracks[track]
+        return _smoothed(frame, lambda track, logs: self._mean(track, time, logs))
 
     def _mean(self, track: int, time: float, logs: Doubles) -> Doubles:
         near = [s for s in self._tracks[track] if abs(s[0] - time) < self._seconds]
-        near = _without_gaps(near, time, self._gap)
+        near = _without_gaps(near, time)
         if len(near) < 2:
             return logs
         times = np.array([t for t, _ in near])  # (T,)
-        weights = hann((times - time) / self._seconds) * durations(times)  # (T,)
+        # the Hann kernel, 1 at distance 0 and 0 at `seconds` (Harris, Proc. IEEE 66(1), 1978)
+        kernel = (1 + np.cos(np.pi * ((times - time) / self._seconds))) / 2
+        weights = kernel * durations(times)  # (T,)
         result: Doubles = weights @ np.stack([values for _, values in near]) / weights.sum()  # (K,)
         return result
-
-
-def hann(distance: Doubles) -> Doubles:
-    """The kernel at distances in [-1, 1], 1 at 0 (Harris, Proc. IEEE 66(1), 1978: Hann)."""
-    result: Doubles = (1 + np.cos(np.pi * distance)) / 2
-    return result
 
 
 def durations(times: Doubles) -> Doubles:
@@ -217,7 +195,7 @@ class _Past:
         """One sample more, which stands for the time since the last."""
         step = time - self.time
         if step <= 0:
-            return  # a second face of the frame with that number: it stands for no time
+            return  # the first one, or a second face of the frame with that number: it stands for no time
         old = math.exp(-step / seconds) if seconds > 0 else 0.0
         new = 1 - old
         self.weight = old * (new if self.weight is None else self.weight) + new
@@ -248,7 +226,9 @@ def _smoothed(frame: Frame, mean: Callable[[int, Doubles], Doubles]) -> Frame:
     def one(face: Face) -> Face:
         if face.track is None or face.probabilities is None:
             return face
-        return replace(face, smoothed=_shares(mean(face.track, _logs(face.probabilities))))
+        logs = mean(face.track, _logs(face.probabilities))  # (K,)
+        raised = np.exp(logs - logs.max())
+        return replace(face, smoothed=(raised / raised.sum()).astype(np.float32))
 
     return replace(frame, faces=tuple(one(face) for face in frame.faces))
 
@@ -258,18 +238,11 @@ def _logs(probabilities: Floats) -> Doubles:
     return result
 
 
-def _shares(logs: Doubles) -> Floats:
-    """(K,) mean log probabilities to probabilities of sum 1."""
-    raised = np.exp(logs - logs.max())
-    result: Floats = (raised / raised.sum()).astype(np.float32)
-    return result
-
-
-def _without_gaps(samples: list[Sample], time: float, gap: float) -> list[Sample]:
+def _without_gaps(samples: list[Sample], time: float) -> list[Sample]:
     """The samples around `time` with no gap between them."""
     first, last = 0, len(samples)
     for i, ((before, _), (after, _)) in enumerate(pairwise(samples), 1):
-        if after - before > gap:
+        if after - before > GAP:
             if after <= time:
                 first = i
             else:
@@ -277,7 +250,7 @@ def _without_gaps(samples: list[Sample], time: float, gap: float) -> list[Sample
     return samples[first:last]
 
 
-def _checked(name: str, value: float) -> float:
-    if not (math.isfinite(value) and value >= 0):
-        raise ConfigError(f"smoothing: expected {name} of 0 or more, got {value}")
-    return value
+def _checked(seconds: float) -> float:
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ConfigError(f"smoothing: expected seconds of 0 or more, got {seconds}")
+    return seconds

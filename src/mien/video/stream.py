@@ -1,13 +1,11 @@
-"""A stream from the network (RTSP, HTTP...) to its frames and times, by PyAV; cut off, it connects again.
-
-Legend: H rows, W columns.
-"""
+"""A stream from the network (RTSP, HTTP...) to its frames and times, by PyAV; cut off, it connects again."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain, repeat
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -45,15 +43,16 @@ def is_stream(name: str) -> bool:
 class StreamReader:
     """An address, open until it is closed; frames carry the seconds since it was opened."""
 
+    frames_total: int | None = None  # a stream announces no end
+    duration: float | None = None
+
     def __init__(self, address: str, *, wait: float = WAIT, patience: float = PATIENCE) -> None:
         self._address, self._name = address, shown(address)
         self._wait, self._patience = wait, patience
         self._closed = False
         self._again = 0  # times that it was connected again
         self._ended = ""
-        self.skipped = 0
-        self.frames_total: int | None = None
-        self.duration: float | None = None
+        self._skipped = 0
         self._container = self._open()
         rate = self._container.streams.video[0].average_rate
         self.fps: float | None = float(rate) if rate else None
@@ -76,15 +75,16 @@ class StreamReader:
                 try:
                     yield from packet.decode()
                 except av.FFmpegError:
-                    self.skipped += 1
+                    self._skipped += 1
         except (av.FFmpegError, OSError) as error:
             self._ended = str(getattr(error, "strerror", None) or error)
 
     def _connect_again(self) -> bool:
         self._container.close()
         until = time.monotonic() + self._patience
-        for pause in self._pauses(until):
-            time.sleep(pause)
+        pauses = chain(_PAUSES, repeat(_PAUSES[-1]))
+        while time.monotonic() < until:
+            time.sleep(next(pauses))
             if self._closed:
                 return False
             try:
@@ -94,12 +94,6 @@ class StreamReader:
             self._again += 1
             return True
         return False
-
-    def _pauses(self, until: float) -> Iterator[float]:
-        number = 0
-        while time.monotonic() < until:
-            yield _PAUSES[min(number, len(_PAUSES) - 1)]
-            number += 1
 
     def _open(self) -> Any:
         import av
@@ -131,8 +125,8 @@ class StreamReader:
     def notes(self) -> tuple[str, ...]:
         """How often it was connected again, what was damaged, and why it ended."""
         notes = [f"connected again: {self._again}"] if self._again else []
-        if self.skipped:
-            notes.append(f"damaged packets skipped: {self.skipped}")
+        if self._skipped:
+            notes.append(f"damaged packets skipped: {self._skipped}")
         if not self._closed:
             notes.append(f"the stream ended{f': {self._ended}' if self._ended else ''}")
         return tuple(notes)
