@@ -238,7 +238,7 @@ class YuNet:
         sure = candidates.scores >= options.threshold
         boxes, middles = candidates.boxes[sure], candidates.middles[:, None]  # (M, 4), (N, 1, 2)
         inside = (middles > boxes[:, :2]) & (middles < boxes[:, :2] + boxes[:, 2:])  # (N, M, 2)
-        candidates = candidates.take(sure | ~inside.all(axis=2).any(axis=1))
+        candidates = candidates.take(sure | (inside.all(axis=2).sum(axis=1) == 0))
         sure = candidates.scores >= options.threshold
         large_enough = candidates.longer >= options.min_face * 0.8
         small = ~sure & large_enough & (candidates.longer < _SMALL_FACE)
