@@ -72,14 +72,6 @@ def test_detection_finds_what_just_reaches_its_threshold():
     assert metrics.detection(np.eye(8), np.arange(8), np.ones(8)).tolist() == [1.0] * 8
 
 
-def test_one_vs_rest_of_the_papers_sizes():
-    counts = np.zeros((8, 8), np.int64)
-    counts[7, 7], counts[7, 0] = 80, 60  # 140 positives, 80 found
-    counts[:7] = np.diag([20] * 8)[:7]
-    counts[0, 0], counts[0, 7] = 14, 6  # of 7 x 20 others, 6 taken for it
-    assert metrics.one_vs_rest(counts)[7] == pytest.approx((80 + 134) / 280)
-
-
 def test_a_policy_without_sets_and_with_doubt_about_all(drawn):
     shares, truth = drawn
     figures = metrics.decision_figures(decide(shares, Policy(), 2.0), truth < 4, truth[truth < 4])

@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 
 from mien.card import Policy
 from mien.evaluate import metrics
-from mien.evaluate.protocol import LEFT_OUT, accuracies, argmax, count_votes, majority
+from mien.evaluate.protocol import LEFT_OUT, accuracies, argmax, majority
 from mien.faces.policy import decide, shares
 from mien.labels import EMOTIONS
 from mien.types import Sample
@@ -75,16 +75,6 @@ def test_rates_are_those_counted_one_by_one(pairs):
 
 
 @quick
-@given(readings, some.permutations(range(K)))
-def test_other_names_for_the_emotions_change_no_score(pairs, names):
-    one, other = counted(pairs), counted([(names[t], names[g]) for t, g in pairs])
-    for score in (metrics.accuracy, metrics.balanced_accuracy, metrics.macro_f1):
-        same(score(one), score(other))
-    for score in (metrics.recall, metrics.precision, metrics.f1, metrics.specificity):
-        same(score(one), score(other)[list(names)])
-
-
-@quick
 @given(sure(), some.integers(1, 20))
 def test_calibration_is_that_of_bins_filled_by_hand(drawn, bins):
     p, truth = drawn
@@ -135,17 +125,6 @@ def test_wilson_holds_the_share_and_is_the_mirror_of_its_rest(right, wrong):
         assert away == pytest.approx(metrics.Z95, rel=1e-6)
 
 
-@quick
-@given(readings, some.integers(0, 99))
-def test_a_bootstrap_lies_within_what_can_be_and_is_fixed_by_its_seed(pairs, seed):
-    counts = counted(pairs)
-    low, high = metrics.bootstrap(counts, metrics.accuracy, draws=50, seed=seed)
-    assert 0 <= low <= high <= 1
-    assert (low, high) == metrics.bootstrap(counts, metrics.accuracy, draws=50, seed=seed)
-    if metrics.accuracy(counts) in (0, 1):
-        assert low == high == metrics.accuracy(counts)
-
-
 # --- votes
 
 
@@ -153,21 +132,6 @@ votes = some.lists(
     some.tuples(some.lists(some.integers(0, 10), min_size=8, max_size=8), *[some.integers(0, 9)] * 2),
     max_size=12,
 )
-
-
-@quick
-@given(votes)
-def test_labels_are_those_of_the_rule_in_plain_python(drawn):
-    samples = [Sample(str(i), tuple(v), unknown, none) for i, (v, unknown, none) in enumerate(drawn)]
-    rows = [[*v, unknown, none] for v, unknown, none in drawn]
-    assert count_votes(samples).tolist() == rows
-    agreed, most = majority(samples).tolist(), argmax(samples).tolist()
-    for row, one, other in zip(rows, agreed, most, strict=True):
-        kept = row if sum(row) == 1 else [v if v > 1 else 0 for v in row]
-        winners = [k for k in range(8) if 2 * kept[k] > sum(kept)]
-        assert [one] == (winners or [LEFT_OUT])
-        top = row.index(max(row))
-        assert other == (top if top < 8 and sum(row) else LEFT_OUT)
 
 
 @quick

@@ -309,10 +309,8 @@ def hold_out(logits: Logits, fit: Fit, order: NDArray[np.int64]) -> HeldOut:
         parts = [
             decide(p[half], one.policies[name], one.uncertain) for half, one in zip(halves, fits, strict=True)
         ]
-        joined = (
-            np.concatenate([getattr(part, one.name) for part in parts])[back] for one in fields(Decisions)
-        )
-        decisions[name] = Decisions(*joined)
+        arrays = ([getattr(part, field.name) for part in parts] for field in fields(Decisions))
+        decisions[name] = Decisions(*(np.concatenate(both)[back] for both in arrays))
     return HeldOut(p, first, decisions, fits)
 
 

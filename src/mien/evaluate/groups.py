@@ -211,18 +211,10 @@ def _natural_order(name: str) -> tuple[float, str]:
 def find_gaps(
     codes: Codes, values: Values, *, shares: Shares, groups: Sequence[str], options: GroupOptions
 ) -> tuple[list[Gaps | None], int]:
-    """The gaps of each of the (P, M) measures, and how many comparisons their intervals allow for.
+    """(M,) gaps of (P, M) measures, nan where one does not concern a picture, between G groups by name.
 
-    Args:
-        codes: (P,) group of each picture, in 0..G-1.
-        values: (P, M), nan where a measure does not concern a picture.
-        shares: (M,) whether a measure is 0 or 1.
-        groups: (G,) names.
-        options: smallest group, draws and seed.
-
-    Returns:
-        (M,) gaps, None where fewer than two groups can be compared or all are the same; the number of
-        pairs of groups over all measures.
+    None where fewer than two groups can be compared, or all are the same. Also the number of pairs of groups
+    over all measures, for which the intervals hold at once.
     """
     n, total, squares = sum_by_group(codes, values, len(groups))  # (G, M) each
     enough = n >= max(options.smallest, 2)  # (G, M)

@@ -6,7 +6,7 @@ Legend: N pictures, S side of the model's input, K = 8 emotions.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -65,7 +65,7 @@ class Scores:
     precision: Values  # (K,)
     f1: Values  # (K,)
     one_vs_rest: Values  # (K,) accuracy at 50:50
-    detection: Values | None = None  # (K,) the same by the card's thresholds; None: it has none
+    detection: Values | None  # (K,) the same by the card's thresholds; None: it has none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,8 +75,8 @@ class Verdict:
     protocol: str
     left_out: int  # pictures to which the protocol gives no label
     scores: Scores
-    without_copies: Scores | None = None  # None: no training split at hand
-    policies: Mapping[str, Figures] = field(default_factory=dict)  # each that the card has, on all pictures
+    without_copies: Scores | None  # None: no training split at hand
+    policies: Mapping[str, Figures]  # each that the card has, on all pictures
 
 
 def make_cropper(card: ModelCard, *, detect: bool, threads: int = 1) -> Cropper:
@@ -201,6 +201,7 @@ def score(
     are of the probabilities, whatever was chosen.
     """
     counts = metrics.confusion(truth, probabilities.argmax(axis=1) if guess is None else guess)
+    found = None if thresholds is None else metrics.detection(probabilities, truth, np.array(thresholds))
     return Scores(
         n=len(truth),
         counts=counts,
@@ -217,7 +218,5 @@ def score(
         precision=metrics.precision(counts),
         f1=metrics.f1(counts),
         one_vs_rest=metrics.one_vs_rest(counts),
-        detection=None
-        if thresholds is None
-        else metrics.detection(probabilities, truth, np.array(thresholds)),
+        detection=found,
     )

@@ -279,12 +279,8 @@ def _render_policies(policies: Mapping[str, Mapping[str, Any]], n: Mapping[str, 
         lines.append(line(emotion, f"{n[emotion]:.0f}", map(percent, shares)))
     shares = [f.get("accuracy") for f in policies.values()] + [policies[name]["coverage"] for name in sets]
     lines.append(line("all faces", f"{sum(n.values()):.0f}", map(percent, shares)))
-    lines_of_all = {
-        "mean of emotions": "balanced accuracy",
-        "uncertain": "uncertain",
-        "right if certain": "right if certain",
-    }
-    for title, key in lines_of_all.items():
+    for key in ("balanced accuracy", "uncertain", "right if certain"):
+        title = "mean of emotions" if key == "balanced accuracy" else key
         lines.append(line(title, "", (percent(figures.get(key)) for figures in policies.values())))
     if sets:
         sizes = [policies[name]["set size"] for name in sets]
