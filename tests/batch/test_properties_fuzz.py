@@ -9,7 +9,6 @@ import io
 import subprocess
 import sys
 import warnings
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,17 +22,6 @@ from mien.video.frames import Video
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-@pytest.fixture
-def fuzz(monkeypatch):
-    """The modules of the benchmark."""
-    pytest.importorskip("skimage", reason="needs pip install 'mien[demo]'")
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import fuzz
-    import fuzz_inputs
-
-    return fuzz, fuzz_inputs
-
-
 def saved(pixels, kind, **options):
     data = io.BytesIO()
     Image.fromarray(pixels).save(data, kind, **options)
@@ -42,9 +30,6 @@ def saved(pixels, kind, **options):
 
 def gray(side=16):
     return np.linspace(0, 255, side * side).astype(np.uint8).reshape(side, side)
-
-
-# --- a short run
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
@@ -61,64 +46,6 @@ def test_a_short_run_finds_nothing_and_goes_on_where_it_stopped(tmp_path):
     assert "60 in all" in said
     assert (tmp_path / "log").read_text().startswith(before)
     assert "case " not in said, said  # findings are named by their case
-
-
-def test_a_case_is_its_number_and_cases_differ(fuzz):
-    _, inputs = fuzz
-    cases = [inputs.case_bytes(1, n) for n in range(40)]
-    assert cases == [inputs.case_bytes(1, n) for n in range(40)]
-    assert cases != [inputs.case_bytes(2, n) for n in range(40)]
-    assert all(one != other for one, other in pairwise(cases))
-    assert {inputs.case_kind(n) for n in range(100)} == {*inputs.PICTURES, "MP4"}
-
-
-def test_whole_files_are_all_read(fuzz, tmp_path):
-    _, inputs = fuzz
-    for kind, files in inputs.seeds().items():
-        for data in files:
-            if kind != "MP4":
-                assert read_image(data).pixels.shape == (inputs.SIDE, inputs.SIDE, 3)
-                continue
-            (tmp_path / "clip.mp4").write_bytes(data)
-            with Video(tmp_path / "clip.mp4") as video:
-                assert len(list(video)) == 6
-                assert video.notes == ()
-
-
-def test_what_goes_wrong_is_told_apart(fuzz):
-    """The judge of the run: it would see a bug, an unclear error and rows that are no readings."""
-    module, _ = fuzz
-    emotions = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
-    row = {**dict.fromkeys(emotions, 0.125), "success": 1, "width": 5, "height": 5}
-    nothing = {**row, "success": 0}
-    for rows, said, how in (
-        ([row], [], "read"),
-        ([nothing], ["mien: error: expected a picture"], "refused"),
-        ([nothing], ["mien: error: no picture"], "unclear"),
-        ([nothing], ["mien: error: expected; a bug in Mien"], "unclear"),
-        ([], [], "crash"),
-        ([{**row, "fear": 0.2}], [], "wrong"),
-        ([{**row, "width": 0}], [], "wrong"),
-    ):
-        assert module.judge(rows, said)["how"] == how
-
-
-@pytest.mark.parametrize(
-    ("code", "how"),
-    [("os.abort()", "crash"), ("time.sleep(60)", "hang"), ("print(1, file=sys.stderr)", "loud")],
-)
-def test_a_command_that_dies_hangs_or_is_loud_is_counted(fuzz, monkeypatch, code, how):
-    module, _ = fuzz
-    monkeypatch.setattr(module, "SECONDS", 0.0)
-    real = subprocess.run
-    program = f"import os, sys, time; {code}"
-    monkeypatch.setattr(
-        module.subprocess, "run", lambda command, **options: real([command[0], "-c", program], **options)
-    )
-    assert [record["how"] for record in module.run_cases(1, [0, 1])] == [how] * 2
-
-
-# --- what was found
 
 
 def test_a_picture_beyond_pillows_limit_says_what_was_expected():

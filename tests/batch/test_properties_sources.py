@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from mien.batch.sources import find_sources
+from mien.batch import sources
 
 quick = settings(max_examples=25, deadline=None, derandomize=True, database=None)
 
@@ -33,6 +33,10 @@ def trees(draw):
         found[path] = wanted
     hidden = draw(some.lists(some.sampled_from([".x.jpg", ".d/a.jpg", "d/.b.png"]), max_size=2))
     return found | dict.fromkeys(hidden, False)
+
+
+def find_sources(arguments, **more):
+    return list(sources.find_sources(arguments, **more))
 
 
 def plant(tree, folder):

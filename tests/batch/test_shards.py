@@ -57,12 +57,18 @@ def one_table(photos, tiny_model, tmp_path_factory):
     return pq.read_table(out)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_the_shards_together_are_the_one_table(mien, photos, one_table, tiny_model, tmp_path, workers):
-    out = tmp_path / "out"
-    ran = mien(
-        "analyze", photos, "-o", f"{out}/", "--shard", 4, "--model", tiny_model, "--workers", str(workers)
+@pytest.fixture
+def into(mien, tiny_model):
+    """Run `mien analyze` into a folder of shards of four inputs."""
+    return lambda source, out, *more: mien(
+        "analyze", source, "-o", f"{out}/", "--model", tiny_model, "--shard", 4, *more
     )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_shards_together_are_the_one_table(into, photos, one_table, tmp_path, workers):
+    out = tmp_path / "out"
+    ran = into(photos, out, "--workers", workers)
     assert ran.code == 1
     assert "1 of all 11 inputs failed; --retry reads them again" in ran.err
     assert union(out).equals(one_table)
@@ -78,65 +84,60 @@ def test_the_shards_together_are_the_one_table(mien, photos, one_table, tiny_mod
     assert "damaged" in failed.error
 
 
-def test_only_what_lacks_is_made(mien, photos, tiny_model, tmp_path):
+def test_only_what_lacks_is_made(into, photos, tmp_path):
     out = tmp_path / "out"
-    again = ("analyze", photos, "-o", f"{out}/", "--shard", "4", "--model", tiny_model)
-    mien(*again)
+    into(photos, out)
     before, kept = digests(out), shards(out)[0].stat().st_mtime_ns
     shards(out)[1].unlink()
-    ran = mien(*again)
-    assert "4 inputs, " in ran.err
+    assert "4 inputs, " in into(photos, out).err
     assert digests(out) == before
     assert shards(out)[0].stat().st_mtime_ns == kept
-    assert "0 inputs, " in mien(*again).err
+    assert "0 inputs, " in into(photos, out).err
 
 
-def test_other_inputs_and_settings_are_refused_by_name(mien, photos, tiny_model, tmp_path):
+def test_other_inputs_and_settings_are_refused_by_name(into, photos, tmp_path):
     copied, out = tmp_path / "in", tmp_path / "out"
     shutil.copytree(photos, copied)
-    again = ("analyze", copied, "-o", f"{out}/", "--model", tiny_model)
-    mien(*again)
-    ran = mien(*again, "--max-faces", "1")
+    into(copied, out)
+    ran = into(copied, out, "--max-faces", 1)
     assert (ran.code, ran.out) == (1, b"")
     assert "max_faces was None and is 1 now" in ran.err
-    assert "shard was 1000 and is 3 now" in mien(*again, "--shard", "3").err
+    assert "shard was 4 and is 3 now" in into(copied, out, "--shard", 3).err
     (copied / "3.png").unlink()
-    ran = mien(*again)
+    ran = into(copied, out)
     assert ran.code == 1
     assert f"input 3 was '{copied}/3.png' and is '{copied}/4.png' now" in ran.err
-    assert mien(*again, "--overwrite").code == 1
+    assert into(copied, out, "--overwrite").code == 1
     assert json.loads((out / "_manifest.json").read_text())["inputs"]["count"] == 10
 
 
-def test_a_folder_with_something_else_is_refused(mien, photos, tiny_model, tmp_path):
-    (tmp_path / "part-00000.parquet").touch()
-    ran = mien("analyze", photos, "-o", tmp_path, "--model", tiny_model)
-    assert ran.code == 1
-    assert "has results without" in ran.err
-
-
-def test_what_failed_is_read_again_and_nothing_else(mien, photos, tiny_model, tmp_path):
+def test_what_failed_is_read_again_and_nothing_else(into, photos, tmp_path):
     copied, out, mended = tmp_path / "in", tmp_path / "out", tmp_path / "mended"
     shutil.copytree(photos, copied)
     whole = (copied / "4.png").read_bytes()
     (copied / "4.png").write_bytes(whole[:1000])
-    again = ("analyze", copied, "-o", f"{mended}/", "--shard", "4", "--model", tiny_model)
-    assert mien(*again).code == 1
+    assert into(copied, mended).code == 1
     (copied / "4.png").write_bytes(whole)
     shutil.copy(copied / "0.png", copied / "9.png")
     first = shards(mended)[0].stat().st_mtime_ns
-    ran = mien(*again, "--retry")
+    ran = into(copied, mended, "--retry")
     assert ran.code == 0, ran.err
     assert "2 inputs, 2 frames, 3 faces" in ran.err
     assert shards(mended)[0].stat().st_mtime_ns == first
-    assert mien("analyze", copied, "-o", f"{out}/", "--shard", "4", "--model", tiny_model).code == 0
+    assert into(copied, out).code == 0
     assert digests(mended) == digests(out)
 
 
-def test_retry_needs_a_run(mien, photos, tiny_model, tmp_path):
-    ran = mien("analyze", photos, "-o", f"{tmp_path}/out/", "--retry", "--model", tiny_model)
-    assert ran.code == 1
-    assert "there is none" in ran.err
+def test_what_cannot_be_a_run_in_a_folder_is_refused(into, photos, tmp_path):
+    (tmp_path / "part-00000.parquet").touch()
+    for source, out, options, text in (
+        (photos, tmp_path / "out", ["--retry"], "there is none"),
+        (photos, tmp_path, [], "has results without"),
+        ("0", tmp_path / "out", [], "0 is live"),
+    ):
+        ran = into(source, out, *options)
+        assert ran.code == 1
+        assert text in ran.err
 
 
 @pytest.mark.parametrize(
@@ -155,12 +156,6 @@ def test_misuse_exits_2_and_makes_nothing(mien, photos, tmp_path, options):
     ran = mien("analyze", photos, *[one.format(tmp_path) for one in options])
     assert (ran.code, ran.out) == (2, b"")
     assert not list(tmp_path.iterdir())
-
-
-def test_a_live_source_has_no_shards(mien, tiny_model, tmp_path):
-    ran = mien("analyze", "0", "-o", f"{tmp_path}/out/", "--model", tiny_model)
-    assert ran.code == 1
-    assert "0 is live" in ran.err
 
 
 # --- what is gone, and what is full
@@ -244,11 +239,14 @@ def test_shards_of_large_runs_sort_by_name(tmp_path):
     assert plan.path(7).name == "part-000007.parquet"
 
 
-def test_a_plan_that_is_torn_is_said(tmp_path):
+def test_a_torn_plan_and_what_is_no_shard_are_told(tmp_path):
     begin(tmp_path, [Source("a", "photo")])
     (tmp_path / "_manifest.json").write_text("{")
     with pytest.raises(OutputError, match="--overwrite"):
         Plan(tmp_path)
+    pq.write_table(pa.table({"a": np.arange(3)}), tmp_path / "part-00000.parquet")
+    with pytest.raises(OutputError, match="remove it"):
+        read_shard(tmp_path / "part-00000.parquet")
 
 
 def test_a_killed_planning_begins_anew(tmp_path):
@@ -265,9 +263,3 @@ def test_a_killed_planning_begins_anew(tmp_path):
 def test_a_plan_of_nothing_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="got none"):
         begin(tmp_path, [])
-
-
-def test_a_shard_that_is_no_shard_is_said(tmp_path):
-    pq.write_table(pa.table({"a": np.arange(3)}), tmp_path / "part-00000.parquet")
-    with pytest.raises(OutputError, match="remove it"):
-        read_shard(tmp_path / "part-00000.parquet")

@@ -4,7 +4,6 @@ import errno
 import io
 import os
 import tarfile
-from io import BytesIO
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,7 +15,7 @@ from mien.batch.sources import Source, find_sources, is_out_of_reach
 from mien.errors import ImageError
 from mien.image import encode_image
 
-# --- files, folders, globs, lists
+# --- files, folders, globs, lists (what folders and lists hold in general: test_properties_sources.py)
 
 
 def touch(folder, *names):
@@ -26,65 +25,51 @@ def touch(folder, *names):
         path.touch()
 
 
-def names(sources, folder):
-    return [(str(Path(s.name).relative_to(folder)), s.kind) for s in sources]
+def found(*arguments, **more):
+    """Name and kind of what is found in the folder that is the current one."""
+    return [(source.name, source.kind) for source in find_sources(arguments, **more)]
 
 
-def test_a_folder_is_searched_to_the_bottom_in_order(tmp_path):
-    touch(
-        tmp_path, "b.JPG", "a/z.png", "a/c.mp4", "c.webp", "notes.txt", ".hidden.jpg", ".git/x.jpg", "d.MOV"
-    )
-    assert names(find_sources([str(tmp_path)]), tmp_path) == [
-        ("a/c.mp4", "clip"),
-        ("a/z.png", "photo"),
-        ("b.JPG", "photo"),
-        ("c.webp", "photo"),
-        ("d.MOV", "clip"),
-    ]
-
-
-def test_links_to_files_count_and_links_to_folders_do_not(tmp_path):
-    touch(tmp_path, "in/a.jpg", "other/b.jpg")
-    (tmp_path / "in" / "link.jpg").symlink_to(tmp_path / "other" / "b.jpg")
-    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
-    found = find_sources([str(tmp_path / "in")])
-    assert names(found, tmp_path / "in") == [("a.jpg", "photo"), ("link.jpg", "photo")]
-
-
-def test_a_file_named_itself_is_tried_whatever_its_ending(tmp_path):
-    touch(tmp_path, "photo.dat", "noending")
-    found = find_sources([str(tmp_path / "photo.dat"), str(tmp_path / "noending")])
-    assert [s.kind for s in found] == ["photo", "photo"]
-
-
-def test_globs_are_expanded_sorted_and_brackets_in_names_are_names(tmp_path):
-    touch(tmp_path, "b.jpg", "a.jpg", "x/c.jpg", "x/d.txt", "face[1].jpg")
-    assert names(find_sources([str(tmp_path / "?.jpg")]), tmp_path) == [
-        ("a.jpg", "photo"),
-        ("b.jpg", "photo"),
-    ]
-    deep = find_sources([str(tmp_path / "**" / "*")])
-    assert [name for name, _ in names(deep, tmp_path)] == ["a.jpg", "b.jpg", "face[1].jpg", "x/c.jpg"]
-    assert [s.kind for s in find_sources([str(tmp_path / "face[1].jpg")])] == ["photo"]
-    assert names(find_sources([str(tmp_path / "[x]")]), tmp_path) == [("x/c.jpg", "photo")]
-
-
-def test_a_number_is_a_camera_unless_a_file_has_that_name(tmp_path, monkeypatch):
+@pytest.fixture
+def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    touch(tmp_path, "1")
-    assert [(s.name, s.kind) for s in find_sources(["0", "1"])] == [("0", "camera"), ("1", "photo")]
+    return tmp_path
 
 
-def test_stdin_gives_paths_literally_whatever_their_bytes(tmp_path):
-    touch(tmp_path, "a.jpg", "sub/b.jpg")
-    odd = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
-    lines = b"\n".join(
-        [os.fsencode(tmp_path) + b"/a.jpg\r", b"", odd, os.fsencode(tmp_path) + b"/sub", b"*.jpg", b"0"]
-    )
-    found = find_sources(["-"], stdin=BytesIO(lines))
-    assert [os.fsencode(s.name) for s in found[1:2]] == [odd]
-    assert [s.kind for s in found] == ["photo"] * 5
-    assert [Path(s.name).name for s in found[2:]] == ["b.jpg", "*.jpg", "0"]
+def test_links_to_files_count_and_links_to_folders_do_not(here):
+    touch(here, "in/a.jpg", "other/b.jpg")
+    (here / "in" / "link.jpg").symlink_to(here / "other" / "b.jpg")
+    (here / "in" / "loop").symlink_to(here / "in")
+    assert found("in") == [("in/a.jpg", "photo"), ("in/link.jpg", "photo")]
+
+
+def test_a_file_named_itself_is_tried_whatever_its_ending(here):
+    touch(here, "photo.dat", "noending", "a.MOV")
+    assert found("photo.dat", "noending", "a.MOV") == [
+        ("photo.dat", "photo"),
+        ("noending", "photo"),
+        ("a.MOV", "clip"),
+    ]
+
+
+def test_globs_are_expanded_sorted_and_brackets_in_names_are_names(here):
+    touch(here, "b.jpg", "a.jpg", "x/c.jpg", "x/d.txt", "face[1].jpg")
+    assert [name for name, _ in found("?.jpg")] == ["a.jpg", "b.jpg"]
+    assert [name for name, _ in found("**/*")] == ["a.jpg", "b.jpg", "face[1].jpg", "x/c.jpg"]
+    assert found("face[1].jpg") == [("face[1].jpg", "photo")]
+    assert found("[x]") == [("x/c.jpg", "photo")]
+
+
+def test_a_number_is_a_camera_unless_a_file_has_that_name(here):
+    touch(here, "1")
+    assert found("0", "1") == [("0", "camera"), ("1", "photo")]
+
+
+def test_stdin_gives_paths_literally_whatever_their_bytes(here):
+    touch(here, "a.jpg", "sub/b.jpg")
+    lines = b"a.jpg\r\n\ncaf\xe9.jpg\nsub\n*.jpg\n0"
+    names = ["a.jpg", os.fsdecode(b"caf\xe9.jpg"), "sub/b.jpg", "*.jpg", "0"]
+    assert found("-", stdin=io.BytesIO(lines)) == [(name, "photo") for name in names]
 
 
 @pytest.mark.parametrize(
@@ -94,25 +79,23 @@ def test_stdin_gives_paths_literally_whatever_their_bytes(tmp_path):
         ("empty", "found none"),
         ("*.jpg", "there are none"),
         ("t[x]t", "none"),
+        ("-", "none came"),
+        ("@empty.txt", "none came"),
+        ("@nowhere.txt", "No such file"),
     ],
 )
-def test_what_is_not_there_is_an_input_that_failed(tmp_path, monkeypatch, argument, text):
-    monkeypatch.chdir(tmp_path)
-    touch(tmp_path, "empty/readme.txt")
-    (source,) = find_sources([argument])
-    assert source.kind == "missing"
-    assert text in source.error
+def test_what_is_not_there_is_an_input_that_failed(here, argument, text):
+    touch(here, "empty/readme.txt")
+    (here / "empty.txt").write_text("\n\n")
+    (source,) = find_sources([argument], stdin=io.BytesIO(b"\n\n"))
+    assert (source.name, source.kind) == (argument, "missing")
     assert source.error.startswith("expected")
+    assert text in source.error
 
 
-def test_no_paths_on_stdin_is_said():
-    (source,) = find_sources(["-"], stdin=BytesIO(b"\n\n"))
-    assert (source.name, source.kind) == ("-", "missing")
-
-
-def test_the_folder_of_the_copies_is_left_out(tmp_path):
-    touch(tmp_path, "a.jpg", "seen/a.jpg")
-    assert names(find_sources([str(tmp_path)], leave=tmp_path / "seen"), tmp_path) == [("a.jpg", "photo")]
+def test_the_folder_of_the_copies_is_left_out(here):
+    touch(here, "a.jpg", "seen/a.jpg")
+    assert found(".", leave=here / "seen") == [("a.jpg", "photo")]
 
 
 # --- tar and Parquet
@@ -157,14 +140,8 @@ def expected(mien, photos, tiny_model):
 
 
 def test_a_list_file(mien, photos, expected, tiny_model, tmp_path):
-    names = [str(photos[0] / name) for name in photos[1]]
-    (tmp_path / "list.txt").write_text("\n".join(names))
+    (tmp_path / "list.txt").write_text("\n".join(str(photos[0] / name) for name in photos[1]))
     assert faces(mien, tiny_model, f"@{tmp_path}/list.txt")[1] == expected
-    (tmp_path / "empty.txt").write_text("\n\n")
-    (source,) = find_sources([f"@{tmp_path}/empty.txt"])
-    assert "none came" in source.error
-    (source,) = find_sources(["@nowhere.txt"])
-    assert "No such file" in source.error
 
 
 def test_parquet_of_paths(mien, photos, expected, tiny_model, tmp_path):
@@ -263,8 +240,7 @@ def bucket(photos, tar, drawn_clip):
 
 
 def test_objects_below_a_prefix_in_order(bucket):
-    found = find_sources(["s3://faces/in/"])
-    assert [(s.name, s.inside) for s in found] == [
+    assert [(s.name, s.inside) for s in find_sources(["s3://faces/in/"])] == [
         (f"s3://faces/in/more/{i}.png", f"more/{i}.png") for i in range(5)
     ]
     assert [s.inside for s in find_sources(["s3://faces/in/more/3.png"])] == ["3.png"]

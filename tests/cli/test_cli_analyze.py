@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import os
 import pty
 import re
@@ -28,7 +27,6 @@ from mien.cli.progress import (
     choose_progress,
     duration,
     end_lines,
-    seconds_left,
     state_line,
 )
 from mien.image import write_image
@@ -77,24 +75,13 @@ def test_a_folder_in_order_with_an_empty_row_where_nobody_is(mien, folder, tiny_
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_any_number_of_workers_writes_the_same_bytes(mien, folder, tiny_model, tmp_path, ending):
+    written = []
     for workers in (1, 3):
         out = tmp_path / f"{workers}.{ending}"
-        assert (
-            mien("analyze", folder, "gone.jpg", "--model", tiny_model, "-o", out, "--workers", workers).code
-            == 1
-        )
-    assert (tmp_path / f"1.{ending}").read_bytes() == (tmp_path / f"3.{ending}").read_bytes()
-
-
-def test_json_lines_and_parquet_hold_the_same(mien, folder, tiny_model, tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet")
-    for ending in ("jsonl", "parquet"):
-        mien("analyze", folder, "--model", tiny_model, "-o", tmp_path / f"out.{ending}")
-    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    rows = parquet.read_table(tmp_path / "out.parquet").to_pylist()
-    assert len(rows) == len(lines) == 16
-    assert [row["emotion"] for row in rows] == [line["emotion"] for line in lines]
-    assert rows[0]["neutral"] == pytest.approx(lines[0]["neutral"], abs=1e-6)
+        options = ("--model", tiny_model, "-o", out, "--workers", workers)
+        assert mien("analyze", folder, "gone.jpg", *options).code == 1
+        written.append(out.read_bytes())
+    assert written[0] == written[1]
 
 
 @pytest.mark.parametrize(("option", "frames"), [(("--every", "5"), 3), (("--fps", "2"), 3), ((), 12)])
@@ -120,11 +107,6 @@ def test_paths_come_on_stdin(mien, folder, tiny_model):
     lines = f"{folder}/one.png\n{folder}/more\n".encode()
     rows = table(mien("analyze", "-", "--model", tiny_model, stdin=lines).out)
     assert [Path(row["source"]).name for row in rows] == ["one.png", "none.png", "two.png", "two.png"]
-
-
-def test_quoted_globs_are_expanded(mien, folder, tiny_model):
-    rows = table(mien("analyze", f"{folder}/*/n*.png", "--model", tiny_model).out)
-    assert [Path(row["source"]).name for row in rows] == ["none.png"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -155,10 +137,6 @@ def test_copies_that_exist_stay_unless_told(mien, folder, tiny_model, tmp_path):
 
 
 def test_the_shipped_model_is_the_default(mien, folder):
-    from mien.models import DEFAULT, MODELS
-
-    if not MODELS[DEFAULT]:
-        pytest.skip("no network is shipped yet")
     assert len(table(mien("analyze", folder / "one.png").out)) == 1
 
 
@@ -184,10 +162,9 @@ def test_version(mien):
 
 def test_help_names_every_option(mien):
     text = re.sub(r"\x1b\[[0-9;]*m", "", mien("analyze", "--help").out.decode())
-    for option in ("--output", "--annotate", "--crops", "--every", "--fps", "--min-face", "--max-faces"):
-        assert option in text
-    for option in ("--workers", "--model", "--overwrite", "--quiet"):
-        assert option in text
+    options = ["output", "annotate", "crops", "every", "fps", "min-face", "max-faces", "workers", "model"]
+    for option in [*options, "overwrite", "quiet"]:
+        assert f"--{option}" in text
 
 
 # --- progress
@@ -232,20 +209,10 @@ def test_the_progress_fits_the_place(monkeypatch):
 
 def test_a_terminal_sees_a_live_line_with_errors_above(folder, tiny_model, tmp_path):
     ours, theirs = pty.openpty()
-    command = [
-        sys.executable,
-        "-m",
-        "mien",
-        "analyze",
-        str(folder),
-        "gone[x].jpg",
-        "--model",
-        str(tiny_model),
-    ]
+    command = [sys.executable, "-m", "mien", "analyze", folder, "gone[x].jpg", "--model", tiny_model]
+    command += ["-o", tmp_path / "o.csv"]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
-    with subprocess.Popen(
-        [*command, "-o", str(tmp_path / "o.csv")], stderr=theirs, env=environment
-    ) as process:
+    with subprocess.Popen([*map(str, command)], stderr=theirs, env=environment) as process:
         os.close(theirs)
         said = b""
         while True:
@@ -263,19 +230,13 @@ def test_a_terminal_sees_a_live_line_with_errors_above(folder, tiny_model, tmp_p
 def test_words_of_the_summary():
     summary = Summary(4, done=1, share=0.5, frames=90, faces=1, seconds=9.0)
     summary.failures, summary.failed = 25, [("a", "b")] * 25
-    assert seconds_left(summary) == pytest.approx(15)
     assert state_line(summary) == "1 of 4 files, 90 frames, 1 face, 10.0 frames/s, 25 failed, 15 s left"
-    assert seconds_left(Summary(4)) is None
+    assert state_line(Summary(4)) == "0 of 4 files, 0 frames, 0 faces, 0.0 frames/s"
     lines = end_lines(summary, "o.csv")
     assert len(lines) == 2 + 20 + 1
     assert lines[-1].strip().startswith("and 5 more")
-    assert [duration(s) for s in (0.04, 59.7, 60, 3599.9, 86400)] == [
-        "0.0 s",
-        "60 s",
-        "1 min 0 s",
-        "1 h 0 min",
-        "24 h 0 min",
-    ]
+    said = [duration(s) for s in (0.04, 59.7, 60, 3599.9, 86400)]
+    assert said == ["0.0 s", "60 s", "1 min 0 s", "1 h 0 min", "24 h 0 min"]
 
 
 # --- a fresh process
@@ -303,15 +264,8 @@ def test_a_photo_needs_no_video_no_pool_and_no_bars(folder, tiny_model):
         "except SystemExit: print(*sys.modules, file=sys.stderr)\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(ran.stderr.split())
-    assert not loaded & {
-        "av",
-        "multiprocessing.pool",
-        "multiprocessing.context",
-        "rich.progress",
-        "torch",
-        "cv2",
-    }
+    heavy = {"av", "cv2", "mien.video.frames", "multiprocessing.context", "rich.progress", "torch"}
+    assert not heavy & set(ran.stderr.split())
 
 
 def test_a_reader_who_has_had_enough_ends_it_quietly(folder, tiny_model):

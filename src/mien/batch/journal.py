@@ -39,11 +39,7 @@ class Journal:
         self.state: FollowerState | None = None  # where to go on, once `replay` is through
 
     def replay(self, source: str) -> Iterator[Frame]:
-        """The frames up to the last state to go on from, called `source`; what is behind it is cut off.
-
-        Raises:
-            OutputError: the journal cannot be written.
-        """
+        """The frames up to the last state to go on from, called `source`; what is behind it is cut off."""
         end = self._find_end()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,20 +60,12 @@ class Journal:
             raise self._failure(error) from error
 
     def add(self, frame: Frame) -> None:
-        """Append a frame.
-
-        Raises:
-            OutputError: the journal cannot be written.
-        """
+        """Append a frame."""
         self._write(to_plain(replace(frame, source="")))
         self._since += 1
 
     def mark(self, state: FollowerState) -> None:
-        """The state behind the frames so far; written only now and then.
-
-        Raises:
-            OutputError: the journal cannot be written.
-        """
+        """The state behind the frames so far; written only now and then."""
         if self._since >= _STEP:
             self._since = 0
             self._write({"state": {"tracker": state.tracker.state(), "key": to_plain(state.key)}}, flush=True)

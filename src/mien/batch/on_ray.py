@@ -1,6 +1,6 @@
 """Shards made on Ray: Ray Data hands shard numbers to a pool of actors, and each writes its shard's file.
 
-An actor keeps one worker process with the networks loaded, the one that `LocalMaker` uses: what it survives
+An actor keeps one worker process with the networks loaded, as a run on one machine does: what it survives
 there, it survives here, and the rows are the same. Ray starts actors that died again, and hands their shard
 to another.
 """
@@ -20,36 +20,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.batch.options import AnalyzeOptions
+from mien.batch.pool import Pool
 from mien.batch.read import Result
-from mien.batch.shards import LocalMaker, Plan, Tell
+from mien.batch.shards import Plan, Tell, make_shards
 from mien.errors import MienError, MissingExtra
 
-_STORE: Final = 100 << 20  # bytes of Ray's object store: only numbers of shards go through it
-_QUIET: Final = {"RAY_USAGE_STATS_ENABLED": "0"}
 #: Of a cluster that is started here, unless the environment says otherwise: no log on standard error, and
 #: workers at this process's priority (Ray's own 15 below it starves them beside anything else that runs).
 _OWN: Final = {"RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_worker_niceness": "0"}
-_BLOCKS: Final = (
-    10_000  # shards of a larger run go out several at a time, so that Ray's list of them is short
-)
 
 
 def make_on_ray(options: AnalyzeOptions, workers: int, plan: Plan, shards: Sequence[int], tell: Tell) -> None:
-    """Make shards on a Ray cluster, or on one that is started here.
-
-    Args:
-        options: of the run.
-        workers: actors.
-        plan: the run.
-        shards: those to make.
-        tell: told what came of each shard, once it is made.
+    """Make shards on a Ray cluster, or on one that is started here; `workers` are actors.
 
     Raises:
         MissingExtra: Ray is not installed.
         MienError: the networks cannot be loaded there, a shard cannot be written, or Ray stopped.
     """
     with _cluster(options.address, workers) as ray:
-        blocks = np.array_split(np.asarray(shards, np.int64), min(len(shards), _BLOCKS))
+        # shards of a run of more than 10,000 go out several at a time, so that Ray's list of them is short
+        blocks = np.array_split(np.asarray(shards, np.int64), min(len(shards), 10_000))
         made = ray.data.from_numpy(blocks).map_batches(
             Actor,
             fn_constructor_args=(plan.folder.absolute(), Path.cwd(), options),
@@ -69,7 +59,7 @@ def make_on_ray(options: AnalyzeOptions, workers: int, plan: Plan, shards: Seque
 @contextmanager
 def _cluster(address: str | None, workers: int) -> Iterator[Any]:
     """Ray, connected; what it raises becomes Mien's. It is quiet and tells nobody."""
-    os.environ.update(_QUIET)
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     for name, value in _OWN.items():
         os.environ.setdefault(name, value)
     try:
@@ -77,8 +67,11 @@ def _cluster(address: str | None, workers: int) -> Iterator[Any]:
         import ray.data
     except ImportError as error:
         raise MissingExtra("ray[data]", "scale", "--engine ray") from error
-    own: dict[str, Any] = {"num_cpus": workers + 1, "object_store_memory": _STORE,
-                           "include_dashboard": False}  # fmt: skip
+    own: dict[str, Any] = {
+        "num_cpus": workers + 1,
+        "object_store_memory": 100 << 20,  # bytes: only numbers of shards go through it
+        "include_dashboard": False,
+    }
     where = address or "local"
     try:
         ray.init(where, log_to_driver=False, logging_level=logging.ERROR, **({} if address else own))
@@ -97,18 +90,12 @@ def _cluster(address: str | None, workers: int) -> Iterator[Any]:
 
 
 class Actor:
-    """Makes shards where Ray puts it.
-
-    Args:
-        folder: of the run; the same path on every machine.
-        start: the folder that relative paths start from.
-        options: of the run.
-    """
+    """Makes shards where Ray puts it; relative paths start from the folder `start`."""
 
     def __init__(self, folder: Path, start: Path, options: AnalyzeOptions) -> None:
         os.chdir(start)
-        self._plan, self._retry = Plan(folder), options.retry
-        self._maker = LocalMaker(replace(options, threads=1), workers=1)
+        self._plan, self._options = Plan(folder), replace(options, threads=1)
+        self._pool = Pool(self._options, workers=1)
 
     def __call__(self, batch: dict[str, NDArray[np.int64]]) -> dict[str, list[str]]:
         """Make one shard, or find that one of an actor that died has been made."""
@@ -116,9 +103,13 @@ class Actor:
         path, results = self._plan.path(shard), list[Result]()
         made: dict[str, Any] = {"shard": path.name}
         inputs = self._plan.count(shard)
+
+        def tell(result: Result) -> None:
+            results.append(replace(result, rows=[]))
+
         try:
-            if self._retry or not path.exists():
-                self._maker.make(self._plan, [shard], lambda one: results.append(replace(one, rows=[])))
+            if self._options.retry or not path.exists():
+                make_shards(self._pool, self._options, self._plan, [shard], tell)
                 inputs = sum(result.last for result in results)
         except MienError as error:  # an exception would be tried again, and come wrapped
             made["fatal"] = str(error)

@@ -24,7 +24,6 @@ READING: Final = (
     "policy", "crops", "min_face", "max_faces", "every", "fps", "start", "end", "detect_every",
     "providers",
 )  # fmt: skip
-ENGINES: Final = ("local", "ray")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,16 +73,16 @@ class AnalyzeOptions:
     def __post_init__(self) -> None:
         if (self.every, self.fps, self.start, self.end) != (1, None, None, None):
             self.video()
-        if self.engine not in ENGINES:
-            raise ConfigError(f"engine: expected {' or '.join(ENGINES)}, got {self.engine!r}")
+        if self.engine not in {"local", "ray"}:
+            raise ConfigError(f"engine: expected local or ray, got {self.engine!r}")
         if self.address is not None and self.engine != "ray":
             raise ConfigError("expected an address with the engine ray only; leave it out")
         if self.sharded:
-            tables = {"annotate": self.annotate, "events": self.events, "pages": self.pages}
-            for name in (name for name, path in tables.items() if path is not None):
-                raise ConfigError(
-                    f"expected no {name} with a folder of shards, which holds rows only; leave it out"
-                )
+            for name in ("annotate", "events", "pages"):
+                if getattr(self, name) is not None:
+                    raise ConfigError(
+                        f"expected no {name} with a folder of shards, which holds rows only; leave it out"
+                    )
         elif self.retry or self.engine == "ray" or (self.shard, self.max_lost) != (None, None):
             where = "standard output" if self.output is None else self.output
             raise ConfigError(
@@ -99,11 +98,7 @@ class AnalyzeOptions:
         return str(self.output).endswith(("/", os.sep)) or Path(self.output).is_dir()
 
     def load(self) -> Analyzer:
-        """Load the networks; one thread, so that workers do not crowd each other.
-
-        Raises:
-            MienError: they cannot be loaded, so that nothing can be read.
-        """
+        """Load the networks; one thread, so that workers do not crowd each other."""
         from mien.analyzer import load
         from mien.image import quiet_decoders
 
@@ -127,10 +122,7 @@ class AnalyzeOptions:
 def describe_run(options: AnalyzeOptions, network: str, **more: object) -> dict[str, Any]:
     """What rows depend on besides the input: the version, the network and the options that change a row.
 
-    Args:
-        options: of the run.
-        network: sha256 of the classifier's file.
-        more: what else must be the same, as values that JSON can hold.
+    `network` is the sha256 of the classifier's file, `more` what else must be the same, as JSON can hold it.
     """
     settings = {name: to_plain(getattr(options, name)) for name in READING}
     return {"mien": __version__, "network": network, **more, "settings": settings}
@@ -164,11 +156,8 @@ def from_plain(kind: type[T], plain: dict[str, Any]) -> T:
     """The record that `to_plain` was given, by the types of its fields.
 
     >>> from mien.types import Frame
-    >>> from_plain(Frame, {"index": 3, "time": 0.12, "faces": []} | {"source": "a.mp4"}).time
+    >>> from_plain(Frame, {"source": "a.mp4", "index": 3, "time": 0.12, "faces": []}).time
     0.12
-
-    Raises:
-        TypeError: fields are missing, or are not the record's.
     """
     hints = _type_hints(kind)  # type: ignore[arg-type]  # a class can be hashed
     return kind(**{name: _restore(hints.get(name), value) for name, value in plain.items()})

@@ -26,7 +26,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Event
-from typing import BinaryIO, Final
+from typing import Final
 
 from mien.batch.options import AnalyzeOptions
 from mien.batch.read import Result, Task, fail, read_input
@@ -44,8 +44,7 @@ _STILLBORN: Final = 5  # workers in a row that may die before they are ready
 class _Message:
     """What a worker says: that it is ready, how far its file is whole, or why no input can be read."""
 
-    ready: bool = False
-    network: str = ""  # sha256 of the classifier that it has loaded
+    network: str = ""  # it is ready: sha256 of the classifier that it has loaded
     size: int = 0  # bytes of the input's file that are whole
     last: bool = False  # they are all
     fatal: str = ""
@@ -79,12 +78,7 @@ class _Worker:
 
 
 class Pool:
-    """Worker processes that read inputs; close it when done.
-
-    Args:
-        options: of the run; each worker loads the networks once and reads inputs until the pool is closed.
-        workers: processes.
-    """
+    """Worker processes, each with the networks loaded, that read inputs; close it when done."""
 
     def __init__(self, options: AnalyzeOptions, workers: int) -> None:
         self._options = replace(options, threads=1) if workers > 1 else options
@@ -98,25 +92,14 @@ class Pool:
         self._queue: deque[_Input] = deque()  # inputs that no worker has
 
     def start(self, workers: int) -> str:
-        """Start some of the workers and wait until one has loaded the networks.
-
-        Returns:
-            The sha256 of the classifier.
-
-        Raises:
-            MienError: the networks cannot be loaded.
-        """
+        """Start some of the workers and wait until one has loaded the networks; sha256 of the classifier."""
         while not any(worker.ready for worker in self._workers):
             self._start_workers(workers)
             self._receive()
         return self._network
 
     def run(self, tasks: Iterable[Task]) -> Generator[Result]:
-        """The results of every task, in the order of the tasks, whatever the number of workers.
-
-        Raises:
-            MienError: the networks cannot be loaded, or there is no room for results that wait.
-        """
+        """The results of every task, in the order of the tasks, whatever the number of workers."""
         coming = iter(tasks)
         inputs: deque[_Input] = deque()
         self._queue.clear()
@@ -173,7 +156,7 @@ class Pool:
                 continue
             if message.fatal:
                 raise MienError(message.fatal)
-            if message.ready:
+            if message.network:
                 worker.ready, self._network, self._stillborn = True, message.network, 0
             elif worker.reading is not None:
                 worker.reading.size, worker.reading.last = message.size, message.last
@@ -243,7 +226,7 @@ def _work(pipe: Connection, options: AnalyzeOptions, folder: Path) -> None:
     try:
         try:
             analyzer = options.load()
-            pipe.send(_Message(ready=True, network=analyzer.classifier.digest))
+            pipe.send(_Message(network=analyzer.classifier.digest))
             while True:
                 task, file = pipe.recv()
                 _write_results(read_input(analyzer, task, options), folder / file, pipe, stop)
@@ -259,8 +242,17 @@ def _write_results(results: Iterator[Result], path: Path, pipe: Connection, stop
     file = path.open("wb")
     try:
         for result in results:
+            data = pickle.dumps(result)
             due = result.last or time.monotonic() - told > _TELL
-            size += _append(result, file, flush=due)
+            try:
+                size += file.write(data)
+                if due:
+                    file.flush()
+            except OSError as error:
+                raise OutputError(
+                    f"expected room in {path.parent} for results that wait for their turn, got: "
+                    f"{error.strerror or error}; make room, or name another folder with TMPDIR"
+                ) from error
             if due:
                 told = time.monotonic()
                 pipe.send(_Message(size=size, last=result.last))
@@ -269,20 +261,6 @@ def _write_results(results: Iterator[Result], path: Path, pipe: Connection, stop
     finally:
         with suppress(OSError):  # a full disk was told already
             file.close()
-
-
-def _append(result: Result, file: BinaryIO, *, flush: bool) -> int:
-    data = pickle.dumps(result)
-    try:
-        file.write(data)
-        if flush:
-            file.flush()
-    except OSError as error:
-        raise OutputError(
-            f"expected room in {Path(file.name).parent} for results that wait for their turn, got: "
-            f"{error.strerror or error}; make room, or name another folder with TMPDIR"
-        ) from error
-    return len(data)
 
 
 @contextmanager

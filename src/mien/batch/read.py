@@ -165,11 +165,7 @@ def _read_photo(analyzer: Analyzer, task: Task) -> Result:
 def _read_clip(
     analyzer: Analyzer, task: Task, options: AnalyzeOptions, show: Show | None
 ) -> Iterator[Result]:
-    """The results of a clip, camera or stream, in constant memory.
-
-    Raises:
-        MienError: it cannot be read, or a copy or page of it not be written; what came before has been given.
-    """
+    """The results of a clip, camera or stream; before an error, those of what came before it."""
     from mien.video.frames import Video
 
     source = task.source
@@ -204,9 +200,21 @@ class _Clip:
         self._notes: list[str] = []
         self._smoother = make_smoother(options.smooth, live=task.source.live)
         self._finder = EventFinder() if options.events or task.page else None
-        self._copy = None if task.copy is None else stack.enter_context(_open_copy(task.copy, task.source))
-        self._page = None if task.page is None else stack.enter_context(_open_page(task.page, task.source))
+        self._copy: ClipWriter | None = None
+        self._page: ClipPage | None = None
         self._waiting: dict[int, Image] = {}  # pixels of frames that the smoother holds
+        source = task.source
+        if task.copy is not None:
+            from mien.results.clip import ClipWriter
+
+            _make_folder(task.copy.parent)
+            sound = Path(source.name) if source.kind == "clip" and not source.remote else None
+            self._copy = stack.enter_context(ClipWriter(task.copy, sound=sound))
+        if task.page is not None:
+            from mien.results.page import ClipPage
+
+            _make_folder(task.page.parent)
+            self._page = stack.enter_context(ClipPage(task.page, Path(source.shown).name))
 
     @property
     def latency(self) -> Latency | None:
@@ -223,10 +231,8 @@ class _Clip:
         make = partial(analyzer.follower, detect_every=options.detect_every, threads=options.threads)
         if task.source.live:
             self._newest = NewestFrame.of(self._video)
-            yield from analyzer.follow(self._newest, source=source, follower=make())
-            return
         if task.journal is None:
-            yield from analyzer.follow(self._video, source=source, follower=make())
+            yield from analyzer.follow(self._newest or self._video, source=source, follower=make())
             return
         state = Path(task.source.name).stat()
         what = describe_run(
@@ -252,11 +258,7 @@ class _Clip:
     def _replay(
         self, journal: Journal, lazy: Iterator[LazyFrame], *, looked_at: bool
     ) -> Iterator[tuple[Frame, Image]]:
-        """The journal's frames; the clip is decoded along with them, so that it stands where they end.
-
-        Raises:
-            VideoError: the clip gives other frames than the journal has.
-        """
+        """The journal's frames; the clip is decoded along with them, so that it stands where they end."""
         replayed = 0
         for frame in journal.replay(self._task.source.shown):
             found = next(lazy, None)
@@ -322,27 +324,8 @@ class _Clip:
         return Result(name, share=1.0, notes=tuple(notes), error=error, last=True)
 
 
-def _open_copy(path: Path, source: Source) -> ClipWriter:
-    from mien.results.clip import ClipWriter
-
-    _make_folder(path.parent)
-    has_sound = source.kind == "clip" and not source.remote
-    return ClipWriter(path, sound=Path(source.name) if has_sound else None)
-
-
-def _open_page(path: Path, source: Source) -> ClipPage:
-    from mien.results.page import ClipPage
-
-    _make_folder(path.parent)
-    return ClipPage(path, Path(source.shown).name)
-
-
 def _make_folder(folder: Path) -> None:
-    """A folder for copies or pages.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
+    """A folder for copies or pages."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

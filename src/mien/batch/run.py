@@ -14,12 +14,11 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePath
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from mien.batch.options import AnalyzeOptions
 from mien.batch.read import Result, Show, Summary, Task, choose_journal, read_input
-from mien.batch.sources import Source, find_sources, iterate_sources
+from mien.batch.sources import Source, find_sources
 from mien.config import count_cores
 from mien.errors import ConfigError, OutputError
 from mien.results import EVENT_COLUMNS, open_writer, stream_writer
@@ -33,8 +32,6 @@ Progress = Callable[[Summary, Result], object]
 #: Takes rows.
 Write = Callable[[list[Row]], object]
 
-#: Photos from which a second worker pays for its start; a clip counts as so many as well.
-_WORTH: Final = 60
 #: Endings that a copy keeps; any other photo becomes `name.ending.png`, any other clip `name.ending.mp4`.
 _COPY_ENDINGS: Final = {"photo": (".jpg", ".jpeg", ".png"), "clip": (".mp4",)}
 
@@ -85,17 +82,19 @@ def analyze(
         return _analyze_into_tables(named, options, progress, show, stdin)
     if show is not None:
         raise ConfigError("expected no show with a folder of shards, which holds rows only; leave it out")
-    from mien.batch.shards import LocalMaker, analyze_into_shards
+    from mien.batch.pool import Pool
+    from mien.batch.shards import analyze_into_shards, make_shards
 
-    found, workers = iterate_sources(named, stdin=stdin), options.workers or count_cores()
+    found, workers = find_sources(named, stdin=stdin), options.workers or count_cores()
     if options.engine == "ray":
         from mien.batch.on_ray import make_on_ray
 
         network = options.load().classifier.digest
         make = partial(make_on_ray, options, workers)
         return analyze_into_shards(found, options, network, make, progress)
-    with closing(LocalMaker(options, workers)) as maker:
-        return analyze_into_shards(found, options, maker.load(), maker.make, progress)
+    with closing(Pool(options, workers)) as pool:
+        network, make = pool.start(1), partial(make_shards, pool, options)
+        return analyze_into_shards(found, options, network, make, progress)
 
 
 def _analyze_into_tables(
@@ -124,44 +123,42 @@ def _analyze_into_tables(
 def plan_tasks(
     named: Sequence[str], options: AnalyzeOptions, journals: Path | None, stdin: BinaryIO | None = None
 ) -> list[Task]:
-    """The inputs, and where their copies, pages and journals go; refuses before any work is done.
-
-    Raises:
-        OutputError: a copy or page is there already, or would replace an input.
-    """
+    """The inputs, and where their copies, pages and journals go; refuses before any work is done."""
     annotate, pages = (None if path is None else Path(path) for path in (options.annotate, options.pages))
-    sources = find_sources(named, stdin=stdin, leave=annotate)
-    copies = [None] * len(sources) if annotate is None else name_copies(sources, annotate)
-    made = [None] * len(sources) if pages is None else name_pages(sources, pages)
-    for files in (copies, made):
-        check_copies(files, sources, overwrite=options.overwrite)
+    sources = list(find_sources(named, stdin=stdin, leave=annotate))
+    copies = name_copies(sources, annotate)
+    made = name_pages(sources, pages)
+    check_copies([*copies, *made], sources, overwrite=options.overwrite)
     return [
         Task(source, copy, page, choose_journal(source, journals))
         for source, copy, page in zip(sources, copies, made, strict=True)
     ]
 
 
-def name_copies(sources: Sequence[Source], folder: Path) -> list[Path | None]:
+def name_copies(sources: Sequence[Source], folder: Path | None) -> list[Path | None]:
     """The path of each source's copy in `folder`, laid out as below the folder that the user named.
 
     Two inputs of one name get `name.jpg` and `name-2.jpg`, in the order of the inputs.
     """
     taken: set[str] = set()
-    return [None if s.kind == "missing" else _free(folder / _copy_name(s), taken) for s in sources]
+    return [
+        _free(folder / _copy_name(source), taken) if folder and source.kind != "missing" else None
+        for source in sources
+    ]
 
 
-def name_pages(sources: Sequence[Source], folder: Path) -> list[Path | None]:
+def name_pages(sources: Sequence[Source], folder: Path | None) -> list[Path | None]:
     """The path of each clip's page in `folder`, named in the same way; photos have none."""
     taken: set[str] = set()
-    return [_free(folder / f"{s.inside}.html", taken) if s.moving else None for s in sources]
+    moving = {"clip", "camera", "stream"}
+    return [
+        _free(folder / f"{source.inside}.html", taken) if folder and source.kind in moving else None
+        for source in sources
+    ]
 
 
 def check_copies(copies: Sequence[Path | None], sources: Sequence[Source], *, overwrite: bool) -> None:
-    """Refuse, before any work is done, to write over an input or, unless told to, over anything.
-
-    Raises:
-        OutputError: a copy is there already, or would replace an input.
-    """
+    """Refuse, before any work is done, to write over an input or, unless told to, over anything."""
     there = [copy for copy in copies if copy is not None and copy.exists()]
     if not there:
         return
@@ -207,8 +204,7 @@ def open_results(
 ) -> Iterator[Iterator[Result]]:
     """The results of all tasks, in their order; they are the same for any number of workers.
 
-    Raises:
-        MienError: the networks cannot be loaded; here, before the first result is asked for.
+    The networks are loaded here, before the first result is asked for.
     """
     workers = 1 if show else options.workers or count_workers(tasks)
     readable = (task for task in tasks if task.source.kind != "missing")
@@ -234,7 +230,7 @@ def open_results(
 def count_workers(tasks: Sequence[Task]) -> int:
     """How many processes pay for their start: one for a few photos, up to one per core for many."""
     clips = sum(task.source.kind == "clip" for task in tasks)
-    worth = clips + (len(tasks) - clips) // _WORTH
+    worth = clips + (len(tasks) - clips) // 60  # photos from which a second process pays for its start
     return 1 if worth < 2 else min(worth, count_cores())
 
 
@@ -290,11 +286,9 @@ def hold_interrupts() -> Iterator[None]:
 def finish_whole(writer: TableWriter) -> Iterator[TableWriter]:
     """Leave the writer so that a second Ctrl-C cannot tear the table while it is being finished."""
 
-    def finish(
-        kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def finish(*error: Any) -> None:
         with hold_interrupts():
-            writer.__exit__(kind, error, trace)
+            writer.__exit__(*error)
 
     with ExitStack() as stack:
         stack.push(finish)

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import file_digest, sha256
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -36,15 +37,11 @@ from mien.files import write_whole
 from mien.results.rows import Row
 from mien.results.tables import ParquetFile
 
-SHARD: Final = 1000  # inputs
-MAX_LOST: Final = 100  # inputs in a row that may be out of reach
 MANIFEST, PLAN, OFFSETS, JOURNALS = "_manifest.json", "_plan.jsonl", "_plan.offsets", "_journal"
 _SHARD_NAME: Final = re.compile(r"part-(\d{5,})\.parquet")
 _KEY: Final = "mien"  # of the footer
 
 Tell = Callable[[Result], object]
-
-
 #: Makes shards of a plan, in order, and tells every result.
 Make = Callable[["Plan", Sequence[int], Tell], None]
 
@@ -64,7 +61,7 @@ def analyze_into_shards(
         sources: the inputs.
         options: of the run; `output` is its folder.
         network: sha256 of the classifier.
-        make: makes shards: `LocalMaker.make` here, `make_on_ray` on Ray.
+        make: `make_shards` here, `make_on_ray` on Ray.
         progress: told of every result.
 
     Raises:
@@ -103,14 +100,7 @@ def analyze_into_shards(
 
 
 class Plan:
-    """What a run in a folder is of: the inputs in order, cut into shards; `open_plan` makes and checks it.
-
-    Args:
-        folder: of the run.
-
-    Raises:
-        OutputError: there is no whole plan.
-    """
+    """What a run in a folder is of: the inputs in order, cut into shards; `open_plan` makes and checks it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -146,11 +136,11 @@ class Plan:
                 yield Task(source, journal=choose_journal(source, self.folder / JOURNALS))
 
     def count(self, shard: int) -> int:
-        """The number of inputs of a shard."""
+        """Inputs of a shard."""
         return min(self.size, self.inputs - shard * self.size)
 
     def count_failed(self, shard: int) -> int:
-        """The number of inputs of a whole shard that failed."""
+        """Inputs of a whole shard that failed."""
         return len(read_shard(self.path(shard)).failed)
 
     def missing(self) -> list[int]:
@@ -173,30 +163,20 @@ class Plan:
                 digest = file_digest(file, "sha256").hexdigest()
             shards.append({"file": self.path(shard).name, "inputs": whole.inputs, "rows": whole.rows,
                            "failed": len(whole.failed), "sha256": digest})  # fmt: skip
-        self._write_manifest({**self.manifest, "whole": True, "shards": shards})
+        _write_manifest(self.folder, {**self.manifest, "whole": True, "shards": shards})
         for left in self.folder.glob(".*.part"):
             with suppress(OSError):
                 left.unlink()
         shutil.rmtree(self.folder / JOURNALS, ignore_errors=True)
 
-    def _write_manifest(self, manifest: dict[str, Any]) -> None:
-        write_whole(self.folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+
+def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    write_whole(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
 
 
 def open_plan(folder: Path, sources: Iterable[Source], options: AnalyzeOptions, network: str) -> Plan:
-    """The plan in a folder, begun if there is none.
-
-    Args:
-        folder: of the run; made if it is not there.
-        sources: the inputs.
-        options: of the run; with `overwrite`, what an earlier run left is removed first.
-        network: sha256 of the classifier.
-
-    Raises:
-        ConfigError: the folder was begun with other inputs or options, or there are no inputs that end.
-        OutputError: it cannot be written, or holds something else.
-    """
-    what = describe_run(options, network, shard=options.shard or SHARD)
+    """The plan in a folder, begun if there is none; with `overwrite`, an earlier run is removed first."""
+    what = describe_run(options, network, shard=options.shard or 1000)
     what["settings"]["smooth"] = options.smooth  # a journal holds frames before smoothing, a shard after it
     lines = map(_plan_line, sources)
     if options.overwrite and folder.is_dir():
@@ -238,7 +218,7 @@ def _begin_plan(folder: Path, lines: Iterable[bytes], what: dict[str, Any]) -> P
         raise ConfigError("expected inputs, got none; name a photo, a clip or a folder of them")
     write_whole(folder / OFFSETS, np.array(offsets, "<u8").tobytes())
     manifest = {**what, "inputs": {"count": count, "sha256": digest.hexdigest()}, "whole": False}
-    write_whole(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    _write_manifest(folder, manifest)
     return Plan(folder)
 
 
@@ -313,11 +293,7 @@ class Shard:
 
 
 def read_shard(path: Path) -> Shard:
-    """What a shard's footer says of it.
-
-    Raises:
-        OutputError: it is no shard that Mien wrote.
-    """
+    """What a shard's footer says of it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -335,15 +311,7 @@ class Unreachable(MienError):
 
 
 def stop_when_unreachable(results: Iterator[Result], most: int) -> Iterator[Result]:
-    """The results, as long as not too many inputs in a row are out of reach.
-
-    Args:
-        results: of inputs.
-        most: so many in a row end the run; 0: any number may come.
-
-    Raises:
-        Unreachable: there have been too many.
-    """
+    """The results, until `most` inputs in a row are out of reach; 0: any number may be."""
     in_a_row = 0
     for result in results:
         if result.last:
@@ -357,53 +325,26 @@ def stop_when_unreachable(results: Iterator[Result], most: int) -> Iterator[Resu
         yield result
 
 
-class LocalMaker:
-    """Makes shards with worker processes, so that no input can end the run; close it when done.
+def make_shards(pool: Pool, options: AnalyzeOptions, plan: Plan, shards: Sequence[int], tell: Tell) -> None:
+    """Make shards with worker processes, in order, so that no input can end the run.
 
-    Args:
-        options: of the run.
-        workers: processes.
+    Workers go on to the next shard while one is being finished.
     """
 
-    def __init__(self, options: AnalyzeOptions, workers: int) -> None:
-        self._retry = options.retry
-        self._max_lost = MAX_LOST if options.max_lost is None else options.max_lost
-        self._pool = Pool(options, workers)
-
-    def load(self) -> str:
-        """Load the networks in a first worker; the sha256 of the classifier.
-
-        Raises:
-            MienError: they cannot be loaded.
-        """
-        return self._pool.start(1)
-
-    def make(self, plan: Plan, shards: Sequence[int], tell: Tell) -> None:
-        """Make shards, in order; workers go on to the next while one is being finished.
-
-        Raises:
-            Unreachable: too many inputs in a row could not be fetched.
-            OutputError: a shard cannot be written (a full disk); nothing is left behind of it.
-        """
-        with closing(self._pool.run(plan.tasks(shards, failed=self._retry))) as read:
-            results = _tell_each(stop_when_unreachable(read, self._max_lost), tell)
-            for shard in shards:
-                whole, path = Shard(), plan.path(shard)
-                rows = whole.mend(path, results) if self._retry else whole.add(results, plan.count(shard))
-                _write_shard(path, rows, whole)
-                for task in plan.tasks([shard]):
-                    if task.journal is not None:
-                        task.journal.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """End the processes."""
-        self._pool.close()
-
-
-def _tell_each(results: Iterator[Result], tell: Tell) -> Iterator[Result]:
-    for result in results:
+    def told(result: Result) -> Result:
         tell(result)
-        yield result
+        return result
+
+    retry, most = options.retry, 100 if options.max_lost is None else options.max_lost
+    with closing(pool.run(plan.tasks(shards, failed=retry))) as read:
+        results = map(told, stop_when_unreachable(read, most))
+        for shard in shards:
+            whole, path = Shard(), plan.path(shard)
+            rows = whole.mend(path, results) if retry else whole.add(results, plan.count(shard))
+            write_whole(path, partial(_write_shard, rows, whole))  # of a full disk nothing is left
+            for task in plan.tasks([shard]):
+                if task.journal is not None:
+                    task.journal.unlink(missing_ok=True)
 
 
 class _ShardFile(ParquetFile):
@@ -414,16 +355,11 @@ class _ShardFile(ParquetFile):
         self._file.add_key_value_metadata({_KEY: json.dumps(to_plain(shard))})
 
 
-def _write_shard(path: Path, pieces: Iterator[list[Row]], whole: Shard) -> None:
-    """Write a shard, and give it its name when it is whole and on disk."""
-
-    def write(file: Any) -> None:
-        shard = _ShardFile(file)
-        try:
-            for rows in pieces:
-                shard.write(rows)
-            shard.describe(whole)
-        finally:
-            shard.close()
-
-    write_whole(path, write)
+def _write_shard(pieces: Iterator[list[Row]], whole: Shard, file: Any) -> None:
+    shard = _ShardFile(file)
+    try:
+        for rows in pieces:
+            shard.write(rows)
+        shard.describe(whole)
+    finally:
+        shard.close()

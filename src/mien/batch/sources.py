@@ -54,11 +54,6 @@ class Source:
         return self.kind in {"camera", "stream"}
 
     @property
-    def moving(self) -> bool:
-        """Whether it has frame after frame."""
-        return self.live or self.kind == "clip"
-
-    @property
     def remote(self) -> bool:
         """Whether it is an object in a store."""
         return self.kind in {"photo", "clip"} and is_object(self.name)
@@ -121,13 +116,6 @@ def _errno(error: BaseException) -> int | None:
 
 
 def find_sources(
-    arguments: Sequence[str], *, stdin: BinaryIO | None = None, leave: Path | None = None
-) -> list[Source]:
-    """Every input that the arguments name, as `iterate_sources` gives them."""
-    return list(iterate_sources(arguments, stdin=stdin, leave=leave))
-
-
-def iterate_sources(
     arguments: Sequence[str], *, stdin: BinaryIO | None = None, leave: Path | None = None
 ) -> Iterator[Source]:
     """Every input that the arguments name, in their order; folders are sorted and searched to the bottom.

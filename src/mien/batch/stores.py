@@ -29,12 +29,7 @@ class Member:
     second: int  # tar: its size in bytes; Parquet: row in the group
 
     def read(self) -> bytes:
-        """The bytes of the input.
-
-        Raises:
-            OSError: the file cannot be read.
-            DataError: it is damaged.
-        """
+        """The bytes of the input; OSError: the file cannot be read, DataError: it is damaged."""
         if self.kind == "parquet":
             return _read_pictures(self.file, self.first)[self.second].as_py() or b""
         if is_object(self.file):
@@ -55,7 +50,6 @@ def list_members(file: str) -> Iterator[tuple[str, Member | None]]:
     Raises:
         DataError: it is damaged, compressed as a whole, or has no column of paths or bytes.
         OSError: it cannot be read.
-        MissingExtra: Parquet without pyarrow.
     """
     return _list_rows(file) if file.lower().endswith(".parquet") else _list_entries(file)
 
@@ -142,10 +136,6 @@ def list_objects(address: str) -> Iterator[tuple[str, str, bool]]:
     """The objects below an address: (address, path below the named one, whether it was named itself).
 
     Sorted by name at each level; the names of one level are in memory at a time.
-
-    Raises:
-        OSError: the store cannot be read.
-        MissingExtra: the store's package is not installed.
     """
     scheme = address.partition("://")[0]
     with _as_os_errors(address):
@@ -164,12 +154,7 @@ def list_objects(address: str) -> Iterator[tuple[str, str, bool]]:
 
 
 def read_object(address: str, start: int | None = None, end: int | None = None) -> bytes:
-    """The bytes of an object, or those from `start` to `end`.
-
-    Raises:
-        OSError: it cannot be read.
-        MissingExtra: the store's package is not installed.
-    """
+    """The bytes of an object, or those from `start` to `end`."""
     with _as_os_errors(address):
         system, path = _find_system(address)
         data: bytes = system.cat_file(path, start=start, end=end)
@@ -178,7 +163,7 @@ def read_object(address: str, start: int | None = None, end: int | None = None) 
 
 @contextmanager
 def _as_os_errors(address: str) -> Iterator[None]:
-    """Each store raises its own kinds of errors when it is away; readers need to know one."""
+    """Each store raises its own kinds of errors when it is away; they become OSErrors."""
     try:
         yield
     except (MissingExtra, GeneratorExit):

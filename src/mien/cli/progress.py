@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mien.batch.read import Result, Summary
 
 #: Seconds until the first plain line, and the most between two: they double from one to the other.
-FIRST, SLOWEST = 5.0, 60.0
+_FIRST, _MOST = 5.0, 60.0
 _NAMES: Final = 20  # failures named again at the end; all were told when they happened
 
 
@@ -42,8 +42,7 @@ class Lines(Quiet):
     """For pipes and logs: errors and notes when they happen, and now and then how far it is."""
 
     def __init__(self) -> None:
-        self._wait = FIRST
-        self._due = FIRST
+        self._wait = self._due = _FIRST
 
     def watch(self, summary: Summary, result: Result) -> None:
         """Say what is new."""
@@ -51,7 +50,7 @@ class Lines(Quiet):
             say(line)
         if summary.seconds >= self._due:
             say(f"mien: {state_line(summary)}")
-            self._wait = min(2 * self._wait, SLOWEST)
+            self._wait = min(2 * self._wait, _MOST)
             self._due = summary.seconds + self._wait
 
 
@@ -113,15 +112,10 @@ def state_line(summary: Summary) -> str:
     ]
     if summary.failures:
         parts.append(f"{summary.failures:,} failed")
-    if (left := seconds_left(summary)) is not None:
-        parts.append(f"{duration(left)} left")
-    return ", ".join(parts)
-
-
-def seconds_left(summary: Summary) -> float | None:
-    """By the share that is done; None while nothing is."""
     share = (summary.done + summary.share) / max(1, summary.inputs)
-    return summary.seconds * (1 - share) / share if share > 0 else None
+    if share > 0:
+        parts.append(f"{duration(summary.seconds * (1 - share) / share)} left")
+    return ", ".join(parts)
 
 
 def end_lines(summary: Summary, output: str, *, retry: bool = False) -> list[str]:
