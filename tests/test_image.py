@@ -174,15 +174,10 @@ def test_sixteen_bits_are_scaled_not_clipped():
         assert np.array_equal(picture.pixels, np.dstack([want] * 3))
     big_endian = Pil.frombytes("I;16B", (80, 60), deep.astype(">u2").tobytes())
     assert np.array_equal(read_image(encoded(big_endian, "TIFF")).pixels[:, :, 0], want)
-
-
-def test_sixteen_bit_tiff_whose_white_is_zero():
-    deep = np.linspace(0, 65535, 48).astype(np.uint16).reshape(6, 8)
     data = bytearray(encoded(Pil.fromarray(deep), "TIFF"))
     tag = data.index(b"\x06\x01\x03\x00\x01\x00\x00\x00")  # 262, PhotometricInterpretation, one SHORT
-    assert data[tag + 8] == 1
-    data[tag + 8] = 0
-    assert np.array_equal(read_image(bytes(data)).pixels[:, :, 0], 255 - np.rint(deep / 257).astype(np.uint8))
+    data[tag + 8] = 0  # white is 0
+    assert np.array_equal(read_image(bytes(data)).pixels[:, :, 0], 255 - want)
 
 
 @pytest.mark.parametrize(
@@ -211,23 +206,12 @@ def test_cmyk_jpeg_is_not_a_negative():
         assert kind != "JPEG" or b"Adobe" in data  # the inverted kind
 
 
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
-def test_of_an_animation_the_first_frame_is_used_and_said_so(kind):
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_of_an_animation_or_a_tiff_the_first_is_used_and_said_so(kind):
     picture = read_image(animated(kind))
-    assert picture.notes == (f"animated {kind}: first frame used",)
-    red, _, blue = picture.pixels.mean((0, 1))
-    assert red > 240
-    assert blue < 15
-
-
-def test_of_a_tiff_the_first_page_is_used_and_said_so():
-    picture = read_image(animated("TIFF"))
-    assert picture.notes == ("TIFF of several pages: first page used",)
-    assert picture.pixels[0, 0].tolist() == [255, 0, 0]
-
-
-def test_one_by_one():
-    assert read_image(encoded(np.full((1, 1, 3), 7, np.uint8), "PNG")).pixels.tolist() == [[[7, 7, 7]]]
+    note = "TIFF of several pages: first page" if kind == "TIFF" else f"animated {kind}: first frame"
+    assert picture.notes == (f"{note} used",)
+    assert off(picture.pixels, np.full((10, 20, 3), (255, 0, 0))) < 16
 
 
 # -- size limit --------------------------------------------------------------------------------------
@@ -251,6 +235,10 @@ def test_twenty_thousand_squared_is_refused_before_decoding(tmp_path):
     with pytest.raises(ImageError, match="damaged") as caught:  # a raised limit goes on to decode
         read_image(path, max_pixels=10**9)
     assert not isinstance(caught.value, ImageTooLarge)
+    data = encoded(drawn(), "PNG")
+    assert read_image(data, max_pixels=60 * 80).pixels.shape == (60, 80, 3)
+    with pytest.raises(ImageTooLarge, match="4,799"):
+        read_image(data, max_pixels=60 * 80 - 1)
 
 
 def test_pillows_own_limit_does_not_interfere(monkeypatch):
@@ -260,13 +248,6 @@ def test_pillows_own_limit_does_not_interfere(monkeypatch):
     for kind in ("WEBP", "TIFF"):  # their readers in Pillow look at the limit again
         with pytest.raises(ImageTooLarge, match="MAX_IMAGE_PIXELS"):
             read_image(encoded(drawn(), kind))
-
-
-def test_the_limit_can_be_set():
-    data = encoded(drawn(), "PNG")
-    assert read_image(data, max_pixels=60 * 80).pixels.shape == (60, 80, 3)
-    with pytest.raises(ImageTooLarge, match="4,799"):
-        read_image(data, max_pixels=60 * 80 - 1)
 
 
 def test_import_changes_nothing_and_loads_no_pillow():
@@ -303,30 +284,23 @@ def test_a_file_that_is_no_picture_says_what_it_is(content, message, tmp_path):
     assert "expected a picture" in str(caught.value)
 
 
-def test_missing_folder_pipe_and_odd_names(tmp_path):
-    with pytest.raises(ImageError, match=r"nowhere\.jpg.* does not exist; check the path"):
-        read_image(tmp_path / "nowhere.jpg")
-    with pytest.raises(ImageError, match="is a folder"):
-        read_image(tmp_path)
-    with pytest.raises(ImageError, match="cannot be opened"):
-        read_image("a\0b.jpg")
-    with pytest.raises(ImageError):
-        read_image("x" * 5000 + ".jpg")
-    with pytest.raises(ImageError, match="got list"):
-        read_image(["photo.jpg"])  # type: ignore[arg-type]
-    if hasattr(os, "mkfifo"):
-        os.mkfifo(tmp_path / "pipe")
-        with pytest.raises(ImageError, match="device or pipe"):
-            read_image(tmp_path / "pipe")
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read(tmp_path):
-    path = tmp_path / "secret.png"
-    path.write_bytes(encoded(drawn(), "PNG"))
-    path.chmod(0)
-    with pytest.raises(ImageError, match=r"secret\.png.* Permission denied"):
-        read_image(path)
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("nowhere.jpg", r"nowhere\.jpg.* does not exist; check the path"),
+        (".", "is a folder"),
+        ("a\0b.jpg", "cannot be opened"),
+        ("x" * 5000 + ".jpg", "cannot be opened"),
+        (["photo.jpg"], "got list"),
+        (io.StringIO("text"), "binary mode"),
+        ("pipe", "device or pipe"),
+    ],
+)
+def test_what_is_no_file(source, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    with pytest.raises(ImageError, match=message):
+        read_image(source)
 
 
 def test_a_read_error_of_the_disk_is_an_image_error(tmp_path, monkeypatch):
@@ -392,20 +366,6 @@ def test_what_is_written_can_be_read(suffix, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
     assert is_image(path)
     assert not is_image(tmp_path / "clip.mp4")
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
-    path = tmp_path / "out.png"
-    path.write_bytes(b"old")
-
-    def fail(self, target):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OutputError, match=r"out\.png.*No space left"):
-        write_image(path, drawn())
-    assert [p.name for p in tmp_path.iterdir()] == ["out.png"]
-    assert path.read_bytes() == b"old"
 
 
 def test_what_cannot_be_written(tmp_path):

@@ -44,12 +44,6 @@ def test_a_probability_of_nought_is_no_trouble():
     assert decide(np.empty((0, 8), np.float32), LEAN, 0.5).shown.shape == (0,)
 
 
-def test_a_card_that_knows_no_sets_gives_none(p):
-    said = decide(p, Policy())
-    assert said.member is None
-    assert said.uncertain is None
-
-
 def test_faces_keep_their_probabilities_whatever_the_policy(p):
     faces = [Face((0.0, 0.0, 9.0, 9.0), np.zeros((5, 2), np.float32), 0.9) for _ in p]
     read = label_faces(faces, p, LEAN, 0.6)
@@ -65,7 +59,9 @@ def test_faces_keep_their_probabilities_whatever_the_policy(p):
     assert 0 < other < len(p)
 
 
-def test_a_face_without_a_policy_shows_the_likeliest(p):
+def test_without_sets_thresholds_or_a_policy_the_likeliest_is_all(p):
+    said = decide(p, Policy())
+    assert (said.member, said.uncertain) == (None, None)
     face = Face((0.0, 0.0, 9.0, 9.0), np.zeros((5, 2), np.float32), 0.9, None, p[0])
     assert face.emotion == EMOTIONS[int(p[0].argmax())]
     assert (face.set, face.uncertain) == (None, None)
@@ -83,10 +79,10 @@ def test_the_page_says_what_else_an_uncertain_face_may_be(p):
 
 
 def test_the_card_travels_and_old_cards_are_read():
-    card = ModelCard(
-        "net", policies={"accurate": Policy(), "balanced": LEAN}, uncertain=0.6, calibration={"n": 3}
-    )
+    policies = {"accurate": Policy(), "balanced": LEAN}
+    card = ModelCard("net", template=((0.1, 0.2),) * 5, data=("a", "b"), policies=policies, uncertain=0.6)
     assert ModelCard.from_json(card.to_json()) == card
+    assert ModelCard.from_json(card.to_json()[:-1] + ', "newer": 1}') == card
     old = ModelCard.from_json('{"name": "old", "temperature": 1.0}')
     assert old.policy("accurate") == Policy()
     assert (old.uncertain, old.calibration) == (None, {})
@@ -104,6 +100,10 @@ def test_the_card_travels_and_old_cards_are_read():
         '{"name": "x", "policies": {"accurate": {}}}',
         '{"name": "x", "policies": [1]}',
         '{"name": "x", "uncertain": 0}',
+        '{"name": "x", "labels": ["joy"]}',
+        '{"size": 48}',
+        "[]",
+        "",
     ],
 )
 def test_cards_that_make_no_sense_are_refused(wrong):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import mien
-from mien.errors import ConfigError, VideoError
+from mien.errors import VideoError
 from mien.types import Face
 from mien.video.ahead import read_ahead
 from mien.video.follow import BATCH, Follower, KeyFrame, interpolate
@@ -122,8 +122,6 @@ def test_a_clip_gives_the_same_numbers_with_any_threads_and_detections_between(d
             assert np.array_equal(a.probabilities, b.probabilities)
     few = list(analyzer.video(drawn_clip, detect_every=4))
     assert [(f.index, len(f.faces)) for f in few] == [(f.index, len(f.faces)) for f in runs[0]]
-    with pytest.raises(ConfigError, match="detect_every: expected at least 1, got 0"):
-        analyzer.video(drawn_clip, detect_every=0)
 
 
 def test_a_span_of_a_clip_keeps_its_indices_and_times(drawn_clip):
@@ -132,8 +130,6 @@ def test_a_span_of_a_clip_keeps_its_indices_and_times(drawn_clip):
     with Video(drawn_clip, VideoOptions(start=0.25, end=0.7)) as video:
         part = [(frame.index, frame.time) for frame in video]
     assert part == [(i, t) for i, t in whole if 0.25 <= t < 0.7]
-    with pytest.raises(ConfigError, match="start before the end"):
-        VideoOptions(start=2, end=1)
 
 
 def test_a_video_may_be_closed_while_another_thread_reads(drawn_clip):
