@@ -135,7 +135,6 @@ export const W = {
       "events.csv": "Events, CSV",
       "events.json": "Events, JSON",
       "page.html": "Page, HTML",
-      "page.svg": "Timeline, SVG",
       "annotated.mp4": "Annotated clip, MP4",
     } as Record<string, string>,
   },

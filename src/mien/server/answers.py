@@ -17,11 +17,10 @@ from mien.types import Face, Floats
 #: Each kind of problem, with its HTTP status.
 PROBLEMS: Final = {
     "bad-request": 400, "unauthorized": 401, "forbidden-origin": 403, "not-found": 404,
-    "method-not-allowed": 405, "not-acceptable": 406, "too-slow": 408, "gone": 410, "too-large": 413,
+    "method-not-allowed": 405, "not-acceptable": 406, "too-slow": 408, "too-large": 413,
     "unsupported": 415, "wrong-host": 421, "unreadable": 422, "bad-setting": 422, "too-many": 429,
     "bug": 500, "stopped": 500, "busy": 503, "disk-full": 507,
 }  # fmt: skip
-_RETRY_AFTER: Final = 5  # seconds after which a busy server may be asked again
 DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -53,13 +52,7 @@ class FaceBody(BaseModel):
 
     @classmethod
     def of(cls, number: int, face: Face, **more: Any) -> Self:
-        """A face; its float32 values become the shortest float64 that round to the same float32.
-
-        Args:
-            number: its place in the picture, from 0.
-            face: what was read.
-            **more: the fields of a class below this one.
-        """
+        """A face by its number from 0; float32 values become the shortest float64 that round to them."""
         left, top, width, height = map(shortest, face.box)
         return cls(
             face=number,
@@ -199,7 +192,7 @@ class Problem(Exception):
         body = self.body()
         headers = {}
         if body.status in {429, 503}:
-            headers["Retry-After"] = str(_RETRY_AFTER)
+            headers["Retry-After"] = "5"  # seconds
         if body.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         return Response(body.model_dump_json(), body.status, headers, media_type="application/problem+json")
@@ -211,9 +204,8 @@ def problem_of(error: BaseException) -> Problem:
         return error
     cause = error.__cause__ if isinstance(error, OutputError) else error
     if isinstance(cause, OSError) and cause.errno in DISK_FULL:
-        return Problem(
-            "disk-full", f"expected room on the disk, got: {cause.strerror}; make room, or send less"
-        )
+        why = f"expected room on the disk, got: {cause.strerror}; make room, or send less"
+        return Problem("disk-full", why)
     if isinstance(error, ImageTooLarge):
         kind = "too-large"
     elif isinstance(error, ConfigError):
@@ -240,12 +232,20 @@ def named_probabilities(values: Floats | None) -> Any:
     return Probabilities(**{e: shortest(value) for e, value in zip(EMOTIONS, values, strict=True)})
 
 
+#: For OpenAPI: the content of a file in a form.
+FILE_SCHEMA: Final[dict[str, Any]] = {"type": "string", "format": "binary"}
 _DESCRIPTIONS: Final = {
     400: "Cannot be taken apart", 401: "No token, or another", 403: "Another site's page", 404: "Not there",
     406: "Not a form that this server can give",
     408: "Too slow", 413: "Too large", 415: "Not a picture alone", 421: "Another Host",
     422: "Unreadable, or a bad setting", 429: "Too many at once", 503: "Busy", 507: "No room on the disk",
 }  # fmt: skip
+
+
+def describe_form(field: str, schema: dict[str, Any], **others: dict[str, Any]) -> dict[str, Any]:
+    """For OpenAPI: the body of a request, a multipart form with files in one field, and other fields."""
+    form = {"type": "object", "required": [field], "properties": {field: schema, **others}}
+    return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
 
 
 def describe_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

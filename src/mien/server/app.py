@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from starlette.exceptions import HTTPException
 
 from mien import __version__
@@ -70,9 +71,7 @@ def make_app(service: Service) -> Guard:
         app.add_exception_handler(kind, _answer_error)
     app.add_exception_handler(HTTPException, _answer_refusal)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
-    guard = Guard(app, service.settings, service.metrics)
-    app.state.session = guard.session
-    return guard
+    return Guard(app, service)
 
 
 class Assets(StaticFiles):
@@ -126,20 +125,16 @@ async def healthz() -> HealthBody:
 async def metrics(request: Request) -> Response:
     """Figures in Prometheus' text format."""
     figures = service_of(request).metrics
-    return Response(figures.text(), media_type=figures.media_type)
+    return Response(generate_latest(figures.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 @router.post("/v1/session", status_code=204, responses=describe_problems())
 async def session(request: Request) -> Response:
     """A cookie that stands for the token, which the guard has seen."""
     answer = Response(status_code=204)
-    answer.set_cookie(
-        COOKIE,
-        request.app.state.session,
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
-    )
+    secure = request.url.scheme == "https"
+    value = service_of(request).session
+    answer.set_cookie(COOKIE, value, httponly=True, samesite="strict", secure=secure)
     return answer
 
 
@@ -152,9 +147,8 @@ async def _answer_error(_request: Request, error: Exception) -> Response:
 
 async def _answer_refusal(_request: Request, error: Exception) -> Response:
     """What the framework refuses: no such path, no such method, a body that is cut off."""
-    kind = {404: "not-found", 405: "method-not-allowed"}.get(
-        getattr(error, "status_code", 400), "bad-request"
-    )
+    status = getattr(error, "status_code", 400)
+    kind = {404: "not-found", 405: "method-not-allowed"}.get(status, "bad-request")
     detail = getattr(error, "detail", error)
     response = Problem(kind, f"expected a path and method of /v1/openapi.json, got: {detail}").response()
     response.headers.update(getattr(error, "headers", None) or {})

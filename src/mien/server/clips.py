@@ -14,7 +14,7 @@ from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mien.errors import ConfigError
-from mien.server.answers import JobBody, JobsBody, Problem, describe_problems
+from mien.server.answers import FILE_SCHEMA, JobBody, JobsBody, Problem, describe_form, describe_problems
 from mien.server.jobs import RESULTS, environment
 from mien.server.photos import unless_client_gone
 from mien.server.service import Service, service_of
@@ -38,27 +38,6 @@ _RESULT_CSP: Final = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; media-src 'self'; frame-ancestors 'self'; "
     "sandbox"
 )
-#: For OpenAPI: the body of a request with a clip.
-_BODY: Final[dict[str, Any]] = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file"],
-                "properties": {
-                    "file": {"type": "string", "format": "binary"},
-                    "every": {"type": "integer", "minimum": 1},
-                    "fps": {"type": "number", "exclusiveMinimum": 0},
-                    "detect_every": {"type": "integer", "minimum": 1},
-                    "start": {"type": "number"},
-                    "end": {"type": "number"},
-                    "annotate": {"type": "boolean"},
-                },
-            }
-        }
-    },
-}
 
 
 class ClipForm(BaseModel):
@@ -74,6 +53,17 @@ class ClipForm(BaseModel):
     annotate: bool = False
 
 
+#: For OpenAPI: the body of a request with a clip; an optional field is left out, never null.
+_BODY: Final = describe_form(
+    "file",
+    FILE_SCHEMA,
+    **{
+        name: schema.get("anyOf", [schema])[0]
+        for name, schema in ClipForm.model_json_schema()["properties"].items()
+    },
+)
+
+
 @router.post(
     "/v1/clips",
     status_code=202,
@@ -87,9 +77,7 @@ async def clips(request: Request, response: Response) -> JobBody:
     job = service.jobs.make_folder()
     path = service.jobs.folder(job) / "clip"
     try:
-        async with receive_files(
-            request, service.disk, lambda: path.open("xb"), field_name="file", most=1
-        ) as received:
+        async with receive_files(request, service.disk, path, field_name="file", most=1) as received:
             [upload] = received.files
             options = read_form({**request.query_params, **received.fields})
             await asyncio.to_thread(received.close)  # what is held in memory goes to the disk
@@ -109,12 +97,7 @@ async def clips(request: Request, response: Response) -> JobBody:
 
 
 def read_form(fields: dict[str, str]) -> dict[str, Any]:
-    """The options of a job, from the fields of a request; an empty field is as one that is not there.
-
-    Raises:
-        RequestValidationError: a value that makes no sense.
-        ConfigError: an unknown field, or values that make no sense together.
-    """
+    """The options of a job, from the fields of a request; an empty field is as one that is not there."""
     unknown = set(fields) - set(ClipForm.model_fields)
     if unknown:
         raise ConfigError(f"expected {', '.join(ClipForm.model_fields)}, got {min(unknown)!r}")
@@ -129,18 +112,9 @@ def read_form(fields: dict[str, str]) -> dict[str, Any]:
 
 
 async def probe_clip(path: str, name: str, limits: Limits) -> float:
-    """Decode the first frame of a clip in a process of its own: what breaks a decoder ends there.
+    """When a clip begins, in seconds by its own time stamps; a Problem says why it is refused.
 
-    Args:
-        path: the clip.
-        name: as the client calls it.
-        limits: of the size of a frame and the length of a clip.
-
-    Returns:
-        When the clip begins, in seconds, by its own time stamps.
-
-    Raises:
-        Problem: it cannot be read, is too large, too long, or takes too long to open.
+    Its first frame is decoded in a process of its own: what breaks a decoder ends there.
     """
     process = await asyncio.create_subprocess_exec(
         *PROBE, path, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, env=environment()
@@ -149,9 +123,8 @@ async def probe_clip(path: str, name: str, limits: Limits) -> float:
         async with asyncio.timeout(_PROBE_SECONDS):
             line, _ = await process.communicate()
     except TimeoutError:
-        raise Problem(
-            "unreadable", f"expected a frame of the clip within {_PROBE_SECONDS:g} s, none came"
-        ) from None
+        why = f"expected a frame of the clip within {_PROBE_SECONDS:g} s, none came"
+        raise Problem("unreadable", why) from None
     finally:
         if process.returncode is None:
             process.kill()
@@ -163,16 +136,11 @@ async def probe_clip(path: str, name: str, limits: Limits) -> float:
         raise Problem("unreadable", seen["error"].replace(path, name or "the clip"))
     height, width, seconds = seen["height"], seen["width"], seen["seconds"]
     if height * width > limits.pixels:
-        raise Problem(
-            "too-large",
-            f"expected frames of at most {limits.pixels:,} pixels, got {width} x {height}; shrink it",
-        )
+        why = f"expected frames of at most {limits.pixels:,} pixels, got {width} x {height}; shrink it"
+        raise Problem("too-large", why)
     if seconds is not None and seconds > limits.clip_seconds:
-        raise Problem(
-            "too-large",
-            f"expected a clip of at most {limits.clip_seconds:g} seconds, got {seconds:.0f}; cut it, or "
-            "raise --clip-seconds",
-        )
+        why = f"expected a clip of at most {limits.clip_seconds:g} seconds, got {seconds:.0f}"
+        raise Problem("too-large", f"{why}; cut it, or raise --clip-seconds")
     return float(seen["start"])
 
 
@@ -271,6 +239,5 @@ def _find(service: Service, job: str) -> JobRecord:
 
 
 def _unknown_job() -> Problem:
-    return Problem(
-        "not-found", "expected the id of a job, there is none of this one; it was removed, or is wrong"
-    )
+    why = "expected the id of a job, there is none of this one; it was removed, or is wrong"
+    return Problem("not-found", why)

@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import hmac
 import ipaddress
-import secrets
 import socket
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -18,8 +17,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from mien.server.answers import Problem, too_large
-from mien.server.metrics import Metrics
-from mien.server.settings import Limits, ServerSettings, is_loopback
+from mien.server.service import Service
+from mien.server.settings import Limits, is_loopback
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -43,18 +42,12 @@ HEADERS: Final = {
 
 
 class Guard:
-    """The whole server as one ASGI application.
+    """The whole server as one ASGI application: `app` answers what passes."""
 
-    Args:
-        app: what answers.
-        settings: who may ask.
-        metrics: where requests are counted.
-    """
-
-    def __init__(self, app: App, settings: ServerSettings, metrics: Metrics) -> None:
-        self.app, self.settings, self.metrics = app, settings, metrics
-        self.session = secrets.token_urlsafe(32)  # the page's cookie; another with each start
-        self._token = _digest(settings.token or "")
+    def __init__(self, app: App, service: Service) -> None:
+        self.app, self.service, self.settings = app, service, service.settings
+        settings = service.settings
+        self._token, self._session = _digest(settings.token or ""), _digest(service.session)
         here = () if is_loopback(settings.host) else (socket.gethostname().lower(),)
         self._names = {"localhost", settings.host.lower(), *map(str.lower, settings.names), *here}
 
@@ -116,7 +109,7 @@ class Guard:
             morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
         except CookieError:
             return False
-        return morsel is not None and hmac.compare_digest(_digest(morsel.value), _digest(self.session))
+        return morsel is not None and hmac.compare_digest(_digest(morsel.value), self._session)
 
     def _finish_answer(self, scope: Scope, send: Send) -> Send:
         """A `send` that adds the headers that every answer has, and counts the answer."""
@@ -130,21 +123,16 @@ class Guard:
                 route = getattr(scope.get("route"), "path", "other")
                 method = str(scope.get("method", "WEBSOCKET"))
                 method = method if method in METHODS else "OTHER"  # else clients could make endless labels
-                self.metrics.requests.labels(route, method, str(message["status"])).inc()
-                self.metrics.seconds.labels(route).observe(time.perf_counter() - start)
+                metrics = self.service.metrics
+                metrics.requests.labels(route, method, str(message["status"])).inc()
+                metrics.seconds.labels(route).observe(time.perf_counter() - start)
             await send(message)
 
         return send_finished
 
 
 class LimitedBody:
-    """Receives the body of a request, and ends a request whose body is too large or comes too slowly.
-
-    Args:
-        receive: gives the pieces.
-        limits: how slowly they may come.
-        most: bytes.
-    """
+    """Receives the body of a request, and raises a Problem where it is too large or comes too slowly."""
 
     def __init__(self, receive: Receive, limits: Limits, most: int) -> None:
         self._receive, self._limits, self._most = receive, limits, most
@@ -152,11 +140,7 @@ class LimitedBody:
         self._start = time.monotonic()
 
     async def __call__(self) -> Message:
-        """The next piece.
-
-        Raises:
-            Problem: too large, or too slow.
-        """
+        """The next piece."""
         if self._whole:
             return await self._receive()  # that the client has gone
         try:
@@ -187,9 +171,8 @@ async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) 
     if scope["type"] == "websocket":
         await receive()  # its `connect`
         if problem.kind == "unauthorized":
-            await send(
-                {"type": "websocket.accept"}
-            )  # else a page cannot tell this from a server that is gone
+            # else a page cannot tell this from a server that is gone
+            await send({"type": "websocket.accept"})
         await send({"type": "websocket.close", "code": 1008, "reason": problem.body().title})
         return
     await problem.response()(scope, receive, send)

@@ -16,13 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Final, Self, cast
 
+from prometheus_client import Counter
+
 from mien.server.answers import Problem, problem_of
-from mien.server.metrics import Metrics
 from mien.server.settings import ServerSettings
 from mien.server.store import ENDED, STORE, Disk, JobRecord, JobStore, size_of
 from mien.server.worker import READ
 
-#: Names of results; `page.svg` only of jobs that earlier versions kept.
+#: Names of results.
 RESULTS: Final = ("rows.json", "rows.csv", "rows.parquet", "events.json", "events.csv", "page.html",
                   "annotated.mp4")  # fmt: skip
 _TRIES: Final = 3  # times that a job is begun, until it is taken for what ends the server
@@ -33,19 +34,10 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class Jobs:
-    """The jobs of a server; `close` stops what is read, to go on with the next start where jobs are kept.
+    """The jobs of a server; `close` stops what is read, to go on with the next start where jobs are kept."""
 
-    Args:
-        settings: how many at a time, for how long, whether they are kept.
-        disk: where, and how much of it.
-        metrics: where they are counted.
-
-    Raises:
-        ConfigError: another server has the folder.
-    """
-
-    def __init__(self, settings: ServerSettings, disk: Disk, metrics: Metrics) -> None:
-        self._settings, self._disk, self._metrics = settings, disk, metrics
+    def __init__(self, settings: ServerSettings, disk: Disk, ended: Counter) -> None:
+        self._settings, self._disk, self._ended = settings, disk, ended
         self.store = JobStore(disk.folder / STORE)
         self._changed = threading.Condition()
         self._ending = threading.Lock()  # a job ends, or is removed: its bytes are given back once
@@ -99,7 +91,7 @@ class Jobs:
             process.end()  # its thread sees that the record is gone
         self.remove_folder(job)
         if record.state not in ENDED:
-            self._metrics.jobs.labels("cancelled").inc()
+            self._ended.labels("cancelled").inc()
         return True
 
     def close(self) -> None:
@@ -119,15 +111,12 @@ class Jobs:
         known = self.store.all()
         for record in known:
             if record.state not in ENDED and not (self.folder(record.id) / "clip").is_file():
-                self._fail(
-                    record.id, "stopped", "the server was stopped, and the clip is gone; send it again"
-                )
+                why = "the server was stopped, and the clip is gone; send it again"
+                self._fail(record.id, "stopped", why)
             elif record.state == "running" and record.tries >= _TRIES:
+                why = f"the server was stopped {_TRIES} times while it read this clip"
                 self._fail(
-                    record.id,
-                    "stopped",
-                    f"the server was stopped {_TRIES} times while it read this clip; it may be damaged, or "
-                    "take more memory than there is",
+                    record.id, "stopped", f"{why}; it may be damaged, or take more memory than there is"
                 )
             elif record.state == "running":
                 _LOG.warning("an earlier server was killed while it read a clip: this one goes on")
@@ -188,12 +177,9 @@ class Jobs:
             self.remove_folder(record.id)
         elif not end:
             status = f"signal {-code}" if code < 0 else f"exit status {code}"
-            self._fail(
-                record.id,
-                "stopped",
-                f"expected it to be read, the process that read it died ({status}); it may be damaged, take "
-                "more memory than there is, or longer than it may",
-            )
+            why = f"expected it to be read, the process that read it died ({status})"
+            hint = "it may be damaged, take more memory than there is, or longer than it may"
+            self._fail(record.id, "stopped", f"{why}; {hint}")
         elif end["error"]:
             self._fail(record.id, end["kind"], end["error"])
         else:
@@ -212,8 +198,11 @@ class Jobs:
             "folder": str(self.folder(record.id)),
             "name": record.name,
             "model": None if model is None else str(model.absolute() if model.is_file() else model),
-            "options": record.options["job"]
-            | {"providers": self._settings.providers, "max_faces": limits.faces},
+            "options": {
+                **record.options["job"],
+                "providers": self._settings.providers,
+                "max_faces": limits.faces,
+            },
             "annotate": record.options["annotate"],
             "max_frames": limits.clip_frames,
             "max_seconds": limits.clip_seconds,
@@ -234,7 +223,7 @@ class Jobs:
             size = size_of(self.folder(job)) if self.folder(job).is_dir() else 0
             self._disk.give_back(before.size - size)
             self.store.update(job, finished=time.time(), size=size, **changes)
-        self._metrics.jobs.labels(changes["state"]).inc()
+        self._ended.labels(changes["state"]).inc()
 
     def _remove_files(self, job: str, but: tuple[str, ...] = ()) -> None:
         """Remove a job's clip, journal, and files that were begun."""
@@ -264,22 +253,11 @@ class Jobs:
 
 
 class ClipProcess:
-    """A process that reads one clip; use it in a `with` block, at whose end the process has ended.
-
-    Args:
-        request: what `worker.read_clip` takes.
-        seconds: that it may work.
-    """
+    """A process that reads one clip, for so many seconds; when its `with` block ends, it has ended."""
 
     def __init__(self, request: dict[str, Any], seconds: float) -> None:
-        self.process = subprocess.Popen(
-            READ,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            env=environment(),
-        )
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(READ, stdin=pipe, stdout=pipe, encoding="utf-8", env=environment())
         self._timer = threading.Timer(seconds + _OVERTIME, self.end)  # for one that says nothing any more
         self._timer.daemon = True
         self._timer.start()

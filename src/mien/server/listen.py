@@ -36,42 +36,40 @@ class Connection(H11Protocol):
     Neither for headers, nor for the rest of a refused upload, nor for a client that does not read.
     """
 
-    _watch: asyncio.TimerHandle | None = None
-    _stuck: asyncio.TimerHandle | None = None
-
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client came."""
         super().connection_made(transport)
-        self._watch_headers()
+        self._timers: dict[str, asyncio.TimerHandle] = {}  # each ends the connection
+        self._start_timer("headers", _HEADERS)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
-            self._unwatch()
-        elif self._watch is None and self.timeout_keep_alive_task is None:
-            self._watch_headers()  # the first bytes of a further request
+            self._stop_timer("headers")
+        elif "headers" not in self._timers and self.timeout_keep_alive_task is None:
+            self._start_timer("headers", _HEADERS)  # the first bytes of a further request
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client went."""
-        self._unwatch()
-        self._unstick()
+        self._stop_timer("headers")
+        self._stop_timer("answer")
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         """The client does not read."""
         super().pause_writing()
-        self._unstick()
-        self._stuck = self.loop.call_later(_STUCK, self.transport.abort)
+        self._stop_timer("answer")
+        self._start_timer("answer", _STUCK)
 
     def resume_writing(self) -> None:
         """The client reads again."""
         super().resume_writing()
-        self._unstick()
+        self._stop_timer("answer")
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """The connection is another's from here."""
-        self._unwatch()
+        self._stop_timer("headers")
         super().handle_websocket_upgrade(event)
 
     def on_response_complete(self) -> None:
@@ -84,27 +82,16 @@ class Connection(H11Protocol):
         if self.cycle is cycle and self.conn.their_state is h11.SEND_BODY:
             self.transport.abort()
 
-    def _watch_headers(self) -> None:
-        self._watch = self.loop.call_later(_HEADERS, self.transport.abort)
+    def _start_timer(self, what: str, seconds: float) -> None:
+        self._timers[what] = self.loop.call_later(seconds, self.transport.abort)
 
-    def _unwatch(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
-
-    def _unstick(self) -> None:
-        if self._stuck is not None:
-            self._stuck.cancel()
-            self._stuck = None
+    def _stop_timer(self, what: str) -> None:
+        if what in self._timers:
+            self._timers.pop(what).cancel()
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which says when it can be reached, and why it ends.
-
-    Args:
-        config: uvicorn's.
-        say: is told.
-    """
+    """uvicorn's server, which says when it can be reached, and why it ends."""
 
     def __init__(self, config: uvicorn.Config, say: Callable[[str], object]) -> None:
         super().__init__(config)
@@ -130,15 +117,14 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def make_server(service: Service, say: Callable[[str], object]) -> Server:
+def _make_server(service: Service, say: Callable[[str], object]) -> Server:
     """A server that is ready to `run`; it closes the service when it ends."""
-    settings = service.settings
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of each body that is none
     config = uvicorn.Config(
         make_app(service),
         http=Connection,
         ws="websockets-sansio",
-        ws_max_size=settings.limits.live_frame + 1000,
+        ws_max_size=service.settings.limits.live_frame + 1000,
         ws_per_message_deflate=False,  # pictures are compressed as they are
         loop="asyncio",
         lifespan="on",
@@ -158,26 +144,17 @@ def make_server(service: Service, say: Callable[[str], object]) -> Server:
 def opened(
     settings: ServerSettings, say: Callable[[str], object] = lambda _line: None
 ) -> Iterator[tuple[Server, socket.socket]]:
-    """A server and the socket that it is to run on; both are let go of when the block ends.
-
-    Raises:
-        ConfigError: the address cannot be had.
-        MienError: its networks or folder cannot.
-    """
+    """A server and the socket that it is to run on; both are let go of when the block ends."""
     with _bound(settings) as bound:
         service = open_service(settings)
         try:
-            yield make_server(service, say), bound
+            yield _make_server(service, say), bound
         finally:
             service.close()
 
 
 def serve(settings: ServerSettings, say: Callable[[str], object]) -> None:
-    """Serve until Ctrl-C or a signal ends it.
-
-    Args:
-        settings: how.
-        say: is told of the address, once it can be reached, and why the server ends.
+    """Serve until Ctrl-C or a signal ends it; `say` is told of the address and of why the server ends.
 
     Raises:
         ConfigError: the address cannot be had.

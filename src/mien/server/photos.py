@@ -10,8 +10,7 @@ import base64
 import importlib.util
 import io
 import threading
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
@@ -20,10 +19,19 @@ from mien.image import encode_image
 from mien.results.draw import annotate as draw_faces
 from mien.results.rows import Row, failure_row, rows
 from mien.results.tables import ParquetFile, write_csv
-from mien.server.answers import FaceBody, PhotoBody, PhotosBody, Problem, describe_problems, problem_of
+from mien.server.answers import (
+    FILE_SCHEMA,
+    FaceBody,
+    PhotoBody,
+    PhotosBody,
+    Problem,
+    describe_form,
+    describe_problems,
+    problem_of,
+)
 from mien.server.reader import PhotoOptions, PhotoTask
 from mien.server.service import Service, service_of
-from mien.server.upload import ReceivedFiles, Upload, receive_files, spool_in
+from mien.server.upload import ReceivedFiles, Upload, receive_files
 from mien.types import Frame, Image
 
 T = TypeVar("T")
@@ -36,21 +44,8 @@ CSV: Final = "text/csv"
 PARQUET: Final = "application/vnd.apache.parquet"
 
 #: For OpenAPI: the body of a request with photos.
-_BODY: Final[dict[str, Any]] = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["files"],
-                "properties": {
-                    "files": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
-                },
-            }
-        },
-        "image/*": {"schema": {"type": "string", "format": "binary"}},
-    },
-}
+_BODY: Final = describe_form("files", {"type": "array", "items": FILE_SCHEMA, "minItems": 1})
+_BODY["content"]["image/*"] = {"schema": FILE_SCHEMA}
 _ROUTE: Final[dict[str, Any]] = {
     "responses": {
         200: {"description": "What the faces show", "content": {CSV: {}, PARQUET: {}}},
@@ -89,13 +84,18 @@ async def _answer(request: Request, options: PhotoOptions, *, annotate: bool) ->
     service.analyzer.classifier.card.policy(options.policy)  # an error before anything is read
     limits = service.settings.limits
     answer = choose_answer(request.headers.get("accept", ""), annotate=annotate, most=limits.answer)
-    with _count_request(service, limits.requests):
-        opener = spool_in(service.disk.uploads)
+    if service.photo_requests >= limits.requests:
+        why = f"expected at most {limits.requests} requests with photos at one time; try again shortly"
+        raise Problem("busy", why)
+    service.photo_requests += 1
+    try:
         async with receive_files(
-            request, service.disk, opener, field_name="files", most=limits.files
+            request, service.disk, None, field_name="files", most=limits.files
         ) as received:
             service.metrics.upload_bytes.inc(received.size)
             found = await unless_client_gone(request, _read_all(service, received, options, answer))
+    finally:
+        service.photo_requests -= 1
     whole = answer.join(found) if len(found) == 1 else await asyncio.to_thread(answer.join, found)
     return Response(whole, media_type=answer.media_type)
 
@@ -129,11 +129,7 @@ async def _read_all(
 
 
 async def unless_client_gone(request: Request, work: Awaitable[T]) -> T:
-    """The result of the work; the work is cancelled when the client goes before it is done.
-
-    Raises:
-        Problem: the client has gone, so nobody reads this.
-    """
+    """The result of the work; the work is cancelled when the client goes before it is done."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_wait_until_gone(request))
     try:
@@ -154,25 +150,8 @@ async def _wait_until_gone(request: Request) -> None:
         pass
 
 
-@contextmanager
-def _count_request(service: Service, most: int) -> Iterator[None]:
-    """Let in at most so many requests with photos at one time."""
-    if service.photo_requests >= most:
-        raise Problem("busy", f"expected at most {most} requests with photos at one time; try again shortly")
-    service.photo_requests += 1
-    try:
-        yield
-    finally:
-        service.photo_requests -= 1
-
-
 class JsonAnswer:
-    """`{"photos": [...]}`, a `PhotosBody`.
-
-    Args:
-        annotate: also the pictures with the faces drawn on them.
-        most: bytes of an answer.
-    """
+    """`{"photos": [...]}`, a `PhotosBody` of at most so many bytes; perhaps with annotated pictures."""
 
     media_type = JSON
 
@@ -182,32 +161,19 @@ class JsonAnswer:
         self._lock = threading.Lock()
 
     def photo(self, name: str, pixels: Image, frame: Frame) -> bytes:
-        """The JSON of a photo; called in a thread.
-
-        Args:
-            name: as the client calls it.
-            pixels: (H, W, 3) RGB uint8.
-            frame: its faces.
-
-        Raises:
-            Problem: with the photos before it, it is too much for one answer.
-        """
+        """The JSON of a photo of (H, W, 3) RGB uint8 pixels; called in the thread that read it."""
         height, width = pixels.shape[:2]
         faces = [FaceBody.of(number, face) for number, face in enumerate(frame.faces)]
-        body = PhotoBody(
-            name=name, width=width, height=height, notes=list(frame.notes), error=None, faces=faces
-        )
+        notes = list(frame.notes)
+        body = PhotoBody(name=name, width=width, height=height, notes=notes, error=None, faces=faces)
         if self._annotate:
             jpeg = encode_image(draw_faces(pixels, frame.faces))
             body.annotated = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
         piece = self._encode(body)
         with self._lock:
             if self._size + len(piece) > self._most:
-                raise Problem(
-                    "too-large",
-                    f"expected an answer of at most {self._most:,} bytes, got more; send fewer photos at "
-                    "one time, or do without `annotate`",
-                )
+                why = f"expected an answer of at most {self._most:,} bytes, got more"
+                raise Problem("too-large", f"{why}; send fewer photos at one time, or leave out `annotate`")
             self._size += len(piece)
         return piece
 
@@ -225,11 +191,7 @@ class JsonAnswer:
 
 
 class TableAnswer:
-    """The rows of `mien analyze`, as CSV or Parquet.
-
-    Args:
-        media_type: CSV or PARQUET.
-    """
+    """The rows of `mien analyze`, as CSV or Parquet."""
 
     def __init__(self, media_type: str) -> None:
         self._parquet = media_type == PARQUET
@@ -258,16 +220,7 @@ class TableAnswer:
 
 
 def choose_answer(accept: str, *, annotate: bool, most: int) -> JsonAnswer | TableAnswer:
-    """The form that a request asks for by its `Accept` header (RFC 9110, 12.5.1); JSON by default.
-
-    Args:
-        accept: the header.
-        annotate: JSON has the annotated pictures, too.
-        most: bytes of a JSON answer.
-
-    Raises:
-        Problem: it asks for Parquet, and pyarrow is not installed.
-    """
+    """The form that a request asks for by its `Accept` header (RFC 9110, 12.5.1); JSON by default."""
     best, best_weight = JSON, 0.0
     for part in accept.lower().split(","):
         media_type, *parameters = (piece.strip() for piece in part.split(";"))
@@ -281,9 +234,7 @@ def choose_answer(accept: str, *, annotate: bool, most: int) -> JsonAnswer | Tab
     if best == JSON:
         return JsonAnswer(annotate=annotate, most=most)
     if best == PARQUET and importlib.util.find_spec("pyarrow") is None:
-        raise Problem(
-            "not-acceptable",
-            "expected JSON or CSV to be asked for, got Parquet, for which this server lacks pyarrow; ask for "
-            "another, or `pip install 'mien[data]'` where the server runs",
-        )
+        why = "expected JSON or CSV to be asked for, got Parquet, for which this server lacks pyarrow"
+        hint = "ask for another, or `pip install 'mien[data]'` where the server runs"
+        raise Problem("not-acceptable", f"{why}; {hint}")
     return TableAnswer(best)

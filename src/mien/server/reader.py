@@ -61,14 +61,7 @@ class _Found:
 
 
 class PhotoReader:
-    """Reads photos in threads of its own; `close` ends them.
-
-    Args:
-        analyzer: the networks.
-        threads: how many.
-        pixels: the most that a photo may have.
-        faces: the most that are read in a photo.
-    """
+    """Reads photos in threads of its own; `pixels` and `faces` are the most of one photo."""
 
     def __init__(self, analyzer: Analyzer, *, threads: int, pixels: int, faces: int) -> None:
         self._photos, self._pixels, self._faces = analyzer, pixels, faces
@@ -79,14 +72,7 @@ class PhotoReader:
         self._pool = ThreadPoolExecutor(threads, "mien-reader")
 
     def submit(self, task: PhotoTask[T]) -> Future[T]:
-        """Queue a photo.
-
-        Returns:
-            A future that gives what `finish` makes, or raises; it may be cancelled while the photo waits.
-
-        Raises:
-            Problem: the server is ending.
-        """
+        """Queue a photo; its future gives what `finish` makes, and may be cancelled while it waits."""
         self._waiting.append(task)
         try:
             self._pool.submit(self._read_share)

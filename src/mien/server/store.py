@@ -42,12 +42,7 @@ _JSON: Final = frozenset({"options", "error", "notes", "results"})  # columns th
 class Disk:
     """The server's private folder, and how many bytes it takes; called from any thread.
 
-    Args:
-        keep: a folder that stays; None: a temporary one that goes with `close`.
-        budget: bytes.
-
-    Raises:
-        ConfigError: the folder cannot be made.
+    Without `keep`, it is a temporary one that goes with `close`.
     """
 
     def __init__(self, keep: Path | None, budget: int) -> None:
@@ -77,11 +72,7 @@ class Disk:
         return max(0, self._budget - self.taken)
 
     def take(self, number: int) -> None:
-        """Take so many bytes of the budget.
-
-        Raises:
-            Problem: the budget does not hold them.
-        """
+        """Take so many bytes of the budget; a Problem where it does not hold them."""
         with self._lock:
             if self.taken + number > self._budget:
                 raise Problem(
@@ -165,11 +156,7 @@ _COLUMNS: Final = tuple(column.name for column in fields(JobRecord))
 
 
 class JobStore:
-    """Keeps the records of jobs; called from any thread.
-
-    Raises:
-        ConfigError: another server has the file, or it cannot be opened.
-    """
+    """Keeps the records of jobs, in a file that no other server may have; called from any thread."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()

@@ -9,7 +9,7 @@ import asyncio
 import re
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,25 +32,25 @@ _UNSPECIFIC: Final = frozenset({"", "application/octet-stream", "binary/octet-st
 _ZIP_END: Final = b"PK\x05\x06"  # of the record that ends a ZIP: 22 bytes and a comment of up to 65535
 _PAGE: Final = re.compile(rb"<(!doctype\s+html|html|script|\?php|iframe|svg)[\s>]", re.IGNORECASE)
 
-#: Opens the file that the files of one request go to, one behind the other.
-Opener = Callable[[], IO[bytes]]
-
 
 @dataclass(slots=True, eq=False)
 class ReceivedFiles:
     """The files and fields of a request. All files share one file, so that many need only one handle."""
 
     disk: Disk  # is told of every byte
-    opener: Opener
+    path: Path | None  # of the file that has them all; None: in memory while it is small, then without a name
     files: list[Upload] = field(default_factory=list)
     fields: dict[str, str] = field(default_factory=dict)
     size: int = 0  # bytes of the files
-    shared: IO[bytes] | None = None  # the file that has them all; None: no file yet, or closed
+    shared: IO[bytes] | None = None  # the open file; None: not yet, or closed
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, name: str, media_type: str) -> Upload:
         """Begin a file."""
-        self.shared = self.shared or self.opener()
+        if self.shared is None:
+            folder = str(self.disk.uploads)
+            opened = self.path.open("xb") if self.path else tempfile.SpooledTemporaryFile(HELD, dir=folder)  # noqa: SIM115
+            self.shared = cast("IO[bytes]", opened)
         name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)[:_NAME]
         self.files.append(Upload(self, name, _plain_type(media_type)))
         return self.files[-1]
@@ -74,11 +74,7 @@ class Upload:
     size: int = 0  # bytes
 
     def write(self, data: bytes) -> None:
-        """Append bytes; files are written one after the other, so that each is one piece.
-
-        Raises:
-            Problem: the budget of the disk does not hold them.
-        """
+        """Append bytes; files are written one after the other, so that each is one piece."""
         request = self.request
         if not self.size:
             self.start = request.size
@@ -99,28 +95,15 @@ class Upload:
             return self.request.shared.read(self.size)
 
 
-def spool_in(folder: Path) -> Opener:
-    """A file in memory as long as it is small, then one without a name in the folder."""
-    return lambda: cast("IO[bytes]", tempfile.SpooledTemporaryFile(HELD, dir=str(folder)))
-
-
 @asynccontextmanager
 async def receive_files(
-    request: Request, disk: Disk, opener: Opener, *, field_name: str, most: int
+    request: Request, disk: Disk, path: Path | None, *, field_name: str, most: int
 ) -> AsyncIterator[ReceivedFiles]:
-    """The files of a request, which go when the block ends.
+    """The files of a multipart form's field, at most so many, or the body; closed when the block ends.
 
-    Args:
-        request: a multipart form with files in one field, or one file as its body.
-        disk: is told of every byte.
-        opener: opens the file that they go to.
-        field_name: of the files.
-        most: how many files there may be.
-
-    Raises:
-        Problem: the request cannot be taken apart, it is too much, or there is no room for it.
+    The disk counts every byte. A request that cannot be taken apart, or is too much, raises a Problem.
     """
-    received = ReceivedFiles(disk, opener)
+    received = ReceivedFiles(disk, path)
     try:
         try:
             if _plain_type(request.headers.get("content-type", "")) == "multipart/form-data":
@@ -143,9 +126,9 @@ async def _receive_body(request: Request, received: ReceivedFiles) -> None:
     async for piece in request.stream():
         if not piece:
             continue
-        upload = (
-            received.files[0] if received.files else received.add("", request.headers.get("content-type", ""))
-        )
+        if not received.files:
+            received.add("", request.headers.get("content-type", ""))
+        upload = received.files[0]
         if received.size < _LOOP_BYTES:
             upload.write(piece)
         else:  # a disk may take its time; other requests are not to wait for it
@@ -162,9 +145,8 @@ async def _receive_form(request: Request, received: ReceivedFiles, field_name: s
         too_large = error.message.startswith(("Too many files", "Part exceeded"))
         kind = "too-large" if too_large else "bad-request"
         detail = error.__cause__ or error.message
-        raise Problem(
-            kind, f"expected a multipart form within the limits, got: {detail}; send it anew, or in parts"
-        ) from error
+        why = f"expected a multipart form within the limits, got: {detail}; send it anew, or in parts"
+        raise Problem(kind, why) from error
     if not parser.ended:
         raise Problem("bad-request", "expected a whole multipart body, it ends early; send it again")
     if not received.files:
@@ -188,10 +170,8 @@ class _FormParser(MultiPartParser):
         if part.file is None:
             return
         if part.field_name != self._field_name:
-            raise Problem(
-                "bad-request",
-                f"expected files in the field {self._field_name!r}, got one in {part.field_name!r}",
-            )
+            why = f"expected files in the field {self._field_name!r}, got one in {part.field_name!r}"
+            raise Problem("bad-request", why)
         part.file.file.close()
         upload: Any = self._received.add(part.file.filename or "", part.file.content_type or "")
         part.file = UploadFile(cast("BinaryIO", upload), filename=upload.name, headers=part.file.headers)
@@ -206,38 +186,20 @@ def check_picture(data: bytes, media_type: str) -> None:
 
     A picture is read by its content, so a PNG that is called JPEG is fine. But what another program would
     take for an archive, a document or a page does not belong here.
-
-    Args:
-        data: the file.
-        media_type: as the client says.
-
-    Raises:
-        Problem: it is; the problem says what.
     """
     check_media_type(media_type, "image")
     other = _second_format(data)
     if other:
-        raise Problem(
-            "unsupported", f"expected a picture alone, the file is also {other}; save the picture anew"
-        )
+        why = f"expected a picture alone, the file is also {other}; save the picture anew"
+        raise Problem("unsupported", why)
 
 
 def check_media_type(media_type: str, *families: str) -> None:
-    """Refuse a file that is said to be of another kind.
-
-    Args:
-        media_type: as the client says; one that says nothing is fine.
-        *families: of media types that are taken: "image", "video".
-
-    Raises:
-        Problem: it is of none of these.
-    """
+    """Refuse a file that is said to be of no such family ("image", "video"); "" is fine."""
     family = media_type.partition("/")[0]
     if media_type not in _UNSPECIFIC and family not in families:
-        raise Problem(
-            "unsupported",
-            f"expected {families[0]}/..., the request says that it is {media_type!r}; send it as what it is",
-        )
+        why = f"expected {families[0]}/..., the request says that it is {media_type!r}"
+        raise Problem("unsupported", f"{why}; send it as what it is")
 
 
 def _second_format(data: bytes) -> str:

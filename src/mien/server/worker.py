@@ -23,8 +23,8 @@ from mien.batch.read import Result, Summary, Task, read_input
 from mien.batch.run import Write, write_results
 from mien.batch.sources import Source
 from mien.errors import MienError, MissingExtra, VideoError
-from mien.results.rows import EVENT_COLUMNS, Row
-from mien.results.tables import TableWriter, open_writer, write_jsonl
+from mien.results.rows import COLUMNS, EVENT_COLUMNS, Row
+from mien.results.tables import WRITERS, TableWriter, open_writer, write_jsonl
 
 READ: Final = (sys.executable, "-m", "mien.server.worker")
 PROBE: Final = (*READ, "--probe")
@@ -96,8 +96,7 @@ def read_clip(request: dict[str, Any]) -> dict[str, Any]:
         folder / "page.html",
         folder / "journal" / "clip.jsonl",
     )
-    events = folder / "events.csv"
-    options = AnalyzeOptions(**request["options"], model=request["model"], events=events)
+    options = AnalyzeOptions(**request["options"], model=request["model"], events=folder / "events.csv")
     analyzer = options.load()
     told = 0.0
 
@@ -109,7 +108,9 @@ def read_clip(request: dict[str, Any]) -> dict[str, Any]:
             print_line({"progress": share, "frames": summary.frames, "faces": summary.faces})
 
     with ExitStack() as stack:
-        write_rows, write_events, notes = _open_tables(folder, stack)
+        notes: list[str] = []
+        write_rows = _open_tables(folder, "rows", COLUMNS, (".json", ".csv", ".parquet"), stack, notes)
+        write_events = _open_tables(folder, "events", EVENT_COLUMNS, (".json", ".csv"), stack, notes)
         results = _stop_at_limits(read_input(analyzer, task, options), request, notes)
         summary = write_results(results, 1, write_rows, write_events, tell_progress)
     error = summary.failed[-1][1] if summary.failed else ""
@@ -171,33 +172,25 @@ class JsonFile:
         self._stream.close()
 
 
-def _open_tables(folder: Path, stack: ExitStack) -> tuple[Write, Write, list[str]]:
-    """What writes the rows and what writes the events, and notes on what cannot be written."""
-    json_rows = {".json": lambda path, columns: JsonFile(path, "rows", columns)}
-    json_events = {".json": lambda path, columns: JsonFile(path, "events", columns)}
-    notes: list[str] = []
-    rows = [open_writer(folder / "rows.json", overwrite=True, formats=json_rows)]
-    for name in ("rows.csv", "rows.parquet"):
+def _open_tables(
+    folder: Path, key: str, columns: Sequence[str], endings: Sequence[str], stack: ExitStack, notes: list[str]
+) -> Write:
+    """What writes rows to the tables `key` with these endings; a note tells of one that cannot be written."""
+    formats = WRITERS | {".json": lambda path, columns: JsonFile(path, key, columns)}
+    tables: list[TableWriter] = []
+    for ending in endings:
+        path = folder / f"{key}{ending}"
         try:
-            rows.append(open_writer(folder / name, overwrite=True))
+            writer = open_writer(path, overwrite=True, columns=columns, formats=formats)
+            tables.append(stack.enter_context(writer))
         except MissingExtra as error:
-            notes.append(f"no {name}: {error}")
-    events = [
-        open_writer(folder / "events.json", overwrite=True, columns=EVENT_COLUMNS, formats=json_events),
-        open_writer(folder / "events.csv", overwrite=True, columns=EVENT_COLUMNS),
-    ]
-    for writer in rows + events:
-        stack.enter_context(writer)
+            notes.append(f"no {path.name}: {error}")
 
-    def write_to(tables: list[TableWriter]) -> Write:
-        def write(some: list[Row]) -> None:
-            if some:
-                for table in tables:
-                    table.write(some)
+    def write(some: list[Row]) -> None:
+        for table in tables:
+            table.write(some)
 
-        return write
-
-    return write_to(rows), write_to(events), notes
+    return write
 
 
 def print_line(message: dict[str, Any]) -> None:
