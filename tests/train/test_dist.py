@@ -20,14 +20,7 @@ from mien.paper.autoencoders import DenseAutoencoder  # noqa: E402
 from mien.paper.pretrain import PretrainOptions, pretrain  # noqa: E402
 from mien.train import distributed  # noqa: E402
 from mien.train.augment import AugmentOptions, augment  # noqa: E402
-from mien.train.loop import (  # noqa: E402
-    CHECKPOINT,
-    LOG,
-    LoopOptions,
-    TrainingTask,
-    soft_cross_entropy,
-    train,
-)
+from mien.train.loop import CHECKPOINT, LOG, LoopOptions, TrainingTask, soft_cross_entropy, train  # noqa: E402
 from mien.train.recipes import CONFIG  # noqa: E402
 
 
@@ -85,27 +78,19 @@ def learn(kind, run, epochs, report=lambda _: None, seed=0):
 
 
 def stops(stage, epoch):
-    """A report that ends the process after an epoch."""
+    """A report that prints, and ends the process after an epoch."""
 
     def stop(line):
+        sys.stdout.write(f"epoch {line['epoch']}\n")
         if (line.get("stage"), line["epoch"]) == (stage, epoch):
             raise KeyboardInterrupt
 
     return stop
 
 
-def say(line):
-    sys.stdout.write(f"epoch {line['epoch']}\n")
-
-
-def main(kind, run, epochs, stage=None, epoch=None):
-    report = say if epoch is None else stops(stage or None, int(epoch))
+def main(kind, run, epochs, stage=None, epoch=0):
     with distributed.joined("cpu"):
-        learn(kind, Path(run), int(epochs), report)
-
-
-def start(kind, run, epochs, *stop):
-    return torchrun(__file__, kind, run, epochs, *stop)
+        learn(kind, Path(run), int(epochs), stops(stage or None, int(epoch)))
 
 
 def torchrun(*what):
@@ -145,7 +130,7 @@ def one_thread():
 def two(tmp_path_factory):
     """Three epochs by two processes."""
     run = tmp_path_factory.mktemp("two")
-    done = start("plain", run, 3)
+    done = torchrun(__file__, "plain", run, 3)
     assert done.returncode == 0, done.stderr
     return run, done.stdout
 
@@ -174,7 +159,7 @@ def test_a_run_of_one_goes_on_with_two_and_then_one_and_ends_as_if_unbroken(kind
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         learn(kind, run, 4, stops("unit-1" if stage else None, 2 if stage else 1))
-    done = start(kind, run, 4, stage, 2)
+    done = torchrun(__file__, kind, run, 4, stage, 2)
     assert "KeyboardInterrupt" in done.stderr
     assert len(losses(run / last)) == 2
     learn(kind, run, 4)
@@ -185,7 +170,7 @@ def test_a_run_of_one_goes_on_with_two_and_then_one_and_ends_as_if_unbroken(kind
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "stage"), [("augmented", ""), ("noise", "unit-1")])
 def test_what_two_draw_at_random_moves_the_curve_no_further_than_another_seed(kind, stage, tmp_path):
-    done = start(kind, tmp_path / "two", 6)
+    done = torchrun(__file__, kind, tmp_path / "two", 6)
     assert done.returncode == 0, done.stderr
     for seed in range(8):
         learn(kind, tmp_path / str(seed), 6, seed=seed)
@@ -194,14 +179,6 @@ def test_what_two_draw_at_random_moves_the_curve_no_further_than_another_seed(ki
     away = (torch.tensor(losses(tmp_path / "two" / stage)) - curves.mean(0)) / spread
     assert away.abs().max() < 4
     assert curves.mean(0)[0] - curves.mean(0)[-1] > 4 * spread.max(), "it learns more than the noise"
-
-
-@pytest.mark.slow
-def test_two_processes_pretrain_what_one_does(tmp_path):
-    learn("units", tmp_path / "one", 3)
-    assert start("units", tmp_path / "two", 3).returncode == 0
-    for unit in ("unit-1", "unit-2"):
-        assert same(tmp_path / "one" / unit, tmp_path / "two" / unit, 2e-5)
 
 
 @pytest.mark.parametrize("processes", [1, 2, 4])
@@ -219,7 +196,7 @@ def test_the_processes_read_every_picture_once_an_epoch(processes, monkeypatch):
 
 def test_a_process_that_fails_brings_all_down_with_its_reason(tmp_path):
     (tmp_path / CHECKPOINT).write_bytes(b"no checkpoint")
-    done = start("plain", tmp_path, 3)
+    done = torchrun(__file__, "plain", tmp_path, 3)
     assert done.returncode != 0
     assert "expected a checkpoint" in done.stderr
 

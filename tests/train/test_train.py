@@ -15,7 +15,7 @@ from mien.nets.compact import Compact, CompactOptions  # noqa: E402
 from mien.train.augment import AugmentOptions, augment  # noqa: E402
 from mien.train.export import export_onnx, fold  # noqa: E402
 from mien.train.faces import vote_shares  # noqa: E402
-from mien.train.loop import (  # noqa: E402  # noqa: E402
+from mien.train.loop import (  # noqa: E402
     CHECKPOINT,
     LOG,
     LoopOptions,
@@ -66,8 +66,7 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(tiny_net(), tiny_task(), OPTIONS, tmp_path / "b", kill)
     resumed = train(tiny_net(), tiny_task(), OPTIONS, tmp_path / "b")
-    for name, weight in unbroken.state_dict().items():
-        assert torch.equal(weight, resumed.state_dict()[name]), name
+    assert all(torch.equal(w, resumed.state_dict()[name]) for name, w in unbroken.state_dict().items())
     lines = [json.loads(line) for line in (tmp_path / "b" / LOG).read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
 
@@ -82,19 +81,6 @@ def test_the_loss_goes_down(tmp_path):
     train(tiny_net(), tiny_task(), LoopOptions(epochs=8, batch=16, rate=0.05, warmup=1), tmp_path)
     losses = [json.loads(line)["loss"] for line in (tmp_path / LOG).read_text().splitlines()]
     assert losses[-1] < losses[0] - 0.1
-
-
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path):
-    train(tiny_net(), tiny_task(), LoopOptions(epochs=1, batch=16), tmp_path)
-    before = (tmp_path / CHECKPOINT).read_bytes()
-    with pytest.raises(TrainingError, match="nan in epoch 2"):
-        train(
-            tiny_net(),
-            tiny_task(lambda net, images, *_: net(images).sum() * float("nan")),
-            LoopOptions(epochs=2, batch=16),
-            tmp_path,
-        )
-    assert (tmp_path / CHECKPOINT).read_bytes() == before
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path):
@@ -150,11 +136,9 @@ def test_cosine_starts_warm_peaks_and_ends_at_nothing():
 
 def test_soft_cross_entropy_against_a_naive_sum():
     logits, target = torch.randn(5, 8), torch.softmax(torch.randn(5, 8), 1)
-    naive = [
-        -sum(float(t[k]) * (float(z[k]) - np.log(sum(np.exp(float(v)) for v in z))) for k in range(8))
-        for z, t in zip(logits, target, strict=True)
-    ]
-    assert float(soft_cross_entropy(logits, target)) == pytest.approx(np.mean(naive), rel=1e-5)
+    z, t = logits.double().numpy(), target.double().numpy()
+    naive = -(t * (z - np.log(np.exp(z).sum(1, keepdims=True)))).sum(1).mean()
+    assert float(soft_cross_entropy(logits, target)) == pytest.approx(naive, rel=1e-5)
 
 
 def test_average_moves_by_one_less_decay():
@@ -174,10 +158,6 @@ def test_the_compact_network_keeps_to_its_budget():
     folded = fold(Compact())
     assert count.parameters(folded) < 1_000_000
     assert count.multiply_adds(folded) < 40_000_000
-
-
-def test_multiply_adds_of_a_convolution_counted_by_hand():
-    assert count.multiply_adds(torch.nn.Conv2d(1, 4, 3, padding=1), size=10) == 4 * 9 * 100
 
 
 def test_folding_the_norms_changes_no_number():
@@ -244,33 +224,32 @@ def test_a_long_gradient_is_cut_to_the_length_that_is_followed(tmp_path):
     assert moved[1] < 1 < moved[0]
 
 
-def test_a_loss_that_breaks_in_the_middle_of_an_epoch_never_reaches_a_checkpoint(tmp_path):
-    calls = []
-
-    def breaks(net, images, targets, generator):
-        calls.append(1)
-        return learn(net, images, targets, generator) * (float("nan") if len(calls) == 6 else 1.0)
-
-    with pytest.raises(TrainingError, match="epoch 2"):
-        train(tiny_net(), tiny_task(breaks), OPTIONS, tmp_path)
-    saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)
-    assert len(saved["lines"]) == 1
-    assert all(torch.isfinite(value).all() for value in saved["net"].values() if value.is_floating_point())
-
-
-def test_a_gradient_that_breaks_at_the_last_step_never_reaches_a_checkpoint(tmp_path):
+@pytest.mark.parametrize(
+    ("step", "fault", "said"),
+    [
+        (6, lambda _: float("nan"), "loss became nan in epoch 2"),
+        # at the last step: the root of nothing is nothing, and infinitely steep
+        (
+            8,
+            lambda net: torch.sqrt(next(net.parameters()).sum() * 0),
+            r"stem\.0\.weight became .* in epoch 2",
+        ),
+    ],
+    ids=["loss in the middle of an epoch", "gradient at its end"],
+)
+def test_what_is_not_finite_stops_the_run_and_never_reaches_a_checkpoint(step, fault, said, tmp_path):
     calls = []
 
     def breaks(net, images, targets, generator):
         calls.append(1)
         loss = learn(net, images, targets, generator)
-        if len(calls) == 8:  # the root of nothing is nothing, and infinitely steep
-            loss = loss + torch.sqrt(next(net.parameters()).sum() * 0)
-        return loss
+        return loss + fault(net) if len(calls) == step else loss
 
-    with pytest.raises(TrainingError, match=r"stem\.0\.weight became .* in epoch 2"):
+    with pytest.raises(TrainingError, match=said):
         train(tiny_net(), tiny_task(breaks), OPTIONS, tmp_path)
-    assert len(torch.load(tmp_path / CHECKPOINT, weights_only=True)["lines"]) == 1
+    saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert len(saved["lines"]) == 1
+    assert all(torch.isfinite(value).all() for value in saved["net"].values() if value.is_floating_point())
 
 
 def test_under_autocast_augmentation_and_loss_stay_in_float32():

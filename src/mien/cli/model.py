@@ -122,7 +122,7 @@ def _table(found: QuantizationReport) -> str:
 def _check_output(output: Path, *, overwrite: bool) -> None:
     """Refuse a file that is there, and say how to install the learning half where it is absent."""
     from mien.errors import OutputError
-    from mien.train.recipes import require_torch
+    from mien.train import require_torch
 
     require_torch()
     if output.exists() and not overwrite:

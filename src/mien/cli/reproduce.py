@@ -66,7 +66,7 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
 ) -> None:
     """Train and test the paper's system over its folds; run the same command again to go on after a stop."""
     from mien.errors import ConfigError
-    from mien.train.recipes import require_torch
+    from mien.train import require_torch
 
     if what != "paper":
         raise ConfigError(f"reproduce: expected paper, got {what!r}")

@@ -46,19 +46,22 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
     With several processes: torchrun --nproc-per-node 2 -m mien train ...
     """
     from mien.errors import ConfigError
-    from mien.train.recipes import RECIPES, make_recipe, require_torch, run_training
+    from mien.train import require_torch
 
     require_torch()
+    import torch
+
     from mien.paper.training import train_paper
     from mien.paper.variants import VARIANTS, make_variant
+    from mien.train import distributed
+    from mien.train.recipes import RECIPES, make_recipe, run_training
 
     run = out or Path("runs") / recipe
     if recipe not in RECIPES and recipe.removesuffix("-small") not in VARIANTS:
         known = ", ".join((*RECIPES, *VARIANTS))
         raise ConfigError(f"recipe: expected one of {known} (the paper's also with -small), got {recipe!r}")
-    from mien.train import distributed
-
-    _set_threads(threads)
+    if threads:
+        torch.set_num_threads(threads)
     with distributed.joined(device) as place:
         if recipe in RECIPES:
             chosen = make_recipe(recipe)
@@ -82,13 +85,6 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
             train_paper(paper, data, root, run, unlabelled=unlabelled, device=place, report=say)
         if distributed.rank() == 0:
             typer.echo(f"done: {run}; export it with: mien export {run} -o {recipe}.onnx")
-
-
-def _set_threads(threads: int | None) -> None:
-    import torch
-
-    if threads:
-        torch.set_num_threads(threads)
 
 
 def say(line: Any) -> None:

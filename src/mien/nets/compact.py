@@ -92,7 +92,12 @@ class Compact(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(1, options.stem, 3, 1, 1, bias=False), nn.BatchNorm2d(options.stem), nn.ReLU()
         )
-        self.body = nn.Sequential(*_body(options))
+        blocks, inside = [], options.stem
+        for width, count in zip(options.widths, options.blocks, strict=True):
+            for i in range(count):
+                blocks.append(ResidualBlock(inside, width, 2 if i == 0 else 1))
+                inside = width
+        self.body = nn.Sequential(*blocks)
         self.head = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
@@ -107,12 +112,3 @@ class Compact(nn.Module):
         x = self.body(x)  # (B, 128, 6, 6)
         logits: Tensor = self.head(x)  # (B, 8)
         return logits
-
-
-def _body(options: CompactOptions) -> list[ResidualBlock]:
-    layers, inside = [], options.stem
-    for width, count in zip(options.widths, options.blocks, strict=True):
-        for i in range(count):
-            layers.append(ResidualBlock(inside, width, 2 if i == 0 else 1))
-            inside = width
-    return layers

@@ -112,8 +112,8 @@ def _blocks(options: FaceResNetOptions) -> list[DlibBlock]:
 
 
 @torch.no_grad()
-def load_dlib(net: FaceResNet, path: Path) -> Tensor:
-    """Fill all but the head; gives dlib's own last layer, (256, 128), to compare with it.
+def load_dlib(net: FaceResNet, path: Path) -> None:
+    """Fill all but the head with dlib's weights.
 
     Raises:
         ModelError: the file is not dlib's face recognition network.
@@ -122,8 +122,15 @@ def load_dlib(net: FaceResNet, path: Path) -> Tensor:
     try:
         tensors = _tensors(path.read_bytes())
         for layer, values in zip(layers, tensors, strict=False):  # the net may lack dlib's last block
-            _fill(layer, values)
-        return torch.from_numpy(tensors[-1]).view(256, 128)
+            # a layer's weights, then its biases
+            cut = layer.weight.numel()
+            layer.weight.copy_(torch.from_numpy(values[:cut]).view_as(layer.weight))
+            if layer.bias is not None:
+                layer.bias.copy_(torch.from_numpy(values[cut:]))
+            if isinstance(layer, nn.BatchNorm2d):  # scales and shifts alone until `settle_norms`
+                nn.init.zeros_(layer.get_buffer("running_mean"))
+                nn.init.constant_(layer.get_buffer("running_var"), 1 - layer.eps)
+        tensors[-1].reshape(256, 128)  # dlib's own last layer: the file is whole
     except (OSError, IndexError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"{path}: expected dlib's face recognition network, dlib_face_recognition_resnet_model_v1.dat, "
@@ -156,17 +163,6 @@ def settle_norms(net: FaceResNet, pictures: Tensor) -> None:
         norm.running_mean, norm.running_var = mean, variance
         norm.bias.add_(norm.weight * mean)
         norm.weight.mul_(torch.sqrt(variance + norm.eps))
-
-
-def _fill(layer: nn.Conv2d | nn.BatchNorm2d, values: Floats) -> None:
-    """A layer's weights, then its biases; a norm scales and shifts alone until `settle_norms`."""
-    cut = layer.weight.numel()
-    layer.weight.copy_(torch.from_numpy(values[:cut]).view_as(layer.weight))
-    if layer.bias is not None:
-        layer.bias.copy_(torch.from_numpy(values[cut:]))
-    if isinstance(layer, nn.BatchNorm2d):
-        nn.init.zeros_(layer.get_buffer("running_mean"))
-        nn.init.constant_(layer.get_buffer("running_var"), 1 - layer.eps)
 
 
 def _tensors(data: bytes) -> list[Floats]:

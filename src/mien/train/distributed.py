@@ -29,16 +29,18 @@ _TIMEOUT: Final = timedelta(hours=2)
 
 @contextmanager
 def joined(device: str) -> Iterator[str]:
-    """Join `torchrun`'s processes; gives the device of this one (`cuda` becomes `cuda:LOCAL_RANK`).
-
-    Raises:
-        ConfigError: the device is not there.
-    """
+    """Join `torchrun`'s processes; gives the device of this one (`cuda` becomes `cuda:LOCAL_RANK`)."""
     many = int(os.environ.get("WORLD_SIZE", "1")) > 1
     on_gpu = device.startswith("cuda")
     if many and on_gpu:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
-    _check_device(device)
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        raise ConfigError(
+            f"device: expected cpu, or a GPU that is there for each process, got {device!r} "
+            f"({str(error).splitlines()[0]}); give another --device, or start fewer processes"
+        ) from error
     if many and on_gpu:
         torch.cuda.set_device(device)
     if many:
@@ -48,16 +50,6 @@ def joined(device: str) -> Iterator[str]:
     # torchrun ends them.
     if many:
         distributed.destroy_process_group()
-
-
-def _check_device(device: str) -> None:
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        raise ConfigError(
-            f"device: expected cpu, or a GPU that is there for each process, got {device!r} "
-            f"({str(error).splitlines()[0]}); give another --device, or start fewer processes"
-        ) from error
 
 
 def rank() -> int:
@@ -88,12 +80,8 @@ def first_alone() -> Iterator[None]:
 
 
 def share(batch: Tensor) -> Tensor:
-    """This process's share of the positions (B,) of a batch: (B / size,).
-
-    Raises:
-        ConfigError: the batch cannot be divided evenly, which would weigh pictures unevenly.
-    """
-    if len(batch) % size():
+    """This process's share of the positions (B,) of a batch: (B / size,)."""
+    if len(batch) % size():  # pictures would be weighed unevenly
         raise ConfigError(
             f"batch: expected a multiple of the {size()} processes, got {len(batch)}; "
             "start another number of processes"

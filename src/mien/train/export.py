@@ -62,12 +62,7 @@ TOLERANCE = 1e-3
 
 
 def export_run(run: Path, path: Path, *, name: str | None = None) -> None:
-    """Write the averaged network of a finished run as ONNX with its card inside.
-
-    Args:
-        run: a folder made by `mien train`.
-        path: the file to write.
-        name: what the card calls the network; None: as its recipe is called.
+    """Write the averaged network of a finished run as ONNX with its card inside, named as its recipe is.
 
     Raises:
         TrainingError: `run` holds no checkpoint or no epoch was finished.
@@ -83,11 +78,7 @@ def export_run(run: Path, path: Path, *, name: str | None = None) -> None:
 
 
 def read_run(run: Path, kind: type[T], log: Path) -> tuple[T, dict[str, Any], dict[str, Any]]:
-    """The recipe of a run, its provenance, and the last line of its log.
-
-    Raises:
-        TrainingError: the folder is not that of a run, or no epoch was finished.
-    """
+    """The recipe of a run, its provenance, and the last line of its log."""
     try:
         recipe = from_toml(kind, (run / CONFIG).read_text())
         facts = json.loads((run / PROVENANCE).read_text())
@@ -120,10 +111,6 @@ def write_model(
         last: the last line of its log, whose scores go on the card.
         data: what it has learnt from besides its corpus.
         limits: what is to be said of its answers beyond the usual.
-
-    Raises:
-        ModelError: ONNX Runtime gives other numbers than torch.
-        OutputError: the file cannot be written.
     """
     corpus = facts.get("corpus", "ferplus").split("/")[0]
     split = "valid" if corpus == "ferplus" else "held out"
@@ -163,43 +150,42 @@ def export_onnx(net: nn.Module, card: ModelCard, path: Path) -> None:
     entry = model.metadata_props.add()
     entry.key, entry.value = CARD_KEY, card.to_json()
     data = model.SerializeToString()
-    _check(data, net, example)
+    with torch.no_grad():
+        expected = net.cpu().eval()(example).numpy()
+    got = open_session(data).run(None, {"input": example.numpy()})[0]
+    worst = float(np.abs(got - expected).max())
+    if worst > TOLERANCE:
+        raise ModelError(
+            f"export: expected logits within {TOLERANCE} of torch, ONNX Runtime differs by {worst:.2g}; "
+            "this is a bug of the exporter or of the network: please report it"
+        )
     with WholeFile(path, overwrite=True) as file:
         file.partial.write_bytes(data)
 
 
 def fold(net: nn.Module) -> nn.Module:
     """A copy in eval mode: parts in their simplest form, batch norms in the convolutions before them."""
-    traced = torch.fx.symbolic_trace(_fuse_parts(copy.deepcopy(net).cpu().eval()))
+    net = copy.deepcopy(net).cpu().eval()
+    for name, module in list(net.named_modules()):
+        fused = getattr(module, "fused", None)  # a module's simpler form of itself
+        if fused is not None:
+            net.set_submodule(name, fused().train(module.training))
+    traced = torch.fx.symbolic_trace(net)
     modules = dict(traced.named_modules())
     for node in traced.graph.nodes:
         before = node.args[0] if node.args else None
-        if not (node.op == "call_module" and isinstance(modules[node.target], nn.BatchNorm2d)):
+        if node.op != "call_module" or not isinstance(before, torch.fx.Node):
             continue
-        if isinstance(before, torch.fx.Node) and isinstance(modules.get(str(before.target)), nn.Conv2d):
-            _fuse(traced, modules, before, node)
+        norm, name = modules[str(node.target)], str(before.target)
+        conv = modules.get(name)
+        if isinstance(norm, nn.BatchNorm2d) and isinstance(conv, nn.Conv2d):
+            modules[name] = fuse_conv_bn_eval(conv, norm)
+            traced.set_submodule(name, modules[name])
+            node.replace_all_uses_with(before)
+            traced.graph.erase_node(node)
     traced.delete_all_unused_submodules()
     traced.recompile()
     return traced
-
-
-def _fuse_parts(net: nn.Module) -> nn.Module:
-    """Each module that knows a simpler form of itself, `fused()`, replaced by it."""
-    for name, module in list(net.named_modules()):
-        fused = getattr(module, "fused", None)
-        if fused is not None:
-            net.set_submodule(name, fused().train(module.training))
-    return net
-
-
-def _fuse(
-    traced: torch.fx.GraphModule, modules: dict[str, nn.Module], conv: torch.fx.Node, norm: torch.fx.Node
-) -> None:
-    name = str(conv.target)
-    modules[name] = fuse_conv_bn_eval(modules[name], modules[str(norm.target)])  # type: ignore[type-var, arg-type]
-    traced.set_submodule(name, modules[name])
-    norm.replace_all_uses_with(conv)
-    traced.graph.erase_node(norm)
 
 
 def _trace(net: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
@@ -217,11 +203,8 @@ def _trace(net: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
         )
     if program is None:
         raise ModelError("expected torch to give an ONNX program, got none; is onnxscript installed?")
-    return _without_traces(program.model_proto)
-
-
-def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model without the exporter's notes on where each node came from, which name local paths."""
+    model = program.model_proto
+    # the exporter notes where each node came from, naming local paths
     parts = (model.graph.node, model.graph.input, model.graph.output, model.graph.value_info)
     for part in (*parts, model.graph.initializer):
         for thing in part:
@@ -229,19 +212,6 @@ def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
             thing.doc_string = ""
     del model.graph.metadata_props[:]
     return model
-
-
-def _check(data: bytes, net: nn.Module, example: torch.Tensor) -> None:
-    with torch.no_grad():
-        expected = net.cpu().eval()(example).numpy()
-    session = open_session(data)
-    got = session.run(None, {"input": example.numpy()})[0]
-    worst = float(np.abs(got - expected).max())
-    if worst > TOLERANCE:
-        raise ModelError(
-            f"export: expected logits within {TOLERANCE} of torch, ONNX Runtime differs by {worst:.2g}; "
-            "this is a bug of the exporter or of the network: please report it"
-        )
 
 
 @contextmanager

@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from mien.card import ModelCard
 from mien.data.arrays import corpus_key, data_hash
@@ -27,17 +29,12 @@ from mien.files import load_arrays, save_arrays
 from mien.labels import EMOTIONS
 from mien.types import Floats, Image, Sample
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    Activation = Callable[[Tensor], Tensor]
-
 #: What all networks here are fed with: 48 x 48 gray, cut as everything that Mien reads is cut.
 FACE_INPUT: Final = ModelCard("face", template=TEMPLATE)
 
 _BATCH: Final = 256  # pictures of one call of a network
 _TEACHER_BATCH: Final = 1024  # faces whose mirror images are in memory at a time
-_GPU_SHARE: Final = 0.5  # of a GPU's free memory that pictures may take; the rest is the network's
+_AGAIN: Final = "remove the file, and it is made again"
 #: FairFace's pictures hold one face each, upright and in the middle, so that a quick search is enough.
 _ONE_LARGE_FACE: Final = DetectorOptions(min_face=40, finest=224, turned=False, refinements=1)
 
@@ -50,9 +47,9 @@ def unlabelled_faces(root: Path, cache: Path) -> Image:
     Raises:
         DataError: FairFace is not at `root`, or no face is found.
     """
-    return cut_faces("fairface", fairface(root), partial(find_face, detector=YuNet(_ONE_LARGE_FACE)), cache)[
-        0
-    ]
+    detector = YuNet(_ONE_LARGE_FACE)
+    faces, _ = cut_faces("fairface", fairface(root), lambda pixels: find_face(pixels, detector), cache)
+    return faces
 
 
 def find_face(pixels: Image, detector: YuNet | None = None) -> Image | None:
@@ -74,14 +71,10 @@ def cut_faces(
 
     Returns:
         (N, S, S) uint8 faces, and (N,) the positions of their samples.
-
-    Raises:
-        DataError: no picture shows a face, or the kept file is damaged.
-        OutputError: the file cannot be written.
     """
     path = cache / f"{name}-{corpus_key(corpus)}.npz"
     if path.is_file():
-        held = load_arrays(path, "remove the file, and it is made again")
+        held = load_arrays(path, _AGAIN)
         return held["crops"], held["kept"]
     pairs = [(i, cut(corpus.read(sample))) for i, sample in enumerate(corpus.samples)]
     kept = np.array([i for i, face in pairs if face is not None], np.int64)
@@ -109,13 +102,13 @@ def as_tensor(images: Image, device: str = "cpu") -> Tensor:
 
     Nothing is copied but to a GPU: pictures in a mapped file stay there, and are not to be written to.
     """
-    import torch
-
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         pictures = torch.from_numpy(images)[:, None]
-    if device.startswith("cuda") and pictures.nbytes <= _GPU_SHARE * torch.cuda.mem_get_info(device)[0]:
-        return pictures.to(device)
+    if device.startswith("cuda"):
+        free, _ = torch.cuda.mem_get_info(device)
+        if pictures.nbytes <= 0.5 * free:  # the rest is the network's
+            return pictures.to(device)
     return pictures
 
 
@@ -128,13 +121,18 @@ def teacher_labels(teachers: Sequence[Path], images: Image, cache: Path) -> Floa
         teachers: ONNX files with a card, for gray faces of the size of `images`.
         images: (N, H, W) uint8.
         cache: a folder.
-
-    Raises:
-        ModelError: a teacher cannot be read, or reads pictures of another size.
     """
     pictures = data_hash(images)
-    answers = np.stack([_teacher_answers(path, images, pictures, cache) for path in teachers])  # (T, N, 8)
-    mean: Floats = answers.mean(axis=0, dtype=np.float32)
+    answers: list[Floats] = []  # T of (N, 8)
+    for teacher in teachers:
+        kept = cache / f"taught-{file_hash(teacher)}-{pictures}.npz"
+        if not kept.is_file():
+            net = Classifier.load(teacher, threads=0)
+            batches = (images[i : i + _TEACHER_BATCH] for i in range(0, len(images), _TEACHER_BATCH))
+            both = [(net(batch) + net(np.ascontiguousarray(batch[:, :, ::-1]))) / 2 for batch in batches]
+            save_arrays(kept, {"answers": np.concatenate(both)})
+        answers.append(load_arrays(kept, _AGAIN)["answers"])
+    mean: Floats = np.mean(answers, axis=0, dtype=np.float32)
     return mean
 
 
@@ -143,23 +141,10 @@ def file_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def _teacher_answers(teacher: Path, images: Image, pictures: str, cache: Path) -> Floats:
-    kept = cache / f"taught-{file_hash(teacher)}-{pictures}.npz"
-    if kept.is_file():
-        return load_arrays(kept, "remove the file, and it is made again")["answers"]
-    net = Classifier.load(teacher, threads=0)
-    batches = (images[i : i + _TEACHER_BATCH] for i in range(0, len(images), _TEACHER_BATCH))
-    answers = np.concatenate(
-        [(net(batch) + net(np.ascontiguousarray(batch[:, :, ::-1]))) / np.float32(2) for batch in batches]
-    )
-    save_arrays(kept, {"answers": answers})
-    return answers
-
-
-def predict(net: nn.Module, images: Image, device: str, activation: Activation | None = None) -> Floats:
+def predict(
+    net: nn.Module, images: Image, device: str, activation: Callable[[Tensor], Tensor] | None = None
+) -> Floats:
     """(N, H, W) uint8 to (N, 8) float32: the network's logits, or what the activation makes of them."""
-    import torch
-
     net.eval().to(device)
     rows = [np.empty((0, len(EMOTIONS)), np.float32)]
     with torch.no_grad():

@@ -1,7 +1,7 @@
 """The one training loop. Loss (with its augmentation) and metric are functions handed to it.
 
 Read from the top: options, what is to be learnt, the loop, one epoch, one step; then the state that a
-checkpoint holds, and schedule, optimizer and averaging as functions.
+checkpoint holds, and schedule and averaging as functions.
 
 Legend: N samples, B batch, H and W rows and columns.
 """
@@ -99,10 +99,8 @@ class TrainingTask:
         count = len(self) // size
         order = torch.randperm(len(self), generator=generator)[: count * size]
         order = order.to(self.images.device)
-        return (self._take(distributed.share(batch)) for batch in order.view(count, size))
-
-    def _take(self, batch: Tensor) -> Batch:
-        return self.images[batch].to(self.device), self.targets[batch.to(self.device)]
+        shares = (distributed.share(batch) for batch in order.view(count, size))
+        return ((self.images[i].to(self.device), self.targets[i.to(self.device)]) for i in shares)
 
 
 def train(
@@ -140,10 +138,12 @@ def train(
             "loss": round(loss, 5),
             "seconds": round(time.perf_counter() - began, 1),
         }
-        state.lines.append(line | dict(task.judge(state.averaged) if distributed.rank() == 0 else {}))
+        if distributed.rank() == 0:
+            line |= task.judge(state.averaged)
+        state.lines.append(line)
         if distributed.rank() == 0:
             # a killed process leaves the old checkpoint or the new one, whole
-            write_whole(run / CHECKPOINT, lambda file: torch.save(_pack(state), file))
+            write_whole(run / CHECKPOINT, lambda file: torch.save(state.pack(), file))
             _write_log(state, run)  # killed before this, the next start writes the log from the checkpoint
             report(state.lines[-1])
         distributed.wait()
@@ -158,10 +158,17 @@ def _start(net: nn.Module, options: LoopOptions, run: Path) -> TrainingState:
     if options.channels_last:
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     distributed.agree(net)
-    optimizer = make_sgd(net, weight_decay=options.weight_decay, momentum=options.momentum)
+    # Nesterov momentum; no decay on biases and norms
+    weights = [p for p in net.parameters() if p.ndim > 1]
+    others = [p for p in net.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": weights, "weight_decay": options.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.SGD(groups, lr=0.0, momentum=options.momentum, nesterov=True)
     state = TrainingState(net, copy.deepcopy(net).requires_grad_(False), optimizer)
     if (run / CHECKPOINT).is_file():
-        _unpack(state, load_checkpoint(run / CHECKPOINT))
+        state.unpack(load_checkpoint(run / CHECKPOINT))
         if distributed.rank() == 0:
             _write_log(state, run)
     return state
@@ -243,36 +250,31 @@ class TrainingState:
         """Epochs done."""
         return len(self.lines)
 
+    def pack(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {
+            "net": self.net.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "lines": self.lines,
+        }
 
-def _pack(state: TrainingState) -> dict[str, Any]:
-    return {
-        "net": state.net.state_dict(),
-        "averaged": state.averaged.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
-        "lines": state.lines,
-    }
-
-
-def _unpack(state: TrainingState, packed: Mapping[str, Any]) -> None:
-    """Take over what `_pack` gave; TrainingError if it is of another network."""
-    try:
-        state.net.load_state_dict(packed["net"])
-        state.averaged.load_state_dict(packed["averaged"])
-        state.optimizer.load_state_dict(packed["optimizer"])
-        state.lines = list(packed["lines"])
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise TrainingError(
-            f"the run's checkpoint does not fit this network ({error}); "
-            "give another --out, or remove the old run"
-        ) from error
+    def unpack(self, packed: Mapping[str, Any]) -> None:
+        """Take over what `pack` gave; TrainingError if it is of another network."""
+        try:
+            self.net.load_state_dict(packed["net"])
+            self.averaged.load_state_dict(packed["averaged"])
+            self.optimizer.load_state_dict(packed["optimizer"])
+            self.lines = list(packed["lines"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise TrainingError(
+                f"the run's checkpoint does not fit this network ({error}); "
+                "give another --out, or remove the old run"
+            ) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint; only tensors and plain values are unpickled.
-
-    Raises:
-        TrainingError: there is none at `path`, or it is damaged.
-    """
+    """Read a checkpoint; only tensors and plain values are unpickled."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds on a damaged file
@@ -285,11 +287,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def load_averaged(net: nn.Module, run: Path) -> nn.Module:
-    """Fill `net` with the averaged weights of a run, as `train` left them.
-
-    Raises:
-        TrainingError: there is no checkpoint, it is damaged, or it is of another network.
-    """
+    """Fill `net` with the averaged weights of a run, as `train` left them."""
     state = load_checkpoint(run / CHECKPOINT)
     try:
         net.load_state_dict(state["averaged"])
@@ -305,14 +303,6 @@ def prefetch(batches: Iterator[Batch]) -> Iterator[Batch]:
         while (batch := coming.result()) is not None:
             coming = worker.submit(next, batches, None)
             yield batch
-
-
-def make_sgd(net: nn.Module, *, weight_decay: float, momentum: float) -> torch.optim.Optimizer:
-    """Stochastic gradient descent with Nesterov momentum; no decay on biases and norms."""
-    decay = [p for p in net.parameters() if p.ndim > 1]
-    plain = [p for p in net.parameters() if p.ndim <= 1]
-    groups = [{"params": decay, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=True)
 
 
 def cosine(step: int, steps: int, *, peak: float, warmup: int) -> float:

@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from mien.card import ModelCard, with_card
+from mien.card import with_card
 from mien.data.arrays import load_images
 from mien.data.corpus import draw
 from mien.data.fer import ferplus
@@ -56,9 +56,7 @@ class QuantizationReport:
         return 100 * (self.before - self.after)
 
 
-def run_quantize(
-    model: Path, root: Path, path: Path, *, within: float = 1.0, seed: int = 0
-) -> QuantizationReport:
+def run_quantize(model: Path, root: Path, path: Path, *, within: float = 1.0) -> QuantizationReport:
     """Write the network in 8 bits, if no emotion's recall on FER+ valid falls by more than `within` points.
 
     Args:
@@ -66,14 +64,13 @@ def run_quantize(
         root: folder or zip of FER+.
         path: the file to write.
         within: points of recall that an emotion may lose.
-        seed: of the draw of the faces that set the ranges.
 
     Raises:
         DataError: FER+ is not at `root`.
         ModelError: the network cannot be quantised, or loses more than that.
         OutputError: the file cannot be written.
     """
-    train, valid = draw(ferplus(root, "train"), FACES, seed=seed), ferplus(root, "valid")
+    train, valid = draw(ferplus(root, "train"), FACES), ferplus(root, "valid")
     content = model.read_bytes()
     card = read_card(open_session(content))
     small = quantize(content, load_images(train))
@@ -87,8 +84,22 @@ def run_quantize(
             f"{EMOTIONS[worst]} loses {found.loss[worst]:.1f}: keep the network in float32, or give a "
             "larger --within"
         )
-    scores = accuracies(guesses[1], valid.samples)
-    write_whole(path, with_card(small, _card(card, content, train.name, scores)))
+    # the same card for the network in 8 bits; what was measured in float32 is left out
+    made = {
+        "from": hashlib.sha256(content).hexdigest(),
+        "faces": FACES,
+        "of": train.name,
+        "weights": "int8 a channel",
+    }
+    new = replace(
+        card,
+        name=f"{card.name}-int8",
+        recipe=f"{card.recipe}; mien quantize",
+        scores={"ferplus/valid": accuracies(guesses[1], valid.samples)},
+        calibration={},
+        provenance={**card.provenance, "quantised": made},
+    )
+    write_whole(path, with_card(small, new))
     return found
 
 
@@ -103,24 +114,6 @@ def _compare(guesses: Sequence[NDArray[np.int64]], truth: NDArray[np.int64]) -> 
         after=metrics.recall(counts[1]),
         accuracy=(metrics.accuracy(counts[0]), metrics.accuracy(counts[1])),
         agreement=float((before == after).mean()),
-    )
-
-
-def _card(card: ModelCard, content: bytes, faces: str, scores: dict[str, float]) -> ModelCard:
-    """The same card for the network in 8 bits; what was measured in float32 is left out."""
-    made = {
-        "from": hashlib.sha256(content).hexdigest(),
-        "faces": FACES,
-        "of": faces,
-        "weights": "int8 a channel",
-    }
-    return replace(
-        card,
-        name=f"{card.name}-int8",
-        recipe=f"{card.recipe}; mien quantize",
-        scores={"ferplus/valid": scores},
-        calibration={},
-        provenance={**card.provenance, "quantised": made},
     )
 
 

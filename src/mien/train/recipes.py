@@ -13,39 +13,37 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from mien.config import claim_run, from_toml, provenance, to_toml
 from mien.data.arrays import data_hash, gather, in_other, load_images
 from mien.data.fer import ferplus
 from mien.errors import ConfigError, MissingExtra, ModelError
 from mien.evaluate.protocol import PROTOCOLS, accuracies
+from mien.nets import make_net
+from mien.nets.face_resnet import load_dlib, settle_norms
+from mien.train import distributed
+from mien.train.augment import AugmentOptions, labelled_loss
 from mien.train.faces import as_tensor, file_hash, predict, teacher_labels, unlabelled_faces, vote_shares
-
-if TYPE_CHECKING:
-    from mien.train.augment import AugmentOptions
-    from mien.train.loop import LoopOptions, TrainingTask
+from mien.train.loop import (
+    CHECKPOINT,
+    LoopOptions,
+    Report,
+    TrainingTask,
+    load_averaged,
+    load_checkpoint,
+    train,
+)
 
 CONFIG: Final = "config.toml"
 PROVENANCE: Final = "provenance.json"
 STARTS: Final = ("dlib", "run")  # weights that a run may start from
 _DLIB: Final = "dlib_face_recognition_resnet_model_v1.dat"
 _NORM_PICTURES: Final = 1024  # pictures whose statistics the norms of dlib's network begin with
-Report = Callable[[Mapping[str, Any]], None]
-
-
-def _loop() -> LoopOptions:
-    from mien.train.loop import LoopOptions
-
-    return LoopOptions()
-
-
-def _augment() -> AugmentOptions:
-    from mien.train.augment import AugmentOptions
-
-    return AugmentOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +55,8 @@ class Recipe:
     data: str = "ferplus"
     start: str = ""  # weights to start from: "dlib"; "run" for those of another run; "" for fresh ones
     lean: float = 0.0  # weight of teachers' labels against people's votes, where a face has both
-    loop: LoopOptions = field(default_factory=_loop)
-    augment: AugmentOptions = field(default_factory=_augment)
+    loop: LoopOptions = field(default_factory=LoopOptions)
+    augment: AugmentOptions = field(default_factory=AugmentOptions)
 
 
 def compact() -> Recipe:
@@ -74,11 +72,8 @@ def teacher() -> Recipe:
 
     `mien train teacher --root ferplus.zip`, with the package face_recognition_models installed.
     """
-    from mien.train.loop import LoopOptions
-
-    return Recipe(
-        name="teacher", net="face_resnet", start="dlib", loop=LoopOptions(epochs=14, rate=0.03, warmup=1.0)
-    )
+    loop = LoopOptions(epochs=14, rate=0.03, warmup=1.0)
+    return Recipe(name="teacher", net="face_resnet", start="dlib", loop=loop)
 
 
 def distill() -> Recipe:
@@ -87,8 +82,6 @@ def distill() -> Recipe:
     `mien train distill --start runs/compact --teacher a.onnx --teacher b.onnx --root ferplus.zip
     --unlabelled fairface.zip`
     """
-    from mien.train.loop import LoopOptions
-
     return Recipe(name="distill", start="run", lean=0.5, loop=LoopOptions(epochs=12, rate=0.03, warmup=0.5))
 
 
@@ -100,27 +93,10 @@ RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
 
 
 def make_recipe(name: str) -> Recipe:
-    """A recipe by name.
-
-    Raises:
-        ConfigError: there is no such recipe; the message lists those there are.
-        MissingExtra: the learning half is not installed.
-    """
+    """A recipe by name; ConfigError lists those there are."""
     if name not in RECIPES:
         raise ConfigError(f"recipe: expected one of {', '.join(RECIPES)}, got {name!r}")
-    require_torch()
     return RECIPES[name]()
-
-
-def require_torch() -> None:
-    """Say how to install the learning half where it is absent.
-
-    Raises:
-        MissingExtra: torch or a package that exports from it is not installed.
-    """
-    for package in ("torch", "onnx", "onnxscript"):
-        if find_spec(package) is None:
-            raise MissingExtra(package, "train", "training and exporting a network")
 
 
 def run_training(
@@ -153,16 +129,15 @@ def run_training(
         ModelError: a teacher cannot be read.
         TrainingError: the run cannot go on.
     """
-    import torch
-
-    from mien.nets import make_net
-    from mien.train import distributed
-    from mien.train.loop import CHECKPOINT, train
-
     torch.manual_seed(recipe.loop.seed)
     net = make_net(recipe.net)
     with distributed.first_alone():
-        check_start(recipe, start)
+        if (recipe.start == "run") != (start is not None):
+            wants = "starts from a run, got none; give --start runs/compact"
+            refuses = "starts from no other run; leave --start out, or take the recipe distill"
+            raise ConfigError(f"recipe {recipe.name!r}: {wants if start is None else refuses}")
+        if start is not None:
+            load_checkpoint(start / CHECKPOINT)  # a fault is reported before any work is done
         claim_recipe(recipe, run)
         task, facts = make_task(recipe, root, run, teachers=teachers, unlabelled=unlabelled, device=device)
         begun = {} if start is None else {"start": file_hash(start / CHECKPOINT)}
@@ -173,32 +148,19 @@ def run_training(
 
 
 def claim_recipe(recipe: Any, run: Path) -> None:
-    """Write the recipe into a fresh folder, or check that the folder's run is of this recipe.
-
-    Raises:
-        ConfigError: the folder holds a run with other settings.
-    """
+    """Write the recipe into a fresh folder, or check that the folder's run is of this recipe."""
     kind = type(recipe)
     claim_run(run / CONFIG, to_toml(recipe), lambda text: to_toml(from_toml(kind, text)))
 
 
 #: What of a run's provenance decides its weights and answers; most runs have only some of it.
-_DECISIVE: Final = (
-    "data",
-    "corpus_data",
-    "labels",
-    "unlabelled",
-    "unlabelled_data",
-    "share",
-    "teachers",
-)
+_DECISIVE: Final = ("data", "corpus_data", "labels", "unlabelled", "unlabelled_data", "share", "teachers")
 
 
 def claim_provenance(run: Path, facts: Mapping[str, Any]) -> None:
-    """Write what made a run into its folder, once: a run that goes on keeps that of its first start.
+    """Write what made a run into its folder, once, or check that its run learns from the same pictures.
 
-    Raises:
-        ConfigError: the folder's run learns from other pictures.
+    A run that goes on keeps the provenance of its first start.
     """
 
     def pictures(text: str) -> str:
@@ -221,18 +183,7 @@ def make_task(
 
     Pictures that also stand in valid are left out. With teachers, their labels are mixed into those of the
     labelled faces, and unlabelled faces get the teachers' alone.
-
-    Raises:
-        ConfigError: a recipe that learns from teachers got none, or one that does not got some.
-        DataError: a corpus is not where it is said to be.
-        ModelError: a teacher cannot be read.
-        OutputError: the decoded pictures cannot be written into the run's folder.
     """
-    import torch
-
-    from mien.train.augment import labelled_loss
-    from mien.train.loop import TrainingTask
-
     if recipe.lean and not teachers:
         raise ConfigError(f"recipe {recipe.name!r}: learns from teachers, got none; give --teacher a.onnx")
     if not recipe.lean and (teachers or unlabelled):
@@ -266,24 +217,7 @@ def make_task(
     return task, facts
 
 
-def check_start(recipe: Recipe, run: Path | None) -> None:
-    """Refuse a recipe without the run it starts from, or one given a run that it does not start from.
-
-    Raises:
-        ConfigError: so it is.
-        TrainingError: the run has no checkpoint.
-    """
-    if (recipe.start == "run") != (run is not None):
-        wants = "starts from a run, got none; give --start runs/compact"
-        refuses = "starts from no other run; leave --start out, or take the recipe distill"
-        raise ConfigError(f"recipe {recipe.name!r}: {wants if run is None else refuses}")
-    if run is not None:
-        from mien.train.loop import CHECKPOINT, load_checkpoint
-
-        load_checkpoint(run / CHECKPOINT)  # a fault is reported before any work is done
-
-
-def fill_start(name: str, net: Any, pictures: Any, run: Path | None = None) -> None:
+def fill_start(name: str, net: Any, pictures: Tensor, run: Path | None = None) -> None:
     """Fill a fresh network with the weights of that name; leave it fresh if there is no name.
 
     Args:
@@ -291,35 +225,20 @@ def fill_start(name: str, net: Any, pictures: Any, run: Path | None = None) -> N
         net: the network.
         pictures: (N, 1, H, W) uint8 of what it is to learn from.
         run: for "run", the folder of that run.
-
-    Raises:
-        ConfigError: there are no such weights; the message lists those there are.
-        MissingExtra: the package that carries them is not installed.
-        ModelError: its file is damaged.
-        TrainingError: the run has no checkpoint, or one of another network.
     """
     if name and name not in STARTS:
         raise ConfigError(f"start: expected one of {', '.join(map(repr, STARTS))}, got {name!r}")
     if name == "dlib":
-        from mien.nets.face_resnet import load_dlib, settle_norms
-
         load_dlib(net, find_dlib_weights())
         settle_norms(net, pictures[:_NORM_PICTURES].float().cpu())
     elif name == "run":
-        from mien.train.loop import load_averaged
-
         if run is None:
             raise ConfigError("start: expected the folder of a run, got none; give --start")
         load_averaged(net, run)
 
 
 def find_dlib_weights() -> Path:
-    """The file in the package `face_recognition_models`, which is not imported: it would need setuptools.
-
-    Raises:
-        MissingExtra: the package is not installed.
-        ModelError: the package lacks the file.
-    """
+    """The file in the package `face_recognition_models`, which is not imported: it would need setuptools."""
     spec = find_spec("face_recognition_models")
     if spec is None or not spec.submodule_search_locations:
         raise MissingExtra("face_recognition_models", "teacher", "starting from dlib's weights")
