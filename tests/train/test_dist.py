@@ -16,7 +16,7 @@ from typer.testing import CliRunner  # noqa: E402
 from mien.cli import app  # noqa: E402
 from mien.data.toy import ToySettings, write_toy  # noqa: E402
 from mien.errors import ConfigError  # noqa: E402
-from mien.paper.autoencoders import DenseAutoencoder  # noqa: E402
+from mien.paper.networks import DenseAutoencoder  # noqa: E402
 from mien.paper.pretrain import PretrainOptions, pretrain  # noqa: E402
 from mien.train import distributed  # noqa: E402
 from mien.train.augment import AugmentOptions, augment  # noqa: E402

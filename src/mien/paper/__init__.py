@@ -5,8 +5,7 @@ Neural Networks", MENDEL 24(1), 113-120, 2018, DOI 10.13164/mendel.2018.1.113.
 
 | section of the paper                                | file            |
 |-----------------------------------------------------|-----------------|
-| 2.2 Convolutional Neural Networks; the CNN of 3     | `cnn`           |
-| 2.3 AutoEncoders; those of 3; PCA to measure them   | `autoencoders`  |
+| 2.2 and 2.3 CNN and autoencoders, with those of 3   | `networks`      |
 | 2.4 Radboud Faces Database, and other corpora       | `corpora`       |
 | 3 Pretraining without labels                        | `pretrain`      |
 | 3 The ways to join the two techniques, as recipes   | `variants`      |

@@ -85,12 +85,7 @@ CORPORA: Final[dict[str, Callable[[Path, Path], CroppedCorpus]]] = {
 
 
 def load_corpus(name: str, root: Path, cache: Path) -> CroppedCorpus:
-    """The faces of a corpus by name.
-
-    Raises:
-        ConfigError: there is no such corpus; the message lists those there are.
-        DataError: the corpus is not at `root`.
-    """
+    """The faces of a corpus, by its name in `CORPORA`; `root` is its folder or zip."""
     if name not in CORPORA:
         raise ConfigError(f"corpus: expected one of {', '.join(CORPORA)}, got {name!r}")
     return CORPORA[name](root, cache)

@@ -1,7 +1,7 @@
 """The figures: pictures after the paper's Fig. 1 to 3, and plots, for the report.
 
-A trained network is asked once for its pictures, which are kept as plain arrays, so that the report can be
-made again without torch, the corpus or the network. Plots are SVG text in the page's own ink.
+A trained network is asked once for its pictures, which are kept as plain arrays. Plots are SVG text in the
+page's own ink.
 
 Legend: E emotions that there are, A autoencoders, L convolutions, M maps, n mistakes, K = 8 emotions.
 """
@@ -16,19 +16,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from mien.errors import DataError, MissingExtra
 from mien.files import load_arrays, save_arrays
 from mien.labels import EMOTIONS, emotion_index
+from mien.paper.corpora import CroppedCorpus
+from mien.paper.networks import AutoencoderThenCNN, PaperCNN, normalize
+from mien.train.faces import as_tensor
 from mien.types import Floats, Image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from torch import nn
-
-    from mien.paper.corpora import CroppedCorpus
 
 MAPS: Final = 8  # of each convolution
 MISTAKES: Final = 6  # of each hard emotion
@@ -38,7 +40,6 @@ HARD: Final = ("contempt", "fear")  # section 5: "both of which obtained a low a
 _INK: Final = "#000001"
 _OURS: Final = "#2b8cc4"  # a blue of at least 3:1 against the page's light and its dark card
 _PAPER: Final = "#8a8a8a"
-_DARK: Final = 0.7  # share above which white reads better on a cell, on a light page
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,11 +68,6 @@ def collect_pictures(
         probabilities: (N, 8) of all pictures of the corpus; nan where nothing was asked.
         device: where the network is.
     """
-    import torch
-
-    from mien.paper.cnn import AutoencoderThenCNN, PaperCNN, normalize
-    from mien.train.faces import as_tensor
-
     first_of_each = [test[corpus.labels[test] == k][:1] for k in range(len(EMOTIONS))]
     shown = np.concatenate(first_of_each)  # (E,)
     net = net.eval()
@@ -121,11 +117,7 @@ def save_pictures(path: Path, pictures: ReportPictures) -> None:
 
 
 def load_pictures(path: Path) -> ReportPictures:
-    """Read them back.
-
-    Raises:
-        DataError: `path` is not such a file.
-    """
+    """Read them back; DataError where `path` is not such a file."""
     advice = "remove the file and run `mien reproduce` again"
     arrays: dict[str, Any] = dict(load_arrays(path, advice))
     maps = tuple(arrays.pop(name) for name in sorted(arrays) if name.startswith("maps_"))
@@ -152,7 +144,7 @@ def confusion_plot(counts: Sequence[Sequence[int]], labels: Sequence[str], name:
         )
         shown = "<1%" if 0 < share < 0.005 else f"{share:.0%}"
         text = f"{array[i, j]:.0f}\n{shown}" if array[i, j] else "0"
-        ink = "white" if share > _DARK else _INK
+        ink = "white" if share > 0.7 else _INK  # reads better on a dark cell
         axes.text(j, i, text, ha="center", va="center", fontsize=8, color=ink, linespacing=1.1)
     axes.set(xlim=(-0.5, len(labels) - 0.5), ylim=(len(labels) - 0.5, -0.5), aspect="equal")
     axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right")
@@ -194,9 +186,9 @@ def accuracy_plot(tables: Sequence[Mapping[str, Any]], name: str) -> str:
     figure = _figure(7.6, 3.0)
     axes = figure.add_subplot()
     for offset, who, colour in ((-0.15, "paper", _PAPER), (0.15, "ours", _OURS)):
-        there = [(i, table[who]["summary"]["accuracy"]) for i, table in enumerate(tables) if table[who]]
-        at = [i + offset for i, _ in there]
-        mean, low, high = ([100 * found[key] for _, found in there] for key in ("mean", "low", "high"))
+        found = [table[who]["summary"]["accuracy"] for table in tables]
+        at = [i + offset for i in range(len(tables))]
+        mean, low, high = ([100 * each[key] for each in found] for key in ("mean", "low", "high"))
         axes.vlines(at, low, high, color=colour, lw=3, alpha=0.6)
         axes.plot(at, mean, "o", color=colour, ms=5, label=f"{who}: mean, and range of the folds")
     axes.axhline(50, color=_INK, lw=0.8, ls=":")

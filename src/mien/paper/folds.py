@@ -16,8 +16,8 @@ Legend: N samples; T of a test; F folds; K = 8 emotions. `labels` is (N,) positi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -27,6 +27,11 @@ from mien.data.splits import Indices, Labels, by_person, stratified
 from mien.errors import ConfigError, DataError
 from mien.labels import EMOTIONS, emotion_index
 
+#: `repeated`, as printed: each fold is drawn anew from all pictures, without replacement within it, so that
+#: folds may overlap. `kfold`: disjoint, but a person may stand in several folds. `person`: disjoint by
+#: person, so that nobody in a fold's test is among those that train its network.
+DESIGNS: Final = ("repeated", "kfold", "person")
+
 Persons = Sequence[str | None]  # (N,)
 
 
@@ -34,12 +39,11 @@ Persons = Sequence[str | None]  # (N,)
 class FoldOptions:
     """How folds are drawn; the sizes are those of the paper's Tables 1-10."""
 
-    design: str = "repeated"  # a name in DESIGNS
+    design: str = "repeated"  # one of DESIGNS
     folds: int = 10  # section 3: "10 sets for testing"
     positives: int = 140  # of the emotion; the rows of Tables 1-2
     others: int = 20  # of each other emotion; section 3: "20 images per sentiment"
     seed: int = 0
-    emotions: tuple[str, ...] = EMOTIONS  # those that the corpus has; the others of each are among them
 
     def __post_init__(self) -> None:
         if self.design not in DESIGNS:
@@ -51,8 +55,6 @@ class FoldOptions:
             raise ConfigError(
                 f"sizes: expected 1 or more, got {self.positives} against {self.others} of each"
             )
-        if len(set(self.emotions)) < 2 or not set(self.emotions) <= set(EMOTIONS):
-            raise ConfigError(f"emotions: expected two or more of {', '.join(EMOTIONS)}, got {self.emotions}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,8 @@ class EmotionFolds:
         return {
             "design": self.options.design,
             "seed": self.options.seed,
-            "requested": {"positives": self.requested.positives, "negatives": self.requested.negatives},
-            "taken": {"positives": self.taken.positives, "negatives": self.taken.negatives},
+            "requested": asdict(self.requested),
+            "taken": asdict(self.taken),
             "distinct": self.distinct,
             "effective": list(self.effective),
             "drawn": self.drawn,
@@ -105,35 +107,10 @@ class EmotionFolds:
         }
 
 
-def _repeated(labels: Labels, persons: Persons | None, options: FoldOptions) -> tuple[Indices, ...]:  # noqa: ARG001
-    """As printed: each fold is drawn anew from all, without replacement within it; folds may overlap."""
-    return (np.flatnonzero(labels >= 0),) * options.folds
-
-
-def _kfold(labels: Labels, persons: Persons | None, options: FoldOptions) -> tuple[Indices, ...]:  # noqa: ARG001
-    """Disjoint: each emotion cut into as many pools as folds; a person may stand in several."""
-    return stratified(labels, (1,) * options.folds, seed=options.seed)
-
-
-def _person(labels: Labels, persons: Persons | None, options: FoldOptions) -> tuple[Indices, ...]:
-    """Disjoint by person: nobody in a fold's test is among those that train its network."""
-    if persons is None:
-        raise DataError("design 'person': expected persons, got none; take 'kfold' or 'repeated'")
-    return by_person(persons, labels, (1,) * options.folds, seed=options.seed)
-
-
-#: Name to the function that gives the pool of each fold: what its test may be drawn from.
-DESIGNS: Final[dict[str, Callable[[Labels, Persons | None, FoldOptions], tuple[Indices, ...]]]] = {
-    "repeated": _repeated,
-    "kfold": _kfold,
-    "person": _person,
-}
-
-
 def draw_folds(
     labels: Labels, options: FoldOptions, *, persons: Persons | None = None, among: Indices | None = None
 ) -> dict[str, EmotionFolds]:
-    """The folds of each emotion in the options.
+    """The folds of each emotion.
 
     Args:
         labels: (N,).
@@ -149,18 +126,29 @@ def draw_folds(
     Raises:
         DataError: a pool holds none of an emotion; the design `person` got no persons, or fewer than folds.
     """
-    usable = np.isin(labels, [emotion_index(emotion) for emotion in options.emotions])  # (N,)
+    usable = labels >= 0  # (N,)
     if among is not None:
         usable &= np.isin(np.arange(len(labels)), among)
     kept = np.where(usable, labels, -1)  # (N,)
     _require_emotions(kept, options, "the corpus")
-    pools = DESIGNS[options.design](kept, persons, options)
+    pools = _make_pools(kept, persons, options)
     trains: list[Indices | None] = []
     for number, pool in enumerate(pools, start=1):
         _require_emotions(kept[pool], options, f"fold {number} of {len(pools)}")
         train = np.setdiff1d(np.flatnonzero(usable), pool)
         trains.append(train if len(train) else None)
-    return {emotion: _draw_emotion(emotion, kept, pools, trains, options) for emotion in options.emotions}
+    return {emotion: _draw_emotion(emotion, kept, pools, trains, options) for emotion in EMOTIONS}
+
+
+def _make_pools(labels: Labels, persons: Persons | None, options: FoldOptions) -> tuple[Indices, ...]:
+    """What the test of each fold may be drawn from."""
+    if options.design == "repeated":
+        return (np.flatnonzero(labels >= 0),) * options.folds
+    if options.design == "kfold":
+        return stratified(labels, (1,) * options.folds, seed=options.seed)
+    if persons is None:
+        raise DataError("design 'person': expected persons, got none; take 'kfold' or 'repeated'")
+    return by_person(persons, labels, (1,) * options.folds, seed=options.seed)
 
 
 def effective_size(samples: Indices) -> float:
@@ -173,16 +161,15 @@ def effective_size(samples: Indices) -> float:
     (2.0, 3.0)
     """
     times = np.bincount(samples)
-    return float(times.sum() ** 2 / (times**2).sum()) if len(samples) else 0.0
+    return float(times.sum() ** 2 / (times**2).sum())
 
 
 def _require_emotions(labels: Labels, options: FoldOptions, where: str) -> None:
-    missing = [e for e in options.emotions if not (labels == emotion_index(e)).any()]
+    missing = [emotion for k, emotion in enumerate(EMOTIONS) if not (labels == k).any()]
     if missing:
         raise DataError(
-            f"folds ({options.design}): expected pictures of {', '.join(options.emotions)}, "
-            f"{where} has none of {', '.join(missing)}; "
-            "take fewer folds, the design 'repeated', or `emotions` without"
+            f"folds ({options.design}): expected pictures of all eight emotions, {where} has none of "
+            f"{', '.join(missing)}; take fewer folds or the design 'repeated', or a corpus that has them"
         )
 
 
@@ -194,11 +181,8 @@ def _draw_emotion(
     options: FoldOptions,
 ) -> EmotionFolds:
     own = emotion_index(emotion)
-    others = [emotion_index(e) for e in options.emotions if e != emotion]
-    have = np.array(
-        [[(labels[pool] == k).sum() for k in (own, *others)] for pool in pools]
-    )  # (F, 1 + others)
-    # with fewer than eight emotions the 50:50 stands, not the 20 (the paper has seven others)
+    kinds = [own, *(k for k in range(len(EMOTIONS)) if k != own)]
+    have = np.array([[(labels[pool] == k).sum() for k in kinds] for pool in pools])  # (F, K), its own first
     requested = FoldSize(options.positives, options.others * (len(EMOTIONS) - 1))
     taken = _largest_balanced(requested, have.min(axis=0))
     folds = []
@@ -207,7 +191,7 @@ def _draw_emotion(
         quota = _spread(taken.negatives, have[number - 1, 1:], rng)
         picked = [
             rng.choice(pool[labels[pool] == k], n, replace=False)
-            for k, n in zip((own, *others), (taken.positives, *quota), strict=True)
+            for k, n in zip(kinds, (taken.positives, *quota), strict=True)
         ]
         test = np.sort(np.concatenate(picked))  # (T,)
         folds.append(Fold(number, test, labels[test] == own, train))
@@ -217,12 +201,12 @@ def _draw_emotion(
     distinct = len(np.unique(samples))
     notes = []
     if taken != requested:
-        fewest = have.min(axis=0)  # (1 + others,)
-        rarest = int(fewest[1:].argmin())
+        fewest = have.min(axis=0)  # (K,)
+        rarest = 1 + int(fewest[1:].argmin())
         notes.append(
             f"{requested.positives}:{requested.negatives} pictures a fold requested, "
             f"{taken.positives}:{taken.negatives} taken, the largest balanced size: a fold has {fewest[0]} "
-            f"of it to draw from, and of the others {fewest[1 + rarest]} of {EMOTIONS[others[rarest]]}"
+            f"of it to draw from, and of the others {fewest[rarest]} of {EMOTIONS[kinds[rarest]]}"
         )
     if distinct < len(samples):
         notes.append(f"folds overlap: {len(samples)} pictures drawn, {distinct} different")
@@ -239,12 +223,7 @@ def _draw_emotion(
 
 
 def _largest_balanced(requested: FoldSize, have: NDArray[np.int64]) -> FoldSize:
-    """The largest size up to the requested that keeps its balance.
-
-    Args:
-        requested: of a fold.
-        have: (1 + others,) pictures of the emotion, then of each other.
-    """
+    """The largest balanced size up to the requested, of (K,) pictures, the emotion's own first."""
     for negatives in range(requested.negatives, 0, -1):
         positives = max(1, round(negatives * requested.positives / requested.negatives))
         least, extra = divmod(negatives, len(have) - 1)

@@ -8,16 +8,15 @@ Legend: N pictures, B batch, H and W rows and columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from mien.errors import ConfigError
-from mien.paper.autoencoders import AutoencoderUnit, DenseUnit, StackedAutoencoder, fit_pca
+from mien.paper.networks import AutoencoderUnit, DenseUnit, StackedAutoencoder, fit_pca
 from mien.train import distributed
 from mien.train.loop import CHECKPOINT, LoopOptions, Report, TrainingTask, staged, train
 
@@ -82,12 +81,20 @@ def pretrain(
     # hold their size, so that a long gradient is cut.
     batch = min(options.batch, len(images))
     loop = LoopOptions(options.epochs, batch, options.rate, weight_decay=0.0, seed=options.seed, clip=1.0)
-    for name, stage in _stages(net, options):
-        fresh = not (run / name / CHECKPOINT).is_file()
-        if options.start == "pca" and isinstance(stage, UnitLoss) and fresh and distributed.rank() == 0:
-            stage.start_at_pca(images)  # the other processes take over its weights
+
+    def learn(name: str, stage: nn.Module) -> None:
         trained = train(stage, task, loop, run / name, staged(name, report))
         net.load_state_dict(trained.net.state_dict())  # type: ignore[union-attr]
+
+    if options.corruption == "mask":
+        learn("masked", MaskedLoss(net))
+    else:
+        for depth in range(1, len(net.units) + 1):
+            name, stage = f"unit-{depth}", UnitLoss(net, depth)
+            fresh = not (run / name / CHECKPOINT).is_file()
+            if options.start == "pca" and fresh and distributed.rank() == 0:
+                stage.start_at_pca(images)  # the other processes take over its weights
+            learn(name, stage)
     return net.requires_grad_()
 
 
@@ -112,23 +119,18 @@ def draw_visible(images: Tensor, generator: torch.Generator, hidden: float) -> T
 
 
 class UnitLoss(nn.Module):
-    """The error with which one unit of a stack restores its input; only that unit learns.
-
-    The others are held still, their batch norms too.
-    """
+    """The error with which one unit of a stack restores its input; only that unit learns."""
 
     def __init__(self, net: StackedAutoencoder, depth: int) -> None:
         super().__init__()
         self.net = net.requires_grad_(False)
         self.depth = depth  # of the unit, from 1
-        net.units[depth - 1].requires_grad_()
+        self.unit.requires_grad_()
 
     @property
     def unit(self) -> AutoencoderUnit:
         """The unit that learns."""
-        unit = self.net.units[self.depth - 1]
-        assert isinstance(unit, AutoencoderUnit)  # noqa: S101  a stack holds nothing else
-        return unit
+        return self.net.units[self.depth - 1]  # type: ignore[return-value]
 
     def forward(self, clean: Tensor, corrupted: Tensor, visible: None = None) -> Tensor:  # noqa: ARG002
         """(B, 1, H, W) clean and corrupted pictures to the mean squared error of the restored code."""
@@ -142,19 +144,11 @@ class UnitLoss(nn.Module):
         unit = self.unit
         if isinstance(unit, DenseUnit):
             device = unit.encoder.weight.device
-            unit.start_at(
-                fit_pca(
-                    images,
-                    lambda pictures: self.net.encode(pictures.to(device), self.depth - 1),
-                    unit.encoder.out_features,
-                )
-            )
 
-    def train(self, mode: bool = True) -> Self:
-        """Training mode or not; the units that are held still never enter it."""
-        super().train(False)
-        self.unit.train(mode)
-        return self
+            def encode(pictures: Tensor) -> Tensor:
+                return self.net.encode(pictures.to(device), self.depth - 1)
+
+            unit.start_at(fit_pca(images, encode, unit.encoder.out_features))
 
 
 class MaskedLoss(nn.Module):
@@ -169,12 +163,3 @@ class MaskedLoss(nn.Module):
         generated = self.net.decode(self.net.encode(corrupted, visible=visible))
         hidden = 1 - visible
         return (((generated - clean) / 64.0).square() * hidden).sum() / hidden.sum().clamp(min=1)
-
-
-def _stages(net: StackedAutoencoder, options: PretrainOptions) -> Iterator[tuple[str, UnitLoss | MaskedLoss]]:
-    """Name and loss of each stage, made when its turn comes."""
-    if options.corruption == "mask":
-        yield "masked", MaskedLoss(net)
-        return
-    for depth in range(1, len(net.units) + 1):
-        yield f"unit-{depth}", UnitLoss(net, depth)

@@ -1,9 +1,6 @@
-"""The report of a reproduction: one HTML file with its pictures inside, built from data alone.
+"""Section 4: the report of a reproduction, one HTML file with its pictures inside, built from data alone.
 
-`results.json` and each variant's `gallery.npz` hold everything that it shows, so that it can be made again
-without torch, the corpus or the networks. Whatever the results of an older version lack is left out.
-
-    results, pictures -> tables, plots -> templates/report.html
+    results.json, gallery.npz of each variant -> tables, plots -> templates/report.html
 
 Legend: E emotions, A autoencoders, H and W rows and columns.
 """
@@ -12,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -103,8 +101,7 @@ def report_folder(out: Path) -> Path:
         raise DataError(
             f"{path}: expected the results of a reproduction ({error}); make them with `mien reproduce paper`"
         ) from error
-    kept = {name: out / name / "gallery.npz" for name in results["variants"]}
-    pictures = {name: load_pictures(file) for name, file in kept.items() if file.is_file()}
+    pictures = {name: load_pictures(out / name / "gallery.npz") for name in results["variants"]}
     write_report(results, pictures, out / REPORT)
     return out / REPORT
 
@@ -114,12 +111,8 @@ def write_report(results: Mapping[str, Any], pictures: Mapping[str, ReportPictur
 
     Args:
         results: as `reproduce.reproduce` returns them.
-        pictures: variant to its pictures; a variant may have none.
+        pictures: variant to its pictures.
         path: of the HTML file, which is replaced and appears whole.
-
-    Raises:
-        MissingExtra: matplotlib is not installed.
-        OutputError: the file cannot be written.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -133,8 +126,8 @@ def write_report(results: Mapping[str, Any], pictures: Mapping[str, ReportPictur
     environment.filters |= {
         "percent": _percent,
         "span": _span,
-        "thousands": _thousands,
-        "p_value": _p_value,
+        "thousands": lambda count: f"{count:,}".replace(",", "\u202f"),
+        "p_value": lambda p: f"{p:.3f}" if p >= 0.001 else "< 0.001",
         "words": _words,
         "picture": _picture,
         "stretched": _stretched,
@@ -156,32 +149,26 @@ def write_report(results: Mapping[str, Any], pictures: Mapping[str, ReportPictur
 
 def _variants(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Everything of each variant that needs no pictures, in the order of the results."""
-    names = list(results["variants"])
-    pairs = dict(zip(names[1:], results.get("pairs") or (), strict=False))  # each against the first
+    pairs = {pair["variants"][1]: pair for pair in results["pairs"]}  # each against the first
     shown = []
-    for name in names:
-        data = results["variants"][name]
-        eight, recipe = data["eight_way"], results.get("recipes", {}).get(name, "")
-        pair = pairs.get(name)
+    for name, data in results["variants"].items():
+        eight, recipe, pair = data["eight_way"], results["recipes"][name], pairs.get(name)
         shown.append(
             {
+                **data,
                 "name": name,
-                "about": next((t for kind, t in _VARIANTS.items() if f'variant = "{kind}"' in recipe), None),
-                "judged": sum(table["ours"] is not None for table in data["measures"]),
+                "about": _VARIANTS[tomllib.loads(recipe)["variant"]],
                 "eight": eight,
-                "macro": {who: (data["macro"][who] or {}).get("accuracy") for who in ("paper", "ours")},
                 # results have how far the first is above this one
                 "lead": pair and -pair["difference"],
                 "lead_95": pair and [-end for end in reversed(pair["interval_95"])],
                 "p": pair and pair["p"],
-                "size": data.get("size"),
-                "reconstruction": data.get("reconstruction"),
-                "threshold": _THRESHOLDS.get(data.get("threshold", "")),
+                "threshold": _THRESHOLDS[data["threshold"]],
                 "tables": [_with_head_groups(table) for table in paper_tables(data)],
                 "accuracy": accuracy_plot(data["measures"], name),
-                "confusion": confusion_plot(eight["counts"], eight["labels"], name) if eight else None,
-                "diagonal": _diagonal_in_words(eight) if eight else "",
-                "curves": curves_plot(data["curves"], name) if data.get("curves") else None,
+                "confusion": confusion_plot(eight["counts"], eight["labels"], name),
+                "diagonal": _diagonal_in_words(eight),
+                "curves": curves_plot(data["curves"], name),
                 "recipe": recipe,
             }
         )
@@ -208,7 +195,7 @@ def _generated(
 
     Each is a dict of the originals and their columns: (head, reconstruction error or None, (E, 48, 48)).
     """
-    errors = {name: data.get("reconstruction") for name, data in results["variants"].items()}
+    errors = {name: data["reconstruction"] for name, data in results["variants"].items()}
     columns: dict[str, list[Image]] = {  # A of (E, 48, 48)
         name: list(held.generated.swapaxes(0, 1))
         for name, held in pictures.items()
@@ -219,12 +206,12 @@ def _generated(
         name for name in alone if np.array_equal(pictures[name].originals, pictures[alone[0]].originals)
     ]
     if beside:
-        shown = [(name, errors.get(name), columns[name][0]) for name in beside]
+        shown = [(name, errors[name], columns[name][0]) for name in beside]
         yield {"name": "", "error": None, "columns": shown, "of": pictures[beside[0]]}
     for name in (name for name in columns if name not in beside):
         heads = EMOTIONS if len(columns[name]) == len(EMOTIONS) else range(1, 1 + len(columns[name]))
         shown = [(str(head), None, each) for head, each in zip(heads, columns[name], strict=True)]
-        yield {"name": name, "error": errors.get(name), "columns": shown, "of": pictures[name]}
+        yield {"name": name, "error": errors[name], "columns": shown, "of": pictures[name]}
 
 
 def _picture(pixels: Image) -> str:
@@ -239,24 +226,13 @@ def _stretched(values: NDArray[np.float32]) -> Image:
     return levels
 
 
-def _percent(value: float | None, places: int = 2) -> str:
-    return "–" if value is None else f"{100 * value:.{places}f}"
+def _percent(value: float, places: int = 2) -> str:
+    return f"{100 * value:.{places}f}"
 
 
-def _span(interval: Sequence[float | None] | None, sign: str = "") -> str:
+def _span(interval: Sequence[float], sign: str = "") -> str:
     """A 95 % interval in per cent."""
-    if interval is None or None in interval:
-        return "–"
-    return " to ".join(f"{100 * end:{sign}.2f}" for end in interval if end is not None)
-
-
-def _thousands(count: int | None) -> str:
-    return "–" if count is None else f"{count:,}".replace(",", "\u202f")
-
-
-def _p_value(p: float) -> str:
-    """Never as zero."""
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+    return " to ".join(f"{100 * end:{sign}.2f}" for end in interval)
 
 
 def _words(value: Any) -> str:

@@ -29,13 +29,12 @@ from mien.data.splits import Indices, Labels, fraction
 from mien.errors import ConfigError
 from mien.evaluate.metrics import confusion
 from mien.files import load_arrays, save_arrays, write_whole
-from mien.labels import EMOTIONS, emotion_index
+from mien.labels import EMOTIONS
 from mien.nets.count import multiply_adds
-from mien.paper.autoencoders import PrincipalComponents, fit_pca
-from mien.paper.cnn import AutoencoderThenCNN
 from mien.paper.corpora import CroppedCorpus
 from mien.paper.figures import collect_pictures, save_pictures
 from mien.paper.folds import EmotionFolds, FoldOptions, draw_folds
+from mien.paper.networks import AutoencoderThenCNN, PrincipalComponents, fit_pca
 from mien.paper.scores import HALF, Threshold, compare_models, fit_threshold, score_folds, winners
 from mien.paper.tables import table_data
 from mien.paper.training import (
@@ -55,12 +54,16 @@ RESULTS: Final = "results.json"
 PREDICTIONS: Final = "predictions.npy"
 PICTURES: Final = "gallery.npz"
 OUTCOME: Final = "outcome.npz"
-_BATCH: Final = 256
 
 #: How a probability becomes a reading: the emotion with the highest probability, a probability of a half, or
 #: the probability that tells best on the training pictures. The paper does not say.
 THRESHOLDS: Final = ("winner", "half", "training")
 _WINNER: Final = Threshold(0.5, "none, the emotion with the highest probability is read")
+
+#: The answers of one network: `trained` (train, 8), the probabilities of the pictures that trained it;
+#: `tested` (test, 8), of those that did not; and where it has one autoencoder, `squared_error` (2,), the sum
+#: over the test of the error per pixel of what is generated, and of what PCA makes.
+Answers = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +94,6 @@ class ExperimentPlan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class NetworkOutcome:
-    """What is kept of a trained network."""
-
-    trained: Floats  # (train, 8) probabilities of the pictures that trained it
-    tested: Floats  # (test, 8) and of those that did not
-    squared_error: tuple[float, float] | None  # sum over the test of generated pictures' and PCA's, per pixel
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class NetworkRun:
     """One network of the experiment: the pictures that train it, and those that it is then asked."""
 
@@ -116,11 +110,7 @@ class NetworkRun:
         return fraction(self.corpus.labels[self.train], self.plan.share, seed=self.recipe.loop.seed)
 
     def claim(self) -> None:
-        """Write down what decides the network's answers, or check that the folder's are of the same.
-
-        Raises:
-            ConfigError: the folder holds a run with other settings or data.
-        """
+        """Write down what decides the network's answers, or check that the folder's are of the same."""
         claim_recipe(self.recipe, self.folder)
         corpus, more = self.corpus, self.plan.unlabelled
         facts = provenance(
@@ -138,19 +128,15 @@ class NetworkRun:
         )
         claim_provenance(self.folder, facts)
 
-    def outcome(self, report: Report) -> NetworkOutcome:
+    def answers(self, report: Report) -> Answers:
         """Train the network and ask it, unless an earlier call has; its answers are kept in the folder."""
         path = self.folder / OUTCOME
         if not path.is_file():
             name = f"{self.recipe.name}/{self.folder.name}"
             save_arrays(path, self._train_and_ask(lambda line: report({"run": name, **line})))
-        arrays = load_arrays(path, "remove the file, and the part's network is asked again")
-        error = arrays.get("squared_error")
-        return NetworkOutcome(
-            arrays["trained"], arrays["tested"], None if error is None else (error[0], error[1])
-        )
+        return load_arrays(path, "remove the file, and the part's network is asked again")
 
-    def _train_and_ask(self, report: Report) -> dict[str, NDArray[Any]]:
+    def _train_and_ask(self, report: Report) -> Answers:
         """The autoencoders learn from all training pictures, the network from a share of their labels."""
         corpus, plan, recipe = self.corpus, self.plan, self.recipe
         labelled = self.train[self.told]
@@ -162,29 +148,15 @@ class NetworkRun:
             unlabelled=as_tensor(np.concatenate([training, *more])).to(plan.device),
         )
         net = train_variant(recipe, pictures, self.folder, report)
-        arrays: dict[str, NDArray[Any]] = {
+        answers: Answers = {
             "trained": predict_probabilities(recipe, net, training, plan.device),
             "tested": predict_probabilities(recipe, net, test, plan.device),
         }
         if isinstance(net, AutoencoderThenCNN) and recipe.autoencoders == "one":
             # one autoencoder for each emotion has no bound that fits them all
             pca = fit_pca(pictures.unlabelled, lambda batch: batch.flatten(1), min(recipe.hidden))
-            arrays["squared_error"] = np.array(_squared_errors(net.autoencoder, pca, test, plan.device))
-        return arrays
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class VariantResult:
-    """A variant after all its networks were trained and asked."""
-
-    recipe: PaperRecipe
-    runs: Sequence[NetworkRun]
-    outcomes: Sequence[NetworkOutcome]
-    probabilities: Floats  # (N, 8), of each picture by a network that did not learn from it; nan: in no test
-
-    def asked(self, labels: Labels) -> Indices:
-        """The labelled pictures that a network was asked which had not learned from them."""
-        return np.flatnonzero(np.isfinite(self.probabilities).all(1) & (labels >= 0))
+            answers["squared_error"] = _squared_errors(net.autoencoder, pca, test, plan.device)
+        return answers
 
 
 def reproduce(
@@ -221,15 +193,20 @@ def reproduce(
     }
     for run in chain(*runs.values()):  # before any of them learns
         run.claim()
-    tested = {recipe.name: _test(recipe, runs[recipe.name], report) for recipe in plan.variants}
+    variants: dict[str, Any] = {}
+    probabilities: dict[str, Floats] = {}  # (N, 8) of each variant
+    for name, of_variant in runs.items():
+        answers = [run.answers(report) for run in of_variant]
+        probabilities[name] = _keep_predictions(of_variant, answers)
+        variants[name] = _judge(of_variant, answers, probabilities[name], drawn)
     results = {
         "corpus": corpus.name,
         "pictures": len(corpus.images),
         "share": plan.share,
         "unlabelled": 0 if plan.unlabelled is None else len(plan.unlabelled),
-        "folds": asdict(plan.folds),
-        "variants": {name: _judge(each, plan, drawn, corpus.labels) for name, each in tested.items()},
-        "pairs": _compare_with_first(tested, corpus.labels),
+        "folds": {**asdict(plan.folds), "emotions": EMOTIONS},
+        "variants": variants,
+        "pairs": _compare_with_first(probabilities, corpus.labels),
         "recipes": {recipe.name: to_toml(recipe) for recipe in plan.variants},
         "notes": list(corpus.notes),
         "provenance": made,
@@ -250,88 +227,85 @@ def _network_splits(
     return [(train, np.setdiff1d(labelled, train)) for train in trains]
 
 
-def _test(recipe: PaperRecipe, runs: Sequence[NetworkRun], report: Report) -> VariantResult:
-    """Train and ask the networks of a variant, and keep what the report shows of them."""
-    plan, corpus, folder = runs[0].plan, runs[0].corpus, runs[0].folder.parent
+def _keep_predictions(runs: Sequence[NetworkRun], answers: Sequence[Answers]) -> Floats:
+    """(N, 8) of each picture by a network that did not learn from it, written down; nan: in no test.
+
+    The pictures for the report are kept beside them.
+    """
+    recipe, plan, corpus, folder = runs[0].recipe, runs[0].plan, runs[0].corpus, runs[0].folder.parent
     probabilities = np.full((len(corpus.images), len(EMOTIONS)), np.nan, np.float32)
-    outcomes = []
-    for run in runs:
-        outcomes.append(run.outcome(report))
-        probabilities[run.test] = outcomes[-1].tested
+    for run, given in zip(runs, answers, strict=True):
+        probabilities[run.test] = given["tested"]
     if not (folder / PICTURES).is_file():
         net = load_network(recipe, runs[0].folder).to(plan.device)
         pictures = collect_pictures(net, corpus, runs[0].test, probabilities, plan.device)
         save_pictures(folder / PICTURES, pictures)
     write_whole(folder / PREDICTIONS, lambda file: np.save(file, probabilities))
-    return VariantResult(recipe, runs, outcomes, probabilities)
+    return probabilities
 
 
 @torch.no_grad()
 def _squared_errors(
     autoencoder: nn.Module, pca: PrincipalComponents, images: Image, device: str
-) -> tuple[float, float]:
-    """Of what the autoencoder generates, and of as many principal components of its training pictures.
+) -> NDArray[np.float64]:
+    """(2,) of what the autoencoder generates, and of as many principal components of its training pictures.
 
     Both are cut to 0..255; each is a sum over pictures of the mean over pixels.
     """
-    ours = theirs = 0.0
-    for i in range(0, len(images), _BATCH):
-        batch = as_tensor(images[i : i + _BATCH]).float().to(device)  # (B, 1, 48, 48)
-        generated = autoencoder(batch).clamp(0, 255)  # (B, 1, 48, 48)
-        ours += float((generated - batch).square().mean((1, 2, 3)).sum())
+    errors = np.zeros(2)
+    for pictures in as_tensor(images).split(256):
+        batch = pictures.float().to(device)  # (B, 1, 48, 48)
         flat = batch.flatten(1)
-        theirs += float((pca.project(flat).clamp(0, 255) - flat).square().mean(1).sum())
-    return ours, theirs
+        for i, made in enumerate((autoencoder(batch).flatten(1), pca.project(flat))):
+            errors[i] += float((made.clamp(0, 255) - flat).square().mean(1).sum())
+    return errors
 
 
 def _judge(
-    tested: VariantResult, plan: ExperimentPlan, drawn: Mapping[str, EmotionFolds], labels: Labels
+    runs: Sequence[NetworkRun],
+    answers: Sequence[Answers],
+    probabilities: Floats,
+    drawn: Mapping[str, EmotionFolds],
 ) -> dict[str, Any]:
     """Tables 1-10 of one variant, its 8-way figures on all pictures that it was asked, and what made them."""
-    recipe, probabilities = tested.recipe, tested.probabilities
+    recipe, plan, labels = runs[0].recipe, runs[0].plan, runs[0].corpus.labels
     how = plan.threshold_of(recipe)
     read = winners(probabilities) if how == "winner" else probabilities
     scores = {}
-    for emotion, folds in drawn.items():
-        thresholds = _thresholds(plan, emotion, tested, labels)
-        # one network asked for all folds has one threshold
-        each = thresholds if len(thresholds) == len(folds.folds) else thresholds * len(folds.folds)
-        scores[emotion] = score_folds(folds, read, each)
-    asked = tested.asked(labels)
-    eight = confusion(labels[asked], probabilities[asked].argmax(1))
+    for k, emotion in enumerate(EMOTIONS):
+        if how == "training":  # one for each network, on the training pictures whose labels it had
+            thresholds = [
+                fit_threshold(given["trained"][run.told, k], labels[run.train][run.told] == k)
+                for run, given in zip(runs, answers, strict=True)
+            ]
+        else:
+            thresholds = [_WINNER if how == "winner" else HALF]
+        scores[emotion] = score_folds(drawn[emotion], read, thresholds)
+    asked = _asked(probabilities, labels)
     net = make_network(recipe)
-    parameters = sum(p.numel() for p in net.parameters())
     return {
-        **table_data(scores, eight=eight, name=recipe.name),
+        **table_data(scores, confusion(labels[asked], probabilities[asked].argmax(1)), recipe.name),
         "threshold": how,
-        "reconstruction": _reconstruction(tested),
-        "size": {"parameters": parameters, "multiply_adds": multiply_adds(net)},
-        "curves": [curve for run in tested.runs for curve in learning_curves(run.folder)],
+        "reconstruction": _reconstruction(runs, answers),
+        "size": {"parameters": sum(p.numel() for p in net.parameters()), "multiply_adds": multiply_adds(net)},
+        "curves": [curve for run in runs for curve in learning_curves(run.folder)],
     }
 
 
-def _thresholds(plan: ExperimentPlan, emotion: str, tested: VariantResult, labels: Labels) -> list[Threshold]:
-    """One for each network: fitted, where it is, on the training pictures whose labels that network had."""
-    how = plan.threshold_of(tested.recipe)
-    if how != "training":
-        return [_WINNER if how == "winner" else HALF] * len(tested.runs)
-    k = emotion_index(emotion)
-    fitted = []
-    for run, outcome in zip(tested.runs, tested.outcomes, strict=True):
-        positive = labels[run.train][run.told] == k
-        fitted.append(fit_threshold(outcome.trained[run.told, k], positive))
-    return fitted
+def _asked(probabilities: Floats, labels: Labels) -> Indices:
+    """The labelled pictures that a network was asked which had not learned from them."""
+    return np.flatnonzero(np.isfinite(probabilities).all(1) & (labels >= 0))
 
 
-def _reconstruction(tested: VariantResult) -> dict[str, Any] | None:
+def _reconstruction(runs: Sequence[NetworkRun], answers: Sequence[Answers]) -> dict[str, Any] | None:
     """How far generated pixels are from the picture's, beside as many principal components."""
-    errors = [outcome.squared_error for outcome in tested.outcomes if outcome.squared_error is not None]
+    errors = [given["squared_error"] for given in answers if "squared_error" in given]
     if not errors:
         return None
-    n = sum(len(run.test) for run in tested.runs)
+    n = sum(len(run.test) for run in runs)
     ours, theirs = np.sqrt(np.sum(errors, axis=0) / n).tolist()
     return {
-        "width": min(tested.recipe.hidden),
+        "width": min(runs[0].recipe.hidden),
         "autoencoder": ours,
         "pca": theirs,
         "n": n,
@@ -339,9 +313,9 @@ def _reconstruction(tested: VariantResult) -> dict[str, Any] | None:
     }
 
 
-def _compare_with_first(tested: Mapping[str, VariantResult], labels: Labels) -> list[dict[str, Any]]:
+def _compare_with_first(probabilities: Mapping[str, Floats], labels: Labels) -> list[dict[str, Any]]:
     """Each variant against the first, on the same pictures (McNemar, paired bootstrap)."""
-    first, *others = tested
-    asked = tested[first].asked(labels)
-    right = {name: each.probabilities[asked].argmax(1) == labels[asked] for name, each in tested.items()}
+    first, *others = probabilities
+    asked = _asked(probabilities[first], labels)
+    right = {name: each[asked].argmax(1) == labels[asked] for name, each in probabilities.items()}
     return [{"variants": [first, name], **compare_models(right[first], right[name])} for name in others]

@@ -24,8 +24,6 @@ from mien.evaluate.metrics import wilson
 from mien.labels import emotion_index
 from mien.paper.folds import EmotionFolds
 
-DRAWS: Final = 1000  # of the bootstrap over folds
-PAIRED_DRAWS: Final = 2000  # of the bootstrap over pictures, for two models
 #: How the intervals below are made, for the reader of a table.
 INTERVALS: Final = (
     "95 % interval: Wilson on the counts of all folds together, at their effective size (Kish), so that "
@@ -34,7 +32,7 @@ INTERVALS: Final = (
     "understate where folds overlap, since such folds share pictures."
 )
 
-_UNDEFINED: Final = (float("nan"), float("nan"))
+_NAN: Final = float("nan")
 Reals = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
@@ -80,7 +78,7 @@ SCORES: Final = tuple(SHARES)
 def score(name: str, counts: BinaryCounts) -> float:
     """One of the six scores, 0 to 1; nan where the counts do not define it."""
     part, *kinds = SHARES[name](counts)
-    return part / sum(kinds) if sum(kinds) else float("nan")
+    return part / sum(kinds) if sum(kinds) else _NAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +92,12 @@ class Threshold:
 HALF: Final = Threshold(0.5, "a half")
 
 
-def fit_threshold(probabilities: Reals, positive: Bools, *, on: str = "training data") -> Threshold:
+def fit_threshold(probabilities: Reals, positive: Bools) -> Threshold:
     """The threshold with the best balanced accuracy, halfway between two values; ties: nearest a half.
 
     Args:
-        probabilities: (T,) of the data it is fitted on, never those it is then judged on.
+        probabilities: (T,) of the training data, never of those it is then judged on.
         positive: (T,) whether of the emotion.
-        on: name of those data, for the tables.
 
     Raises:
         DataError: no picture of the emotion, none of the others, or a value that is not finite.
@@ -111,7 +108,7 @@ def fit_threshold(probabilities: Reals, positive: Bools, *, on: str = "training 
             f"threshold: expected pictures of the emotion and of others, got {total} of {len(positive)}; "
             "choose it on more data, or take a half"
         )
-    given = _as_finite(probabilities, f"threshold on {on}")
+    given = _as_finite(probabilities, "threshold on training data")
     order = np.argsort(given, kind="stable")
     ranked = given[order]  # (T,) rising
     below = np.concatenate([[0], np.cumsum(positive[order])])  # (T + 1,) positives among the lowest i
@@ -119,11 +116,11 @@ def fit_threshold(probabilities: Reals, positive: Bools, *, on: str = "training 
     gain = (total - below) / total + others_below / (len(positive) - total)  # 2 x balanced accuracy at cut i
     cuts = np.flatnonzero(np.diff(ranked)) + 1  # between different values alone
     if not len(cuts) or gain[cuts].max() <= 1:
-        return Threshold(0.5, f"a half, as none is better than chance on {on}")
+        return Threshold(0.5, "a half, as none is better than chance on training data")
     best = cuts[np.isclose(gain[cuts], gain[cuts].max(), rtol=0, atol=1e-12)]
     halfway = np.maximum((ranked[best - 1] + ranked[best]) / 2, np.nextafter(ranked[best - 1], np.inf))
     value = float(halfway[np.abs(halfway - 0.5).argmin()])
-    return Threshold(value, f"best balanced accuracy on {on}")
+    return Threshold(value, "best balanced accuracy on training data")
 
 
 def winners(probabilities: Reals) -> NDArray[np.float64]:
@@ -148,7 +145,7 @@ class EmotionScores:
 
 
 def score_folds(
-    folds: EmotionFolds, probabilities: Reals, thresholds: Threshold | Sequence[Threshold] = HALF
+    folds: EmotionFolds, probabilities: Reals, thresholds: Sequence[Threshold] = (HALF,)
 ) -> EmotionScores:
     """Read the tests of an emotion's folds one against the rest.
 
@@ -162,7 +159,7 @@ def score_folds(
         ConfigError: not as many thresholds as folds.
         DataError: a test sample has no finite probability.
     """
-    each = (thresholds,) * len(folds.folds) if isinstance(thresholds, Threshold) else tuple(thresholds)
+    each = tuple(thresholds) * (len(folds.folds) if len(thresholds) == 1 else 1)  # (F,)
     if len(each) != len(folds.folds):
         raise ConfigError(f"thresholds: expected one, or {len(folds.folds)} for the folds, got {len(each)}")
     column = probabilities[:, emotion_index(folds.emotion)]  # (N,)
@@ -187,18 +184,18 @@ def _as_finite(probabilities: Reals, what: str) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, slots=True)
 class ScoreSummary:
-    """One score over the folds of one emotion."""
+    """One score over the folds of one emotion; nan where no fold defines it."""
 
-    mean: float  # of the folds where it is defined
-    deviation: float  # standard deviation of folds, ddof 1; nan for fewer than two
-    low: float  # the worst fold
-    high: float  # the best fold
-    wilson_95: tuple[float, float]  # see INTERVALS; nan for F1
-    bootstrap_95: tuple[float, float]  # mean of folds drawn with replacement
+    mean: float = _NAN  # of the folds where it is defined
+    deviation: float = _NAN  # standard deviation of folds, ddof 1; nan for fewer than two
+    low: float = _NAN  # the worst fold
+    high: float = _NAN  # the best fold
+    wilson_95: tuple[float, float] = (_NAN, _NAN)  # see INTERVALS; nan for F1
+    bootstrap_95: tuple[float, float] = (_NAN, _NAN)  # mean of folds drawn with replacement
 
 
 def summarize(
-    counts: Sequence[BinaryCounts], *, effective: tuple[float, float] | None = None, seed: int = 0
+    counts: Sequence[BinaryCounts], effective: tuple[float, float] | None = None
 ) -> dict[str, ScoreSummary]:
     """Each of the six scores over folds.
 
@@ -206,7 +203,6 @@ def summarize(
         counts: (F,).
         effective: sizes of all folds' positives and negatives (`EmotionFolds.effective`); None: as many
             as were drawn, all different.
-        seed: of the bootstrap.
     """
     pooled = sum(counts, BinaryCounts(0, 0, 0, 0))
     drawn = float(pooled.tp + pooled.fn), float(pooled.fp + pooled.tn)
@@ -216,13 +212,13 @@ def summarize(
         values = np.array([score(name, c) for c in counts])  # (F,)
         values = values[~np.isnan(values)]
         if not len(values):
-            summaries[name] = ScoreSummary(*(float("nan"),) * 4, _UNDEFINED, _UNDEFINED)
+            summaries[name] = ScoreSummary()
             continue
-        picked = np.random.default_rng(seed).integers(0, len(values), (DRAWS, len(values)))
+        picked = np.random.default_rng(0).integers(0, len(values), (1000, len(values)))  # draws of folds
         low, high = np.percentile(values[picked].mean(axis=1), [2.5, 97.5])
         summaries[name] = ScoreSummary(
             mean=float(values.mean()),
-            deviation=float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
+            deviation=float(values.std(ddof=1)) if len(values) > 1 else _NAN,
             low=float(values.min()),
             high=float(values.max()),
             wilson_95=_wilson(name, pooled, weights),
@@ -239,12 +235,12 @@ def _wilson(name: str, pooled: BinaryCounts, weights: Sequence[float]) -> tuple[
     part, *kinds = SHARES[name](pooled)
     whole = sum(kinds)
     if name == "f1" or not whole:
-        return _UNDEFINED
+        return _NAN, _NAN
     size = max(1, round(whole**2 / sum(kind / weight for kind, weight in zip(kinds, weights, strict=True))))
     return wilson(round(part * size / whole), size)
 
 
-def compare_models(first: Bools, second: Bools, *, seed: int = 0) -> dict[str, Any]:
+def compare_models(first: Bools, second: Bools) -> dict[str, Any]:
     """Two models on the same pictures, and whether the difference could be chance.
 
     Both tests look at single pictures, each once: pictures that stand in several repeated folds must not
@@ -253,22 +249,34 @@ def compare_models(first: Bools, second: Bools, *, seed: int = 0) -> dict[str, A
     Args:
         first: (N,) whether the first model reads each picture right.
         second: (N,) the same of the second, in the same order.
-        seed: of the bootstrap.
 
     Returns:
-        `n`, the accuracies `first` and `second`, their `difference` with `interval_95` (paired bootstrap),
-        how many pictures `first_alone` and `second_alone` reads right, and `p` (exact McNemar, two-sided).
+        `n`, the accuracies `first` and `second`, their `difference` with `interval_95` (percentiles of a
+        paired bootstrap), how many pictures `first_alone` and `second_alone` reads right, and `p` (exact
+        McNemar, two-sided).
 
     Raises:
         DataError: no pictures, arrays of different length, or values that are not bool.
     """
-    alone = _count_alone(first, second)
+    n = len(first)
+    if not n or first.shape != second.shape or not first.dtype == second.dtype == np.bool_:
+        raise DataError(
+            "comparison: expected two (N,) arrays of bool, whether each picture is read right, got "
+            f"{first.shape} of {first.dtype} and {second.shape} of {second.dtype}; give prediction == truth "
+            "of the pictures that both models read"
+        )
+    alone = int((first & ~second).sum()), int((second & ~first).sum())
+    # To draw N pairs is to draw how many are right with the first alone, with the second alone, and with
+    # both or neither, from a multinomial.
+    shares = np.array([*alone, n - sum(alone)]) / n
+    drawn = np.random.default_rng(0).multinomial(n, shares, size=2000)  # (draws, 3)
+    interval = np.percentile((drawn[:, 0] - drawn[:, 1]) / n, [2.5, 97.5])
     return {
-        "n": len(first),
+        "n": n,
         "first": float(first.mean()),
         "second": float(second.mean()),
-        "difference": (alone[0] - alone[1]) / len(first),
-        "interval_95": list(paired_bootstrap(first, second, seed=seed)),
+        "difference": (alone[0] - alone[1]) / n,
+        "interval_95": interval.tolist(),
         "first_alone": alone[0],
         "second_alone": alone[1],
         "p": mcnemar(*alone),
@@ -290,38 +298,3 @@ def mcnemar(first_alone: int, second_alone: int) -> float:
         term = term * (total - i) // (i + 1)
         tail += term
     return min(1.0, 2 * tail / (1 << total))
-
-
-def paired_bootstrap(
-    first: Bools, second: Bools, *, draws: int = PAIRED_DRAWS, seed: int = 0
-) -> tuple[float, float]:
-    """A 95 % percentile interval of the accuracy difference, pictures drawn with replacement in pairs.
-
-    Drawing N pairs is drawing how many are right with the first alone, with the second alone, and
-    with both or neither, from a multinomial.
-
-    Raises:
-        DataError: as `compare_models`.
-    """
-    alone = _count_alone(first, second)
-    n = len(first)
-    shares = np.array([*alone, n - sum(alone)]) / n
-    drawn = np.random.default_rng(seed).multinomial(n, shares, size=draws)  # (draws, 3)
-    low, high = np.percentile((drawn[:, 0] - drawn[:, 1]) / n, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _count_alone(first: Bools, second: Bools) -> tuple[int, int]:
-    """Pictures that only the first, and only the second, reads right."""
-    shapes = first.shape, second.shape
-    if first.ndim != 1 or shapes[0] != shapes[1] or not len(first):
-        raise DataError(
-            f"comparison: expected two (N,) arrays of the same pictures, got {shapes[0]} and {shapes[1]}; "
-            "keep the pictures that both models read"
-        )
-    if first.dtype != np.bool_ or second.dtype != np.bool_:
-        raise DataError(
-            f"comparison: expected whether each picture is right (bool), got {first.dtype} and "
-            f"{second.dtype}; give prediction == truth"
-        )
-    return int((first & ~second).sum()), int((second & ~first).sum())

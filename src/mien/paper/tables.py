@@ -1,14 +1,11 @@
 """Tables 1-10 of the paper, ours beside its own: as plain data, as text and as CSV.
 
-Source: L. A. Beltran Prieto and Z. Kominkova Oplatkova, MENDEL 24(1), 113-120, 2018,
-DOI 10.13164/mendel.2018.1.113. `paper_tables.csv` is our own transcription of all 80 rows of its Tables
-3-10, with the one matrix of 280 pictures that gives each row, and the cells repaired from scanning
-damage named.
+`paper_tables.csv` is our own transcription of all 80 rows of the paper's Tables 3-10, with the one matrix of
+280 pictures that gives each row, and the cells repaired from scanning damage named.
 
     scores (EmotionScores) + 8 x 8 counts -> table_data (JSON-able) -> paper_tables -> text or HTML
 
-Everything below `table_data` reads the plain data alone, so that a report made later from `results.json` is
-the same.
+Everything below `table_data` reads the plain data alone, which is what `results.json` holds.
 
 Legend: K = 8 emotions; F folds.
 """
@@ -18,10 +15,10 @@ from __future__ import annotations
 import csv
 import io
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from importlib.resources import files
+from itertools import zip_longest
 from math import isnan
 from typing import Any, Final
 
@@ -32,16 +29,9 @@ from mien.paper.scores import INTERVALS, SCORES, BinaryCounts, EmotionScores, sc
 #: The paper's confusion matrices, one for each fold: number of the table to the emotion.
 MATRICES: Final = {1: "neutral", 2: "contempt"}
 #: Its statistical measures, in its order.
-MEASURES: Final = {
-    3: "neutral",
-    4: "contempt",
-    5: "happiness",
-    6: "sadness",
-    7: "disgust",
-    8: "anger",
-    9: "surprise",
-    10: "fear",
-}
+MEASURES: Final = dict(
+    enumerate(("neutral", "contempt", "happiness", "sadness", "disgust", "anger", "surprise", "fear"), 3)
+)
 #: Our scores to the heads of its columns.
 COLUMNS: Final = {
     "accuracy": "Acc%",
@@ -69,86 +59,61 @@ SIZES: Final = (
     "many of its pictures differ is not known, so that the intervals given for it are too narrow."
 )
 SOURCES: Final = ("paper", "turned", "ours")
-#: Rows below the ten folds: head to the figure of a summary.
-_SUMMARY: Final[dict[str, Callable[[Mapping[str, Any]], Any]]] = {
-    "mean": lambda s: s["mean"],
-    "deviation": lambda s: s["deviation"],
-    "min": lambda s: s["low"],
-    "max": lambda s: s["high"],
-    "Wilson from": lambda s: s["wilson_95"][0],
-    "Wilson to": lambda s: s["wilson_95"][1],
-    "folds from": lambda s: s["bootstrap_95"][0],
-    "folds to": lambda s: s["bootstrap_95"][1],
+#: Rows below the ten folds: head to the figure of a summary, and which end of an interval.
+_SUMMARY: Final = {
+    "mean": ("mean", None),
+    "deviation": ("deviation", None),
+    "min": ("low", None),
+    "max": ("high", None),
+    "Wilson from": ("wilson_95", 0),
+    "Wilson to": ("wilson_95", 1),
+    "folds from": ("bootstrap_95", 0),
+    "folds to": ("bootstrap_95", 1),
 }
-_WIDTH: Final = 108  # columns of running text
 
 TableData = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class PrintedFold:
-    """One fold of Tables 3-10 as printed."""
-
-    table: int
-    emotion: str
-    fold: int
-    counts: BinaryCounts  # in the printed orientation: see TRANSPOSED
-    scores: Mapping[str, float]  # score to the printed figure, per cent
-    repaired: str  # cells mended from scanning damage, empty where none
-
-
-@cache
-def printed_folds() -> tuple[PrintedFold, ...]:
-    """The 80 rows of the paper's Tables 3-10, in its order."""
+def printed_counts() -> dict[str, list[BinaryCounts]]:
+    """Emotion to the matrices of its ten folds, in the printed orientation: see TRANSPOSED."""
     text = files("mien.paper").joinpath("paper_tables.csv").read_text(encoding="utf-8")
-    keys = ("acc", "sens", "spec", "prec", "npv", "f1")
-    return tuple(
-        PrintedFold(
-            table=int(line["table"]),
-            emotion=line["emotion"],
-            fold=int(line["fold"]),
-            counts=BinaryCounts(*(int(line[cell]) for cell in ("tp", "fn", "fp", "tn"))),
-            scores={name: float(line[key]) for name, key in zip(SCORES, keys, strict=True)},
-            repaired=line["repaired_cells"],
-        )
-        for line in csv.DictReader(io.StringIO(text))
-    )
+    counts: dict[str, list[BinaryCounts]] = {}
+    for row in csv.DictReader(io.StringIO(text)):
+        cells = (int(row[cell]) for cell in ("tp", "fn", "fp", "tn"))
+        counts.setdefault(row["emotion"], []).append(BinaryCounts(*cells))
+    return counts
 
 
-def table_data(
-    scores: Mapping[str, EmotionScores], *, eight: metrics.Counts | None = None, name: str = "ours"
-) -> dict[str, Any]:
+def table_data(scores: Mapping[str, EmotionScores], eight: metrics.Counts, name: str) -> dict[str, Any]:
     """Everything that the tables show, as numbers, strings, lists and dicts; undefined is None.
 
     Args:
-        scores: emotion to the scored folds; an emotion that the corpus lacks may be absent.
-        eight: (K, K) 8-way counts of all different test pictures, rows true; None: not at hand.
+        scores: each of the eight emotions to its scored folds.
+        eight: (K, K) 8-way counts of all different test pictures, rows true.
         name: of what was judged, e.g. the variant and corpus.
     """
-    paper = {e: [row.counts for row in printed_folds() if row.emotion == e] for e in EMOTIONS}
+    paper = printed_counts()
     matrices = [
         {
             "table": table,
             "emotion": emotion,
             "paper": [asdict(counts) for counts in paper[emotion]],
-            "ours": [asdict(c) for c in scores[emotion].counts] if emotion in scores else None,
+            "ours": [asdict(counts) for counts in scores[emotion].counts],
         }
         for table, emotion in MATRICES.items()
     ]
-    measures = []
-    for table, emotion in MEASURES.items():
-        ours = scores.get(emotion)
-        measures.append(
-            {
-                "table": table,
-                "emotion": emotion,
-                "drawing": None if ours is None else ours.folds.record(),
-                "thresholds": None if ours is None else [asdict(t) for t in ours.thresholds],
-                "paper": _fold_figures(paper[emotion], None),
-                "turned": _fold_figures([counts.transposed() for counts in paper[emotion]], None),
-                "ours": None if ours is None else _fold_figures(ours.counts, ours.folds.effective),
-            }
-        )
+    measures = [
+        {
+            "table": table,
+            "emotion": emotion,
+            "drawing": scores[emotion].folds.record(),
+            "thresholds": [asdict(threshold) for threshold in scores[emotion].thresholds],
+            "paper": _fold_figures(paper[emotion]),
+            "turned": _fold_figures([counts.transposed() for counts in paper[emotion]]),
+            "ours": _fold_figures(scores[emotion].counts, scores[emotion].folds.effective),
+        }
+        for table, emotion in MEASURES.items()
+    ]
     return {
         "name": name,
         "notes": [TRANSPOSED, SIZES, INTERVALS],
@@ -156,38 +121,42 @@ def table_data(
         "matrices": matrices,
         "measures": measures,
         "macro": {source: _macro_means(measures, source) for source in SOURCES},
-        "eight_way": None if eight is None else _eight_way_figures(eight),
+        "eight_way": _eight_way_figures(eight),
     }
 
 
-def _fold_figures(counts: Sequence[BinaryCounts], effective: tuple[float, float] | None) -> dict[str, Any]:
-    folds = [{"counts": asdict(c), **{name: _plain(score(name, c)) for name in SCORES}} for c in counts]
-    summary = {name: _plain(asdict(s)) for name, s in summarize(counts, effective=effective).items()}
-    return {"folds": folds, "summary": summary}
+def _fold_figures(
+    counts: Sequence[BinaryCounts], effective: tuple[float, float] | None = None
+) -> dict[str, Any]:
+    folds = [{"counts": asdict(c), **{name: score(name, c) for name in SCORES}} for c in counts]
+    summary = {name: asdict(each) for name, each in summarize(counts, effective).items()}
+    return {"folds": _plain(folds), "summary": _plain(summary)}
 
 
-def _macro_means(measures: Sequence[TableData], source: str) -> dict[str, float | None] | None:
-    """The mean over the emotions that there are of the mean of their folds."""
-    summaries = [table[source]["summary"] for table in measures if table[source]]
-    means = {name: [s[name]["mean"] for s in summaries if s[name]["mean"] is not None] for name in SCORES}
-    return {name: sum(m) / len(m) if m else None for name, m in means.items()} if summaries else None
+def _macro_means(measures: Sequence[TableData], source: str) -> dict[str, float | None]:
+    """The mean over the emotions, where it is defined, of the mean of their folds."""
+    macro: dict[str, float | None] = {}
+    for name in SCORES:
+        means = [table[source]["summary"][name]["mean"] for table in measures]
+        means = [mean for mean in means if mean is not None]
+        macro[name] = sum(means) / len(means) if means else None
+    return macro
 
 
 def _eight_way_figures(counts: metrics.Counts) -> dict[str, Any]:
     total, right = int(counts.sum()), int(counts.trace())
     balanced, macro = metrics.balanced_accuracy, metrics.macro_f1
-    record = {
+    return {
         "n": total,
         "accuracy": metrics.accuracy(counts),
-        "accuracy_95": metrics.wilson(right, total),
+        "accuracy_95": list(metrics.wilson(right, total)),
         "balanced_accuracy": balanced(counts),
-        "balanced_accuracy_95": metrics.bootstrap(counts, balanced),
+        "balanced_accuracy_95": list(metrics.bootstrap(counts, balanced)),
         "macro_f1": macro(counts),
-        "macro_f1_95": metrics.bootstrap(counts, macro),
+        "macro_f1_95": list(metrics.bootstrap(counts, macro)),
         "labels": list(EMOTIONS),
         "counts": counts.tolist(),
     }
-    return {key: _plain(value) for key, value in record.items()}
 
 
 def _plain(value: Any) -> Any:
@@ -216,8 +185,7 @@ def paper_tables(data: TableData) -> Iterator[PaperTable]:
     for table in data["measures"]:
         yield _measures(table)
     yield _emotions_together(data)
-    if data["eight_way"] is not None:
-        yield from _eight_way(data["eight_way"])
+    yield from _eight_way(data["eight_way"])
 
 
 def _matrices(table: TableData) -> PaperTable:
@@ -227,8 +195,7 @@ def _matrices(table: TableData) -> PaperTable:
     head = [("", "Fold"), ("", "Prediction")]
     head += [(source, side) for source in ("Paper, actual", "Ours, actual") for side in sides]
     rows = []
-    for i in range(max(len(table["paper"]), len(table["ours"] or ()))):
-        both = [folds[i] if folds and i < len(folds) else None for folds in (table["paper"], table["ours"])]
+    for i, both in enumerate(zip_longest(table["paper"], table["ours"])):
         for side, cells in zip(sides, (("tp", "fp"), ("fn", "tn")), strict=True):
             shown = ["-" if counts is None else str(counts[cell]) for counts in both for cell in cells]
             rows.append((f"#{i + 1}" if side == emotion else "", side, *shown))
@@ -240,20 +207,16 @@ def _matrices(table: TableData) -> PaperTable:
 def _measures(table: TableData) -> PaperTable:
     """Tables 3-10: one row for each fold, the paper's six columns and ours, then the summary."""
     head = [("", "Fold"), *((source, name) for source in ("Paper", "Ours") for name in COLUMNS.values())]
-    sides = [table["paper"], table["ours"]]
     rows = []
-    for i in range(max(len(side["folds"]) for side in sides if side)):
-        both = [side["folds"][i] if side and i < len(side["folds"]) else None for side in sides]
+    for i, both in enumerate(zip_longest(table["paper"]["folds"], table["ours"]["folds"])):
         rows.append((str(i + 1), *(_percent(fold and fold[name]) for fold in both for name in COLUMNS)))
-    for head_of_row, pick in _SUMMARY.items():
-        cells = [_percent(side and pick(side["summary"][name])) for side in sides for name in COLUMNS]
-        rows.append((head_of_row, *cells))
-    means = [
-        _percent(side and side["summary"][name]["mean"])
-        for side in (table["turned"], table["ours"])
-        for name in COLUMNS
-    ]
-    rows.append(("mean, turned", *means))
+
+    def summary_row(head: str, source: str, figure: str, end: int | None) -> tuple[str, ...]:
+        figures = [table[side]["summary"][name][figure] for side in (source, "ours") for name in COLUMNS]
+        return (head, *(_percent(one if end is None else one[end]) for one in figures))
+
+    rows += [summary_row(head_of_row, "paper", *figure) for head_of_row, figure in _SUMMARY.items()]
+    rows.append(summary_row("mean, turned", "turned", "mean", None))
     title = (
         f"Table {table['table']}. Statistical measures of the performance of "
         f"{table['emotion'].capitalize()} emotion classification"
@@ -264,8 +227,6 @@ def _measures(table: TableData) -> PaperTable:
 def _fold_notes(table: TableData) -> tuple[str, ...]:
     """What the reader must know of our folds: design, sizes, threshold."""
     drawing = table["drawing"]
-    if drawing is None:
-        return (f"Ours: no folds of {table['emotion']} were judged.",)
     taken = drawing["taken"]
     lines = [
         f"Ours: design {drawing['design']}, seed {drawing['seed']}, "
@@ -285,21 +246,16 @@ def _emotions_together(data: TableData) -> PaperTable:
     head += [("Ours, 95 %", "from"), ("Ours, 95 %", "to")]
     rows = []
     for table in data["measures"]:
-        sides = [
-            table[source]["summary"]["accuracy"] if table[source] else None for source in ("paper", "ours")
-        ]
-        cells = [_percent(side and side[key]) for side in sides for key in ("mean", "low", "high")]
-        cells += [_percent(sides[1] and sides[1]["wilson_95"][i]) for i in (0, 1)]
-        rows.append((table["emotion"], *cells))
-    paper, ours = (_percent((data["macro"][source] or {}).get("accuracy")) for source in ("paper", "ours"))
+        paper, ours = (table[source]["summary"]["accuracy"] for source in ("paper", "ours"))
+        cells = [side[key] for side in (paper, ours) for key in ("mean", "low", "high")]
+        rows.append((table["emotion"], *map(_percent, [*cells, *ours["wilson_95"]])))
+    paper, ours = (_percent(data["macro"][source]["accuracy"]) for source in ("paper", "ours"))
     rows.append(("macro mean", paper, "", "", ours, "", "", "", ""))
-    absent = [table["emotion"] for table in data["measures"] if not table["ours"]]
     notes = [data["not_eight_way"]]
-    notes += [f"Our mean is over {8 - len(absent)} emotions, without {', '.join(absent)}."] if absent else []
     for source in SOURCES:
-        if means := data["macro"][source]:
-            shown = ", ".join(f"{head} {_percent(means[name])}" for name, head in COLUMNS.items())
-            notes.append(f"Macro means, {source}: {shown}.")
+        means = data["macro"][source]
+        shown = ", ".join(f"{head} {_percent(means[name])}" for name, head in COLUMNS.items())
+        notes.append(f"Macro means, {source}: {shown}.")
     title = "Accuracy of one emotion against the rest, over folds, %"
     return PaperTable(title, tuple(head), tuple(rows), tuple(notes))
 
@@ -333,7 +289,7 @@ def tables_as_csv(data: TableData) -> str:
     writer.writerow(["table", "emotion", "fold", "source", "tp", "fn", "fp", "tn", *SCORES])
     for table in data["measures"]:
         for source in SOURCES:
-            for fold, row in enumerate(table[source]["folds"] if table[source] else (), start=1):
+            for fold, row in enumerate(table[source]["folds"], start=1):
                 cells = [row["counts"][cell] for cell in ("tp", "fn", "fp", "tn")]
                 cells += ["" if row[name] is None else row[name] for name in SCORES]
                 writer.writerow([table["table"], table["emotion"], fold, source, *cells])
@@ -356,7 +312,7 @@ def _table_as_text(table: PaperTable) -> str:
 
 
 def _wrap(text: str) -> str:
-    return textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(text, 108, break_long_words=False, break_on_hyphens=False)
 
 
 def _percent(value: float | None) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -25,9 +25,8 @@ from torch import Tensor, nn
 from mien.config import provenance
 from mien.data.arrays import data_hash
 from mien.labels import EMOTIONS
-from mien.paper.autoencoders import ConvolutionalAutoencoder, EmotionAutoencoders
-from mien.paper.cnn import AutoencoderThenCNN, OneAgainstRest, PaperCNN
 from mien.paper.corpora import load_corpus
+from mien.paper.networks import AutoencoderThenCNN, ConvolutionalAutoencoder, OneForEachEmotion, PaperCNN
 from mien.paper.pretrain import pretrain
 from mien.paper.variants import PaperRecipe, make_network
 from mien.train import distributed
@@ -42,12 +41,6 @@ from mien.types import Floats, Image
 AUTOENCODER: Final = "autoencoder"
 LAST_LAYER: Final = "last-layer"
 WHOLE: Final = "whole"
-
-_HELD_OUT: Final = 0.1  # of a corpus without a test split, kept to judge
-_EIGHT_NETWORKS: Final = (
-    "Eight networks, each of one emotion against the rest: its outputs are their log-odds, so that the "
-    "probabilities of the eight emotions are not those that the networks give one by one."
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,13 +92,12 @@ def _train_autoencoders(
     folder = run / AUTOENCODER
     if recipe.variant == "pretrained":
         # of eight networks, the first learns and the others copy it
-        first, *others = net.members if isinstance(net, OneAgainstRest) else [net]
-        assert isinstance(first, PaperCNN)  # noqa: S101  `make_network` has made it
+        first, *others = _cnns(net)
         pretrain(ConvolutionalAutoencoder(first), pictures.unlabelled, recipe.pretrain, folder, report)
         for other in others:
-            other.layers.load_state_dict(first.layers.state_dict())  # type: ignore[union-attr]
+            other.layers.load_state_dict(first.layers.state_dict())
     elif isinstance(net, AutoencoderThenCNN):
-        if isinstance(net.autoencoder, EmotionAutoencoders):
+        if isinstance(net.autoencoder, OneForEachEmotion):
             answer = pictures.targets.argmax(1)  # (N,)
             for i, (emotion, member) in enumerate(zip(EMOTIONS, net.autoencoder.members, strict=True)):
                 own = pictures.images[answer == i]
@@ -116,24 +108,23 @@ def _train_autoencoders(
         net.autoencoder.requires_grad_(False)
 
 
+def _cnns(net: nn.Module) -> list[PaperCNN]:
+    return [module for module in net.modules() if isinstance(module, PaperCNN)]
+
+
 class LastLayerOnly(nn.Module):
-    """A network of which the last layer alone learns; the rest is held still, batch norms too."""
+    """A network of which the last layer alone learns."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net.requires_grad_(False)
-        for module in net.modules():
-            if isinstance(module, PaperCNN):
-                module.last.requires_grad_()
+        for cnn in _cnns(net):
+            cnn.last.requires_grad_()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 1, H, W) to (B, 8) logits."""
         logits: Tensor = self.net(images)
         return logits
-
-    def train(self, mode: bool = True) -> Self:  # noqa: ARG002  nothing but the last layer changes with it
-        """Stay out of training mode: what is held still never learns."""
-        return super().train(False)
 
 
 def binary_loss(options: AugmentOptions, prevalence: Tensor) -> Loss:
@@ -167,11 +158,7 @@ def predict_probabilities(recipe: PaperRecipe, net: nn.Module, images: Image, de
 
 
 def load_network(recipe: PaperRecipe, run: Path) -> nn.Module:
-    """The network that `train_variant` made in `run`, from its last checkpoint.
-
-    Raises:
-        TrainingError: the run has not come to its last stage.
-    """
+    """The network that `train_variant` made in `run`, from its last checkpoint."""
     return load_averaged(make_network(recipe), run / WHOLE)
 
 
@@ -209,18 +196,13 @@ def train_paper(
         unlabelled: folder or zip of FairFace, more pictures for the autoencoders.
         device: cpu, cuda, ...
         report: takes one line for each epoch.
-
-    Raises:
-        ConfigError: the folder holds a run with other settings; there is no such corpus.
-        DataError: the corpus is not at `root`.
-        TrainingError: the run cannot go on.
     """
     with distributed.first_alone():
         claim_recipe(recipe, run)
         faces = load_corpus(corpus, root, run / "cache")
         test = faces.test
         if test is None:
-            test = faces.split((1 - _HELD_OUT, _HELD_OUT), recipe.loop.seed)[1]
+            test = faces.split((0.9, 0.1), recipe.loop.seed)[1]  # a tenth is kept to judge
         training, held_out = faces.outside(test)
         more = [] if unlabelled is None else [unlabelled_faces(unlabelled, run / "cache")]
         facts = provenance(
@@ -262,12 +244,14 @@ def export_paper_run(run: Path, path: Path, *, name: str | None = None) -> None:
             (e.g. `runs/paper/paper-300/part-1`).
         path: the file to write.
         name: what the card calls the network; None: as its recipe is called.
-
-    Raises:
-        TrainingError: the run has not come to its last stage.
-        OutputError: the file cannot be written.
     """
     recipe, facts, last = read_run(run, PaperRecipe, run / WHOLE / LOG)
+    limits = []
+    if recipe.networks == "eight":
+        limits.append(
+            "Eight networks, each of one emotion against the rest: its outputs are their log-odds, so that "
+            "the probabilities of the eight emotions are not those that the networks give one by one."
+        )
     write_model(
         load_network(recipe, run).requires_grad_(),
         path,
@@ -275,5 +259,5 @@ def export_paper_run(run: Path, path: Path, *, name: str | None = None) -> None:
         facts=facts,
         last=last,
         data=[UNLABELLED.format("the autoencoder")] if facts.get("unlabelled") else [],
-        limits=[_EIGHT_NETWORKS] if recipe.networks == "eight" else [],
+        limits=limits,
     )

@@ -16,8 +16,7 @@ from torch import nn
 
 from mien.errors import ConfigError
 from mien.labels import EMOTIONS
-from mien.paper.autoencoders import DenseAutoencoder, EmotionAutoencoders
-from mien.paper.cnn import FILTERS, AutoencoderThenCNN, OneAgainstRest, PaperCNN
+from mien.paper.networks import FILTERS, AutoencoderThenCNN, DenseAutoencoder, OneForEachEmotion, PaperCNN
 from mien.paper.pretrain import PretrainOptions
 from mien.train.augment import AugmentOptions
 from mien.train.loop import LoopOptions
@@ -106,11 +105,7 @@ VARIANTS: Final[dict[str, Callable[[], PaperRecipe]]] = {
 
 
 def make_variant(name: str) -> PaperRecipe:
-    """A variant by name, or its small twin (`paper-300-small`).
-
-    Raises:
-        ConfigError: there is no such variant; the message lists those there are.
-    """
+    """A variant by name, or its small twin (`paper-300-small`)."""
     base = name.removesuffix("-small")
     if base not in VARIANTS:
         raise ConfigError(
@@ -136,11 +131,12 @@ def make_network(recipe: PaperRecipe) -> nn.Module:
     channels = len(EMOTIONS) if recipe.autoencoders == "each" else 1
     cnn: nn.Module
     if recipe.networks == "eight":
-        cnn = OneAgainstRest(PaperCNN(recipe.width, channels, 1) for _ in EMOTIONS)
+        cnn = OneForEachEmotion(PaperCNN(recipe.width, channels, 1) for _ in EMOTIONS)
     else:
         cnn = PaperCNN(recipe.width, channels)
     if recipe.variant != "generated":
         return cnn
-    if recipe.autoencoders == "one":
-        return AutoencoderThenCNN(DenseAutoencoder(recipe.hidden), cnn)
-    return AutoencoderThenCNN(EmotionAutoencoders(DenseAutoencoder(recipe.hidden) for _ in EMOTIONS), cnn)
+    if recipe.autoencoders == "each":
+        autoencoders = OneForEachEmotion(DenseAutoencoder(recipe.hidden) for _ in EMOTIONS)
+        return AutoencoderThenCNN(autoencoders, cnn)
+    return AutoencoderThenCNN(DenseAutoencoder(recipe.hidden), cnn)

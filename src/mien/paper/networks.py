@@ -1,7 +1,9 @@
-"""Section 2.3 and the first part of section 3: autoencoders, dense and convolutional, alone or stacked.
+"""Sections 2.2, 2.3 and 3: the networks, the CNN first, then autoencoders, dense and convolutional.
 
-Legend: B batch, N pictures, C channels, H and W rows and columns, D numbers of a flat picture or code,
-K hidden nodes, E emotions.
+PCA, by which a dense autoencoder is measured, and at whose solution it may start, stands last.
+
+Legend: B batch, N pictures, C input channels, F filters (512 in the paper), H and W rows and columns,
+D numbers of a flat picture or code, K hidden nodes, E emotions, P principal components.
 """
 
 from __future__ import annotations
@@ -15,10 +17,96 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
 
-from mien.paper.cnn import SIDE, SLOPE, PaperCNN, normalize
+from mien.labels import EMOTIONS
+
+SIDE: Final = 48  # section 3: pictures of 48 x 48 pixels
+SLOPE: Final = 0.01  # section 3: leaky ReLU with a slope of 0.01 against "dead neurons"
+FILTERS: Final = 512  # section 3: "the filter count was stablished at 512"
+HIDDEN: Final = 256  # nodes of the first fully connected layer; not in the paper
 
 _WHITE: Final = 127.5 / 64.0  # of a normalized picture; black is as far below zero
 _BATCH: Final = 1024  # pictures that PCA looks at together
+
+
+def normalize(images: Tensor) -> Tensor:
+    """Gray levels 0..255 to -2..2, of any shape."""
+    return (images - 127.5) / 64.0
+
+
+class PaperCNN(nn.Module):
+    """(B, C, 48, 48) gray levels 0..255 to (B, E) logits.
+
+    Section 3: "an 8-layer designed CNN which included three convolutional layers, three pooling layers, and
+    two fully connected layers": convolutions of 5 x 5, 5 x 5 and 3 x 3 with stride 1, an average pooling
+    after the first, a max pooling over 3 x 3 after the second. Not in the paper: padding that keeps the
+    size, pools of stride 2, a third pool of 2 x 2, a leaky ReLU after every layer but the last.
+    """
+
+    def __init__(self, width: int = FILTERS, channels: int = 1, classes: int = len(EMOTIONS)) -> None:
+        super().__init__()
+        self.width = width
+        self.channels = channels
+        self.layers = nn.ModuleList(
+            [
+                _convolution(channels, width, 5, nn.AvgPool2d(2)),  # (B, F, 24, 24)
+                _convolution(width, width, 5, nn.MaxPool2d(3, 2, 1)),  # (B, F, 12, 12)
+                _convolution(width, width, 3, nn.MaxPool2d(2)),  # (B, F, 6, 6)
+                nn.Sequential(nn.Flatten(), nn.Linear(width * 36, HIDDEN), nn.LeakyReLU(SLOPE)),  # (B, 256)
+            ]
+        )
+        self.last = nn.Linear(HIDDEN, classes)
+        for layer in self.modules():  # not in the paper; He et al., arXiv:1502.01852, for leaky ReLU
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, SLOPE)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, 48, 48) gray levels to (B, E) logits."""
+        x = normalize(images)
+        for layer in self.layers:
+            x = layer(x)
+        logits: Tensor = self.last(x)
+        return logits
+
+
+def _convolution(channels: int, filters: int, side: int, pool: nn.Module) -> nn.Sequential:
+    """A convolution of stride 1 (section 3), its leaky ReLU and the pool that halves the resolution."""
+    return nn.Sequential(nn.Conv2d(channels, filters, side, padding=side // 2), nn.LeakyReLU(SLOPE), pool)
+
+
+class OneForEachEmotion(nn.Module):
+    """One network for each emotion, all of which are given every picture.
+
+    CNNs of one class each, since in section 4 "each test is binary"; the paper does not say whether its
+    networks are. Or autoencoders, "capable of learning a specific emotion shape for different classes"
+    (section 2.3): to choose the one of a picture's true emotion would tell the CNN the answer.
+    """
+
+    def __init__(self, members: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, 48, 48) to (B, E) log-odds of each emotion against the rest, or (B, E, 48, 48) generated."""
+        return torch.cat([member(images) for member in self.members], 1)
+
+
+class AutoencoderThenCNN(nn.Module):
+    """A classifier that sees what an autoencoder generates, never the picture itself.
+
+    Section 3: "an AutoEncoder used as an input for the Convolutional Neural Network", "the generated images
+    were used as input". The autoencoder is trained first and then kept as it is.
+    """
+
+    def __init__(self, autoencoder: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder.requires_grad_(False)
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 1, 48, 48) gray levels to (B, E) logits."""
+        logits: Tensor = self.classifier(self.autoencoder(images).clamp(0.0, 255.0))
+        return logits
 
 
 class AutoencoderUnit(nn.Module):
@@ -133,34 +221,17 @@ class DenseAutoencoder(StackedAutoencoder):
     2304-300-2304 or 2304-500-2304, or the stack of both with `hidden=(300, 500)`.
     """
 
-    def __init__(self, hidden: tuple[int, ...] = (300,), side: int = SIDE) -> None:
-        sizes = pairwise((side * side, *hidden))
+    def __init__(self, hidden: tuple[int, ...] = (300,)) -> None:
+        sizes = pairwise((SIDE * SIDE, *hidden))
         super().__init__(DenseUnit(a, b, None if i else _WHITE) for i, (a, b) in enumerate(sizes))
-        self.side = side
 
     def prepare(self, images: Tensor) -> Tensor:
-        """(B, 1, H, W) gray levels to (B, D)."""
+        """(B, 1, 48, 48) gray levels to (B, D)."""
         return super().prepare(images).flatten(1)
 
     def restore(self, x: Tensor) -> Tensor:
-        """(B, D) to (B, 1, H, W) gray levels."""
-        return super().restore(x).view(-1, 1, self.side, self.side)
-
-
-class EmotionAutoencoders(nn.Module):
-    """One autoencoder for each emotion, all of which reconstruct each picture.
-
-    Section 2.3: "capable of learning a specific emotion shape for different classes". All reconstruct a
-    test picture, since to choose the one of its true emotion would tell the network the answer.
-    """
-
-    def __init__(self, members: Iterable[StackedAutoencoder]) -> None:
-        super().__init__()
-        self.members = nn.ModuleList(members)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 1, H, W) to (B, E, H, W): the picture as each emotion's autoencoder generates it."""
-        return torch.cat([member(images) for member in self.members], 1)
+        """(B, D) to (B, 1, 48, 48) gray levels."""
+        return super().restore(x).view(-1, 1, SIDE, SIDE)
 
 
 class ConvolutionalAutoencoder(StackedAutoencoder):
@@ -172,20 +243,10 @@ class ConvolutionalAutoencoder(StackedAutoencoder):
     """
 
     def __init__(self, net: PaperCNN) -> None:
-        super().__init__(_unit_around(layer) for layer in net.layers)
-
-
-def _unit_around(layer: nn.Module) -> AutoencoderUnit:
-    """A layer of the CNN with the decoder that undoes it."""
-    for module in layer.modules():
-        if isinstance(module, nn.Conv2d):  # it halves the resolution
-            return AutoencoderUnit(
-                layer, nn.ConvTranspose2d(module.out_channels, module.in_channels, 4, 2, 1)
-            )
-        if isinstance(module, nn.Linear):  # on maps of 6 x 6
-            decoder = nn.Linear(module.out_features, module.in_features)
-            return AutoencoderUnit(layer, nn.Sequential(decoder, nn.Unflatten(1, (-1, 6, 6))))
-    raise TypeError(f"expected a convolution or a linear layer, got {layer}")
+        width = net.width
+        doubling = [nn.ConvTranspose2d(width, inputs, 4, 2, 1) for inputs in (net.channels, width, width)]
+        dense = nn.Sequential(nn.Linear(HIDDEN, width * 36), nn.Unflatten(1, (width, 6, 6)))
+        super().__init__(map(AutoencoderUnit, net.layers, [*doubling, dense]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
