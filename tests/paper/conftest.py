@@ -25,20 +25,30 @@ def tiny_plan():
     from mien.paper.reproduce import ExperimentPlan
     from mien.paper.variants import make_variant
 
+    def shrink(recipe):
+        return replace(
+            recipe,
+            width=2,
+            hidden=tuple(nodes // 20 for nodes in recipe.hidden),
+            pretrain=replace(recipe.pretrain, epochs=1, batch=32),
+            head=replace(recipe.head, epochs=1, batch=32),
+            loop=replace(recipe.loop, epochs=2, batch=32),
+        )
+
     def make_plan(*names, readings=("one", "one"), **more):
-        recipes = []
-        for name in names:
-            recipe = make_variant(name)
-            recipe = replace(
-                recipe,
-                width=2,
-                hidden=tuple(nodes // 20 for nodes in recipe.hidden),
-                pretrain=replace(recipe.pretrain, epochs=1, batch=32),
-                head=replace(recipe.head, epochs=1, batch=32),
-                loop=replace(recipe.loop, epochs=2, batch=32),
-            )
-            recipes.append(recipe.with_readings(*readings))
+        recipes = tuple(shrink(make_variant(name)).with_readings(*readings) for name in names)
         folds = FoldOptions("person", folds=2, positives=8, others=1)
-        return ExperimentPlan(**{"variants": tuple(recipes), "folds": folds, **more})
+        return ExperimentPlan(**{"variants": recipes, "folds": folds, **more})
 
     return make_plan
+
+
+@pytest.fixture(scope="session")
+def reproduced(toy_faces, tiny_plan, tmp_path_factory):
+    """The folder of a reproduction of all variants; not to be changed."""
+    from mien.paper.reproduce import reproduce
+    from mien.paper.variants import VARIANTS
+
+    folder = tmp_path_factory.mktemp("reproduced")
+    reproduce(tiny_plan(*VARIANTS), toy_faces, folder)
+    return folder

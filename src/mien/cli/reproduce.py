@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from mien.cli.train import say
-
-if TYPE_CHECKING:
-    from mien.paper.variants import PaperRecipe
 
 #: Raw pictures against what the paper's two autoencoders generate.
 DEFAULT: Final = ("paper-raw", "paper-300", "paper-500")
@@ -75,13 +72,20 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     from mien.paper.folds import FoldOptions
     from mien.paper.reproduce import ExperimentPlan
     from mien.paper.reproduce import reproduce as run
+    from mien.paper.variants import make_variant
     from mien.train.faces import unlabelled_faces
 
-    names = [f"{name.removesuffix('-small')}-small" if small else name for name in variant or DEFAULT]
+    recipes = []
+    for name in variant or DEFAULT:
+        recipe = make_variant(f"{name.removesuffix('-small')}-small" if small else name).seeded(seed)
+        # other variants use no generated pictures, and take the option as it is only to refuse a wrong one
+        ignored = autoencoders == "each" and recipe.variant != "generated"
+        recipe = replace(recipe, width=width or recipe.width)
+        recipes.append(recipe.with_readings("one" if ignored else autoencoders, networks))
     # By person, nobody is in both halves of a fold; FER+ does not know its persons, and has a test split.
     fitting = "repeated" if corpus == "ferplus" else "person"
     plan = ExperimentPlan(
-        variants=tuple(_recipe(name, seed, width, autoencoders, networks) for name in names),
+        variants=tuple(recipes),
         folds=FoldOptions(design or fitting, folds or (2 if small else 10), seed=seed),
         threshold=threshold,
         share=labels,
@@ -92,16 +96,6 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     for note in faces.notes:
         typer.echo(f"mien: note: {faces.name}: {note}", err=True)
     _write_tables(run(plan, faces, out, say), out)
-
-
-def _recipe(name: str, seed: int, width: int | None, autoencoders: str, networks: str) -> PaperRecipe:
-    from mien.paper.variants import make_variant
-
-    recipe = make_variant(name).seeded(seed)
-    recipe = replace(recipe, width=width or recipe.width)
-    # the other variants use no generated pictures, and take the option as it is only to refuse a wrong one
-    each = autoencoders if recipe.variant == "generated" or autoencoders not in ("one", "each") else "one"
-    return recipe.with_readings(each, networks)
 
 
 def _corpus_root(corpus: str, root: Path | None, out: Path) -> Path:

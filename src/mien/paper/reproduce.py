@@ -139,17 +139,13 @@ class NetworkRun:
     def _train_and_ask(self, report: Report) -> Answers:
         """The autoencoders learn from all training pictures, the network from a share of their labels."""
         corpus, plan, recipe = self.corpus, self.plan, self.recipe
-        labelled = self.train[self.told]
-        training, test = corpus.images[self.train], corpus.images[self.test]
-        more = [] if plan.unlabelled is None else [plan.unlabelled]
-        pictures = TrainingPictures(
-            images=as_tensor(corpus.images[labelled]).to(plan.device),
-            targets=torch.from_numpy(corpus.targets[labelled]).to(plan.device),
-            unlabelled=as_tensor(np.concatenate([training, *more])).to(plan.device),
+        pictures = TrainingPictures.take(
+            corpus, self.train, self.train[self.told], plan.unlabelled, plan.device
         )
         net = train_variant(recipe, pictures, self.folder, report)
+        test = corpus.images[self.test]
         answers: Answers = {
-            "trained": predict_probabilities(recipe, net, training, plan.device),
+            "trained": predict_probabilities(recipe, net, corpus.images[self.train], plan.device),
             "tested": predict_probabilities(recipe, net, test, plan.device),
         }
         if isinstance(net, AutoencoderThenCNN) and recipe.autoencoders == "one":

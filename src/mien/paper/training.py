@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from mien.config import provenance
 from mien.data.arrays import data_hash
+from mien.data.splits import Indices
 from mien.labels import EMOTIONS
-from mien.paper.corpora import load_corpus
+from mien.paper.corpora import CroppedCorpus, load_corpus
 from mien.paper.networks import AutoencoderThenCNN, ConvolutionalAutoencoder, OneForEachEmotion, PaperCNN
 from mien.paper.pretrain import pretrain
 from mien.paper.variants import PaperRecipe, make_network
@@ -50,6 +51,18 @@ class TrainingPictures:
     images: Tensor  # (N, 1, 48, 48) uint8, labelled
     targets: Tensor  # (N, 8) float32 label distributions
     unlabelled: Tensor  # (M, 1, 48, 48) uint8, for the autoencoders
+
+    @classmethod
+    def take(
+        cls, corpus: CroppedCorpus, train: Indices, labelled: Indices, more: Image | None, device: str
+    ) -> TrainingPictures:
+        """The `labelled` of a corpus; without labels all that `train`, and (M, 48, 48) uint8 `more`."""
+        unlabelled = [corpus.images[train], *([] if more is None else [more])]
+        return cls(
+            images=as_tensor(corpus.images[labelled]).to(device),
+            targets=torch.from_numpy(corpus.targets[labelled]).to(device),
+            unlabelled=as_tensor(np.concatenate(unlabelled)).to(device),
+        )
 
 
 def train_variant(
@@ -204,13 +217,13 @@ def train_paper(
         if test is None:
             test = faces.split((0.9, 0.1), recipe.loop.seed)[1]  # a tenth is kept to judge
         training, held_out = faces.outside(test)
-        more = [] if unlabelled is None else [unlabelled_faces(unlabelled, run / "cache")]
+        more = None if unlabelled is None else unlabelled_faces(unlabelled, run / "cache")
         facts = provenance(
             seed=recipe.loop.seed,
             corpus=corpus,
             pictures=len(training),
             data=data_hash(faces.images[training]),
-            unlabelled=sum(map(len, more)),
+            unlabelled=0 if more is None else len(more),
             recipe=f"mien train {recipe.name} --data {corpus} --seed {recipe.loop.seed}",
         )
         claim_provenance(run, facts)
@@ -220,11 +233,7 @@ def train_paper(
         accuracy = float((guess == faces.labels[held_out]).mean())
         return {"accuracy": round(accuracy, 5), "n": len(held_out)}
 
-    pictures = TrainingPictures(
-        images=as_tensor(faces.images[training]).to(device),
-        targets=torch.from_numpy(faces.targets[training]).to(device),
-        unlabelled=as_tensor(np.concatenate([faces.images[training], *more])).to(device),
-    )
+    pictures = TrainingPictures.take(faces, training, training, more, device)
     train_variant(recipe, pictures, run, report, judge)
 
 

@@ -8,7 +8,6 @@ minutes. Epochs, rates and augmentation are not in the paper.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -79,28 +78,19 @@ class PaperRecipe:
         return replace(self, name=name, autoencoders=autoencoders, networks=networks)
 
 
-def _generated(*hidden: int) -> PaperRecipe:
-    """The CNN on what a dense autoencoder with these hidden layers generates."""
-    recipe = PaperRecipe(f"paper-{'-'.join(map(str, hidden))}", "generated", hidden=hidden)
-    # It starts at PCA's solution, which a larger rate would leave for a worse one.
-    return replace(recipe, pretrain=replace(recipe.pretrain, rate=0.003))
+#: It starts at PCA's solution, which a larger rate would leave for a worse one.
+_FROM_PCA: Final = PretrainOptions(rate=0.003)
 
-
-def _pretrained(name: str, corruption: str = "none") -> PaperRecipe:
-    """The CNN, all of whose layers but the last were first trained as autoencoders."""
-    recipe = PaperRecipe(name, "pretrained")
-    return replace(recipe, pretrain=replace(recipe.pretrain, corruption=corruption))
-
-
-#: Name to the function that makes the recipe.
-VARIANTS: Final[dict[str, Callable[[], PaperRecipe]]] = {
-    "paper-raw": PaperRecipe,
-    "paper-300": lambda: _generated(300),
-    "paper-500": lambda: _generated(500),
-    "paper-300-500": lambda: _generated(300, 500),
-    "paper-pretrained": lambda: _pretrained("paper-pretrained"),
-    "paper-noise": lambda: _pretrained("paper-noise", "noise"),
-    "paper-mask": lambda: _pretrained("paper-mask", "mask"),
+#: The ways to join the two, by name. `pretrained` is the CNN, all of whose layers but the last were first
+#: trained as autoencoders; `noise` and `mask` are the same idea with a corrupted input.
+VARIANTS: Final = {
+    "paper-raw": PaperRecipe("paper-raw"),
+    "paper-300": PaperRecipe("paper-300", "generated", (300,), pretrain=_FROM_PCA),
+    "paper-500": PaperRecipe("paper-500", "generated", (500,), pretrain=_FROM_PCA),
+    "paper-300-500": PaperRecipe("paper-300-500", "generated", (300, 500), pretrain=_FROM_PCA),
+    "paper-pretrained": PaperRecipe("paper-pretrained", "pretrained"),
+    "paper-noise": PaperRecipe("paper-noise", "pretrained", pretrain=replace(_PRETRAIN, corruption="noise")),
+    "paper-mask": PaperRecipe("paper-mask", "pretrained", pretrain=replace(_PRETRAIN, corruption="mask")),
 }
 
 
@@ -111,7 +101,7 @@ def make_variant(name: str) -> PaperRecipe:
         raise ConfigError(
             f"variant: expected one of {', '.join(VARIANTS)} (each also with -small), got {name!r}"
         )
-    recipe = VARIANTS[base]()
+    recipe = VARIANTS[base]
     if base == name:
         return recipe
     # narrow and short; what is narrow bears larger rates
