@@ -196,22 +196,16 @@ def _generated(
     Each is a dict of the originals and their columns: (head, reconstruction error or None, (E, 48, 48)).
     """
     errors = {name: data["reconstruction"] for name, data in results["variants"].items()}
-    columns: dict[str, list[Image]] = {  # A of (E, 48, 48)
-        name: list(held.generated.swapaxes(0, 1))
-        for name, held in pictures.items()
-        if held.generated is not None
+    generated = {  # (E, A, 48, 48)
+        name: held.generated for name, held in pictures.items() if held.generated is not None
     }
-    alone = [name for name, each in columns.items() if len(each) == 1]
-    beside = [
-        name for name in alone if np.array_equal(pictures[name].originals, pictures[alone[0]].originals)
-    ]
-    if beside:
-        shown = [(name, errors[name], columns[name][0]) for name in beside]
-        yield {"name": "", "error": None, "columns": shown, "of": pictures[beside[0]]}
-    for name in (name for name in columns if name not in beside):
-        heads = EMOTIONS if len(columns[name]) == len(EMOTIONS) else range(1, 1 + len(columns[name]))
-        shown = [(str(head), None, each) for head, each in zip(heads, columns[name], strict=True)]
-        yield {"name": name, "error": errors[name], "columns": shown, "of": pictures[name]}
+    alone = [name for name, each in generated.items() if each.shape[1] == 1]
+    if alone:  # all of the same originals, those of the first fold
+        columns: list[Any] = [(name, errors[name], generated[name][:, 0]) for name in alone]
+        yield {"name": "", "error": None, "columns": columns, "of": pictures[alone[0]]}
+    for name in (name for name in generated if name not in alone):
+        columns = [(emotion, None, generated[name][:, k]) for k, emotion in enumerate(EMOTIONS)]
+        yield {"name": name, "error": errors[name], "columns": columns, "of": pictures[name]}
 
 
 def _picture(pixels: Image) -> str:
