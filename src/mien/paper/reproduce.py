@@ -249,11 +249,11 @@ def _squared_errors(
     Both are cut to 0..255; each is a sum over pictures of the mean over pixels.
     """
     errors = np.zeros(2)
-    for pictures in as_tensor(images).split(256):
-        batch = pictures.float().to(device)  # (B, 1, 48, 48)
+    for i in range(0, len(images), 256):
+        batch = as_tensor(images[i : i + 256]).float().to(device)  # (B, 1, 48, 48)
         flat = batch.flatten(1)
-        for i, made in enumerate((autoencoder(batch).flatten(1), pca.project(flat))):
-            errors[i] += float((made.clamp(0, 255) - flat).square().mean(1).sum())
+        for k, made in enumerate((autoencoder(batch).flatten(1), pca.project(flat))):
+            errors[k] += float((made.clamp(0, 255) - flat).square().mean(1).sum())
     return errors
 
 
