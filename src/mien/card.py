@@ -7,9 +7,10 @@ the way to use it cannot be separated (as timm's `PretrainedCfg` does).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from math import isfinite
+from math import isfinite, isnan
+from textwrap import wrap
 from typing import Any, Final
 
 from mien.errors import ConfigError, MissingExtra, ModelError
@@ -18,6 +19,8 @@ from mien.labels import EMOTIONS
 CARD_KEY: Final = "mien.card"
 CARD_VERSION: Final = 1
 ACCURATE: Final = "accurate"  # the policy that every network has: the likeliest emotion
+POOR_RECALL: Final = 0.5  # below it an emotion is named as one that the network misses
+TEXT_WIDTH: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +152,137 @@ def with_card(model: bytes, card: ModelCard) -> bytes:
     parsed.metadata_props.add(key=CARD_KEY, value=card.to_json())
     content: bytes = parsed.SerializeToString()
     return content
+
+
+def render_card(card: ModelCard) -> str:
+    """The card as text, lines of at most 80 columns where words allow, ending in a newline."""
+    made = card.provenance
+    pictures = f" ({made['pictures']:,} pictures)" if "pictures" in made else ""
+    facts = {
+        "model": f"{card.name}, {card.parameters:,} weights, "
+        f"{card.multiply_adds / 1e6:.1f} M multiply-adds a face",
+        "reads": f"{card.size} x {card.size} {card.colour}, the face upright",
+        "gives": " ".join(card.labels),
+        "learnt from": "; ".join(card.data) + pictures,
+        "licence": card.licence,
+        "recipe": card.recipe,
+        "made by": f"Mien {made['mien']}, commit {made.get('commit')}" if "mien" in made else "",
+    }
+    entries = [(key, value) for key, value in facts.items() if value]
+    figures = [  # that training wrote down of each split
+        ("scores", f"{split}: {', '.join(f'{name} {value:.4g}' for name, value in scores.items())}")
+        for split, scores in card.scores.items()
+    ]
+    limits = [
+        line
+        for text in (*card.limits, *_missed_emotions(card))
+        for line in wrap(text, TEXT_WIDTH, initial_indent="- ", subsequent_indent="  ")
+    ]
+    return join_blocks([_card_entries(entries), _card_entries(figures), render_calibration(card), limits])
+
+
+def render_calibration(card: ModelCard) -> list[str]:
+    """The numbers that were fitted, and what they gave on faces held out; empty without a calibration."""
+    about = card.calibration
+    if not about:
+        return []
+    entries = [
+        ("calibrated on", f"{about['n']} faces of {about['data']}, labelled by {about['protocol']}"),
+        ("temperature", f"{card.temperature:.4f}"),
+        ("uncertain", f"confidence below {card.uncertain:.4f}, of the rest {about['right']:.0%} are right"),
+    ]
+    for name, policy in card.policies.items():
+        lean = f", leans to rare emotions with strength {about['strength']:g}" if any(policy.offsets) else ""
+        share = "" if policy.set_from is None else f"sets of emotions of a share of {policy.set_from:.4f}"
+        entries.append((f"policy {name}"[:15], share + lean))
+    if card.thresholds is not None:
+        pairs = zip(EMOTIONS, card.thresholds, strict=True)
+        entries.append(("detected from", ", ".join(f"{name} {value:.3f}" for name, value in pairs)))
+    lines = _card_entries(entries)
+    # the figures of each protocol: means over the splits of the faces into halves
+    for protocol, figures in about["held_out"].items():
+        low, high = (percent(end) for end in figures["accuracy 95"])
+        before, after = percent(figures["ece before"]), percent(figures["ece"]["mean"])
+        least = percent(figures["ece if right"]["mean"])
+        how = (
+            f"{figures['n']} faces labelled by {protocol}, each read by what half of the faces without it "
+            f"gave; mean of {about['splits']} cuts, seed {about['seed']}"
+        )
+        entries = [
+            ("accuracy", f"{percent(figures['accuracy'])} % ({low} to {high})"),
+            ("ECE", f"{before} % before, {after} % after ({least} if every probability were right)"),
+            ("NLL", f"{figures['nll before']:.4f} before, {figures['nll']['mean']:.4f} after"),
+        ]
+        means = {
+            policy: {key: value["mean"] for key, value in one.items()}
+            for policy, one in figures["policies"].items()
+        }
+        policies = render_policies(means, figures["n of"])
+        lines += ["", *wrap(how, TEXT_WIDTH), *_card_entries(entries), "", *policies]
+    return lines
+
+
+def _missed_emotions(card: ModelCard) -> list[str]:
+    """A sentence on the emotions of which most faces are missed, by the first protocol that was measured."""
+    for protocol, figures in card.calibration.get("held_out", {}).items():
+        recall, n = figures["policies"][ACCURATE]["recall"]["mean"], figures["n of"]
+        poor = [
+            f"{emotion} ({percent(share)} % of {n[emotion]:.0f})"
+            for emotion, share in recall.items()
+            if share is not None and share < POOR_RECALL
+        ]
+        if poor:
+            return [f"Misses most faces of {', '.join(poor)}, labelled by {protocol}."]
+    return []
+
+
+def render_policies(policies: Mapping[str, Mapping[str, Any]], n: Mapping[str, float]) -> list[str]:
+    """Policies beside each other: recall of each emotion, and how often a set holds its label.
+
+    `policies` are names to figures of `metrics.decision_figures`, those by emotion as dicts; `n` emotions to
+    numbers of faces.
+    """
+    sets = [name for name in policies if policies[name].get("coverage") is not None]
+
+    def line(title: str, count: str, cells: Iterable[str]) -> str:
+        return (f"{title:<17}{count:>7}" + "".join(f"{cell:>14}" for cell in cells)).rstrip()
+
+    lines = [
+        line("%", "", ["recall"] * len(policies) + ["label in set"] * len(sets)),
+        line("", "n", [*policies, *sets]),
+    ]
+    for emotion in EMOTIONS:
+        shares = [figures["recall"][emotion] for figures in policies.values()]
+        shares += [policies[name]["coverage by emotion"][emotion] for name in sets]
+        lines.append(line(emotion, f"{n[emotion]:.0f}", map(percent, shares)))
+    shares = [f.get("accuracy") for f in policies.values()] + [policies[name]["coverage"] for name in sets]
+    lines.append(line("all faces", f"{sum(n.values()):.0f}", map(percent, shares)))
+    for key in ("balanced accuracy", "uncertain", "right if certain"):
+        title = "mean of emotions" if key == "balanced accuracy" else key
+        lines.append(line(title, "", (percent(figures.get(key)) for figures in policies.values())))
+    if sets:
+        sizes = [policies[name]["set size"] for name in sets]
+        cells = ["-" if size is None else f"{size:.2f}" for size in sizes]
+        lines.append(line("emotions a set", "", [""] * len(policies) + cells))
+    return lines
+
+
+def _card_entries(entries: Sequence[tuple[str, str]]) -> list[str]:
+    """Keys and values in lines; no word is broken, so that an address can be copied."""
+    return [
+        line
+        for key, value in entries
+        for line in wrap(
+            value, TEXT_WIDTH, initial_indent=f"{key:<16}", subsequent_indent=" " * 16, break_long_words=False
+        )
+    ]
+
+
+def percent(value: float | None) -> str:
+    """A share as per cent with two digits; "-" where it is undefined."""
+    return "-" if value is None or isnan(value) else f"{100 * value:.2f}"
+
+
+def join_blocks(blocks: Sequence[Sequence[str]]) -> str:
+    """Blocks of lines with an empty line between them; empty blocks are left out."""
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"

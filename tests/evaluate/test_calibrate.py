@@ -210,20 +210,20 @@ def test_each_half_is_read_by_what_the_other_fits():
         return calibrate(logits[rows], truth[rows], CalibrateOptions())
 
     order = np.random.default_rng(0).permutation(201)
-    cut = hold_out(logits, fit, order)
+    held_out = hold_out(logits, fit, order)
     assert [len(rows) for rows in seen] == [101, 100]
     assert seen[0].isdisjoint(seen[1])
     assert seen[0] | seen[1] == set(range(201))
-    assert set(np.flatnonzero(cut.first).tolist()) == seen[1]  # the first half is read by the first fit
+    assert set(np.flatnonzero(held_out.first).tolist()) == seen[1]  # the first half is read by the first fit
     for i in range(201):
-        one = cut.fits[0 if cut.first[i] else 1]
+        one = held_out.fits[0 if held_out.first[i] else 1]
         p = softmax(logits[i : i + 1], one.temperature)
-        np.testing.assert_allclose(cut.p[i], p[0])
+        np.testing.assert_allclose(held_out.p[i], p[0])
         for name, policy in one.policies.items():
             said = decide(p, policy, one.uncertain)
-            assert cut.decisions[name].shown[i] == said.shown[0]
-            assert np.array_equal(cut.decisions[name].member[i], said.member[0])
-            assert cut.decisions[name].uncertain[i] == said.uncertain[0]
+            assert held_out.decisions[name].shown[i] == said.shown[0]
+            assert np.array_equal(held_out.decisions[name].member[i], said.member[0])
+            assert held_out.decisions[name].uncertain[i] == said.uncertain[0]
 
 
 def test_figures_of_the_held_out_are_close_to_what_was_asked():

@@ -229,17 +229,17 @@ def test_a_cards_policies_thresholds_and_doubt_are_judged():
     assert plain.scores.accuracy != leant.scores.accuracy
 
 
-def test_a_cut_is_the_largest_face_or_the_whole_picture(one_face, two_faces, no_face):
+def test_a_crop_is_the_largest_face_or_the_whole_picture(one_face, two_faces, no_face):
     card = ModelCard("m")
     assert np.array_equal(make_cropper(card, detect=False)(one_face), fit(one_face, card))
-    cut, detector = make_cropper(card, detect=True), YuNet()
+    crop_largest, detector = make_cropper(card, detect=True), YuNet()
     faces = detector.detect(two_faces)
     assert len(faces) == 2
-    assert np.array_equal(cut(two_faces), crop(two_faces, faces[0].landmarks, card))
-    assert cut(no_face) is None
+    assert np.array_equal(crop_largest(two_faces), crop(two_faces, faces[0].landmarks, card))
+    assert crop_largest(no_face) is None
     gray = one_face[:, :, 1]
     (face,) = detector.detect(np.dstack([gray] * 3))
-    assert np.array_equal(cut(gray), crop(gray, face.landmarks, card))
+    assert np.array_equal(crop_largest(gray), crop(gray, face.landmarks, card))
 
 
 @pytest.fixture

@@ -78,9 +78,9 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     The weights stay as they are, bit for bit. What is fitted on all faces is measured on halves that were
     not used for fitting. Never give faces that the network was trained on.
     """
+    from mien.card import render_calibration
     from mien.evaluate.calibrate import CalibrateOptions
     from mien.evaluate.evaluation import calibrate_model
-    from mien.evaluate.tables import render_calibration
 
     options = CalibrateOptions(coverage, right, protocol, splits, seed)
     found, notes = calibrate_model(
@@ -98,7 +98,7 @@ def card(
     json: Annotated[bool, typer.Option("--json", help="The whole card as JSON.")] = False,
 ) -> None:
     """Print the model card inside a network's file."""
-    from mien.evaluate.tables import render_card
+    from mien.card import render_card
     from mien.faces.network import open_session, read_card, read_model
 
     found = read_card(open_session(read_model(model)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mien.card import ACCURATE, ModelCard, with_card
+from mien.card import ACCURATE, ModelCard, join_blocks, with_card
 from mien.config import provenance
 from mien.data import CorpusReader, find_reader
 from mien.data.corpus import Corpus, draw
@@ -56,7 +56,7 @@ class Evaluation:
         """Tables of at most 80 columns, ending in a newline."""
         parts = [tables.render_verdict(self.heading, one, self.predictions) for one in self.verdicts]
         if not parts:
-            parts = [tables.join_blocks([tables.render_heading(self.heading, self.predictions)])]
+            parts = [join_blocks([tables.render_heading(self.heading, self.predictions)])]
         if self.groups is not None:
             parts.append(render_groups(self.groups))
         return "\n".join(parts)

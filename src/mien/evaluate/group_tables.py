@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from mien.card import TEXT_WIDTH, join_blocks
 from mien.errors import MissingExtra, OutputError
 from mien.evaluate.groups import FOUND, Gap, GroupReport, GroupTable, MeasureByGroup
-from mien.evaluate.tables import join_blocks, to_json
+from mien.evaluate.tables import to_json
 from mien.results.draw import COLOURS
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _INK: Final = "#333333"
 def render_groups(report: GroupReport) -> str:
     """A table per attribute and what must be known to read them, ending in a newline."""
     blocks = [block for table in report.tables for block in _render_group_table(table, report)]
-    return join_blocks([*blocks, [line for note in group_notes(report) for line in wrap(note, 80)]])
+    return join_blocks([*blocks, [line for note in group_notes(report) for line in wrap(note, TEXT_WIDTH)]])
 
 
 def group_notes(report: GroupReport) -> list[str]:

@@ -1,16 +1,15 @@
-"""Verdicts and model cards as plain text, 80 columns at most; verdicts as records for JSON, unrounded."""
+"""Verdicts as plain text, 80 columns at most, and as records for JSON, unrounded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
-from math import isnan
 from textwrap import wrap
 from typing import Any, Final
 
 import numpy as np
 
-from mien.card import ACCURATE, ModelCard
+from mien.card import ACCURATE, TEXT_WIDTH, join_blocks, percent, render_policies
 from mien.evaluate.judge import Predictions, Scores, Verdict
 from mien.evaluate.metrics import mean_defined
 from mien.labels import EMOTIONS
@@ -29,8 +28,6 @@ PAPER: Final = {
     "contempt": 66.57,
 }
 MAX_NAMED: Final = 10  # unreadable pictures named in the text; the JSON names all
-POOR_RECALL: Final = 0.5  # below it an emotion is named on the card as one that the network misses
-WIDTH: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ def render_verdict(heading: Heading, verdict: Verdict, predictions: Predictions)
     """One table, lines of at most 80 columns, ending in a newline."""
     # the policies of the card beside each other, where it has several
     n = dict(zip(EMOTIONS, verdict.scores.counts.sum(axis=1).tolist(), strict=True))
-    policies = _render_policies(to_json(verdict.policies), n) if len(verdict.policies) > 1 else []
+    policies = render_policies(to_json(verdict.policies), n) if len(verdict.policies) > 1 else []
     return join_blocks(
         [
             render_heading(heading, predictions, verdict),
@@ -84,7 +81,7 @@ def render_heading(heading: Heading, predictions: Predictions, verdict: Verdict 
         for key, value in entries.items()
         if value
         for line in wrap(
-            value, WIDTH, initial_indent=f"{key:<10}", subsequent_indent=" " * 10, break_on_hyphens=False
+            value, TEXT_WIDTH, initial_indent=f"{key:<10}", subsequent_indent=" " * 10, break_on_hyphens=False
         )
     ]
 
@@ -176,135 +173,6 @@ def make_record(
     }
 
 
-def render_card(card: ModelCard) -> str:
-    """The card as text, lines of at most 80 columns where words allow, ending in a newline."""
-    made = card.provenance
-    pictures = f" ({made['pictures']:,} pictures)" if "pictures" in made else ""
-    facts = {
-        "model": f"{card.name}, {card.parameters:,} weights, "
-        f"{card.multiply_adds / 1e6:.1f} M multiply-adds a face",
-        "reads": f"{card.size} x {card.size} {card.colour}, the face upright",
-        "gives": " ".join(card.labels),
-        "learnt from": "; ".join(card.data) + pictures,
-        "licence": card.licence,
-        "recipe": card.recipe,
-        "made by": f"Mien {made['mien']}, commit {made.get('commit')}" if "mien" in made else "",
-    }
-    entries = [(key, value) for key, value in facts.items() if value]
-    figures = [  # that training wrote down of each split
-        ("scores", f"{split}: {', '.join(f'{name} {value:.4g}' for name, value in scores.items())}")
-        for split, scores in card.scores.items()
-    ]
-    limits = [
-        line
-        for text in (*card.limits, *_missed_emotions(card))
-        for line in wrap(text, WIDTH, initial_indent="- ", subsequent_indent="  ")
-    ]
-    return join_blocks([_card_entries(entries), _card_entries(figures), render_calibration(card), limits])
-
-
-def render_calibration(card: ModelCard) -> list[str]:
-    """The numbers that were fitted, and what they gave on faces held out; empty without a calibration."""
-    about = card.calibration
-    if not about:
-        return []
-    entries = [
-        ("calibrated on", f"{about['n']} faces of {about['data']}, labelled by {about['protocol']}"),
-        ("temperature", f"{card.temperature:.4f}"),
-        ("uncertain", f"confidence below {card.uncertain:.4f}, of the rest {about['right']:.0%} are right"),
-    ]
-    for name, policy in card.policies.items():
-        lean = f", leans to rare emotions with strength {about['strength']:g}" if any(policy.offsets) else ""
-        share = "" if policy.set_from is None else f"sets of emotions of a share of {policy.set_from:.4f}"
-        entries.append((f"policy {name}"[:15], share + lean))
-    if card.thresholds is not None:
-        pairs = zip(EMOTIONS, card.thresholds, strict=True)
-        entries.append(("detected from", ", ".join(f"{name} {value:.3f}" for name, value in pairs)))
-    lines = _card_entries(entries)
-    # the figures of each protocol: means over the splits of the faces into halves
-    for protocol, figures in about["held_out"].items():
-        low, high = (percent(end) for end in figures["accuracy 95"])
-        before, after = percent(figures["ece before"]), percent(figures["ece"]["mean"])
-        least = percent(figures["ece if right"]["mean"])
-        how = (
-            f"{figures['n']} faces labelled by {protocol}, each read by what half of the faces without it "
-            f"gave; mean of {about['splits']} cuts, seed {about['seed']}"
-        )
-        entries = [
-            ("accuracy", f"{percent(figures['accuracy'])} % ({low} to {high})"),
-            ("ECE", f"{before} % before, {after} % after ({least} if every probability were right)"),
-            ("NLL", f"{figures['nll before']:.4f} before, {figures['nll']['mean']:.4f} after"),
-        ]
-        means = {
-            policy: {key: value["mean"] for key, value in one.items()}
-            for policy, one in figures["policies"].items()
-        }
-        policies = _render_policies(means, figures["n of"])
-        lines += ["", *wrap(how, WIDTH), *_card_entries(entries), "", *policies]
-    return lines
-
-
-def _missed_emotions(card: ModelCard) -> list[str]:
-    """A sentence on the emotions of which most faces are missed, by the first protocol that was measured."""
-    for protocol, figures in card.calibration.get("held_out", {}).items():
-        recall, n = figures["policies"][ACCURATE]["recall"]["mean"], figures["n of"]
-        poor = [
-            f"{emotion} ({percent(share)} % of {n[emotion]:.0f})"
-            for emotion, share in recall.items()
-            if share is not None and share < POOR_RECALL
-        ]
-        if poor:
-            return [f"Misses most faces of {', '.join(poor)}, labelled by {protocol}."]
-    return []
-
-
-def _render_policies(policies: Mapping[str, Mapping[str, Any]], n: Mapping[str, float]) -> list[str]:
-    """Policies beside each other: recall of each emotion, and how often a set holds its label.
-
-    `policies` are names to figures of `metrics.decision_figures`, those by emotion as dicts; `n` emotions to
-    numbers of faces.
-    """
-    sets = [name for name in policies if policies[name].get("coverage") is not None]
-
-    def line(title: str, count: str, cells: Iterable[str]) -> str:
-        return (f"{title:<17}{count:>7}" + "".join(f"{cell:>14}" for cell in cells)).rstrip()
-
-    lines = [
-        line("%", "", ["recall"] * len(policies) + ["label in set"] * len(sets)),
-        line("", "n", [*policies, *sets]),
-    ]
-    for emotion in EMOTIONS:
-        shares = [figures["recall"][emotion] for figures in policies.values()]
-        shares += [policies[name]["coverage by emotion"][emotion] for name in sets]
-        lines.append(line(emotion, f"{n[emotion]:.0f}", map(percent, shares)))
-    shares = [f.get("accuracy") for f in policies.values()] + [policies[name]["coverage"] for name in sets]
-    lines.append(line("all faces", f"{sum(n.values()):.0f}", map(percent, shares)))
-    for key in ("balanced accuracy", "uncertain", "right if certain"):
-        title = "mean of emotions" if key == "balanced accuracy" else key
-        lines.append(line(title, "", (percent(figures.get(key)) for figures in policies.values())))
-    if sets:
-        sizes = [policies[name]["set size"] for name in sets]
-        cells = ["-" if size is None else f"{size:.2f}" for size in sizes]
-        lines.append(line("emotions a set", "", [""] * len(policies) + cells))
-    return lines
-
-
-def _card_entries(entries: Sequence[tuple[str, str]]) -> list[str]:
-    """Keys and values in lines; no word is broken, so that an address can be copied."""
-    return [
-        line
-        for key, value in entries
-        for line in wrap(
-            value, WIDTH, initial_indent=f"{key:<16}", subsequent_indent=" " * 16, break_long_words=False
-        )
-    ]
-
-
-def percent(value: float | None) -> str:
-    """A share as per cent with two digits; "-" where it is undefined."""
-    return "-" if value is None or isnan(value) else f"{100 * value:.2f}"
-
-
 def to_json(value: Any) -> Any:
     """Records, arrays and tuples as JSON has them, emotions by name, nan as None."""
     if is_dataclass(value) and not isinstance(value, type):
@@ -320,11 +188,6 @@ def to_json(value: Any) -> Any:
     if isinstance(value, float):
         return None if np.isnan(value) else float(value)
     return value
-
-
-def join_blocks(blocks: Sequence[Sequence[str]]) -> str:
-    """Blocks of lines with an empty line between them; empty blocks are left out."""
-    return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
 
 def _number(value: float) -> str:
