@@ -22,7 +22,7 @@ import mien.models
 from mien.errors import DataError, MienError, ModelError
 from mien.faces import yunet
 from mien.files import load_arrays
-from mien.models import DEFAULT, MODELS, load_model
+from mien.models import MODELS, load_model
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "mien"
@@ -214,7 +214,3 @@ def test_a_detector_with_a_flipped_bit_or_cut_off_is_refused(tmp_path, monkeypat
         path.write_bytes(bad)
         with pytest.raises(ModelError, match=r"expected .* with sha256"):
             yunet.weights()
-
-
-def test_the_default_network_is_one_of_the_pinned():
-    assert DEFAULT in MODELS

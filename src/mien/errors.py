@@ -1,25 +1,14 @@
 """Every exception that Mien raises on purpose.
 
-    MienError
-    ├── ImageError          a picture that cannot be read
-    │   └── ImageTooLarge   ... because it has more pixels than the limit
-    ├── VideoError          a clip or camera that cannot be read
-    ├── DataError           a corpus that is missing, partial or mislabelled
-    ├── ModelError          a model file, its card or its checksum
-    ├── OutputError         a result that cannot be written
-    ├── ConfigError         a setting that makes no sense
-    ├── TrainingError       a run that cannot go on (a loss that is not finite)
-    └── MissingExtra        an optional dependency that is not installed
-
-A message says what was expected, what came, and what to do. `except MienError`
-catches all of them and nothing else: a bug in Mien is never a `MienError`.
+A message says what was expected, what came, and what to do. `except MienError` catches all of them and
+nothing else: a bug in Mien is never a `MienError`.
 """
 
 from __future__ import annotations
 
 
 class MienError(Exception):
-    """The root of the tree above."""
+    """The root of all that follow."""
 
 
 class ImageError(MienError):
@@ -31,7 +20,7 @@ class ImageTooLarge(ImageError):
 
 
 class VideoError(MienError):
-    """A clip or a camera that cannot be read."""
+    """A clip, camera or stream that cannot be read."""
 
 
 class DataError(MienError):
@@ -51,7 +40,7 @@ class ConfigError(MienError):
 
 
 class TrainingError(MienError):
-    """A training run that cannot go on."""
+    """A training run that cannot go on, e.g. because its loss is not finite."""
 
 
 class MissingExtra(MienError):

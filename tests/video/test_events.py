@@ -12,10 +12,8 @@ from hypothesis import strategies as some
 
 from mien.errors import ConfigError
 from mien.labels import EMOTIONS
-from mien.results import EVENT_COLUMNS, WRITERS, event_row, open_writer
 from mien.types import Face, Frame
-from mien.video.events import Event, EventFinder, EventOptions
-from written_table import read_back
+from mien.video.events import EventFinder, EventOptions
 
 POINTS = np.zeros((5, 2), np.float32)
 HAPPY = 1
@@ -208,23 +206,3 @@ def test_another_clip_begins_anew():
 def test_options_that_make_no_sense_are_refused(bad):
     with pytest.raises(ConfigError, match="expected"):
         EventOptions(**bad)
-
-
-EVENT = Event("a, \udcff.mp4", 3, "fear", 0.1 + 0.2, 0.4, 1.25, float(np.float32(0.7)), 0.61, 24, "start")
-
-
-@pytest.mark.parametrize("suffix", WRITERS)
-def test_events_are_written_and_read_back(tmp_path, suffix):
-    path = tmp_path / f"events{suffix}"
-    with open_writer(path, columns=EVENT_COLUMNS) as writer:
-        writer.write([event_row(EVENT)])
-        writer.write([event_row(find(clip([0, 0.9, 0.9, 0, 0, 0]))[0])])
-    first, second = read_back(path)
-    assert list(first) == list(EVENT_COLUMNS)
-    assert [first[k] for k in ("source", "emotion", "cut")] == ["a, \\xff.mp4", "fear", "start"]
-    assert [int(first[k]) for k in ("track", "frames")] == [3, 24]
-    assert [float(first[k]) for k in ("onset", "apex", "offset")] == [0.3, 0.4, 1.25]
-    assert float(first["duration"]) == pytest.approx(0.95)
-    assert np.float32(first["peak"]) == np.float32(0.7)
-    assert second["cut"] is None
-    assert list(tmp_path.iterdir()) == [path]

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from mien.errors import VideoError
 from mien.types import Face
 from mien.video.ahead import read_ahead
 from mien.video.follow import BATCH, Follower, KeyFrame, interpolate
-from mien.video.frames import Video, VideoFrame, VideoOptions
+from mien.video.frames import Video, VideoFrame
 
 LANDMARKS = np.array([[3, 4], [7, 4], [5, 6], [4, 8], [6, 8]], np.float32)
 
@@ -124,26 +125,12 @@ def test_a_clip_gives_the_same_numbers_with_any_threads_and_detections_between(d
     assert [(f.index, len(f.faces)) for f in few] == [(f.index, len(f.faces)) for f in runs[0]]
 
 
-def test_a_span_of_a_clip_keeps_its_indices_and_times(drawn_clip):
-    with Video(drawn_clip) as video:
-        whole = [(frame.index, frame.time) for frame in video]
-    with Video(drawn_clip, VideoOptions(start=0.25, end=0.7)) as video:
-        part = [(frame.index, frame.time) for frame in video]
-    assert part == [(i, t) for i, t in whole if 0.25 <= t < 0.7]
-
-
 def test_a_video_may_be_closed_while_another_thread_reads(drawn_clip):
     video = Video(drawn_clip)
-    with ahead_of(video) as frames:
+    with closing(read_ahead(video, 1)) as frames:
         next(frames)
         video.close()
         assert len(list(frames)) <= 12
-
-
-def ahead_of(video):
-    from contextlib import closing
-
-    return closing(read_ahead(video, 1))
 
 
 def test_reading_ahead_stops_with_its_reader():
