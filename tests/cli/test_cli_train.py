@@ -36,12 +36,6 @@ def run(toy, tmp_path_factory):
     return out
 
 
-def test_a_finished_run_has_nothing_left_to_do(run, toy):
-    done = call("train", "paper-300-small", "--data", "toy", "--root", toy, "--out", run, "--epochs", 2)
-    assert done.exit_code == 0
-    assert "epoch" not in done.output.replace("--epochs", "")
-
-
 def test_a_run_exports_reads_faces_and_is_judged(run, toy, tmp_path):
     model = tmp_path / "model.onnx"
     assert call("export", run, "-o", model).exit_code == 0

@@ -232,11 +232,6 @@ def test_a_batch_that_cannot_be_divided_is_refused(monkeypatch):
         distributed.share(torch.arange(16))
 
 
-def test_alone_nothing_is_shared():
-    assert torch.equal(distributed.share(torch.arange(4)), torch.arange(4))
-    assert (distributed.rank(), distributed.size()) == (0, 1)
-
-
 @pytest.mark.parametrize("device", ["cuda:99", "gpu"])
 def test_a_device_that_is_not_there_is_named(device):
     with pytest.raises(ConfigError, match=f"got '{device}'"), distributed.joined(device):

@@ -86,10 +86,6 @@ def fer2013(root: Path, split: str) -> Corpus:
     Args:
         root: `fer2013.csv` or the folder that holds it.
         split: train, valid (PublicTest) or test (PrivateTest).
-
-    Raises:
-        ConfigError: there is no such split.
-        DataError: no such file, other columns, a row that cannot be read, or none of the split.
     """
     _check_split(split)
     table = _PixelTable(root / PIXELS if root.is_dir() else root)
