@@ -30,7 +30,7 @@ from mien.errors import ConfigError
 from mien.evaluate.metrics import confusion
 from mien.files import load_arrays, save_arrays, write_whole
 from mien.labels import EMOTIONS
-from mien.nets.count import multiply_adds
+from mien.nets import count_multiply_adds, count_parameters
 from mien.paper.corpora import CroppedCorpus
 from mien.paper.figures import collect_pictures, save_pictures
 from mien.paper.folds import EmotionFolds, FoldOptions, draw_folds
@@ -283,7 +283,7 @@ def _judge(
         **table_data(scores, confusion(labels[asked], probabilities[asked].argmax(1)), recipe.name),
         "threshold": how,
         "reconstruction": _reconstruction(runs, answers),
-        "size": {"parameters": sum(p.numel() for p in net.parameters()), "multiply_adds": multiply_adds(net)},
+        "size": {"parameters": count_parameters(net), "multiply_adds": count_multiply_adds(net)},
         "curves": [curve for run in runs for curve in learning_curves(run.folder)],
     }
 

@@ -27,7 +27,7 @@ from mien.errors import ModelError, TrainingError
 from mien.faces.align import TEMPLATE
 from mien.faces.network import open_session
 from mien.files import WholeFile
-from mien.nets import count, make_net
+from mien.nets import count_multiply_adds, count_parameters, make_net
 from mien.train.loop import LOG, load_averaged
 from mien.train.recipes import CONFIG, PROVENANCE, Recipe
 
@@ -120,8 +120,8 @@ def write_model(
     card = ModelCard(
         name=name,
         template=TEMPLATE,
-        parameters=count.parameters(folded),
-        multiply_adds=count.multiply_adds(folded),
+        parameters=count_parameters(folded),
+        multiply_adds=count_multiply_adds(folded),
         data=(*known, *data),
         licence=licence,
         recipe=facts["recipe"],
