@@ -48,10 +48,6 @@ def test_the_picture_itself_stays_as_it_is():
     drawn[0, 0] = 0  # the copy is the caller's, to write to
 
 
-def test_no_face_no_ink():
-    assert not changed(annotate(plain(60, 80), [])).any()
-
-
 def test_the_box_is_where_the_face_is_in_its_emotions_colour():
     drawn = annotate(plain(240, 400), [face(80, 60, 120)])
     yellow = has(drawn, COLOURS["happiness"])
@@ -119,14 +115,10 @@ def test_no_text_runs_off_the_edge(words, corner, side):
         assert bottom <= height, text
 
 
-def test_the_label_says_track_emotion_and_percent(words):
-    annotate(plain(400, 600), [face(200, 100, 150, track=2)])
-    assert words[0][0] == "#2 happiness 93 %"
-
-
-def test_small_faces_get_a_short_label(words):
-    annotate(plain(400, 600), [face(200, 100, 30)])
-    assert [text for text, *_ in words] == ["happiness"]
+@pytest.mark.parametrize(("side", "label"), [(150, "#2 happiness 93 %"), (30, "happiness")])
+def test_the_label_says_track_emotion_and_percent_where_there_is_room(words, side, label):
+    annotate(plain(400, 600), [face(200, 100, side, track=2)])
+    assert words[0][0] == label
 
 
 @pytest.mark.parametrize("shape", [(48, 48), (1, 1), (5, 300), (300, 5)])
@@ -134,11 +126,8 @@ def test_small_and_odd_pictures_can_be_drawn_on(shape):
     drawn = annotate(plain(*shape), [face(0, 0, max(shape), track=3)])
     assert drawn.shape == (*shape, 3)
     assert changed(drawn).any()
-
-
-def test_a_face_crop_of_48_pixels_still_shows_a_label():
-    labelled = annotate(plain(48, 48), [face(0, 0, 48)])
-    assert has(labelled, COLOURS["happiness"])[2:8, 4:44].mean() > 0.3
+    if shape == (48, 48):  # a crop still shows its label
+        assert has(drawn, COLOURS["happiness"])[2:8, 4:44].mean() > 0.3
 
 
 def test_gray_pictures_become_rgb():

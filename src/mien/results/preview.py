@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from mien.labels import EMOTIONS
 from mien.types import Frame, Image
@@ -16,17 +16,6 @@ if TYPE_CHECKING:
 WINDOW_SIZE: Final = (1280, 720)  # pixels that a window's picture is made to fit
 SHOWN_EMOTIONS: Final = 3  # emotions of a face in the terminal
 BAR_LENGTH: Final = 24  # characters of a probability of 1
-
-
-class Preview(Protocol):
-    """Shows frames one after the other."""
-
-    def __call__(self, frame: Frame, pixels: Image, latency: object | None) -> bool:
-        """Show a frame; False: whoever watches has had enough."""
-        ...
-
-    def close(self) -> None:
-        """Take it away."""
 
 
 class Window:
@@ -47,7 +36,7 @@ class Window:
             self._root.bind(key, self._stop)
 
     def __call__(self, frame: Frame, pixels: Image, latency: object | None) -> bool:
-        """Draw the frame."""
+        """Draw the frame; False: whoever watches has had enough."""
         from PIL import Image as Pillow
         from PIL import ImageTk
 
@@ -90,7 +79,7 @@ class Terminal:
         self._live.stop()
 
 
-def choose_preview() -> Preview:
+def choose_preview() -> Window | Terminal:
     """A window, or the terminal where no window can be opened."""
     try:
         return Window()

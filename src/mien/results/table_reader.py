@@ -116,11 +116,7 @@ def bad_line(path: Path, line: int, error: ValueError) -> DataError:
 
 
 def parse_cell(name: str, value: Any) -> Cell:
-    """A cell of the column `name` of Mien's table, from text or from the value in JSON or Parquet.
-
-    Raises:
-        ValueError: not a value of this column; says what was expected and what came.
-    """
+    """A cell of the column `name`, from text or from the value in JSON or Parquet; ValueError: not of it."""
     if value is None or value == "":
         return None
     if name == "set":
