@@ -8,7 +8,10 @@ VOID = {"meta", "link", "img", "br", "hr", "input"}
 
 
 class ParsedPage(HTMLParser):
-    """Fails on a tag that is not closed; keeps elements with their attributes, and the text."""
+    """Keeps elements with their attributes, and the text.
+
+    Fails on a tag that is not closed, and on a page that does not stand alone: nothing is fetched or run.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -16,6 +19,11 @@ class ParsedPage(HTMLParser):
         self.feed(text)
         self.close()
         assert self.open == []
+        assert [word for word in ("http:", "https:", "<script", "url(", "@import") if word in text] == []
+        assert "default-src 'none'" in text  # so that a browser holds the page to it
+        assert "prefers-color-scheme: dark" in text
+        assert self.all("html") == [{"lang": "en"}]
+        assert all(a["src"].startswith("data:image/jpeg;base64,") for a in self.all("img"))
         self.text = " ".join(self.text.replace("\u00a0", " ").split())
 
     def handle_starttag(self, tag, attrs):

@@ -176,20 +176,19 @@ def _with_disk_errors(path: Path, records: Iterator[tuple[int, Record]]) -> Iter
 def _read_csv(path: Path) -> Iterator[tuple[int, Record]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
-        columns: list[str] = []
         try:
+            header = next(reader, None)
+            if header is None:
+                return
+            columns = [cell.strip() for cell in header]
+            twice = sorted({name for name in columns if columns.count(name) > 1})
+            if twice or not columns:
+                raise _damaged(path, 1, "a header of different names", ", ".join(twice) or "an empty line")
+            yield reader.line_num, dict.fromkeys(columns)
             for cells in reader:
-                if not columns:
-                    columns = [cell.strip() for cell in cells]
-                    twice = sorted({name for name in columns if columns.count(name) > 1})
-                    if twice or not columns:
-                        got = ", ".join(twice) or "an empty line"
-                        raise _damaged(path, 1, "a header of different names", got)
-                    yield reader.line_num, dict.fromkeys(columns)
-                elif len(cells) != len(columns):
+                if len(cells) != len(columns):
                     raise _damaged(path, reader.line_num, f"{len(columns)} cells", str(len(cells)))
-                else:
-                    yield reader.line_num, dict(zip(columns, cells, strict=True))
+                yield reader.line_num, dict(zip(columns, cells, strict=True))
         except UnicodeDecodeError as error:
             raise _damaged(path, reader.line_num + 1, "text in UTF-8", "other bytes") from error
         except csv.Error as error:
