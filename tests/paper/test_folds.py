@@ -52,7 +52,6 @@ def test_the_papers_sizes_where_the_corpus_is_large(design: str) -> None:
 def test_repeated_folds_overlap_and_say_so_and_train_on_nothing() -> None:
     folds = draw_folds(RAFD, FoldOptions())["fear"]  # 201 of each
     check(folds, RAFD)
-    assert folds.taken.positives == 140
     assert folds.distinct < folds.drawn == 2800
     assert folds.note == f"folds overlap: 2800 pictures drawn, {folds.distinct} different"
     assert all(fold.train is None for fold in folds.folds)
