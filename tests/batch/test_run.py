@@ -16,7 +16,6 @@ from mien.batch import pool
 from mien.batch.options import AnalyzeOptions, describe_run, first_difference, from_plain, to_plain
 from mien.batch.read import Result, Task, read_input
 from mien.batch.run import (
-    check_copies,
     count_workers,
     hold_interrupts,
     name_copies,
@@ -47,18 +46,6 @@ def test_copies_of_one_name_do_not_meet(tmp_path):
         "noending.png",
     ]
     assert [copy and str(copy.relative_to(tmp_path)) for copy in copies] == [*named, None, "camera-0.mp4"]
-
-
-def test_copies_never_replace_an_input_and_others_only_when_told(tmp_path):
-    (tmp_path / "out").mkdir()
-    for name in ("a.jpg", "out/b.jpg"):
-        (tmp_path / name).touch()
-    sources = [Source(str(tmp_path / "a.jpg"), "photo", "a.jpg")]
-    with pytest.raises(OutputError, match="one of them"):
-        check_copies([tmp_path / "a.jpg"], sources, overwrite=True)
-    with pytest.raises(OutputError, match="--overwrite"):
-        check_copies([tmp_path / "out" / "b.jpg"], sources, overwrite=False)
-    check_copies([tmp_path / "out" / "b.jpg", tmp_path / "new.jpg", None], sources, overwrite=True)
 
 
 # --- runs

@@ -144,12 +144,8 @@ def test_what_cannot_be_a_run_in_a_folder_is_refused(into, photos, tmp_path):
     "options",
     [
         ("--shard", "3"),
-        ("--retry",),
-        ("--engine", "ray"),
-        ("-o", "{}/d/", "--pages", "{}/p"),
         ("-o", "{}/d/", "--events", "{}/e.csv"),
         ("-o", "{}/d/", "--engine", "dask"),
-        ("-o", "{}/d/", "--address", "auto"),
     ],
 )
 def test_misuse_exits_2_and_makes_nothing(mien, photos, tmp_path, options):

@@ -108,8 +108,7 @@ def _analyze_into_tables(
     tasks = plan_tasks(named, options, journals, stdin)
     with ExitStack() as stack:
         results = stack.enter_context(open_results(tasks, options, show))  # before there is an output
-        live = any(task.source.live for task in tasks)
-        table = stack.enter_context(finish_whole(_open_table(options, live=live)))
+        table = stack.enter_context(finish_whole(_open_table(options, tasks)))
         write_events: Write | None = None
         if options.events is not None:
             writer = open_writer(Path(options.events), overwrite=options.overwrite, columns=EVENT_COLUMNS)
@@ -295,10 +294,11 @@ def finish_whole(writer: TableWriter) -> Iterator[TableWriter]:
         yield writer
 
 
-def _open_table(options: AnalyzeOptions, *, live: bool) -> TableWriter:
+def _open_table(options: AnalyzeOptions, tasks: Sequence[Task]) -> TableWriter:
     """Where the rows go; on standard output UTF-8 with plain line ends, those of a camera seen at once."""
     if options.output is not None:
         return open_writer(Path(options.output), overwrite=options.overwrite)
+    live = any(task.source.live for task in tasks)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", newline="", line_buffering=live)
     try:
