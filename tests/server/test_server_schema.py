@@ -6,9 +6,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from test_server import running
 
 schemathesis = pytest.importorskip("schemathesis")
+openapi = pytest.importorskip("schemathesis.specs.openapi.checks")
 
-EXAMPLES = 8  # of each operation
 #: Whatever is sent, the answer is one that is described: no bug, a known status, its type and its shape.
+CHECKS = (
+    schemathesis.checks.not_a_server_error, openapi.status_code_conformance,
+    openapi.content_type_conformance, openapi.response_schema_conformance,
+)  # fmt: skip
 OPERATIONS = [
     ("POST", "/v1/photos"), ("POST", "/v1/crops"), ("POST", "/v1/clips"), ("GET", "/v1/jobs"),
     ("GET", "/v1/jobs/{job}"), ("GET", "/v1/jobs/{job}/events"), ("GET", "/v1/jobs/{job}/results/{name}"),
@@ -28,29 +32,6 @@ def described(address):
     return schemathesis.openapi.from_url(f"{address}/v1/openapi.json")
 
 
-def check(described, address, method, path, examples):
-    from schemathesis.checks import not_a_server_error
-    from schemathesis.specs.openapi.checks import (
-        content_type_conformance,
-        response_schema_conformance,
-        status_code_conformance,
-    )
-
-    checks = [
-        not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance,
-    ]  # fmt: skip
-
-    @settings(
-        max_examples=examples, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
-    @given(case=described[path][method].as_strategy())
-    def run(case):
-        case.call_and_validate(base_url=address, checks=checks)
-
-    run()
-
-
 def test_every_operation_is_tried(described):
     found = {
         (operation.ok().method.upper(), operation.ok().path) for operation in described.get_all_operations()
@@ -59,11 +40,14 @@ def test_every_operation_is_tried(described):
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_answers_are_as_described(described, address, method, path):
-    check(described, address, method, path, EXAMPLES)
+@pytest.mark.parametrize("examples", [8, pytest.param(300, marks=pytest.mark.slow)])
+def test_answers_are_as_described(described, address, method, path, examples):
+    @settings(
+        max_examples=examples, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(case=described[path][method].as_strategy())
+    def run(case):
+        case.call_and_validate(base_url=address, checks=CHECKS)
 
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_answers_are_as_described_at_length(described, address, method, path):
-    check(described, address, method, path, 300)
+    run()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import functools
 import http.server
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,18 +18,14 @@ from conftest import Pixels, scene
 from mien.faces.align import crop
 from mien.faces.detect import DetectorOptions, YuNet
 from mien.faces.network import Classifier
-from test_web import QUIET
+from test_web import CHROMIUM, QUIET
 
 pytestmark = pytest.mark.slow
 
 DIST = Path(__file__).resolve().parents[2] / "web" / "static-reader" / "dist"
-PHOTOS = (
-    "single_face.jpg",
-    "multi_face.jpg",
-    "0-f1-su-ph.jpg",
-    "45-m7-di-ph.jpg",
-    "free-mountain-vector-01.jpg",
-)
+#: With the number of faces in each.
+PHOTOS = {"single_face.jpg": 1, "multi_face.jpg": 5, "0-f1-su-ph.jpg": 1, "45-m7-di-ph.jpg": 1,
+          "free-mountain-vector-01.jpg": 0}  # fmt: skip
 
 #: Decodes a file, hands its pixels to the page's worker, and gives back both.
 READ = """async ([worker, text]) => {
@@ -60,11 +55,8 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 def page() -> Iterator[Any]:
     """The built page in a browser, from a plain web server."""
     if not (DIST / "index.html").is_file():
-        pytest.skip(
-            "needs web/static-reader/dist, which is not in the repository (see benchmarks/results/browser.md)"
-        )
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
+        pytest.skip("needs web/static-reader/dist, which is built by hand (benchmarks/results/browser.md)")
+    if CHROMIUM is None:
         pytest.skip("needs Chromium (on Debian: apt-get install chromium), which is not here")
     api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install 'mien[dev]')")
     handler = functools.partial(_Quiet, directory=str(DIST))
@@ -73,7 +65,7 @@ def page() -> Iterator[Any]:
         api.sync_playwright() as playwright,
     ):
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(QUIET))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         tab = browser.new_page()
         tab.goto(f"http://127.0.0.1:{server.server_port}/")
         yield tab
@@ -113,7 +105,8 @@ def test_drawn_faces_are_read_as_python_reads_them(page: Any, tmp_path: Path) ->
 
 
 def test_people_are_read_as_python_reads_them(page: Any, media: Path) -> None:
-    assert [_same(page, (media / name).read_bytes()) for name in PHOTOS] == [1, 5, 1, 1, 0]
+    for name, faces in PHOTOS.items():
+        assert _same(page, (media / name).read_bytes()) == faces
 
 
 def test_page_shows_a_photo(page: Any, media: Path) -> None:

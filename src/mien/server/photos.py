@@ -89,9 +89,8 @@ async def _answer(request: Request, options: PhotoOptions, *, annotate: bool) ->
         raise Problem("busy", why)
     service.photo_requests += 1
     try:
-        async with receive_files(
-            request, service.disk, None, field_name="files", most=limits.files
-        ) as received:
+        files = receive_files(request, service.disk, field_name="files", most=limits.files)
+        async with files as received:
             service.metrics.upload_bytes.inc(received.size)
             found = await unless_client_gone(request, _read_all(service, received, options, answer))
     finally:

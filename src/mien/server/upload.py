@@ -97,7 +97,7 @@ class Upload:
 
 @asynccontextmanager
 async def receive_files(
-    request: Request, disk: Disk, path: Path | None, *, field_name: str, most: int
+    request: Request, disk: Disk, path: Path | None = None, *, field_name: str, most: int
 ) -> AsyncIterator[ReceivedFiles]:
     """The files of a multipart form's field, at most so many, or the body; closed when the block ends.
 
