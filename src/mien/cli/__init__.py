@@ -25,7 +25,7 @@ from mien.errors import MienError
 
 app = typer.Typer(
     name="mien",
-    help="Read the expression on faces in photos and video; train and judge the networks that do it.",
+    help="Read the expression shown on faces in photos and videos; train and evaluate the networks for it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -51,10 +51,13 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option(
+            "--version", metavar="", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
-    """What stands before a command."""
+    """Options that come before a command."""
 
 
 def main() -> None:

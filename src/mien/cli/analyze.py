@@ -20,9 +20,10 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="Photos, clips, folders (searched to the bottom), quoted globs, the number of a camera, the "
-            "address of a stream (rtsp://, http://...), - or @FILE for paths on standard input or in a file, "
-            "one a line, Parquet of paths or bytes, tar shards, an object store (s3://bucket/prefix/).",
+            help="Photos, clips, folders (with subfolders) or quoted globs. Also: the number of a camera; "
+            "the address of a stream (rtsp://, http://...); a list of paths, one per line, on standard input "
+            "(-) or in a file (@FILE); a Parquet file of paths or pictures; tar shards; an object store "
+            "(s3://bucket/prefix/).",
         ),
     ],
     output: Annotated[
@@ -31,95 +32,128 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
             "--output",
             "-o",
             metavar="OUT",
-            help="Table to write: .csv, .jsonl or .parquet; DIR/: a folder of Parquet shards, from which a "
-            "run that was killed goes on. (default: CSV to standard output)",
+            help="Table to write: .csv, .jsonl or .parquet; or DIR/ for a folder of Parquet shards. Run the "
+            r"same command again to resume a killed run \[default: CSV to standard output].",
         ),
     ] = None,
     annotate: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also write copies with the faces drawn on, here.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Also write copies of the pictures and clips to DIR, with the faces drawn in."
+        ),
     ] = None,
     events: Annotated[
         Path | None,
         typer.Option(
             metavar="OUT",
-            help="Also write the expressions that come and go in clips, with onset, apex and offset, here.",
+            help="For clips: also write a table of expression events to OUT, with onset, apex and offset.",
         ),
     ] = None,
     pages: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Also write a page of each clip here: its faces over time, and their events."
+            metavar="DIR",
+            help="For clips: also write one HTML page per clip to DIR: its faces over time, their events.",
         ),
     ] = None,
     show: Annotated[
-        bool, typer.Option("--show", help="Show clips, cameras and streams as they are read.")
+        bool,
+        typer.Option(
+            "--show", metavar="", help="Show clips, cameras and streams on the screen while they are read."
+        ),
     ] = False,
     crops: Annotated[
-        bool, typer.Option("--crops", help="Each picture already is a face, 48 x 48 or more: detect nothing.")
+        bool,
+        typer.Option(
+            "--crops",
+            metavar="",
+            help="Each picture is already cropped to one face, 48 x 48 pixels or more: detect nothing.",
+        ),
     ] = False,
-    every: Annotated[int, typer.Option(min=1, metavar="N", help="Of clips, take each Nth frame.")] = 1,
+    every: Annotated[int, typer.Option(min=1, metavar="N", help="For clips: read every N-th frame.")] = 1,
     fps: Annotated[
-        float | None, typer.Option(metavar="F", help="Of clips, take F frames a second instead.")
+        float | None,
+        typer.Option(metavar="F", help="For clips: read F frames per second, instead of --every."),
     ] = None,
     start: Annotated[
-        float | None, typer.Option(metavar="S", help="Of clips, leave out what is before S seconds.")
+        float | None, typer.Option(metavar="S", help="For clips: leave out frames before S seconds.")
     ] = None,
     end: Annotated[
-        float | None, typer.Option(metavar="S", help="Of clips, leave out what is from S seconds on.")
+        float | None, typer.Option(metavar="S", help="For clips: leave out frames at S seconds and later.")
     ] = None,
     detect_every: Annotated[
         int,
         typer.Option(
-            min=1, metavar="N", help="Of clips, look for faces in each Nth frame; between, they are tracked."
+            min=1,
+            metavar="N",
+            help="For clips: look for faces in every N-th frame that is read; track them in between.",
         ),
     ] = 1,
     smooth: Annotated[
         float | None,
         typer.Option(
-            min=0, metavar="S", help=r"Smooth clips over S seconds; 0: not at all \[default: 0.2, live 0.1]."
+            min=0,
+            metavar="S",
+            help="For clips: smooth the probabilities over S seconds; 0: no smoothing "
+            r"\[default: 0.2; 0.1 for cameras and streams].",
         ),
     ] = None,
     min_face: Annotated[
         int | None, typer.Option(min=1, metavar="PX", help="Leave out faces smaller than PX pixels.")
     ] = None,
     max_faces: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Only the N largest faces of each picture.")
+        int | None, typer.Option(min=1, metavar="N", help="Read only the N largest faces in each picture.")
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Processes (default: by the number of files and cores)."),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help=r"Number of processes \[default: chosen by the number of files and cores].",
+        ),
     ] = None,
     shard: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help=r"Of -o DIR/: inputs a shard \[default: 1000].")
+        int | None,
+        typer.Option(min=1, metavar="N", help=r"With -o DIR/: inputs per shard \[default: 1000]."),
     ] = None,
     retry: Annotated[
-        bool, typer.Option("--retry", help="Of -o DIR/: read again the inputs of whole shards that failed.")
+        bool,
+        typer.Option(
+            "--retry", metavar="", help="With -o DIR/: read the failed inputs of finished shards again."
+        ),
     ] = False,
     max_lost: Annotated[
         int | None,
         typer.Option(
             min=0,
             metavar="N",
-            help="Of -o DIR/: stop when N inputs in a row cannot be fetched (a disk or network that is "
-            r"away); 0: never \[default: 100].",
+            help="With -o DIR/: stop when N inputs in a row cannot be fetched (a disk or network is "
+            r"unavailable); 0: never stop \[default: 100].",
         ),
     ] = None,
     engine: Annotated[
-        str, typer.Option(metavar="NAME", help="local: this machine's processes; ray: with -o DIR/, on Ray.")
+        str,
+        typer.Option(
+            metavar="NAME", help="local: processes on this machine; ray: a Ray cluster, with -o DIR/."
+        ),
     ] = "local",
     address: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Of --engine ray: a cluster to use (default: start one here)."),
+        typer.Option(
+            metavar="ADDRESS",
+            help=r"With --engine ray: the cluster to use \[default: start one on this machine].",
+        ),
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="ONNX file by `mien export`, or name of a shipped network."),
+        typer.Option(metavar="FILE", help="ONNX file made by `mien export`, or name of a shipped network."),
     ] = None,
     policy: Annotated[
         str,
         typer.Option(
             metavar="NAME",
-            help="accurate: show the likeliest emotion; balanced: find more of the rare ones.",
+            help="How the emotion is chosen: accurate (the most likely one) or balanced (finds more of the "
+            "rare ones).",
         ),
     ] = "accurate",
     providers: Annotated[
@@ -128,13 +162,15 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
             "--provider", metavar="NAME", help="Execution provider of ONNX Runtime; may be repeated."
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", metavar="", help="Replace results that exist already.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Print errors only.")] = False,
 ) -> None:
-    """Read the expression on every face: one row a face, in CSV, JSON Lines or Parquet.
+    """Read the expression on every face; write one row per face, as CSV, JSON Lines or Parquet.
 
-    Exits 0 when all inputs were read, 1 when one failed (its row has success 0), 2 on misuse and
-    130 on Ctrl-C (what was done is kept).
+    Exit status: 0 when all inputs were read, 1 when one failed (success is 0 in its row),
+    2 after a wrong option, 130 after Ctrl-C (finished results are kept).
     """
     given = locals() | {"providers": tuple(providers or ())}
     try:
@@ -144,7 +180,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from error
     if show and options.sharded:
-        raise typer.BadParameter("expected no --show with -o DIR/, which holds rows only; leave it out")
+        raise typer.BadParameter("expected no --show with -o DIR/, which stores rows only; leave it out")
     from mien.batch.run import analyze as run
 
     on_terminal = show or (output is None and sys.stdout.isatty())

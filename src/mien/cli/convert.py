@@ -13,38 +13,49 @@ def convert(
         Path,
         typer.Argument(
             metavar="TABLE",
-            help="A table that `mien analyze`, OpenFace or py-feat wrote.",
+            help="A table written by `mien analyze`, OpenFace or py-feat.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The file to write.")],
     to: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="mien, openface, pyfeat, eaf, vtt or srt. (default: by the ending of OUT)"
+            metavar="NAME",
+            help="Format to write: mien, openface, pyfeat, eaf, vtt or srt "
+            r"\[default: chosen by the ending of OUT].",
         ),
     ] = None,
     source: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Of a table of several sources, this one; for a table of OpenFace, the name of its clip.",
+            help="The source to convert, if the table has several. For a table from OpenFace: the name to "
+            "give its clip.",
         ),
     ] = None,
     events: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="For eaf: a table of events, for tiers of their own.")
+        Path | None,
+        typer.Option(metavar="FILE", help="For eaf: a table of events, written as tiers of their own."),
     ] = None,
     min_seconds: Annotated[
         float,
         typer.Option(
-            min=0, metavar="S", help="For eaf, vtt and srt: join what is shown for less than S seconds."
+            min=0,
+            metavar="S",
+            help="For eaf, vtt and srt: join an expression shorter than S seconds to the one before it, or, "
+            "where a face has just come into view, to the one after it.",
         ),
     ] = 0.0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", metavar="", help="Replace OUT if it exists.")
+    ] = False,
 ) -> None:
-    """Turn a table into the format of another program: OpenFace, py-feat, ELAN, WebVTT or SRT.
+    """Convert a table to the format of another program: OpenFace, py-feat, ELAN, WebVTT or SRT.
 
-    Tables of OpenFace and py-feat can be turned into Mien's own. What a format has no place for is lost;
-    the guide tells what. Notes go to standard error. ELAN, WebVTT and SRT need the extra `formats`.
+    Tables from OpenFace and py-feat can be converted to Mien's own format.
+    What the new format cannot store is lost: see docs/analyze.md.
+    Notes go to standard error.
+    ELAN, WebVTT and SRT need the extra `formats`.
     """
     from mien.cli.progress import say
     from mien.results.formats import convert as convert_table

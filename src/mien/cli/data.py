@@ -12,20 +12,31 @@ import typer
 if TYPE_CHECKING:
     from mien.data.corpus import Corpus
 
-app = typer.Typer(help="Draw the toy corpus; see what a corpus holds.", no_args_is_help=True)
+app = typer.Typer(help="Draw the toy corpus; show what a corpus contains.", no_args_is_help=True)
 
 _MAX_VALUES = 12  # of a tag, that are counted one by one
 
 
 @app.command()
 def toy(
-    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
-    models: Annotated[int, typer.Option(min=1, max=999, help="How many different people.")] = 67,
-    frontal: Annotated[bool, typer.Option("--frontal", help="Camera 090 alone, a fifth of all.")] = False,
-    size: Annotated[int, typer.Option(min=16, max=1024, help="Pixels of a side.")] = 96,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = 0,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new or empty folder.")],
+    models: Annotated[
+        int, typer.Option(min=1, max=999, metavar="N", help="Number of different people.")
+    ] = 67,
+    frontal: Annotated[
+        bool,
+        typer.Option("--frontal", metavar="", help="Draw frontal views only (camera 090, one of five)."),
+    ] = False,
+    size: Annotated[
+        int,
+        typer.Option(min=16, max=1024, metavar="PX", help="Width and height of each picture, in pixels."),
+    ] = 96,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of all random numbers.")] = 0,
 ) -> None:
-    """Draw faces under the file names of the Radboud Faces Database: 8040 pictures in half a minute."""
+    """Draw a corpus of simple faces, with the file names of the Radboud Faces Database.
+
+    The default is 8040 pictures and takes half a minute.
+    """
     from mien.data.toy import ToySettings, write_toy
 
     count = write_toy(folder, ToySettings(models=models, cameras=1 if frontal else 5, size=size, seed=seed))
@@ -35,11 +46,15 @@ def toy(
 @app.command()
 def show(
     data: Annotated[
-        str, typer.Option(help="ferplus, fer2013, rafd, ckplus, jaffe, kdef, toy, fairface or folder.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Corpus: ferplus, fer2013, rafd, ckplus, jaffe, kdef, toy, fairface or folder.",
+        ),
     ],
-    root: Annotated[Path, typer.Option(help="Folder or zip of the corpus.")],
+    root: Annotated[Path, typer.Option(metavar="PATH", help="Folder or zip file of the corpus.")],
 ) -> None:
-    """Print what a corpus holds: pictures, emotions, persons, tags, and what is missing."""
+    """Print what a corpus contains: pictures, emotions, persons, tags, and what is missing."""
     from mien.cli.progress import say
     from mien.data import SPLITS, find_reader
     from mien.errors import DataError
@@ -77,7 +92,7 @@ def describe(corpus: Corpus) -> list[str]:
         values = Counter(s.tags[tag] for s in corpus.samples if tag in s.tags)
         few = len(values) <= _MAX_VALUES
         rows.append((tag, _counts(sorted(values.items())) if few else f"{len(values)} values"))
-    notes = corpus.notes or ("nothing that is known of",)
+    notes = corpus.notes or ("nothing known",)
     rows += [("missing" if i == 0 else "", note) for i, note in enumerate(notes)]
     return [corpus.name, *(f"  {name:<10}{text}" for name, text in rows)]
 

@@ -11,51 +11,80 @@ import typer
 
 
 def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
-    root: Annotated[Path, typer.Option(help="Folder or zip of the corpus.")],
+    root: Annotated[Path, typer.Option(metavar="PATH", help="Folder or zip file of the corpus.")],
     data: Annotated[
         str,
         typer.Option(
-            help="ferplus, fer2013, rafd, ckplus, jaffe, kdef, toy, fairface or folder (one per emotion)."
+            metavar="NAME",
+            help="Corpus: ferplus, fer2013, rafd, ckplus, jaffe, kdef, toy, fairface, or folder (one folder "
+            "per emotion).",
         ),
     ] = "ferplus",
-    model: Annotated[Path | None, typer.Option(help="ONNX file, or name of a shipped network.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="ONNX file, or name of a shipped network.")
+    ] = None,
     split: Annotated[
         str | None,
-        typer.Option(help="train, valid or test, of ferplus and fer2013; valid if not given."),
+        typer.Option(
+            metavar="NAME", help=r"For ferplus and fer2013: train, valid or test \[default: valid]."
+        ),
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="argmax or majority, how votes become labels; both if not given.")
+        str | None,
+        typer.Option(metavar="NAME", help=r"How votes become labels: argmax or majority \[default: both]."),
     ] = None,
     detect: Annotated[
         bool | None,
         typer.Option(
             "--detect/--crops",
-            help=r"Find the largest face first, or pictures already are faces \[default: by corpus].",
+            metavar="",
+            help="--detect: find the largest face in each picture first. --crops: each picture is already "
+            r"cropped to one face \[default: chosen by the corpus].",
         ),
     ] = None,
     policy: Annotated[
-        str, typer.Option(help="How the emotion is chosen, of those on the model's card: accurate, balanced.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="How the emotion is chosen: accurate, or balanced if the model's card has it.",
+        ),
     ] = "accurate",
     by: Annotated[
         str | None,
-        typer.Option(help="Compare groups by the corpus's tags: age,gender,race; race+gender crosses two."),
+        typer.Option(
+            metavar="TAGS",
+            help="Compare groups by tags of the corpus, for example age,gender,race; race+gender compares "
+            "their combinations.",
+        ),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="Judge on this many pictures, drawn with seed 0; all if not given."),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help=r"Use only N pictures, drawn at random with seed 0 \[default: all].",
+        ),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the groups of --by to an .svg file; replaces the file.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="With --by: draw the groups to FILE (.svg); replaces it if it exists."
+        ),
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the same as JSON; replaces the file.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the network.")] = 1,
+    json: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Also write the results to FILE as JSON; replaces it if it exists."
+        ),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, metavar="N", help="CPU threads for the network.")] = 1,
 ) -> None:
-    """Judge a model: accuracy, recall of every emotion, calibration, confusion matrix.
+    """Evaluate a model: accuracy, recall of every emotion, calibration, confusion matrix.
 
-    With --by: how often each expression is read in each group, with what confidence, and where groups differ
-    most. This needs no labels.
+    With --by: how often each expression is read in each group, how confidently,
+    and where groups differ most. This needs no labels.
 
-    Pictures that cannot be read are named, counted and left out, and the exit status is 1.
+    Pictures that cannot be read are listed, counted and left out; the exit status is then 1.
     """
     from mien.errors import ConfigError
     from mien.evaluate.evaluation import EvaluateOptions
@@ -68,7 +97,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its argum
         _check_output("--json", json, [model, root])
     if plot is not None:
         if by is None:
-            raise ConfigError("--plot: expected --by TAGS with it, as it draws groups; got none")
+            raise ConfigError("--plot: expected --by TAGS as well, for the groups to draw; got none")
         check_plot(plot)
         _check_output("--plot", plot, [model, root, json])
     options = EvaluateOptions(
@@ -102,7 +131,7 @@ def _check_output(option: str, path: Path, inputs: Sequence[Path | None]) -> Non
     from mien.errors import OutputError
 
     if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else f"lies in {path.parent}, which is not there"
+        what = "is a folder" if path.is_dir() else f"lies in {path.parent}, which does not exist"
         raise OutputError(f"{option}: expected a file in a folder that exists, {path} {what}; give another")
     if any(p is not None and p.exists() and path.exists() and p.samefile(path) for p in inputs):
-        raise OutputError(f"{option}: expected a file of its own, {path} is an input; give another")
+        raise OutputError(f"{option}: expected a file that is not an input, {path} is one; give another")

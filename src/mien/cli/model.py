@@ -13,15 +13,22 @@ if TYPE_CHECKING:
 
 def export(
     run: Annotated[
-        Path, typer.Argument(help="Folder of a run: of `mien train`, or a part of `mien reproduce`.")
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="Folder of a training run: from `mien train`, or one part of `mien reproduce`.",
+        ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The ONNX file to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The ONNX file to write.")],
     name: Annotated[
-        str | None, typer.Option(help="What the card calls the network, instead of its recipe's name.")
+        str | None,
+        typer.Option(metavar="NAME", help=r"Name of the network on its card \[default: the recipe's name]."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it exists.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", metavar="", help="Replace OUT if it exists.")
+    ] = False,
 ) -> None:
-    """Write a trained network as ONNX with its model card inside."""
+    """Write a trained network as an ONNX file that contains its model card."""
     _check_output(output, overwrite=overwrite)
     from mien.paper.training import export_paper_run, is_paper_run
     from mien.train.export import export_run
@@ -32,17 +39,31 @@ def export(
 
 def quantize(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file made by `mien export`.")],
-    root: Annotated[Path, typer.Option(help="Folder or zip of FER+: train sets the ranges, valid judges.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The ONNX file to write.")],
+    root: Annotated[
+        Path,
+        typer.Option(
+            metavar="PATH",
+            help="Folder or zip file of FER+: split train sets the value ranges, valid tests the result.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The ONNX file to write.")],
     within: Annotated[
         float,
-        typer.Option(min=0, help="Points of recall that an emotion may lose; beyond, nothing is written."),
+        typer.Option(
+            min=0,
+            metavar="POINTS",
+            help="Most recall that an emotion may lose, in percentage points; if one loses more, nothing is "
+            "written.",
+        ),
     ] = 1.0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it exists.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", metavar="", help="Replace OUT if it exists.")
+    ] = False,
 ) -> None:
-    """Write a network with 8-bit convolutions, if every emotion is still read as well on FER+ valid.
+    """Write a network with 8-bit convolutions, only if no emotion loses more recall than --within.
 
-    Calibrate the result with `mien calibrate`: its probabilities are its own.
+    The recall is measured on FER+ valid. Run `mien calibrate` on the result:
+    its probabilities differ from those of the original network.
     """
     _check_output(output, overwrite=overwrite)
     from mien.train.quantize import run_quantize
@@ -53,30 +74,54 @@ def quantize(
 
 def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file made by `mien export`.")],
-    root: Annotated[Path, typer.Option(help="Folder or zip of the corpus; of FER+ its split valid is used.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The ONNX file to write.")],
-    data: Annotated[str, typer.Option(help="The corpus, as in `mien evaluate`.")] = "ferplus",
+    root: Annotated[
+        Path,
+        typer.Option(
+            metavar="PATH", help="Folder or zip file of the corpus; for FER+, the split valid is used."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The ONNX file to write.")],
+    data: Annotated[str, typer.Option(metavar="NAME", help="The corpus, as in `mien evaluate`.")] = "ferplus",
     coverage: Annotated[
-        float, typer.Option(help="Share of faces whose set of emotions is to hold the label.")
+        float,
+        typer.Option(
+            metavar="SHARE", help="Target share of faces whose set of emotions contains the label, 0 to 1."
+        ),
     ] = 0.9,
     right: Annotated[
-        float, typer.Option(help="Share that is to be right of the readings that are not uncertain.")
+        float,
+        typer.Option(metavar="SHARE", help="Target accuracy of the readings not marked uncertain, 0 to 1."),
     ] = 0.9,
     protocol: Annotated[
-        str, typer.Option(help="How votes become the labels that count: argmax or majority.")
+        str, typer.Option(metavar="NAME", help="How votes become labels: argmax or majority.")
     ] = "argmax",
     limit: Annotated[
-        list[str] | None, typer.Option(help="A known failure to write on the card as well; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help="A sentence on a known limit of the network, to add to its card (a text, not a number as in "
+            "`mien evaluate`); may be repeated.",
+        ),
     ] = None,
-    splits: Annotated[int, typer.Option(min=1, help="Splits into halves that measure what is fitted.")] = 50,
-    seed: Annotated[int, typer.Option(help="Seed of the splits.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it exists.")] = False,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the network.")] = 1,
+    splits: Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="N", help="Number of random splits into halves, one to fit, one to test."
+        ),
+    ] = 50,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the random splits.")] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", metavar="", help="Replace OUT if it exists.")
+    ] = False,
+    threads: Annotated[int, typer.Option(min=1, metavar="N", help="CPU threads for the network.")] = 1,
 ) -> None:
-    """Fit temperature, sets of emotions, doubt and the policy for rare emotions; write them on the card.
+    """Calibrate a network and write the result on its card.
 
-    The weights stay as they are, bit for bit. What is fitted on all faces is measured on halves that were
-    not used for fitting. Never give faces that the network was trained on.
+    It fits the temperature of the probabilities, the sets of emotions, the mark for
+    uncertain readings, and the policy that finds more of the rare emotions.
+    The weights do not change. The values written are fitted on all faces; how good
+    they are is measured with halves of the faces that were not used for fitting.
+    Never use faces that the network was trained on.
     """
     from mien.card import render_calibration
     from mien.evaluate.calibrate import CalibrateOptions
@@ -93,11 +138,11 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
 
 def card(
     model: Annotated[
-        Path | None, typer.Argument(metavar="[MODEL]", help="ONNX file, or the name of a shipped network.")
+        Path | None, typer.Argument(metavar="[MODEL]", help="ONNX file, or name of a shipped network.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="The whole card as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", metavar="", help="Print the whole card as JSON.")] = False,
 ) -> None:
-    """Print the model card inside a network's file."""
+    """Print the model card of a network."""
     from mien.card import render_card
     from mien.faces.network import open_session, read_card, read_model
 

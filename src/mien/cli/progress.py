@@ -123,7 +123,7 @@ def end_lines(summary: Summary, output: str, *, retry: bool = False) -> list[str
     lines = []
     if summary.interrupted:
         of = f"{summary.done} of {count(summary.inputs, 'input')}"
-        lines.append(f"mien: stopped by Ctrl-C with {of} done; what was done is whole and kept")
+        lines.append(f"mien: stopped by Ctrl-C with {of} done; finished results are complete and kept")
     done = f"{count(summary.done, 'input')}, {count(summary.frames, 'frame')}, {count(summary.faces, 'face')}"
     lines.append(f"mien: {done} in {duration(summary.seconds)}; rows in {output}")
     if summary.failures:
@@ -133,8 +133,8 @@ def end_lines(summary: Summary, output: str, *, retry: bool = False) -> list[str
             lines.append(f"  and {summary.failures - _NAMES:,} more (rows with success 0)")
     # of a folder of shards: what is left to do
     if summary.missing_shards:
-        left = f"mien: {count(summary.missing_shards, 'shard')} still missing; start again"
-        lines.append(left + (" without --retry" if retry and not summary.interrupted else ", and it goes on"))
+        left = f"mien: {count(summary.missing_shards, 'shard')} still missing; run again"
+        lines.append(left + (" without --retry" if retry and not summary.interrupted else " to resume"))
     elif summary.all_failures:
         everything = count(summary.all_inputs, "input")
         lines.append(f"mien: {summary.all_failures:,} of all {everything} failed; --retry reads them again")

@@ -15,53 +15,93 @@ DEFAULT: Final = ("paper-raw", "paper-300", "paper-500")
 
 
 def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
-    what: Annotated[str, typer.Argument(help="What to reproduce: paper.")],
-    corpus: Annotated[str, typer.Option(help="rafd, ferplus or toy (drawn; needs no data).")] = "toy",
-    root: Annotated[Path | None, typer.Option(help="Folder or zip of the corpus; toy needs none.")] = None,
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="What to reproduce; the only choice is: paper.")
+    ],
+    corpus: Annotated[
+        str, typer.Option(metavar="NAME", help="Corpus: rafd, ferplus or toy (drawn here, needs no data).")
+    ] = "toy",
+    root: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Folder or zip file of the corpus; not needed for toy."),
+    ] = None,
     variant: Annotated[
         list[str] | None,
-        typer.Option(help="paper-raw, paper-300, paper-500, ...; may be given several times."),
+        typer.Option(
+            metavar="NAME",
+            help="paper-raw, paper-300, paper-500, paper-300-500, paper-pretrained, paper-noise or "
+            r"paper-mask; may be repeated \[default: the first three].",
+        ),
     ] = None,
     small: Annotated[
-        bool, typer.Option("--small", help="Narrow networks, few epochs, 2 folds: a minute or two on toy.")
+        bool,
+        typer.Option(
+            "--small", metavar="", help="Narrow networks, few epochs, 2 folds: one or two minutes with toy."
+        ),
     ] = False,
     design: Annotated[
         str | None,
         typer.Option(
-            help="How folds are drawn: repeated, kfold, person. Chosen to fit the corpus if not given."
+            metavar="NAME",
+            help="How folds are drawn: repeated (each anew, they may overlap), kfold (no overlap) or person "
+            r"(no overlap, each person in one fold only) \[default: repeated for ferplus, else person].",
         ),
     ] = None,
     folds: Annotated[
         int | None,
-        typer.Option(min=1, help=r"Folds for each emotion \[default: the paper's 10, 2 with --small]."),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help=r"Number of folds per emotion \[default: 10 as in the paper; 2 with --small].",
+        ),
     ] = None,
     autoencoders: Annotated[
         str,
-        typer.Option(help="one for all pictures, or each: one for each emotion (paper-300 and its kind)."),
+        typer.Option(
+            metavar="NAME",
+            help="one: one autoencoder for all pictures; each: one per emotion (paper-300, paper-500 and "
+            "paper-300-500 only).",
+        ),
     ] = "one",
     networks: Annotated[
         str,
-        typer.Option(help="one with eight outputs, or eight: each of one emotion against the rest."),
+        typer.Option(
+            metavar="NAME",
+            help="one: one network with eight outputs; eight: one network per emotion, against all others.",
+        ),
     ] = "one",
     threshold: Annotated[
         str | None,
         typer.Option(
-            help="winner (the likeliest emotion), half, or training (what tells best on the training "
-            r"pictures) \[default: winner; half for --networks eight]."
+            metavar="NAME",
+            help="winner: the most likely emotion; half: a probability of 0.5; training: the threshold that "
+            r"scores best on the training pictures \[default: winner; half with --networks eight].",
         ),
     ] = None,
     width: Annotated[
-        int | None, typer.Option(min=1, help=r"Filters of the CNN \[default: 512, 16 with --small].")
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help=r"Number of filters of the CNN \[default: 512; 16 with --small]."
+        ),
     ] = None,
-    labels: Annotated[float, typer.Option(help="Share of the training labels to use, 0 to 1.")] = 1.0,
+    labels: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of the training labels to use, 0 to 1.")
+    ] = 1.0,
     unlabelled: Annotated[
-        Path | None, typer.Option(help="Folder or zip of FairFace: more pictures for the autoencoders.")
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="Folder or zip file of FairFace: more pictures for the autoencoders."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder of the experiment.")] = Path("runs/paper"),
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, ...")] = "cpu",
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of all random numbers.")] = 0,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the experiment and its results.")
+    ] = Path("runs/paper"),
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="Device to train on: cpu, cuda, cuda:0, ...")
+    ] = "cpu",
 ) -> None:
-    """Train and test the paper's system over its folds; run the same command again to go on after a stop."""
+    """Train and test the paper's system on its folds; run the same command again to resume."""
     from mien.errors import ConfigError
     from mien.train import require_torch
 

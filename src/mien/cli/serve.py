@@ -12,62 +12,101 @@ _MEGA = 1_000_000
 
 def serve(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Where to listen. Others reach only what is not loopback.")
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Address to listen on. Other machines can connect only to an address that is not loopback.",
+        ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: any that is free.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="N", help="Port to listen on; 0: any free port.")
+    ] = 8000,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help=r"Threads that read photos \[default: one a core].")
+        int | None,
+        typer.Option(min=1, metavar="N", help=r"Threads that read photos \[default: one per core]."),
     ] = None,
     keep: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Keep jobs and their results here. Without it, nothing is kept."),
+        typer.Option(
+            metavar="DIR",
+            help="Keep the results of clips in DIR. Without it, they are deleted (see --forget-after).",
+        ),
     ] = None,
     forget_after: Annotated[
-        float, typer.Option(min=1, metavar="MINUTES", help="Without --keep: when results of clips go.")
+        float,
+        typer.Option(
+            min=1,
+            metavar="MINUTES",
+            help="Without --keep: delete the results of a clip after this many minutes.",
+        ),
     ] = 60,
     token: Annotated[
         str | None,
         typer.Option(
-            metavar="T", envvar="MIEN_TOKEN", help="What clients must know (Authorization: Bearer T)."
+            metavar="T",
+            envvar="MIEN_TOKEN",
+            help="Secret token that clients must send (Authorization: Bearer T).",
         ),
     ] = None,
     no_auth: Annotated[
-        bool, typer.Option("--no-auth", help="No token, though others can reach the address.")
+        bool,
+        typer.Option(
+            "--no-auth", metavar="", help="Require no token, even where other machines can connect."
+        ),
     ] = False,
     allow_host: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A further name that this server goes by.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Another host name to accept (Host header); may be repeated."),
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="ONNX file by `mien export`, or name of a shipped network."),
+        typer.Option(metavar="FILE", help="ONNX file made by `mien export`, or name of a shipped network."),
     ] = None,
     provider: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Execution provider of ONNX Runtime; may be repeated."),
     ] = None,
     max_upload: Annotated[
-        float, typer.Option(min=0.001, metavar="MB", help="Of a request with photos.")
+        float, typer.Option(min=0.001, metavar="MB", help="Largest request with photos, in MB.")
     ] = 100,
-    max_clip: Annotated[float, typer.Option(min=0.001, metavar="MB", help="Of a clip.")] = 2000,
+    max_clip: Annotated[float, typer.Option(min=0.001, metavar="MB", help="Largest clip, in MB.")] = 2000,
     max_pixels: Annotated[
-        float, typer.Option(min=0.01, metavar="MILLION", help="Pixels of a photo or frame.")
+        float,
+        typer.Option(
+            min=0.01, metavar="MILLION", help="Most pixels in one photo or frame, in millions of pixels."
+        ),
     ] = 50,
-    max_files: Annotated[int, typer.Option(min=1, metavar="N", help="Photos of a request.")] = 500,
-    max_faces: Annotated[int, typer.Option(min=1, metavar="N", help="Faces read of a picture.")] = 200,
-    clip_seconds: Annotated[float, typer.Option(min=1, metavar="S", help="Length of a clip.")] = 7200,
-    clip_frames: Annotated[int, typer.Option(min=1, metavar="N", help="Frames read of a clip.")] = 500_000,
-    job_seconds: Annotated[float, typer.Option(min=1, metavar="S", help="Work on one clip.")] = 14_400,
-    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Clips read at one time.")] = 1,
-    queue: Annotated[int, typer.Option(min=1, metavar="N", help="Clips that wait.")] = 20,
-    requests: Annotated[int, typer.Option(min=1, metavar="N", help="Photo requests at one time.")] = 128,
+    max_files: Annotated[int, typer.Option(min=1, metavar="N", help="Most photos in one request.")] = 500,
+    max_faces: Annotated[int, typer.Option(min=1, metavar="N", help="Most faces read in one picture.")] = 200,
+    clip_seconds: Annotated[
+        float, typer.Option(min=1, metavar="S", help="Longest clip accepted, in seconds.")
+    ] = 7200,
+    clip_frames: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Most frames read in one clip.")
+    ] = 500_000,
+    job_seconds: Annotated[
+        float, typer.Option(min=1, metavar="S", help="Most seconds of work on one clip.")
+    ] = 14_400,
+    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Most clips read at the same time.")] = 1,
+    queue: Annotated[int, typer.Option(min=1, metavar="N", help="Most clips waiting.")] = 20,
+    requests: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Most requests with photos at the same time.")
+    ] = 128,
     disk: Annotated[
-        float, typer.Option(min=0.001, metavar="MB", help="Of uploads and results together.")
+        float,
+        typer.Option(
+            min=0.001, metavar="MB", help="Most disk space for uploads and results together, in MB."
+        ),
     ] = 20_000,
     stall: Annotated[
-        float, typer.Option(min=1, metavar="S", help="Seconds without a byte that end an upload.")
+        float,
+        typer.Option(min=1, metavar="S", help="End an upload after this many seconds without data."),
     ] = 15,
 ) -> None:
-    """Serve the page and the API; nothing leaves this machine, and nothing is kept without --keep."""
+    """Start the server: a web page and an HTTP API.
+
+    No data leaves this machine. Without --keep, results are deleted.
+    """
     from mien.cli.progress import say
     from mien.errors import MissingExtra
 

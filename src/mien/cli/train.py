@@ -12,36 +12,61 @@ import typer
 def train(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
     recipe: Annotated[
         str,
-        typer.Argument(help="compact, teacher, distill, or a variant of the paper: paper-raw..."),
+        typer.Argument(
+            metavar="RECIPE",
+            help="compact, teacher or distill; or a variant of the paper: paper-raw, paper-300, paper-500, "
+            "paper-300-500, paper-pretrained, paper-noise or paper-mask, each also with -small (see "
+            "docs/paper.md).",
+        ),
     ],
-    root: Annotated[Path, typer.Option(help="Folder or zip of the corpus.")],
+    root: Annotated[Path, typer.Option(metavar="PATH", help="Folder or zip file of the corpus.")],
     data: Annotated[
         str,
-        typer.Option(help="Corpus: ferplus; for the paper's variants also rafd and toy."),
+        typer.Option(metavar="NAME", help="Corpus: ferplus; for the paper's variants also rafd or toy."),
     ] = "ferplus",
-    out: Annotated[Path | None, typer.Option(help=r"Folder of the run \[default: runs/RECIPE].")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs, instead of the recipe's.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help=r"Folder for the run \[default: runs/RECIPE]."),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help=r"Number of epochs \[default: set by the recipe]."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of all random numbers.")] = 0,
     unlabelled: Annotated[
         Path | None,
         typer.Option(
-            help="Folder or zip of FairFace: faces for teachers to label, or for the paper's autoencoders."
+            metavar="PATH",
+            help="Folder or zip file of FairFace. For distill: more faces, labelled by the teachers; for the "
+            "paper's variants: more pictures for the autoencoders.",
         ),
     ] = None,
     teacher: Annotated[
         list[Path] | None,
-        typer.Option(help="An exported network whose answers distill learns from; several: their mean."),
+        typer.Option(
+            metavar="FILE",
+            help="For distill: exported network (ONNX) to learn from; may be repeated (their mean is used).",
+        ),
     ] = None,
     start: Annotated[
-        Path | None, typer.Option(help="Folder of the run whose weights distill starts from.")
+        Path | None,
+        typer.Option(metavar="DIR", help="For distill: folder of the run whose weights to start from."),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, ...")] = "cpu",
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="Device to train on: cpu, cuda, cuda:0, ...")
+    ] = "cpu",
     precision: Annotated[
-        str, typer.Option(help="float32, or bfloat16 for a GPU that is fast at it.")
+        str,
+        typer.Option(
+            metavar="NAME", help="Number format: float32, or bfloat16 (faster on GPUs that support it)."
+        ),
     ] = "float32",
-    threads: Annotated[int | None, typer.Option(min=1, help=r"CPU threads \[default: all cores].")] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help=r"CPU threads \[default: one per core]."),
+    ] = None,
 ) -> None:
-    """Train a network; run the same command again to go on from where it stopped.
+    """Train a network; run the same command again to resume after a stop.
 
     With several processes: torchrun --nproc-per-node 2 -m mien train ...
     """
@@ -59,7 +84,9 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
     run = out or Path("runs") / recipe
     if recipe not in RECIPES and recipe.removesuffix("-small") not in VARIANTS:
         known = ", ".join((*RECIPES, *VARIANTS))
-        raise ConfigError(f"recipe: expected one of {known} (the paper's also with -small), got {recipe!r}")
+        raise ConfigError(
+            f"recipe: expected one of {known} (the paper's variants also with -small), got {recipe!r}"
+        )
     if threads:
         torch.set_num_threads(threads)
     with distributed.joined(device) as place:
