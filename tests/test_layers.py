@@ -1,13 +1,18 @@
-"""Imports go down the ladder of docs/architecture.md, and the reading half never loads torch."""
+"""The shape of the package, as docs/architecture.md states it: ladder, sizes, no circles, no doubled names."""
 
 import ast
+import re
 import subprocess
 import sys
+from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parent.parent / "src" / "mien"
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "mien"
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 
 #: From the lowest rung up: a room imports its own files and those of lower rungs.
 LADDER = [
@@ -26,101 +31,142 @@ LADDER = [
     {"cli"},
     {"__main__"},
 ]
+#: Packages that reading a photo must not load, nor any file at its top level, except in the rooms that learn.
 HEAVY = {"torch", "tensorflow", "pandas", "matplotlib", "cv2", "sklearn", "pyarrow", "jinja2", "onnx"}
-MAY_TORCH = {"nets", "train", "paper"}
+LEARNING = {"nets", "train", "paper"}
 
 
-def rank(room):
-    return next(i for i, layer in enumerate(LADDER) if room in layer)
+def module_name(path):
+    return ".".join(("mien", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+def room_of(path):
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def source_files():
+    return [path for path in sorted(SOURCE.rglob("*.py")) if path != SOURCE / "__init__.py"]
 
 
 def imports(path):
-    """(module, at the top level of the file) for every import in it."""
+    """(module or module.name, whether it stands at the top level) for each import, those in functions too."""
     tree = ast.parse(path.read_text())
-    inside = {
-        id(n)
-        for f in ast.walk(tree)
-        if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef)
-        for n in ast.walk(f)
-    }
-    typing_only = {
-        id(n)
-        for branch in ast.walk(tree)
-        if isinstance(branch, ast.If) and "TYPE_CHECKING" in ast.unparse(branch.test)
-        for n in ast.walk(branch)
-    }
+    functions = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+    typing = (n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test))
+    later = {id(node) for branch in (*functions, *typing) for node in ast.walk(branch)}
     for node in ast.walk(tree):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: write imports in full"
-            bare = node.module == "mien"
-            names = [f"mien.{a.name}" for a in node.names] if bare else [node.module]
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
         for name in names:
-            yield name, id(node) not in inside and id(node) not in typing_only
+            yield name, id(node) not in later
 
 
-def files():
-    return [p for p in sorted(SOURCE.rglob("*.py")) if p != SOURCE / "__init__.py"]
-
-
-def room_of(path):
-    first = path.relative_to(SOURCE).parts[0]
-    return first.removesuffix(".py")
-
-
-def faults(path):
+def upward_imports(path):
     room = room_of(path)
+    rank = {name: i for i, rung in enumerate(LADDER) for name in rung}
     for name, _ in imports(path):
-        if not name.startswith("mien."):
-            continue
-        other = name.split(".")[1]
-        if other in (room, "__version__"):
-            continue
-        if rank(other) >= rank(room):
-            yield f"{path.relative_to(SOURCE)} ({room}) imports {name}"
+        other = name.split(".")[1] if name.startswith("mien.") else room
+        if other not in (room, "__version__") and rank.get(other, -1) >= rank[room]:
+            yield f"{path.relative_to(SOURCE)} imports {name}"
+
+
+def file_graph(paths):
+    """Each module with the modules of the package that it imports, wherever in the file."""
+    known = {module_name(path) for path in paths}
+    graph = {}
+    for path in paths:
+        wanted = {name if name in known else name.rpartition(".")[0] for name, _ in imports(path)}
+        graph[module_name(path)] = (wanted & known) - {module_name(path)}
+    return graph
+
+
+def find_circle(graph):
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return None
 
 
 def test_every_room_stands_on_the_ladder():
-    rooms = {room_of(p) for p in files()}
-    assert rooms <= set().union(*LADDER), f"give these a layer: {rooms - set().union(*LADDER)}"
+    assert {room_of(path) for path in source_files()} <= set().union(*LADDER)
 
 
 def test_imports_only_go_down():
-    assert [f for path in files() for f in faults(path)] == []
+    assert [fault for path in source_files() for fault in upward_imports(path)] == []
 
 
-def test_the_walk_sees_an_upward_import(tmp_path, monkeypatch):
+def test_an_upward_import_within_a_function_is_seen(tmp_path, monkeypatch):
     bad = tmp_path / "image.py"
     bad.write_text("def f():\n    from mien.video.frames import Video\n")
     monkeypatch.setattr(sys.modules[__name__], "SOURCE", tmp_path)
-    assert len(list(faults(bad))) == 1
+    assert len(list(upward_imports(bad))) == 1
+
+
+def test_no_files_import_each_other_in_a_circle():
+    assert find_circle(file_graph(source_files())) is None
+
+
+def test_a_circle_within_functions_is_seen(tmp_path, monkeypatch):
+    for name, other in (("a", "b"), ("b", "c"), ("c", "a")):
+        (tmp_path / f"{name}.py").write_text(f"def f():\n    from mien.{other} import f\n")
+    monkeypatch.setattr(sys.modules[__name__], "SOURCE", tmp_path)
+    assert set(find_circle(file_graph(source_files()))) == {"mien.a", "mien.b", "mien.c"}
+
+
+def test_no_public_class_name_stands_twice():
+    names = Counter(
+        node.name
+        for path in source_files()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_each_room_keeps_the_line_budget_of_the_architecture_page():
+    budgets = {
+        room: int(lines)
+        for room, lines in re.findall(r"^\| `([\w ]+)/?` \| (\d+) \|", ARCHITECTURE, re.MULTILINE)
+    }
+    lines = Counter()
+    for path in SOURCE.rglob("*.py"):
+        room = path.relative_to(SOURCE).parts[0] if path.parent != SOURCE else "top level"
+        lines[room] += len(path.read_text().splitlines())
+    assert set(lines) == set(budgets)
+    over = {room: count for room, count in lines.items() if count > budgets[room]}
+    assert over == {}, f"over the budget that docs/architecture.md states: {over}"
 
 
 def test_heavy_packages_are_imported_where_they_belong():
     wrong = [
         f"{path.relative_to(SOURCE)}: {name}"
-        for path in files()
+        for path in source_files()
         for name, top in imports(path)
-        if top and name.split(".")[0] in HEAVY and room_of(path) not in MAY_TORCH
+        if top and name.split(".")[0] in HEAVY and room_of(path) not in LEARNING
     ]
     assert wrong == []
-
-
-@pytest.mark.parametrize("package", sorted(HEAVY))
-def test_reading_a_photo_loads_nothing_heavy(package, loaded):
-    assert package not in loaded
 
 
 @pytest.fixture(scope="module")
 def loaded():
     code = (
-        "import sys\nimport mien\nlight = set(sys.modules)\nimport numpy as np\n"
+        "import os, sys\nbefore = dict(os.environ)\n"
+        "import mien\nlight = set(sys.modules)\nimport numpy as np\n"
         "assert not {'numpy', 'onnxruntime', 'PIL'} & light, 'import mien must stay light'\n"
+        "assert dict(os.environ) == before, 'import mien must set no environment variable'\n"
         "mien.load().image(np.zeros((64, 64, 3), np.uint8))\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))\n"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     return set(run.stdout.split())
+
+
+@pytest.mark.parametrize("package", sorted(HEAVY))
+def test_reading_a_photo_loads_nothing_heavy(package, loaded):
+    assert package not in loaded

@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 import pytest
 
-from conftest import scene
+from makers import scene
 
 pytest.importorskip("fastapi")
 from prometheus_client.parser import text_string_to_metric_families

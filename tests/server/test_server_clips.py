@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 import mien
-from conftest import scene, write_clip
+from makers import scene, write_clip
 from mien.errors import ConfigError
 from mien.server.settings import Limits
 from test_server import ServerProcess, is_problem, running

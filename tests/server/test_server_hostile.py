@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import scene
+from makers import scene
 from mien.image import encode_image
 from mien.server import upload
 from mien.server.settings import Limits

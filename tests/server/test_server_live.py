@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 import mien
-from conftest import scene
+from makers import scene
 from mien.image import encode_image
 from mien.server.settings import Limits
 from test_server import SECRET, jpeg, running

@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import SHARED, Pixels, scene
+from makers import SHARED, Pixels, scene
 from mien import load
 from mien.labels import EMOTIONS
 from mien.results.rows import COLUMNS, rows

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import Pixels, scene
+from makers import Pixels, scene
 from mien.faces.align import crop
 from mien.faces.detect import DetectorOptions, YuNet
 from mien.faces.network import Classifier
