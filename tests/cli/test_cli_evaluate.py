@@ -223,7 +223,7 @@ def test_damaged_pictures_are_in_no_group(evaluate, unlabelled):
         ("ferplus", ("--split", "dev"), "--split: expected one of train, valid, test, got 'dev'"),
         ("ferplus", ("--split", "test"), "found only split train, valid"),
         ("ferplus", ("--protocol", "most"), "--protocol: expected one of majority, argmax, got 'most'"),
-        ("ferplus", ("--json", "nowhere/x.json"), "not there"),
+        ("ferplus", ("--json", "nowhere/x.json"), "does not exist"),
         ("ferplus", ("--model", "nowhere.onnx"), "nowhere.onnx"),
         ("folder", ("--split", "test"), "has no splits"),
         ("folder", ("--by", "age"), "samples carry tags"),
