@@ -72,7 +72,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_tables(long_clip, tmp_path, opt
         pytest.skip("the run was over before it could be killed")
     assert not (killed / "rows.csv").exists()
     again = subprocess.run([*MIEN, *map(str, command)], cwd=killed, check=True, capture_output=True)
-    assert b"went on after" in again.stderr
+    assert b"resumed after" in again.stderr
     for name in ("rows.csv", "events.csv", "pages/long.mp4.html"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
     assert not list(killed.glob("*.journal")), "the journal goes once the results are whole"
@@ -88,16 +88,16 @@ def test_a_journal_that_breaks_off_in_a_line_is_used_up_to_its_last_place(clip, 
         path.write_bytes(data[: int(len(data) * share)])
         ran = mien("analyze", clip, "-o", "a.csv", "--overwrite")
         assert ran.code == 0
-        assert ("went on after" in ran.err) == (share > 0.5)
+        assert ("resumed after" in ran.err) == (share > 0.5)
         assert (kept / "a.csv").read_bytes() == want
 
 
 def test_other_settings_begin_anew(clip, kept, mien):
     mien("analyze", clip, "-o", "a.csv")
     again = mien("analyze", clip, "-o", "a.csv", "--overwrite", "--max-faces", 1)
-    assert "went on after" not in again.err
+    assert "resumed after" not in again.err
     same = mien("analyze", clip, "-o", "a.csv", "--overwrite", "--max-faces", 1)
-    assert "went on after" in same.err
+    assert "resumed after" in same.err
 
 
 def test_a_clip_that_gives_other_frames_than_its_journal_is_refused(clip, kept, mien):
@@ -138,5 +138,5 @@ def test_a_journal_where_nothing_can_be_written_is_told(tmp_path):
     else:
         (tmp_path / "locked").mkdir(mode=0o500)
         place = tmp_path / "locked" / "x" / "a.jsonl"
-    with pytest.raises(OutputError, match="expected to note there"), Journal(place, {}) as journal:
+    with pytest.raises(OutputError, match="could not write progress"), Journal(place, {}) as journal:
         list(journal.replay("s"))

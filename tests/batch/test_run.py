@@ -149,7 +149,7 @@ def test_a_dead_worker_costs_its_input_and_nothing_else(inputs, tiny_model, tmp_
     good, _ = run(inputs, OddOptions(model=tiny_model))
     rows, summary = run(tasks, OddOptions(model=tiny_model), workers=2)
     assert [name for name, _ in summary.failed] == [deadly.source.name, "gone.jpg", deadly.source.name]
-    assert "3 processes that tried died (the last by signal 9, SIGKILL)" in summary.failed[0][1]
+    assert "3 processes died while reading it (the last by signal 9, SIGKILL)" in summary.failed[0][1]
     assert summary.done == len(tasks)
     assert len(rows) == len(good) + 2
     assert [row for row in rows if row in good] == good

@@ -131,8 +131,8 @@ def test_what_failed_is_read_again_and_nothing_else(into, photos, tmp_path):
 def test_what_cannot_be_a_run_in_a_folder_is_refused(into, photos, tmp_path):
     (tmp_path / "part-00000.parquet").touch()
     for source, out, options, text in (
-        (photos, tmp_path / "out", ["--retry"], "there is none"),
-        (photos, tmp_path, [], "has results without"),
+        (photos, tmp_path / "out", ["--retry"], "holds no run"),
+        (photos, tmp_path, [], "has results but no"),
         ("0", tmp_path / "out", [], "0 is live"),
     ):
         ran = into(source, out, *options)

@@ -174,7 +174,7 @@ def test_tar_shards_by_glob(mien, tar, expected, tiny_model):
     [
         ("a.tar", b"no tar" * 200, "tar -cf"),
         ("a.tar.gz", b"\x1f\x8b" + bytes(600), "uncompressed"),
-        ("a.parquet", b"no parquet", "expected Parquet"),
+        ("a.parquet", b"no parquet", "is not Parquet"),
         ("gone.tar", None, "No such file"),
         ("other.parquet", {"face": ["a"]}, "a column `path`"),
         ("empty.parquet", {"path": pa.array([], pa.string())}, "found none"),

@@ -78,7 +78,7 @@ def test_template_is_a_face() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: similarity(np.ones((5, 2)), FACE), "apart from one another"),
+        (lambda: similarity(np.ones((5, 2)), FACE), "that differ from one another"),
         (lambda: similarity(FACE, FACE[:4]), r"got \(5, 2\) and \(4, 2\)"),
         (lambda: similarity(np.ones((5, 3)), np.ones((5, 3))), r"got \(5, 3\) and \(5, 3\)"),
         (lambda: roll(FACE[:4]), r"got \(5, 2\) and \(4, 2\)"),

@@ -275,7 +275,7 @@ def test_a_killed_server_goes_on_with_its_job(long_clip, tmp_path):
     server = ServerProcess("--keep", tmp_path)
     body = ended(server.client, job)
     assert body["state"] == "done"
-    assert "went on after" in body["notes"][0]
+    assert "resumed after" in body["notes"][0]
     assert len(rows_of(server.client, body)) == 120
     assert sorted(path.name for path in (tmp_path / "jobs" / job).iterdir()) == sorted(body["results"])
     assert server.end(signal.SIGINT) == 0

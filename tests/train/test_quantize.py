@@ -81,7 +81,7 @@ def test_a_network_that_loses_an_emotion_is_refused_and_nothing_is_written(
 
 
 def test_a_network_without_convolutions_is_told(tiny_model):
-    with pytest.raises(ModelError, match="expected a network with convolutions"):
+    with pytest.raises(ModelError, match="has no convolutions"):
         quantize(tiny_model.read_bytes(), _bands(8, 0))
 
 

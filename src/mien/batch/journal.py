@@ -1,8 +1,8 @@
-"""What has been read of a clip, kept beside the results while they are made: a killed run goes on from there.
+"""The frames of a clip that have been read, kept beside the results while they are made, to resume from.
 
-A journal is a file of JSON lines: what it is of, then frames as they were read (before smoothing) and, now
-and then, the state of tracker and detector. Going on replays the frames, which costs nothing beside reading
-them, so that every output is made as if nothing had happened.
+A journal is a file of JSON lines: the run and clip it belongs to, then frames as they were read (before
+smoothing) and, now and then, the state of tracker and detector. Resuming replays the frames, which costs
+little compared with reading them, so that every output is the same as from an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from mien.types import Frame
 if TYPE_CHECKING:
     from mien.video.follow import FollowerState
 
-_STEP: Final = 50  # frames between two states to go on from
+_STEP: Final = 50  # frames between two states to resume from
 
 
 class Journal:
     """The journal of one clip; use it in a `with` block.
 
     Args:
-        path: its file; one of another clip, of other options or of another version is begun anew.
-        what: what it is of, `describe_run` with the clip.
+        path: its file; the journal of another clip, other options or another version is started again.
+        what: the run and clip it belongs to, from `describe_run`.
     """
 
     def __init__(self, path: Path, what: dict[str, Any]) -> None:
         self.path, self._what = path, what
         self._file: Any = None
         self._since = 0  # frames since the last state
-        self.state: FollowerState | None = None  # where to go on, once `replay` is through
+        self.state: FollowerState | None = None  # where to resume, once `replay` is exhausted
 
     def replay(self, source: str) -> Iterator[Frame]:
-        """The frames up to the last state to go on from, called `source`; what is behind it is cut off."""
+        """The frames up to the last state, with the source `source`; what follows that state is cut off."""
         end = self._find_end()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ class Journal:
         self._since += 1
 
     def mark(self, state: FollowerState) -> None:
-        """The state behind the frames so far; written only now and then."""
+        """The state after the frames so far; written only now and then."""
         if self._since >= _STEP:
             self._since = 0
             self._write({"state": {"tracker": state.tracker.state(), "key": to_plain(state.key)}}, flush=True)
@@ -80,7 +80,7 @@ class Journal:
             self._file.close()
 
     def _find_end(self) -> int:
-        """Bytes up to and with the last whole state to go on from; 0: begin anew."""
+        """Bytes up to and including the last complete state; 0: start again."""
         read = end = 0
         try:
             with self.path.open("rb") as file:
@@ -108,8 +108,8 @@ class Journal:
 
     def _failure(self, error: OSError) -> OutputError:
         return OutputError(
-            f"{self.path}: expected to note there what has been read, got: {error.strerror or error}; "
-            "make room, and start again: it goes on from there"
+            f"{self.path}: could not write progress: {error.strerror or error}; "
+            "make room, and start again: the run resumes from there"
         )
 
 

@@ -1,8 +1,8 @@
 """Shards made on Ray: Ray Data hands shard numbers to a pool of actors, and each writes its shard's file.
 
 An actor keeps one worker process with the networks loaded, as a run on one machine does: what it survives
-there, it survives here, and the rows are the same. Ray starts actors that died again, and hands their shard
-to another.
+there, it survives here, and the rows are the same. Ray restarts actors that died, and gives their shards to
+others.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ def make_on_ray(options: AnalyzeOptions, workers: int, plan: Plan, shards: Seque
             compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
         )
         for row in made.iter_rows():
-            told = json.loads(row["made"])
-            for name, error in told["failed"]:
+            done = json.loads(row["made"])
+            for name, error in done["failed"]:
                 tell(Result(name, error=error))
-            if "fatal" in told:
-                raise MienError(told["fatal"])
-            tell(Result(told["shard"], **told["counts"], last=True))
+            if "fatal" in done:
+                raise MienError(done["fatal"])
+            tell(Result(done["shard"], **done["counts"], last=True))
 
 
 @contextmanager
@@ -82,8 +82,8 @@ def _cluster(address: str | None, workers: int) -> Iterator[Any]:
     except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
         why = (str(error).strip() or "no reason given").splitlines()[0]
         raise MienError(
-            f"expected Ray at {where} to go on to the end, it stopped ({type(error).__name__}: {why}); "
-            "shards that are whole stay: start again, and it goes on"
+            f"Ray at {where} stopped before the end ({type(error).__name__}: {why}); "
+            "finished shards are kept: start again, and the run resumes"
         ) from error
     finally:
         ray.shutdown()

@@ -1,4 +1,4 @@
-"""What a run is told, in one record; how records are written as JSON; what makes two runs the same run."""
+"""The options of a run, in one record; how records are written as JSON; when two runs are the same run."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ READING: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalyzeOptions:
-    """All that `mien analyze` and `mien.analyze` can be told besides the sources.
+    """All options of `mien analyze` and `mien.analyze` except the sources.
 
-    It is made once, checked as it is made, and handed on whole to everything that works on the run.
+    It is made once, checked as it is made, and passed on to everything that works on the run.
 
     Raises:
         ConfigError: options that contradict each other, or a value that makes no sense.
@@ -48,7 +48,7 @@ class AnalyzeOptions:
     policy: str = "accurate"  # how probabilities become the emotion shown
     crops: bool = False  # pictures already are faces
     min_face: int | None = None  # pixels
-    max_faces: int | None = None  # the largest so many of a picture
+    max_faces: int | None = None  # the largest n of a picture
     providers: tuple[str, ...] = ()  # of ONNX Runtime, the preferred first; (): the processor
 
     # which frames of a clip are read, and how
@@ -76,12 +76,12 @@ class AnalyzeOptions:
         if self.engine not in {"local", "ray"}:
             raise ConfigError(f"engine: expected local or ray, got {self.engine!r}")
         if self.address is not None and self.engine != "ray":
-            raise ConfigError("expected an address with the engine ray only; leave it out")
+            raise ConfigError("address: only the engine ray has one; leave it out")
         if self.sharded:
             for name in ("annotate", "events", "pages"):
                 if getattr(self, name) is not None:
                     raise ConfigError(
-                        f"expected no {name} with a folder of shards, which holds rows only; leave it out"
+                        f"{name} cannot be used with a folder of shards, which holds rows only; leave it out"
                     )
         elif self.retry or self.engine == "ray" or (self.shard, self.max_lost) != (None, None):
             where = "standard output" if self.output is None else self.output
@@ -120,7 +120,7 @@ class AnalyzeOptions:
 
 
 def describe_run(options: AnalyzeOptions, network: str, **more: object) -> dict[str, Any]:
-    """What rows depend on besides the input: the version, the network and the options that change a row.
+    """What rows depend on apart from the input: the version, the network and the options that change a row.
 
     `network` is the sha256 of the classifier's file, `more` what else must be the same, as JSON can hold it.
     """

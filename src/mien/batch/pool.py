@@ -1,11 +1,11 @@
-"""Worker processes: results in the order of the inputs; what a dying worker read, another reads again.
+"""Worker processes: results in the order of the inputs; an input whose worker died is read again.
 
-Not `ProcessPoolExecutor`: when a worker dies, it cannot tell over which input, and takes the whole pool down.
-Here each worker has a pipe of its own, so that the one that falls silent is known, with what it was reading.
+Not `ProcessPoolExecutor`: when a worker dies, it cannot tell over which input, and the whole pool breaks.
+Here each worker has a pipe of its own, so that it is known which one died, and over which input.
 
-A worker writes the results of an input to a file of that input, and tells how far the file is whole: now and
-then while a clip is read, and at the end. Results of the input whose turn it is are passed on from its file;
-those of others wait in theirs, so that nothing piles up in memory.
+A worker writes the results of an input to a file of that input, and sends how many bytes of it are complete:
+now and then while a clip is read, and at the end. Results of the input whose turn it is are passed on from
+its file; those of others wait in theirs, so that nothing piles up in memory.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from mien.errors import MienError, OutputError
 
 #: Workers that may die over one input before it has failed: one may be killed by chance, or for memory.
 DEATHS: Final = 3
-#: Inputs on their way: the one whose turn it is, and those behind it that may be read meanwhile.
+#: Inputs at work: the one whose turn it is, and those behind it that may be read meanwhile.
 WINDOW: Final = 256
 _TELL: Final = 0.1  # seconds from one message about a clip to the next
 _STILLBORN: Final = 5  # workers in a row that may die before they are ready
@@ -42,22 +42,22 @@ _STILLBORN: Final = 5  # workers in a row that may die before they are ready
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """What a worker says: that it is ready, how far its file is whole, or why no input can be read."""
+    """A message of a worker: it is ready, so many bytes are complete, or why no input can be read."""
 
     network: str = ""  # it is ready: sha256 of the classifier that it has loaded
-    size: int = 0  # bytes of the input's file that are whole
-    last: bool = False  # they are all
+    size: int = 0  # bytes of the input's file that are complete
+    last: bool = False  # the file is complete
     fatal: str = ""
 
 
 @dataclass(slots=True, eq=False)
 class _Input:
-    """An input on its way."""
+    """An input that is queued or being read."""
 
     task: Task
     number: int  # no other input of the pool has it
     deaths: int = 0  # workers that died over it
-    size: int = 0  # bytes of its file that are whole
+    size: int = 0  # bytes of its file that are complete
     last: bool = False  # no more results will come
     error: str = ""  # why none will come: too many workers died
 
@@ -186,7 +186,7 @@ class Pool:
             self._stillborn += 1
             if self._stillborn >= _STILLBORN:
                 raise MienError(
-                    f"expected worker processes that start, {_STILLBORN} in a row ended at once ({how}); "
+                    f"{_STILLBORN} worker processes in a row ended while starting ({how}); "
                     "free memory, or give --workers 1"
                 )
         lost = worker.reading
@@ -195,8 +195,8 @@ class Pool:
         if lost.deaths + 1 >= DEATHS:
             lost.last = True
             lost.error = (
-                f"expected it to be read, {DEATHS} processes that tried died (the last by {how}); it may be "
-                "damaged, or take more memory than there is: try it alone"
+                f"{DEATHS} processes died while reading it (the last by {how}); it may be damaged, or need "
+                "more memory than there is: try it alone"
             )
             return
         (self._folder / lost.file).unlink(missing_ok=True)
@@ -204,7 +204,7 @@ class Pool:
         self._queue.appendleft(lost)
 
     def close(self) -> None:
-        """End the workers: those without an input leave by themselves, the others are told to."""
+        """End the workers: those without an input exit by themselves, the others are terminated."""
         for worker in self._workers:
             if worker.reading is not None or not worker.ready:
                 worker.process.terminate()
@@ -219,10 +219,10 @@ class Pool:
 
 
 def _work(pipe: Connection, options: AnalyzeOptions, folder: Path) -> None:
-    """What a worker process does: load the networks, then read what it is given until the pipe ends."""
+    """What a worker process does: load the networks, then read what it is given until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     stop = Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())  # it ends between two results: no file is torn
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())  # it exits between two results: no file is cut short
     try:
         try:
             analyzer = options.load()
@@ -232,34 +232,34 @@ def _work(pipe: Connection, options: AnalyzeOptions, folder: Path) -> None:
                 _write_results(read_input(analyzer, task, options), folder / file, pipe, stop)
         except MienError as error:
             pipe.send(_Message(fatal=str(error)))
-    except (EOFError, OSError):  # the parent needs no more, or is gone: then nobody else clears up
+    except (EOFError, OSError):  # the parent needs no more, or died: then nobody else clears up
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_results(results: Iterator[Result], path: Path, pipe: Connection, stop: Event) -> None:
-    """Write the results of an input to its file, and tell now and then how far that is whole."""
-    size, told = 0, time.monotonic()
+    """Write the results of an input to its file; now and then, send how many bytes of it are complete."""
+    size, sent = 0, time.monotonic()
     file = path.open("wb")
     try:
         for result in results:
             data = pickle.dumps(result)
-            due = result.last or time.monotonic() - told > _TELL
+            due = result.last or time.monotonic() - sent > _TELL
             try:
                 size += file.write(data)
                 if due:
                     file.flush()
             except OSError as error:
                 raise OutputError(
-                    f"expected room in {path.parent} for results that wait for their turn, got: "
+                    f"could not write results that wait for their turn to {path.parent}: "
                     f"{error.strerror or error}; make room, or name another folder with TMPDIR"
                 ) from error
             if due:
-                told = time.monotonic()
+                sent = time.monotonic()
                 pipe.send(_Message(size=size, last=result.last))
             if stop.is_set():
                 sys.exit(143)
     finally:
-        with suppress(OSError):  # a full disk was told already
+        with suppress(OSError):  # a full disk was reported already
             file.close()
 
 

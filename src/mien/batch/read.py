@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 Show = Callable[[Frame, Image, "Latency | None"], bool]
 
 KEPT: Final = 1000  # failures whose names a summary holds
-_NO_PIXELS: Final = np.zeros((1, 1, 3), np.uint8)  # of a frame whose pixels nobody looks at
+_NO_PIXELS: Final = np.zeros((1, 1, 3), np.uint8)  # of a frame whose pixels are not used
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class Task:
     source: Source
     copy: Path | None = None  # annotated copy
     page: Path | None = None  # HTML page of a clip
-    journal: Path | None = None  # what has been read of a clip, from which a killed run goes on
+    journal: Path | None = None  # what has been read of a clip, from which a killed run resumes
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a photo, of one frame of a clip, or of a clip's end; the last one closes the input."""
+    """The result of a photo, a frame of a clip, or the end of a clip; the last one closes the input."""
 
     name: str  # the source's, as it is shown
     rows: list[Row] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Result:
 
 @dataclass(slots=True)
 class Summary:
-    """How a run went, or goes."""
+    """How a run went, or how far it is."""
 
     inputs: int  # asked for
     done: int = 0  # closed, failed ones among them
@@ -258,19 +258,19 @@ class _Clip:
     def _replay(
         self, journal: Journal, lazy: Iterator[LazyFrame], *, looked_at: bool
     ) -> Iterator[tuple[Frame, Image]]:
-        """The journal's frames; the clip is decoded along with them, so that it stands where they end."""
+        """The journal's frames; the clip is decoded along with them, up to where they end."""
         replayed = 0
         for frame in journal.replay(self._task.source.shown):
             found = next(lazy, None)
             if found is None or (found.index, found.time) != (frame.index, frame.time):
                 raise VideoError(
-                    f"expected the frames that an earlier run had read of {frame.source}, got others at "
-                    f"frame {frame.index}: it changed, or is damaged; remove {journal.path} and start again"
+                    f"{frame.source} differs at frame {frame.index} from what an earlier run read: it "
+                    f"changed, or is damaged; remove {journal.path} and start again"
                 )
             replayed += 1
             yield frame, found.pixels() if looked_at else _NO_PIXELS
         if replayed:
-            self._notes.append(f"went on after {replayed} frames that an earlier run had read")
+            self._notes.append(f"resumed after {replayed} frames that an earlier run read")
 
     def push(self, frame: Frame, pixels: Image) -> Iterator[Result]:
         """Take a frame; gives the results of those that are smoothed now."""
@@ -314,12 +314,12 @@ class _Clip:
         notes = self._notes + [note for note in self._video.notes if note not in missing]
         if self._newest is not None and self._newest.latency is not None:
             over = self._newest.passed_over
-            notes.append(f"latency {self._newest.latency}; {over} frames passed over for newer ones")
+            notes.append(f"latency {self._newest.latency}; {over} frames skipped for newer ones")
         error = ""
         if missing:
             error = (
-                f"expected a whole clip, {name} was read in part: {'; '.join(missing)}; its rows until there "
-                "are kept: get it again or save it anew for the rest"
+                f"{name} was read only in part: {'; '.join(missing)}; the rows up to there are kept: get it "
+                "again or save it again for the rest"
             )
         return Result(name, share=1.0, notes=tuple(notes), error=error, last=True)
 
@@ -329,6 +329,4 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(
-            f"expected a folder that can be made at {folder}, got: {error.strerror}; name another"
-        ) from error
+        raise OutputError(f"could not create the folder {folder}: {error.strerror}; name another") from error

@@ -1,4 +1,4 @@
-"""`mien analyze`: inputs to tables, in order; failures are passed over, Ctrl-C waits until a row is whole."""
+"""`mien analyze`: inputs to tables, in order; failures are skipped, Ctrl-C waits until a row is complete."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mien.results.rows import Row
 if TYPE_CHECKING:
     from mien.results.tables import TableWriter
 
-#: Told of every result once its rows are written.
+#: Called with the summary so far and each result, once its rows are written.
 Progress = Callable[[Summary, Result], object]
 #: Takes rows.
 Write = Callable[[list[Row]], object]
@@ -57,8 +57,8 @@ def analyze(
     Args:
         sources: photos, clips, folders, globs, numbers of cameras, addresses of streams or object stores,
             `@FILE` for one path per line in a file.
-        output: a table (.csv, .jsonl, .parquet), or a folder (`DIR/`) of Parquet shards from which a run that
-            was killed goes on; None: CSV to standard output.
+        output: a table (.csv, .jsonl, .parquet), or a folder (`DIR/`) of Parquet shards from which a killed
+            run resumes; None: CSV to standard output.
         options: what to do, as one record.
         progress: called with the summary so far and with each result, once its rows are written.
         show: sees every frame of clips, cameras and streams; then everything is read in this process.
@@ -81,7 +81,7 @@ def analyze(
     if not options.sharded:
         return _analyze_into_tables(named, options, progress, show, stdin)
     if show is not None:
-        raise ConfigError("expected no show with a folder of shards, which holds rows only; leave it out")
+        raise ConfigError("show cannot be used with a folder of shards, which holds rows only; leave it out")
     from mien.batch.pool import Pool
     from mien.batch.shards import analyze_into_shards, make_shards
 
@@ -115,7 +115,7 @@ def _analyze_into_tables(
             write_events = stack.enter_context(finish_whole(writer)).write
         summary = write_results(results, len(tasks), table.write, write_events, progress)
     if journals is not None and not summary.interrupted:
-        shutil.rmtree(journals, ignore_errors=True)  # the results are whole
+        shutil.rmtree(journals, ignore_errors=True)  # the results are complete
     return summary
 
 
@@ -157,17 +157,17 @@ def name_pages(sources: Sequence[Source], folder: Path | None) -> list[Path | No
 
 
 def check_copies(copies: Sequence[Path | None], sources: Sequence[Source], *, overwrite: bool) -> None:
-    """Refuse, before any work is done, to write over an input or, unless told to, over anything."""
+    """Refuse, before any work is done, to write over an input or, without `overwrite`, over anything."""
     there = [copy for copy in copies if copy is not None and copy.exists()]
     if not there:
         return
     inputs = {_identity(Path(s.name)) for s in sources if s.kind in {"photo", "clip"}}
     for copy in there:
         if _identity(copy) in inputs:
-            raise OutputError(f"expected another place than the inputs', {copy} is one of them; name another")
+            raise OutputError(f"{copy} is one of the inputs and would be overwritten; name another folder")
     if not overwrite:
         raise OutputError(
-            f"expected no copies and pages yet, {there[0]} exists already (and {len(there) - 1} more); "
+            f"{there[0]} exists already (and {len(there) - 1} more copies and pages); "
             "name another folder or give --overwrite"
         )
 
@@ -247,7 +247,7 @@ def write_results(
         inputs: how many there are.
         write: takes the rows of one frame, or of one input that failed.
         write_events: takes the rows of events.
-        progress: told of every result once its rows are written.
+        progress: called with every result once its rows are written.
     """
     summary, start = Summary(inputs), time.monotonic()
     try:
@@ -267,7 +267,7 @@ def write_results(
 
 @contextmanager
 def hold_interrupts() -> Iterator[None]:
-    """Ctrl-C waits until the block is through, so that what is in it happens whole."""
+    """Ctrl-C waits until the block ends, so that it is never cut short."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals reach the main thread only
         return
@@ -295,7 +295,7 @@ def finish_whole(writer: TableWriter) -> Iterator[TableWriter]:
 
 
 def _open_table(options: AnalyzeOptions, tasks: Sequence[Task]) -> TableWriter:
-    """Where the rows go; on standard output UTF-8 with plain line ends, those of a camera seen at once."""
+    """Where the rows go; on standard output UTF-8 with plain line ends, flushed by line for a camera."""
     if options.output is not None:
         return open_writer(Path(options.output), overwrite=options.overwrite)
     live = any(task.source.live for task in tasks)
@@ -307,5 +307,5 @@ def _open_table(options: AnalyzeOptions, tasks: Sequence[Task]) -> TableWriter:
         raise
     except OSError as error:
         raise OutputError(
-            f"expected standard output to take rows, got: {error.strerror}; name a file with -o"
+            f"could not write rows to standard output: {error.strerror}; name a file with -o"
         ) from error

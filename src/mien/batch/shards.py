@@ -1,12 +1,12 @@
-"""A folder of Parquet shards, from which a run that was killed goes on: plan, make what is missing, sum up.
+"""A folder of Parquet shards, from which a killed run resumes: plan, make what is missing, sum up.
 
     _manifest.json      version, network, settings, number and hash of the inputs; at the end every shard
     _plan.jsonl         one input per line, in order
     _plan.offsets       where each shard begins in it: uint64, little-endian
-    part-00000.parquet  the rows of a shard, there as soon as it is whole; its footer says what failed
-    _journal/           clips that are half read
+    part-00000.parquet  the rows of a shard, there once it is complete; its footer says what failed
+    _journal/           clips that are read in part
 
-Readers of Parquet folders pass over names with an underscore. Nothing here grows with the number of inputs
+Readers of Parquet folders skip names with an underscore. Nothing here grows with the number of inputs
 in memory: the plan is written while the inputs are found, and read shard by shard.
 """
 
@@ -42,7 +42,7 @@ _SHARD_NAME: Final = re.compile(r"part-(\d{5,})\.parquet")
 _KEY: Final = "mien"  # of the footer
 
 Tell = Callable[[Result], object]
-#: Makes shards of a plan, in order, and tells every result.
+#: Makes shards of a plan, in order, and reports every result.
 Make = Callable[["Plan", Sequence[int], Tell], None]
 
 
@@ -55,14 +55,14 @@ def analyze_into_shards(
 ) -> Summary:
     """Make the shards that are missing, or read again what failed in those that are there; then the manifest.
 
-    Ctrl-C ends it early; shards that are whole stay.
+    Ctrl-C ends it early; finished shards are kept.
 
     Args:
         sources: the inputs.
         options: of the run; `output` is its folder.
         network: sha256 of the classifier.
         make: `make_shards` here, `make_on_ray` on Ray.
-        progress: told of every result.
+        progress: called with the summary so far and every result.
 
     Raises:
         ConfigError: the folder was begun with other inputs or options.
@@ -71,9 +71,7 @@ def analyze_into_shards(
     """
     folder = Path(str(options.output))
     if options.retry and (options.overwrite or not folder.is_dir()):
-        raise OutputError(
-            f"expected a run in {folder} whose failed inputs are to be read again, there is none"
-        )
+        raise OutputError(f"{folder} holds no run whose failed inputs could be read again; leave out --retry")
     plan = open_plan(folder, sources, options, network)
     missing = plan.missing()
     shards = plan.with_failures() if options.retry else missing
@@ -100,7 +98,7 @@ def analyze_into_shards(
 
 
 class Plan:
-    """What a run in a folder is of: the inputs in order, cut into shards; `open_plan` makes and checks it."""
+    """The plan of a run: its inputs in order, cut into shards; `open_plan` makes and checks it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -109,15 +107,15 @@ class Plan:
             self._offsets = np.fromfile(folder / OFFSETS, "<u8")  # (S,), S shards
         except (OSError, ValueError) as error:
             raise OutputError(
-                f"expected the plan of a sharded run in {folder}, could not read it ({error}); give "
-                "--overwrite to begin anew"
+                f"could not read the plan of the sharded run in {folder} ({error}); give --overwrite to "
+                "start again"
             ) from error
         self.size: int = self.manifest["shard"]  # inputs per shard; the last may have fewer
         self.inputs: int = self.manifest["inputs"]["count"]
         self.shards = len(self._offsets)
 
     def path(self, shard: int) -> Path:
-        """The file of a shard; that it is there says that it is whole."""
+        """The file of a shard; it exists only once it is complete."""
         return self.folder / f"part-{shard:0{max(5, len(str(self.shards - 1)))}d}.parquet"
 
     def sources(self, shard: int) -> list[Source]:
@@ -140,7 +138,7 @@ class Plan:
         return min(self.size, self.inputs - shard * self.size)
 
     def count_failed(self, shard: int) -> int:
-        """Inputs of a whole shard that failed."""
+        """Inputs of a finished shard that failed."""
         return len(read_shard(self.path(shard)).failed)
 
     def missing(self) -> list[int]:
@@ -150,12 +148,12 @@ class Plan:
         return [shard for shard in range(self.shards) if shard not in whole]
 
     def with_failures(self) -> list[int]:
-        """The whole shards that have inputs that failed."""
+        """The finished shards that have inputs that failed."""
         missing = set(self.missing())
         return [s for s in range(self.shards) if s not in missing and self.count_failed(s)]
 
     def finish(self) -> None:
-        """All shards are there: the manifest tells what each is, and what killed runs left behind goes."""
+        """All shards are there: describe them in the manifest, and remove what killed runs left behind."""
         shards = []
         for shard in range(self.shards):
             whole = read_shard(self.path(shard))
@@ -175,7 +173,7 @@ def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def open_plan(folder: Path, sources: Iterable[Source], options: AnalyzeOptions, network: str) -> Plan:
-    """The plan in a folder, begun if there is none; with `overwrite`, an earlier run is removed first."""
+    """The plan in a folder, created if missing; with `overwrite`, an earlier run is removed first."""
     what = describe_run(options, network, shard=options.shard or 1000)
     what["settings"]["smooth"] = options.smooth  # a journal holds frames before smoothing, a shard after it
     lines = map(_plan_line, sources)
@@ -189,18 +187,17 @@ def open_plan(folder: Path, sources: Iterable[Source], options: AnalyzeOptions, 
     difference = first_difference(plan.manifest, what) or _first_other_input(folder / PLAN, lines)
     if difference:
         raise ConfigError(
-            f"expected the inputs and settings with which {folder} was begun, {difference}; name another "
-            "folder, or give --overwrite to begin anew"
+            f"{folder} was begun with other inputs or settings: {difference}; name another "
+            "folder, or give --overwrite to start again"
         )
     return plan
 
 
 def _begin_plan(folder: Path, lines: Iterable[bytes], what: dict[str, Any]) -> Plan:
-    """Write the plan of a new run; the manifest comes last, and says that the plan is whole."""
+    """Write the plan of a new run; the manifest comes last: where it is, the plan is complete."""
     if folder.is_dir() and any(_SHARD_NAME.fullmatch(path.name) for path in folder.iterdir()):
         raise OutputError(
-            f"expected a new or empty folder, or one with a whole plan, {folder} has results without one; "
-            "name another, or give --overwrite"
+            f"{folder} has results but no complete plan; name a new or empty folder, or give --overwrite"
         )
     offsets, digest, count = [0], sha256(), 0
 
@@ -224,7 +221,7 @@ def _begin_plan(folder: Path, lines: Iterable[bytes], what: dict[str, Any]) -> P
 
 def _plan_line(source: Source) -> bytes:
     if source.live:
-        raise ConfigError(f"expected inputs that end, {source.shown} is live; give -o a file to write")
+        raise ConfigError(f"{source.shown} is live, and shards are for inputs that end; give -o a file")
     return json.dumps(to_plain(source)).encode() + b"\n"
 
 
@@ -257,7 +254,7 @@ class FailedInput:
 
 @dataclass(slots=True)
 class Shard:
-    """What came of the inputs of a shard; its file's footer says the same."""
+    """The results of the inputs of a shard; the footer of its file holds the same."""
 
     inputs: int = 0
     rows: int = 0
@@ -265,7 +262,7 @@ class Shard:
 
     def add(self, results: Iterator[Result], inputs: int) -> Iterator[list[Row]]:
         """Count in the results of the next inputs, until there are `inputs`, and pass their rows on."""
-        first = self.rows  # of the input that comes
+        first = self.rows  # of the next input
         while self.inputs < inputs:
             result = next(results)
             self.rows += len(result.rows)
@@ -301,13 +298,13 @@ def read_shard(path: Path) -> Shard:
         return from_plain(Shard, json.loads(pq.read_metadata(path).metadata[_KEY.encode()]))
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise OutputError(
-            f"expected a shard that Mien wrote in {path}, could not read it ({error}); remove it, and start "
-            "again: it is made anew"
+            f"could not read {path} as a shard that Mien wrote ({error}); remove it, and start again: it is "
+            "made again"
         ) from error
 
 
 class Unreachable(MienError):
-    """So many inputs in a row could not be fetched that the disk or network must be away."""
+    """So many inputs in a row could not be fetched that the disk or network must be unavailable."""
 
 
 def stop_when_unreachable(results: Iterator[Result], most: int) -> Iterator[Result]:
@@ -318,9 +315,9 @@ def stop_when_unreachable(results: Iterator[Result], most: int) -> Iterator[Resu
             in_a_row = in_a_row + 1 if result.out_of_reach else 0
         if most and in_a_row >= most:
             raise Unreachable(
-                f"expected inputs that can be fetched, {in_a_row} in a row could not be, the last: "
-                f"{result.error}; the shard that they are in was not written: when disk and network are "
-                "back, start again, and it goes on (if they are gone for good, give --max-lost 0)"
+                f"{in_a_row} inputs in a row could not be fetched, the last: {result.error}; their shard was "
+                "not written: when disk and network are back, start again, and the run resumes (if the "
+                "inputs are gone for good, give --max-lost 0)"
             )
         yield result
 
@@ -328,30 +325,30 @@ def stop_when_unreachable(results: Iterator[Result], most: int) -> Iterator[Resu
 def make_shards(pool: Pool, options: AnalyzeOptions, plan: Plan, shards: Sequence[int], tell: Tell) -> None:
     """Make shards with worker processes, in order, so that no input can end the run.
 
-    Workers go on to the next shard while one is being finished.
+    Workers continue with the next shard while one is being finished.
     """
 
-    def told(result: Result) -> Result:
+    def report(result: Result) -> Result:
         tell(result)
         return result
 
     retry, most = options.retry, 100 if options.max_lost is None else options.max_lost
     with closing(pool.run(plan.tasks(shards, failed=retry))) as read:
-        results = map(told, stop_when_unreachable(read, most))
+        results = map(report, stop_when_unreachable(read, most))
         for shard in shards:
             whole, path = Shard(), plan.path(shard)
             rows = whole.mend(path, results) if retry else whole.add(results, plan.count(shard))
-            write_whole(path, partial(_write_shard, rows, whole))  # of a full disk nothing is left
+            write_whole(path, partial(_write_shard, rows, whole))  # nothing is left on a full disk
             for task in plan.tasks([shard]):
                 if task.journal is not None:
                     task.journal.unlink(missing_ok=True)
 
 
 class _ShardFile(ParquetFile):
-    """A shard's file, with what it is in its footer."""
+    """A shard's file, with the shard's record in its footer."""
 
     def describe(self, shard: Shard) -> None:
-        """Note it; before the file is closed."""
+        """Write it into the footer; call this before the file is closed."""
         self._file.add_key_value_metadata({_KEY: json.dumps(to_plain(shard))})
 
 

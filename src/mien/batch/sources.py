@@ -1,6 +1,6 @@
 """Finds what the user named: files, folders, globs, lists, tar and Parquet, object stores, cameras, streams.
 
-A `Source` is one input. It knows how to get its picture, wherever that lies.
+A `Source` is one input. It knows how to get its picture, wherever that is stored.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class Source:
     kind: Kind
     inside: str = ""  # path below the folder that the user named; the file's name if they named the file
     error: str = ""  # why a missing one is missing
-    member: Member | None = None  # where it lies in a file that holds many; None: it is a file or an object
+    member: Member | None = None  # where it is in a file that holds many; None: it is a file or an object
     title: str = ""  # what tables and messages call it, where that is not its name
 
     @property
     def live(self) -> bool:
-        """Whether it has no end and no past: late frames are passed over."""
+        """Whether it is live: it has no end, and late frames are skipped."""
         return self.kind in {"camera", "stream"}
 
     @property
@@ -98,10 +98,7 @@ class Source:
             yield str(path)
 
     def _unreadable(self, error: OSError) -> str:
-        return (
-            f"expected to read {self.name}, got: {error.strerror or error}; check that it is there, and the "
-            "network"
-        )
+        return f"could not read {self.name}: {error.strerror or error}; check that it exists, and the network"
 
 
 def is_out_of_reach(error: BaseException) -> bool:
@@ -144,7 +141,7 @@ def _find_in_list(argument: str, skip: Path | None) -> Iterator[Source]:
         with Path(argument[1:]).open("rb") as lines:
             yield from _find_listed(argument, argument[1:], lines, skip)
     except OSError as error:
-        text = f"expected a list of paths in {argument[1:]!r}, got: {error.strerror}; check the path"
+        text = f"could not read the list of paths {argument[1:]!r}: {error.strerror}; check the path"
         yield Source(argument, "missing", error=text)
 
 
@@ -156,11 +153,11 @@ def _find_listed(argument: str, place: str, lines: Iterable[bytes], skip: Path |
         empty = False
         yield from _find_named(name, skip, literal=True)
     if empty:
-        yield Source(argument, "missing", error=f"expected paths on {place}, one a line, none came")
+        yield Source(argument, "missing", error=f"expected paths on {place}, one per line, got none")
 
 
 def _find_named(name: str, skip: Path | None, *, literal: bool) -> Iterator[Source]:
-    """What one path, glob or number stands for; a file of that very name comes first."""
+    """The inputs that a path, glob or number names; a file of exactly that name comes first."""
     path = Path(name)
     if stream := _find_stream(name):
         yield stream
@@ -186,7 +183,7 @@ def _find_named(name: str, skip: Path | None, *, literal: bool) -> Iterator[Sour
 
 
 def _find_stream(name: str) -> Source | None:
-    """The stream whose address it is; None: it is none. Tables show the address without its password."""
+    """The stream with this address; None: not an address of one. Tables show it without its password."""
     if not is_object(name):
         return None
     from mien.video.stream import is_stream, shown
@@ -202,7 +199,7 @@ def _find_matches(pattern: str, skip: Path | None) -> Iterator[Source]:
     """The media that match a glob; folders among them are searched."""
     matches = sorted(glob(pattern, recursive=True))  # noqa: PTH207 - the pattern may be absolute
     if not matches:
-        error = f"expected files that match {pattern!r}, there are none; check the pattern"
+        error = f"no files match {pattern!r}; check the pattern"
         yield Source(pattern, "missing", error=error)
         return
     media = (source for match in matches for source in _find_match(match, pattern, skip))
@@ -242,21 +239,21 @@ def _find_in_store(address: str) -> Iterator[Source]:
 
 
 def _or_unreachable(name: str, media: Iterator[Source]) -> Iterator[Source]:
-    """The media; where the holder or store breaks off, an input that failed says so."""
+    """The media; where reading the archive or store fails, a failed input says so."""
     try:
         yield from _or_nothing_found(name, media)
     except DataError as error:
         yield Source(name, "missing", error=str(error))
     except OSError as error:
-        text = f"expected {name} to be readable, got: {error.strerror or error}; check the address and access"
+        text = f"could not read {name}: {error.strerror or error}; check the address and access"
         yield Source(name, "missing", error=text)
 
 
 def _or_nothing_found(name: str, media: Iterator[Source]) -> Iterator[Source]:
-    """The media found, or why the run goes on without."""
+    """The media found; if there are none, a failed input that says so."""
     first = next(media, None)
     if first is None:
-        error = f"expected photos or clips in {name!r}, found none; check the path and the files' endings"
+        error = f"no photos or clips in {name!r}; check the path and the files' endings"
         first = Source(name, "missing", error=error)
     return chain([first], media)
 
@@ -274,7 +271,7 @@ def _find_in_folder(folder: Path, skip: Path | None) -> Iterator[Source]:
             try:
                 inside = sorted(os.listdir(path), reverse=True)  # noqa: PTH208 - names, not paths
             except OSError as error:
-                text = f"expected a folder that can be read, got: {error.strerror}; check its permissions"
+                text = f"could not read the folder: {error.strerror}; check its permissions"
                 yield Source(str(path), "missing", error=text)
                 continue
             pending += [path / name for name in inside if not name.startswith(".")]

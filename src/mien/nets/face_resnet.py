@@ -38,7 +38,7 @@ _SCALE: Final = 256.0
 
 @dataclass(frozen=True, slots=True)
 class FaceResNetOptions:
-    """The shape of the network: 4.4 M weights and 102 M multiply-adds as it stands."""
+    """The shape of the network: 4.4 M weights and 102 M multiply-adds with these values."""
 
     side: int = 96  # pixels that a picture is enlarged to; dlib learnt at 150
     blocks: int = len(BLOCKS) - 1  # of dlib's; its last halves 3 x 3 away below 112 pixels

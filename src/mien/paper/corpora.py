@@ -44,7 +44,7 @@ class CroppedCorpus:
         return None if None in self.persons else self.persons
 
     def split(self, shares: Sequence[float], seed: int) -> tuple[Indices, ...]:
-        """Parts of the labelled pictures by these shares; nobody stands in two where persons are known."""
+        """Parts of the labelled pictures by these shares; nobody is in two where persons are known."""
         if self.known_persons is None:
             return stratified(self.labels, shares, seed=seed)
         return by_person(self.persons, self.labels, shares, seed=seed)

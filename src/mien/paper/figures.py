@@ -1,6 +1,6 @@
 """The figures: pictures after the paper's Fig. 1 to 3, and plots, for the report.
 
-A trained network is asked once for its pictures, which are kept as plain arrays. Plots are SVG text in the
+The pictures of a trained network are made once and kept as plain arrays. Plots are SVG text in the
 page's own ink.
 
 Legend: E emotions that there are, A autoencoders, L convolutions, M maps, n mistakes, K = 8 emotions.
@@ -48,7 +48,7 @@ class ReportPictures:
 
     originals: Image  # (E, 48, 48) a test picture of each emotion there is; Fig. 2
     emotions: NDArray[np.int64]  # (E,) positions in EMOTIONS
-    generated: Image | None  # (E, A, 48, 48) as A autoencoders generate them; None: none is used
+    generated: Image | None  # (E, A, 48, 48) as A autoencoders generate them; None: no autoencoder
     mapped: Image  # (48, 48) the picture of the feature maps
     maps: tuple[Floats, ...]  # L of (M, h, w): what each convolution makes of it; Fig. 1
     mistakes: Image  # (n, 48, 48) contempt and fear read as something else, the most confident first; Fig. 3
@@ -64,8 +64,8 @@ def collect_pictures(
     Args:
         net: the network.
         corpus: the faces.
-        test: positions of the pictures that it was asked.
-        probabilities: (N, 8) of all pictures of the corpus; nan where nothing was asked.
+        test: positions of the pictures it was tested on.
+        probabilities: (N, 8) of all pictures of the corpus; nan where a picture was not tested.
         device: where the network is.
     """
     first_of_each = [test[corpus.labels[test] == k][:1] for k in range(len(EMOTIONS))]
@@ -99,8 +99,8 @@ def collect_pictures(
 
 def _find_mistakes(labels: NDArray[np.int64], probabilities: Floats) -> NDArray[np.int64]:
     """Pictures of the hard emotions that were read as another one, the most confident first."""
-    asked = np.isfinite(probabilities).all(1)  # (N,)
-    read = np.where(asked, np.nan_to_num(probabilities).argmax(1), labels)
+    tested = np.isfinite(probabilities).all(1)  # (N,)
+    read = np.where(tested, np.nan_to_num(probabilities).argmax(1), labels)
     confidence = np.nan_to_num(probabilities).max(1)
     found = []
     for emotion in HARD:
@@ -218,7 +218,7 @@ def _inked(axes: Axes, size: int) -> None:
 
 
 def _svg(figure: Figure, name: str) -> str:
-    """The same text for the same figure and name: no date, no random names, none shared between pictures."""
+    """The same text for the same figure and name: no date, no random ids, and no id in two pictures."""
     from matplotlib import rc_context
 
     figure.patch.set_visible(False)

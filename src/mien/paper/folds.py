@@ -27,9 +27,9 @@ from mien.data.splits import Indices, Labels, by_person, stratified
 from mien.errors import ConfigError, DataError
 from mien.labels import EMOTIONS, emotion_index
 
-#: `repeated`, as printed: each fold is drawn anew from all pictures, without replacement within it, so that
-#: folds may overlap. `kfold`: disjoint, but a person may stand in several folds. `person`: disjoint by
-#: person, so that nobody in a fold's test is among those that train its network.
+#: `repeated`, as printed: each fold is drawn again from all pictures, without replacement within it, so that
+#: folds may overlap. `kfold`: disjoint, but a person may be in several folds. `person`: disjoint by
+#: person, so that nobody in a fold's test is in the training pictures of its network.
 DESIGNS: Final = ("repeated", "kfold", "person")
 
 Persons = Sequence[str | None]  # (N,)
@@ -67,7 +67,7 @@ class FoldSize:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fold:
-    """One test of one emotion, and what may train the network that it judges."""
+    """One test of one emotion, and what the network that it judges may be trained on."""
 
     number: int  # from 1, as the paper counts
     test: Indices  # (T,)
@@ -90,7 +90,7 @@ class EmotionFolds:
 
     @property
     def drawn(self) -> int:
-        """Samples in all tests together, one that stands in two folds counted twice."""
+        """Samples in all tests together, one that is in two folds counted twice."""
         return sum(len(fold.test) for fold in self.folds)
 
     def record(self) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def draw_folds(
         negatives over the other emotions as evenly as whole numbers go.
 
     Raises:
-        DataError: a pool holds none of an emotion; the design `person` got no persons, or fewer than folds.
+        DataError: a pool lacks an emotion; the design `person` got no persons, or fewer than folds.
     """
     usable = labels >= 0  # (N,)
     if among is not None:
@@ -152,10 +152,10 @@ def _make_pools(labels: Labels, persons: Persons | None, options: FoldOptions) -
 
 
 def effective_size(samples: Indices) -> float:
-    """How many different samples say as much as these, in which some stand several times.
+    """How many different samples carry as much information as these, some of which are repeated.
 
     The sum of multiplicities squared over the sum of their squares (Kish, Survey Sampling, 1965): the
-    variance of a share over all of them is that of a share of so many.
+    variance of a share over all of them is that of a share of that many.
 
     >>> effective_size(np.array([1, 1, 2, 2])), effective_size(np.array([1, 2, 3]))
     (2.0, 3.0)

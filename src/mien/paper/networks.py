@@ -1,6 +1,6 @@
 """Sections 2.2, 2.3 and 3: the networks, the CNN first, then autoencoders, dense and convolutional.
 
-PCA, by which a dense autoencoder is measured, and at whose solution it may start, stands last.
+PCA, with which a dense autoencoder is compared, and from whose solution it may start, comes last.
 
 Legend: B batch, N pictures, C input channels, F filters (512 in the paper), H and W rows and columns,
 D numbers of a flat picture or code, K hidden nodes, E emotions, P principal components.
@@ -25,7 +25,7 @@ FILTERS: Final = 512  # section 3: "the filter count was stablished at 512"
 HIDDEN: Final = 256  # nodes of the first fully connected layer; not in the paper
 
 _WHITE: Final = 127.5 / 64.0  # of a normalized picture; black is as far below zero
-_BATCH: Final = 1024  # pictures that PCA looks at together
+_BATCH: Final = 1024  # pictures per batch of the PCA
 
 
 def normalize(images: Tensor) -> Tensor:
@@ -185,7 +185,7 @@ class DenseUnit(AutoencoderUnit):
 
     def __init__(self, inputs: int, hidden: int, bound: float | None = None) -> None:
         super().__init__(nn.Linear(inputs, hidden), nn.Linear(hidden, inputs))
-        self.bound = bound  # inputs lie in -bound..bound; None: anywhere
+        self.bound = bound  # inputs are within -bound..bound; None: unbounded
 
     def encode(self, x: Tensor) -> Tensor:
         """(B, D) to (B, K)."""

@@ -58,7 +58,7 @@ def pretrain(
     run: Path,
     report: Report = lambda _: None,
 ) -> StackedAutoencoder:
-    """Train the units of `net`; each stage has its own folder in `run` and goes on where it was stopped.
+    """Train the units of `net`; each stage has its own folder in `run` and resumes where it was stopped.
 
     Unit k learns to restore the clean code of unit k - 1 from that of the corrupted picture. The network
     learns on its own device; the pictures may be elsewhere.

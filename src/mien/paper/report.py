@@ -29,7 +29,7 @@ from mien.types import Image
 
 REPORT: Final = "report.html"
 
-#: What the report says of the values of a recipe, of the folds and of the threshold.
+#: How the report describes the values of a recipe, of the folds and of the threshold.
 _VARIANTS: Final = {
     "raw": "raw pictures into the CNN",
     "generated": "pictures that an autoencoder generates into the CNN",
@@ -41,9 +41,9 @@ _DESIGNS: Final = {
     "repeated": "drawn again for each fold from the same test pictures, so that folds overlap",
 }
 _THRESHOLDS: Final = {
-    "winner": "none, the emotion with the highest probability is read",
+    "winner": "no threshold: the emotion with the highest probability",
     "half": "a probability of a half",
-    "training": "the probability that tells best on the training pictures",
+    "training": "the probability that separates best on the training pictures",
 }
 _PROVENANCE: Final = {"mien": "Mien", "data": "pictures, start of their SHA-256", "seed": "seed of the folds"}
 

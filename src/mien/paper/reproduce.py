@@ -1,10 +1,10 @@
-"""Section 3, the experiment: variants of the system, trained, tested over ten folds, to Tables 1-10.
+"""Section 3, the experiment: train variants of the system, test them over ten folds, give Tables 1-10.
 
 The folder of a reproduction holds a folder for each variant, with one `part-n` for each network: its run,
-which goes on where it was killed, and its `outcome.npz`. Beside them stand `predictions.npy`, `gallery.npz`
+which resumes where it was killed, and its `outcome.npz`. Beside them are `predictions.npy`, `gallery.npz`
 (pictures for the report), and `results.json`, from which tables and report are made.
 
-    corpus -> folds and the splits behind them -> train and ask one network per split -> tables
+    corpus -> folds and the splits behind them -> train and test one network per split -> tables
 
 Legend: N pictures; F folds; K = 8 emotions.
 """
@@ -56,19 +56,19 @@ PICTURES: Final = "gallery.npz"
 OUTCOME: Final = "outcome.npz"
 
 #: How a probability becomes a reading: the emotion with the highest probability, a probability of a half, or
-#: the probability that tells best on the training pictures. The paper does not say.
+#: the probability that separates best on the training pictures. The paper does not say.
 THRESHOLDS: Final = ("winner", "half", "training")
-_WINNER: Final = Threshold(0.5, "none, the emotion with the highest probability is read")
+_WINNER: Final = Threshold(0.5, "no threshold: the emotion with the highest probability")
 
-#: The answers of one network: `trained` (train, 8), the probabilities of the pictures that trained it;
-#: `tested` (test, 8), of those that did not; and where it has one autoencoder, `squared_error` (2,), the sum
-#: over the test of the error per pixel of what is generated, and of what PCA makes.
+#: The answers of one network: `trained` (train, 8), the probabilities of the pictures it was trained on;
+#: `tested` (test, 8), of those it was tested on; and where it has one autoencoder, `squared_error` (2,), the
+#: sum over the test of the error per pixel of what is generated, and of what PCA makes.
 Answers = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class ExperimentPlan:
-    """Which variants learn from what, and how they are judged."""
+    """Which variants are trained, on what, and how they are judged."""
 
     variants: tuple[PaperRecipe, ...]
     folds: FoldOptions
@@ -95,7 +95,7 @@ class ExperimentPlan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NetworkRun:
-    """One network of the experiment: the pictures that train it, and those that it is then asked."""
+    """One network of the experiment, with the pictures it is trained on and those it is tested on."""
 
     recipe: PaperRecipe
     plan: ExperimentPlan
@@ -105,18 +105,18 @@ class NetworkRun:
     folder: Path
 
     @property
-    def told(self) -> Indices:
-        """Positions in `train` of the pictures whose labels the network is told."""
+    def labelled(self) -> Indices:
+        """Positions in `train` of the pictures whose labels the network is trained with."""
         return fraction(self.corpus.labels[self.train], self.plan.share, seed=self.recipe.loop.seed)
 
     def claim(self) -> None:
-        """Write down what decides the network's answers, or check that the folder's are of the same."""
+        """Write what the answers depend on into the folder, or check that the folder holds the same."""
         claim_recipe(self.recipe, self.folder)
         corpus, more = self.corpus, self.plan.unlabelled
         facts = provenance(
             seed=self.recipe.loop.seed,
             corpus=corpus.name,
-            pictures=len(self.told),
+            pictures=len(self.labelled),
             data=data_hash(corpus.images[self.train]),
             corpus_data=data_hash(corpus.images),
             labels=data_hash(corpus.targets),
@@ -124,23 +124,23 @@ class NetworkRun:
             unlabelled_data="" if more is None else data_hash(more),
             share=self.plan.share,
             recipe=f"mien reproduce paper, variant {self.recipe.name}, {self.folder.name}: "
-            "it knows all folds but its own",
+            "trained on all folds except its own",
         )
         claim_provenance(self.folder, facts)
 
     def answers(self, report: Report) -> Answers:
-        """Train the network and ask it, unless an earlier call has; its answers are kept in the folder."""
+        """Train and test the network, unless an earlier call has; its answers are kept in the folder."""
         path = self.folder / OUTCOME
         if not path.is_file():
             name = f"{self.recipe.name}/{self.folder.name}"
-            save_arrays(path, self._train_and_ask(lambda line: report({"run": name, **line})))
-        return load_arrays(path, "remove the file, and the part's network is asked again")
+            save_arrays(path, self._train_and_test(lambda line: report({"run": name, **line})))
+        return load_arrays(path, "remove the file, and the network is tested again")
 
-    def _train_and_ask(self, report: Report) -> Answers:
+    def _train_and_test(self, report: Report) -> Answers:
         """The autoencoders learn from all training pictures, the network from a share of their labels."""
         corpus, plan, recipe = self.corpus, self.plan, self.recipe
         pictures = TrainingPictures.take(
-            corpus, self.train, self.train[self.told], plan.unlabelled, plan.device
+            corpus, self.train, self.train[self.labelled], plan.unlabelled, plan.device
         )
         net = train_variant(recipe, pictures, self.folder, report)
         test = corpus.images[self.test]
@@ -158,7 +158,7 @@ class NetworkRun:
 def reproduce(
     plan: ExperimentPlan, corpus: CroppedCorpus, out: Path, report: Report = lambda _: None
 ) -> dict[str, Any]:
-    """Train and test every variant, going on where it was stopped; write `results.json`, return its content.
+    """Train and test every variant, resuming where it was stopped; write `results.json`, return its content.
 
     Args:
         plan: variants, folds, threshold.
@@ -172,7 +172,7 @@ def reproduce(
     """
     made = provenance(data=data_hash(corpus.images), seed=plan.folds.seed)
     if plan.folds.design == "repeated" and corpus.test is None:
-        # half of the persons (or pictures) is kept for the tests, so that no test picture trains
+        # half of the persons (or pictures) is kept for the tests, so that no test picture is trained on
         test = corpus.split((1, 1), plan.folds.seed)[1]
         note = (
             f"repeated draws from {len(test)} pictures, of people that train nothing where persons are known"
@@ -187,7 +187,7 @@ def reproduce(
         ]
         for recipe in plan.variants
     }
-    for run in chain(*runs.values()):  # before any of them learns
+    for run in chain(*runs.values()):  # before any of them is trained
         run.claim()
     variants: dict[str, Any] = {}
     probabilities: dict[str, Floats] = {}  # (N, 8) of each variant
@@ -214,7 +214,7 @@ def reproduce(
 def _network_splits(
     corpus: CroppedCorpus, drawn: Mapping[str, EmotionFolds]
 ) -> list[tuple[Indices, Indices]]:
-    """What trains each network and what it is asked: the corpus's own split, or one split for each fold."""
+    """What each network is trained and tested on: the corpus's own split, or one split for each fold."""
     if corpus.test is not None:
         return [corpus.outside(corpus.test)]
     folds = next(iter(drawn.values())).folds  # the same training pictures for every emotion
@@ -263,24 +263,24 @@ def _judge(
     probabilities: Floats,
     drawn: Mapping[str, EmotionFolds],
 ) -> dict[str, Any]:
-    """Tables 1-10 of one variant, its 8-way figures on all pictures that it was asked, and what made them."""
+    """Tables 1-10 of one variant, its 8-way figures on all pictures it was tested on, and what made them."""
     recipe, plan, labels = runs[0].recipe, runs[0].plan, runs[0].corpus.labels
     how = plan.threshold_of(recipe)
     read = winners(probabilities) if how == "winner" else probabilities
     scores = {}
     for k, emotion in enumerate(EMOTIONS):
-        if how == "training":  # one for each network, on the training pictures whose labels it had
+        if how == "training":  # one for each network, on the training pictures whose labels it was given
             thresholds = [
-                fit_threshold(given["trained"][run.told, k], labels[run.train][run.told] == k)
+                fit_threshold(given["trained"][run.labelled, k], labels[run.train][run.labelled] == k)
                 for run, given in zip(runs, answers, strict=True)
             ]
         else:
             thresholds = [_WINNER if how == "winner" else HALF]
         scores[emotion] = score_folds(drawn[emotion], read, thresholds)
-    asked = _asked(probabilities, labels)
+    tested = _tested(probabilities, labels)
     net = make_network(recipe)
     return {
-        **table_data(scores, confusion(labels[asked], probabilities[asked].argmax(1)), recipe.name),
+        **table_data(scores, confusion(labels[tested], probabilities[tested].argmax(1)), recipe.name),
         "threshold": how,
         "reconstruction": _reconstruction(runs, answers),
         "size": {"parameters": count_parameters(net), "multiply_adds": count_multiply_adds(net)},
@@ -288,13 +288,13 @@ def _judge(
     }
 
 
-def _asked(probabilities: Floats, labels: Labels) -> Indices:
-    """The labelled pictures that a network was asked which had not learned from them."""
+def _tested(probabilities: Floats, labels: Labels) -> Indices:
+    """The labelled pictures that were tested, each with a network that had not been trained on it."""
     return np.flatnonzero(np.isfinite(probabilities).all(1) & (labels >= 0))
 
 
 def _reconstruction(runs: Sequence[NetworkRun], answers: Sequence[Answers]) -> dict[str, Any] | None:
-    """How far generated pixels are from the picture's, beside as many principal components."""
+    """How far generated pixels are from the picture's, compared with as many principal components."""
     errors = [given["squared_error"] for given in answers if "squared_error" in given]
     if not errors:
         return None
@@ -312,6 +312,6 @@ def _reconstruction(runs: Sequence[NetworkRun], answers: Sequence[Answers]) -> d
 def _compare_with_first(probabilities: Mapping[str, Floats], labels: Labels) -> list[dict[str, Any]]:
     """Each variant against the first, on the same pictures (McNemar, paired bootstrap)."""
     first, *others = probabilities
-    asked = _asked(probabilities[first], labels)
-    right = {name: each[asked].argmax(1) == labels[asked] for name, each in probabilities.items()}
+    tested = _tested(probabilities[first], labels)
+    right = {name: each[tested].argmax(1) == labels[tested] for name, each in probabilities.items()}
     return [{"variants": [first, name], **compare_models(right[first], right[name])} for name in others]

@@ -5,7 +5,7 @@ and F1 Score". A score that the counts do not define is nan, never 0; means and 
 where it is defined.
 
 Both readings of the paper come as one array of probabilities (N, K): those of the 8-way network, or a column
-from each of eight binary networks. `compare_models` tells whether two networks differ by more than chance.
+from each of eight binary networks. `compare_models` tests whether two networks differ by more than chance.
 
 Legend: N samples; T of a test; F folds; K = 8 emotions.
 """
@@ -27,7 +27,7 @@ from mien.paper.folds import EmotionFolds
 #: How the intervals below are made, for the reader of a table.
 INTERVALS: Final = (
     "95 % interval: Wilson on the counts of all folds together, at their effective size (Kish), so that "
-    "a picture that stands in several folds does not count as several; none for F1, which is no share. "
+    "a picture that is in several folds does not count as several; none for F1, which is no share. "
     "'folds from' and 'to' are a bootstrap over folds; they and the standard deviation of folds (ddof 1) "
     "understate where folds overlap, since such folds share pictures."
 )
@@ -86,7 +86,7 @@ class Threshold:
     """A picture is read as the emotion where its probability is `value` or more."""
 
     value: float
-    how: str  # what a table says of it
+    how: str  # how a table describes it
 
 
 HALF: Final = Threshold(0.5, "a half")
@@ -100,7 +100,7 @@ def fit_threshold(probabilities: Reals, positive: Bools) -> Threshold:
         positive: (T,) whether of the emotion.
 
     Raises:
-        DataError: no picture of the emotion, none of the others, or a value that is not finite.
+        DataError: no picture of the emotion, no picture of another, or a value that is not finite.
     """
     total = int(positive.sum())
     if total in (0, len(positive)):
@@ -243,7 +243,7 @@ def _wilson(name: str, pooled: BinaryCounts, weights: Sequence[float]) -> tuple[
 def compare_models(first: Bools, second: Bools) -> dict[str, Any]:
     """Two models on the same pictures, and whether the difference could be chance.
 
-    Both tests look at single pictures, each once: pictures that stand in several repeated folds must not
+    Both tests compare single pictures, each once: pictures that are in several repeated folds must not
     be given twice.
 
     Args:

@@ -44,8 +44,8 @@ COLUMNS: Final = {
 TRANSPOSED: Final = (
     "The paper's matrices are transposed: every row it prints as a prediction sums to 140, and by its "
     "design only the actual classes do. What it prints as Sens is therefore precision and its Prec "
-    "sensitivity, its Spec is NPV and its NPV specificity; Acc and F1 stand. 'Paper' rows are as printed, "
-    "'turned' ones have this put right; our rows are to be held against those."
+    "sensitivity, its Spec is NPV and its NPV specificity; Acc and F1 are unaffected. 'Paper' rows are as "
+    "printed, 'turned' ones have this corrected; compare our rows with those."
 )
 NOT_EIGHT_WAY: Final = (
     "A 50:50 accuracy of one emotion against the rest (chance 50 %) is no 8-way accuracy (chance 12.5 %): "
@@ -53,7 +53,7 @@ NOT_EIGHT_WAY: Final = (
     "right on 71 % here."
 )
 SIZES: Final = (
-    "The paper's text says 240 pictures a fold, 120 of the emotion; every matrix it prints sums to 280, "
+    "The paper's text says 240 pictures per fold, 120 of the emotion; every matrix it prints sums to 280, "
     "140 of the emotion and 20 of each other. Ten folds of 140 are more than the Radboud Faces Database "
     "holds of an emotion in frontal pictures (201), so its folds overlap or hold training pictures; how "
     "many of its pictures differ is not known, so that the intervals given for it are too narrow."
@@ -170,7 +170,7 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class PaperTable:
-    """One table: a head of (group, name) cells, rows as long as the head, and what to say below."""
+    """One table: a head of (group, name) cells, rows as long as the head, and the note below it."""
 
     title: str
     head: tuple[tuple[str, str], ...]

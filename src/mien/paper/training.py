@@ -72,7 +72,7 @@ def train_variant(
     report: Report = lambda _: None,
     judge: Callable[[nn.Module], Mapping[str, float]] = lambda _: {},
 ) -> nn.Module:
-    """Train a variant in its stages; each has a folder in `run` and goes on where it was stopped.
+    """Train a variant in its stages; each has a folder in `run` and resumes where it was stopped.
 
     Args:
         recipe: the variant.
@@ -199,7 +199,7 @@ def train_paper(
     device: str = "cpu",
     report: Report,
 ) -> None:
-    """Train a variant on a corpus, going on where it was stopped (`mien train paper-300`).
+    """Train a variant on a corpus, resuming where it was stopped (`mien train paper-300`).
 
     Args:
         recipe: the variant.

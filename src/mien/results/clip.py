@@ -1,4 +1,4 @@
-"""The annotated copy of a clip: H.264 in MP4, each frame at its own time, with its sound; whole or not there.
+"""The annotated copy of a clip: H.264 in MP4, each frame at its own time, with its sound; complete or absent.
 
 Legend: H rows, W columns.
 """
@@ -41,7 +41,7 @@ class ClipWriter:
         """Nothing is opened yet.
 
         Args:
-            path: where; a file that is there is replaced.
+            path: where; an existing file is replaced.
             sound: a clip whose sound goes with the pictures, by its time stamps.
         """
         self._path = path
@@ -86,9 +86,9 @@ class ClipWriter:
         try:
             if self._last >= 0 and (error is None or isinstance(error, KeyboardInterrupt)):
                 self._finish(self._file)
-        finally:  # what has its name by now stays
+        finally:  # a finished file stays
             if self._container is not None:
-                with suppress(OSError, av.FFmpegError):  # the first error is the one to tell
+                with suppress(OSError, av.FFmpegError):  # the first error is the one to report
                     self._container.close()
             if self._sound is not None:
                 self._sound.close()
@@ -125,9 +125,9 @@ class ClipWriter:
 
 
 class ClipSound:
-    """The first sound of a clip, handed to another container piece by piece as its pictures come.
+    """The first audio track of a clip, copied to another container piece by piece along with its pictures.
 
-    A clip that has no sound, or none that can be read, gives none; what is damaged ends it.
+    A clip without sound that can be read gives none; damage ends the sound there.
     """
 
     def __init__(self, path: Path, container: Any) -> None:
@@ -135,7 +135,7 @@ class ClipSound:
 
         Args:
             path: the clip.
-            container: an av container open for writing that has no packet yet.
+            container: an av container open for writing that has no packets yet.
         """
         self._out = container
         self._pieces: Iterator[tuple[float, Any]] = iter(())  # seconds at which it begins, packet
@@ -148,7 +148,7 @@ class ClipSound:
                 self._pieces = self._open(self._in.streams.audio[0])
 
     def until(self, time: float) -> None:
-        """Hand over what begins before `time` seconds; what begins before the first such time is left out."""
+        """Copy what begins before `time` seconds; what begins before the first `time` given is left out."""
         first = self._first is None
         self._first = time if self._first is None else self._first
         while (piece := self._next or next(self._pieces, None)) is not None:

@@ -79,7 +79,7 @@ def _warp(images: Tensor, generator: torch.Generator, o: AugmentOptions) -> Tens
 
 
 def _blur(images: Tensor, generator: torch.Generator, o: AugmentOptions) -> Tensor:
-    """Halve and double some pictures: what a small or soft face looks like."""
+    """Halve and double the size of some pictures, as if the face were small or out of focus."""
     positions = (torch.rand(images.shape[0], generator=generator) < o.blur).nonzero()[:, 0]
     if not len(positions):
         return images

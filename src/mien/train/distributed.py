@@ -136,5 +136,5 @@ def _peers_alive() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise TrainingError(
-            f"process {rank()} of {size()}: another has ended, and its own message says why"
+            f"process {rank()} of {size()}: another has ended, see its own message for the reason"
         ) from error

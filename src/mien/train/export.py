@@ -33,7 +33,7 @@ from mien.train.recipes import CONFIG, PROVENANCE, Recipe
 
 T = TypeVar("T")
 
-#: What a card says of FairFace, with the purpose filled in.
+#: How a card describes FairFace, with the purpose filled in.
 UNLABELLED: Final = "FairFace's faces, without labels, for {} (Karkkainen and Joo, WACV 2021; CC BY 4.0)"
 _STARTS: Final = {"dlib": "dlib's face recognition weights, as a start (Davis King 2017; CC0)"}
 _LIMITS: Final = (
@@ -41,7 +41,7 @@ _LIMITS: Final = (
     "Contempt, disgust and fear are rare in its data: their recall is far below the others'.",
     "Not for decisions about people at work, in school, at borders or by the police, nor as a lie detector.",
 )
-#: Corpus to what a card says of its data, and the licence of weights learnt from it.
+#: Corpus to how a card describes its data, and the licence of weights trained on it.
 _SOURCES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "ferplus": (
         (
@@ -108,8 +108,8 @@ def write_model(
         path: the file to write.
         name: what the card calls the network.
         facts: the run's provenance, with the command in `recipe` and, unless it is FER+, the corpus.
-        last: the last line of its log, whose scores go on the card.
-        data: what it has learnt from besides its corpus.
+        last: the last line of its log, whose scores are put on the card.
+        data: what it was trained on in addition to its corpus.
         limits: what is to be said of its answers beyond the usual.
     """
     corpus = facts.get("corpus", "ferplus").split("/")[0]
@@ -157,7 +157,7 @@ def export_onnx(net: nn.Module, card: ModelCard, path: Path) -> None:
     if worst > TOLERANCE:
         raise ModelError(
             f"export: expected logits within {TOLERANCE} of torch, ONNX Runtime differs by {worst:.2g}; "
-            "this is a bug of the exporter or of the network: please report it"
+            "this is a bug in the exporter or the network: please report it"
         )
     with WholeFile(path, overwrite=True) as file:
         file.partial.write_bytes(data)
@@ -202,7 +202,7 @@ def _trace(net: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
             verbose=False,
         )
     if program is None:
-        raise ModelError("expected torch to give an ONNX program, got none; is onnxscript installed?")
+        raise ModelError("torch exported no ONNX program; is onnxscript installed?")
     model = program.model_proto
     # the exporter notes where each node came from, naming local paths
     parts = (model.graph.node, model.graph.input, model.graph.output, model.graph.value_info)

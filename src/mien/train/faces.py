@@ -53,7 +53,7 @@ def unlabelled_faces(root: Path, cache: Path) -> Image:
 
 
 def find_face(pixels: Image, detector: YuNet | None = None) -> Image | None:
-    """The largest face of (H, W, 3) RGB, cut to (S, S); None if there is none."""
+    """The largest face of (H, W, 3) RGB, cut to (S, S); None if no face is found."""
     faces = (detector or _default_detector()).detect(pixels)
     return crop(pixels, faces[0].landmarks, FACE_INPUT) if faces else None
 
@@ -66,7 +66,7 @@ def cut_faces(
     Args:
         name: of the corpus, for the file's name.
         corpus: the pictures.
-        cut: (H, W, 3) RGB to the face (S, S), or None where there is none.
+        cut: (H, W, 3) RGB to the face (S, S), or None where no face is found.
         cache: a folder.
 
     Returns:
@@ -88,7 +88,7 @@ def cut_faces(
 def vote_shares(samples: tuple[Sample, ...]) -> Floats:
     """(N, 8) label distributions: single votes dropped as noise (arXiv:1608.01041), then shares.
 
-    Where only single votes stand they are all kept; no votes at all give zeros.
+    Where there are only single votes, all are kept; without votes, the row is zeros.
     """
     votes = np.array([s.votes for s in samples], np.float32)  # (N, 8)
     kept = np.where(votes > 1, votes, 0)
@@ -113,7 +113,7 @@ def as_tensor(images: Image, device: str = "cpu") -> Tensor:
 
 
 def teacher_labels(teachers: Sequence[Path], images: Image, cache: Path) -> Floats:
-    """(N, 8) mean probabilities of the teachers, each asked for the face and for its mirror image.
+    """(N, 8) mean probabilities of the teachers, each over the face and its mirror image.
 
     Each teacher's answers are kept in a file of `cache`: they take minutes.
 

@@ -1,7 +1,7 @@
 """The one training loop. Loss (with its augmentation) and metric are functions handed to it.
 
-Read from the top: options, what is to be learnt, the loop, one epoch, one step; then the state that a
-checkpoint holds, and schedule and averaging as functions.
+From the top: options, the task, the loop, one epoch, one step; then the state that a checkpoint holds, and
+schedule and averaging as functions.
 
 Legend: N samples, B batch, H and W rows and columns.
 """
@@ -27,7 +27,7 @@ from mien.train import distributed
 
 CHECKPOINT: Final = "checkpoint.pt"
 LOG: Final = "log.jsonl"
-PRECISIONS: Final = ("float32", "bfloat16")  # bfloat16 has float32's range, so that no loss need be scaled
+PRECISIONS: Final = ("float32", "bfloat16")  # bfloat16 has float32's range, so that the loss needs no scaling
 _CHECK_EVERY: Final = 32  # steps between checks of the loss: each makes the processor wait for a GPU
 
 Batch = tuple[Tensor, Tensor]  # pictures (B, 1, H, W) uint8 and targets
@@ -46,7 +46,7 @@ class LoopOptions:
     average: float = 0.998  # decay of the averaged weights, a step
     seed: int = 0
     channels_last: bool = True  # memory layout; which is faster depends on the network
-    clip: float = 0.0  # longest gradient that is followed whole, as a Euclidean norm; 0: any
+    clip: float = 0.0  # gradients with a larger Euclidean norm are scaled down to it; 0: never
     precision: str = "float32"  # of the arithmetic, one of PRECISIONS; weights are float32 always
 
     def __post_init__(self) -> None:
@@ -94,7 +94,7 @@ class TrainingTask:
 
         There are `len // size` batches in a random order, of `size` pictures over all processes; some
         pictures are left over. The order is drawn from the generator, which is the same in each process,
-        before the first batch is asked for.
+        before the first batch is taken.
         """
         count = len(self) // size
         order = torch.randperm(len(self), generator=generator)[: count * size]
@@ -110,10 +110,10 @@ def train(
     run: Path,
     report: Report = lambda _: None,
 ) -> nn.Module:
-    """Train `net`, going on from the run's checkpoint if there is one.
+    """Train `net`, resuming from the run's checkpoint if it has one.
 
     After every epoch the run folder holds a checkpoint and one more line in `log.jsonl`. Every
-    epoch draws from a generator seeded by (seed, epoch), so a resumed run equals an unbroken one.
+    epoch draws from a generator seeded by (seed, epoch), so a resumed run equals an uninterrupted one.
 
     Args:
         net: the network; it is moved to the task's device.
@@ -142,7 +142,7 @@ def train(
             line |= task.judge(state.averaged)
         state.lines.append(line)
         if distributed.rank() == 0:
-            # a killed process leaves the old checkpoint or the new one, whole
+            # a killed process leaves the old checkpoint or the new one, never part of one
             write_whole(run / CHECKPOINT, lambda file: torch.save(state.pack(), file))
             _write_log(state, run)  # killed before this, the next start writes the log from the checkpoint
             report(state.lines[-1])
@@ -181,12 +181,12 @@ def _epoch(state: TrainingState, task: TrainingTask, options: LoopOptions) -> fl
     count = len(task) // options.batch
     if count == 0:
         raise TrainingError(
-            f"expected at least one batch of {options.batch} pictures, got {len(task)} in all"
+            f"expected at least one batch of {options.batch} pictures, got {len(task)} pictures"
         )
     batches = task.batches(options.batch, generator)
     torch.manual_seed(seed + (distributed.rank() << 32))  # dropout
     if distributed.rank():
-        generator.manual_seed(seed + (distributed.rank() << 32))  # the same order, augmented otherwise
+        generator.manual_seed(seed + (distributed.rank() << 32))  # the same order, but other augmentations
     state.net.train()
     total = torch.zeros((), dtype=torch.float64, device=task.device)
     for i, batch in enumerate(prefetch(batches)):
@@ -223,16 +223,16 @@ def learn_batch(
 
 
 def _check_weights(net: nn.Module, epoch: int) -> None:
-    """Raise where weights are broken: a sound loss can have a broken gradient."""
+    """Raise if a weight is not finite: a finite loss can have a gradient that is not."""
     for name, values in net.state_dict().items():
         if not torch.isfinite(values).all():
-            raise _broken(f"{name} became infinite or no number", epoch)
+            raise _broken(f"{name} became infinite or NaN", epoch)
 
 
 def _broken(what: str, epoch: int) -> TrainingError:
     return TrainingError(
-        f"{what} in epoch {epoch + 1}; the last whole epoch is in the run's checkpoint; lower the learning "
-        "rate and start again"
+        f"{what} in epoch {epoch + 1}; the last finished epoch is in the run's checkpoint; lower the "
+        "learning rate and start again"
     )
 
 
@@ -260,7 +260,7 @@ class TrainingState:
         }
 
     def unpack(self, packed: Mapping[str, Any]) -> None:
-        """Take over what `pack` gave; TrainingError if it is of another network."""
+        """Restore what `pack` gave; TrainingError if it belongs to another network."""
         try:
             self.net.load_state_dict(packed["net"])
             self.averaged.load_state_dict(packed["averaged"])
@@ -278,9 +278,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds on a damaged file
-        said = (str(error).splitlines() or [""])[0]  # torch adds pages of advice
+        reason = (str(error).splitlines() or [""])[0]  # torch adds pages of advice
         raise TrainingError(
-            f"{path}: expected a checkpoint that `mien train` wrote, could not read it ({said}); "
+            f"{path}: expected a checkpoint that `mien train` wrote, could not read it ({reason}); "
             "give the folder of a run, or train again"
         ) from error
     return state
@@ -292,12 +292,14 @@ def load_averaged(net: nn.Module, run: Path) -> nn.Module:
     try:
         net.load_state_dict(state["averaged"])
     except (KeyError, RuntimeError) as error:
-        raise TrainingError(f"{run}: expected a run of the same network, its weights do not fit") from error
+        raise TrainingError(
+            f"{run}: its weights do not fit this network; give a run of the same network"
+        ) from error
     return net
 
 
 def prefetch(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same batches, each made in a thread while the one before is in use: disks are waited for there."""
+    """The same batches, each made in a thread while the one before is in use, which hides disk reads."""
     with ThreadPoolExecutor(1) as worker:
         coming = worker.submit(next, batches, None)
         while (batch := coming.result()) is not None:

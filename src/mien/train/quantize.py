@@ -80,8 +80,8 @@ def run_quantize(model: Path, root: Path, path: Path, *, within: float = 1.0) ->
     worst = int(np.nanargmax(found.loss))
     if found.loss[worst] > within:
         raise ModelError(
-            f"{model}: expected every emotion to keep its recall within {within:g} points, in 8 bits "
-            f"{EMOTIONS[worst]} loses {found.loss[worst]:.1f}: keep the network in float32, or give a "
+            f"{model}: in 8 bits {EMOTIONS[worst]} loses {found.loss[worst]:.1f} points of recall, more than "
+            f"{within:g}: keep the network in float32, or give a "
             "larger --within"
         )
     # the same card for the network in 8 bits; what was measured in float32 is left out
@@ -151,7 +151,7 @@ def quantize(model: bytes, faces: Image) -> bytes:
                 activation_type=QuantType.QUInt8,
             )
         except (ValueError, RuntimeError, KeyError) as error:
-            raise ModelError(f"expected a network that can be quantised, got: {error}") from error
+            raise ModelError(f"the network cannot be quantised: {error}") from error
         return after.read_bytes()
 
 
@@ -160,7 +160,7 @@ def _float_nodes(model: onnx.ModelProto) -> list[str]:
     nodes = list(model.graph.node)
     convolutions = [i for i, node in enumerate(nodes) if node.op_type == "Conv"]
     if not convolutions:
-        raise ModelError("expected a network with convolutions, got none: 8 bits bring nothing")
+        raise ModelError("the network has no convolutions, so that 8 bits gain nothing")
     behind = next(
         (i for i in range(convolutions[-1] + 1, len(nodes)) if nodes[i].op_type not in ("Relu", "Add")),
         len(nodes),

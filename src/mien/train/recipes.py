@@ -1,7 +1,7 @@
 """Named training runs: which network, on what, for how long, with the command and what to expect.
 
 A run is a folder: `config.toml` (the recipe), `provenance.json`, `log.jsonl` (one line per epoch),
-`checkpoint.pt`. Starting it again goes on from the checkpoint.
+`checkpoint.pt`. Starting it again resumes from the checkpoint.
 
 Legend: N labelled, M unlabelled and J judged faces, H rows, W columns.
 """
@@ -110,7 +110,7 @@ def run_training(
     device: str = "cpu",
     report: Report,
 ) -> None:
-    """Train a recipe on the corpus at `root` into the folder `run`, going on where it stopped.
+    """Train a recipe on the corpus at `root` into the folder `run`, resuming where it stopped.
 
     Args:
         recipe: the recipe.
@@ -127,7 +127,7 @@ def run_training(
             or given and not used.
         DataError: the corpus is not at `root`.
         ModelError: a teacher cannot be read.
-        TrainingError: the run cannot go on.
+        TrainingError: the run cannot continue.
     """
     torch.manual_seed(recipe.loop.seed)
     net = make_net(recipe.net)
@@ -158,9 +158,9 @@ _DECISIVE: Final = ("data", "corpus_data", "labels", "unlabelled", "unlabelled_d
 
 
 def claim_provenance(run: Path, facts: Mapping[str, Any]) -> None:
-    """Write what made a run into its folder, once, or check that its run learns from the same pictures.
+    """Write what made a run into its folder, once, or check that the run is trained on the same pictures.
 
-    A run that goes on keeps the provenance of its first start.
+    A resumed run keeps the provenance of its first start.
     """
 
     def pictures(text: str) -> str:
@@ -181,8 +181,8 @@ def make_task(
 ) -> tuple[TrainingTask, dict[str, Any]]:
     """The task of a recipe, with its targets on the device, and facts for its provenance.
 
-    Pictures that also stand in valid are left out. With teachers, their labels are mixed into those of the
-    labelled faces, and unlabelled faces get the teachers' alone.
+    Pictures that are also in valid are left out. With teachers, their labels are mixed into those of the
+    labelled faces, and unlabelled faces get only the teachers' labels.
     """
     if recipe.lean and not teachers:
         raise ConfigError(f"recipe {recipe.name!r}: learns from teachers, got none; give --teacher a.onnx")
