@@ -77,10 +77,10 @@ def test_stdin_gives_paths_literally_whatever_their_bytes(here):
     [
         ("nowhere.jpg", "does not exist"),
         ("empty", "found none"),
-        ("*.jpg", "there are none"),
-        ("t[x]t", "none"),
-        ("-", "none came"),
-        ("@empty.txt", "none came"),
+        ("*.jpg", "no files match"),
+        ("t[x]t", "no photos or clips"),
+        ("-", "got none"),
+        ("@empty.txt", "got none"),
         ("@nowhere.txt", "No such file"),
     ],
 )
@@ -89,7 +89,6 @@ def test_what_is_not_there_is_an_input_that_failed(here, argument, text):
     (here / "empty.txt").write_text("\n\n")
     (source,) = find_sources([argument], stdin=io.BytesIO(b"\n\n"))
     assert (source.name, source.kind) == (argument, "missing")
-    assert source.error.startswith("expected")
     assert text in source.error
 
 
