@@ -76,9 +76,9 @@ def test_stdin_gives_paths_literally_whatever_their_bytes(here):
     ("argument", "text"),
     [
         ("nowhere.jpg", "does not exist"),
-        ("empty", "found none"),
+        ("empty", "no photos or clips"),
         ("*.jpg", "no files match"),
-        ("t[x]t", "no photos or clips"),
+        ("t[x]t", "no files match"),
         ("-", "got none"),
         ("@empty.txt", "got none"),
         ("@nowhere.txt", "No such file"),
@@ -176,7 +176,7 @@ def test_tar_shards_by_glob(mien, tar, expected, tiny_model):
         ("a.parquet", b"no parquet", "is not Parquet"),
         ("gone.tar", None, "No such file"),
         ("other.parquet", {"face": ["a"]}, "a column `path`"),
-        ("empty.parquet", {"path": pa.array([], pa.string())}, "found none"),
+        ("empty.parquet", {"path": pa.array([], pa.string())}, "no photos or clips"),
     ],
 )
 def test_what_holds_nothing_is_an_input_that_failed(tmp_path, name, content, text):
