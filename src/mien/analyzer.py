@@ -139,7 +139,7 @@ class Analyzer:
         """The frames of an opened video, not smoothed, each with its (H, W, 3) RGB pixels.
 
         Decoding, detecting and classifying run side by side, some frames ahead of the one that is given. Of a
-        camera or stream the newest frame comes next, and those that came meanwhile are passed over.
+        camera or stream the newest frame comes next, and those that came meanwhile are skipped.
 
         Args:
             video: an opened video, or frames of one.
@@ -176,7 +176,7 @@ class Analyzer:
             detect_every: look for faces in every n-th frame only. Where two such frames show the same
                 faces, these move in straight lines between; otherwise the frames between are detected too.
             threads: that detect and classify; 0: one per core.
-            state: of another follower, to go on from there.
+            state: of another follower, to resume from.
 
         Raises:
             ConfigError: `detect_every` below 1.

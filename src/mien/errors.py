@@ -40,7 +40,7 @@ class ConfigError(MienError):
 
 
 class TrainingError(MienError):
-    """A training run that cannot go on, e.g. because its loss is not finite."""
+    """A training run that cannot continue, e.g. because its loss is not finite."""
 
 
 class MissingExtra(MienError):

@@ -232,7 +232,7 @@ def _damage_named(kind: str, name: str) -> Iterator[None]:
     except _DAMAGE as error:
         raise ImageError(
             f"expected a whole {kind} picture, {name} is damaged or cut short ({error}); "
-            "get it again or save it anew from its source"
+            "get it again or save it again from its source"
         ) from error
 
 

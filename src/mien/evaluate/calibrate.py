@@ -1,4 +1,4 @@
-"""What makes a network's probabilities mean what they say: temperature, sets, doubt, a lean to the rare.
+"""What makes a network's probabilities mean what they say: temperature, sets, uncertainty, rare emotions.
 
 Everything is fitted on labelled faces that the network did not learn from, and is a handful of numbers:
 
@@ -90,7 +90,7 @@ class HeldOut:
 def calibrate_card(
     card: ModelCard, corpus: str, predictions: Predictions, options: CalibrateOptions
 ) -> ModelCard:
-    """The card with temperature, policies, threshold of doubt, and what they gave on faces held out.
+    """The card with temperature, policies, threshold of uncertainty, and what they gave on faces held out.
 
     Args:
         card: of the network.

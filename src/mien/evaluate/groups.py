@@ -5,7 +5,7 @@ its mean, with an interval of its own (Wilson for shares, normal for means).
 
 A gap is the difference of two groups. Its interval and p hold for all pairs of groups and all measures of a
 table at once: the single-step max-t of Westfall and Young (Resampling-Based Multiple Testing, 1993, section
-2.3), from a bootstrap that draws the pictures of each group anew. Shares take Agresti and Caffo's success and
+2.3), from a bootstrap that redraws the pictures of each group. Shares take Agresti and Caffo's success and
 failure more per group (The American Statistician 54(4), 2000), so that an expression never predicted in a
 group has a width as well. Each draw is divided by its own errors. Simulated where nothing differs, with five
 groups of 40 to 400 and nine measures, 3 % of tables show a gap at 0.05: this is on the safe side; by the
@@ -281,7 +281,7 @@ def _draw_largest_t(
     enough: NDArray[np.bool_],
     options: GroupOptions,
 ) -> Values:
-    """(B,) the largest t over all pairs and measures by chance: the pictures of each group drawn anew.
+    """(B,) the largest t over all pairs and measures by chance: the pictures of each group drawn again.
 
     `centre` (G, M) is that of the pictures as they are; `enough` (G, M) says which groups are compared.
     """

@@ -94,7 +94,7 @@ def make_cropper(card: ModelCard, *, detect: bool, threads: int = 1) -> Cropper:
 
 
 def predict_corpus(corpus: Corpus, classify: Classify, cropper: Cropper) -> Predictions:
-    """Read every picture of a corpus and classify it; what cannot be read is named and passed over.
+    """Read every picture of a corpus and classify it; what cannot be read is named and skipped.
 
     Raises:
         DataError: not one picture could be read, or none shows a face.
@@ -133,7 +133,7 @@ def predict_corpus(corpus: Corpus, classify: Classify, cropper: Cropper) -> Pred
 
 
 def training_digests(corpus: Corpus) -> frozenset[bytes]:
-    """The digests of a training split's pictures; those that cannot be read are passed over."""
+    """The digests of a training split's pictures; those that cannot be read are skipped."""
     found = set()
     for sample in corpus.samples:
         try:

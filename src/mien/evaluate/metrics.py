@@ -162,7 +162,7 @@ def wilson(right: int, total: int) -> tuple[float, float]:
 def bootstrap(
     counts: Counts, score: Callable[[Counts], float], *, draws: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """A 95 % percentile interval of a score of the counts, the pictures drawn anew with replacement.
+    """A 95 % percentile interval of a score of the counts, the pictures drawn again with replacement.
 
     Drawing N pictures is drawing their cells of the matrix from a multinomial distribution.
     """

@@ -61,7 +61,7 @@ def render_verdict(heading: Heading, verdict: Verdict, predictions: Predictions)
 
 
 def render_heading(heading: Heading, predictions: Predictions, verdict: Verdict | None = None) -> list[str]:
-    """Names of what was judged; long ones (a path) go on in the next line, so that none is cut."""
+    """Names of what was judged; long ones (a path) continue on the next line, so that none is cut."""
     split = f", split {heading.split}" if heading.split else ""
     faceless, unreadable = len(predictions.faceless), len(predictions.unreadable)
     entries = {

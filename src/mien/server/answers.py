@@ -165,7 +165,7 @@ class AboutBody(BaseModel):
 
 
 class HealthBody(BaseModel):
-    """It lives."""
+    """The server is running."""
 
     status: Literal["ok"]
     version: str
@@ -204,7 +204,7 @@ def problem_of(error: BaseException) -> Problem:
         return error
     cause = error.__cause__ if isinstance(error, OutputError) else error
     if isinstance(cause, OSError) and cause.errno in DISK_FULL:
-        why = f"expected room on the disk, got: {cause.strerror}; make room, or send less"
+        why = f"the disk is full ({cause.strerror}): make room, or send less"
         return Problem("disk-full", why)
     if isinstance(error, ImageTooLarge):
         kind = "too-large"
@@ -215,7 +215,7 @@ def problem_of(error: BaseException) -> Problem:
     elif isinstance(error, MienError):
         kind = "unreadable"  # damaged, or too small
     else:
-        text = f"expected an answer, got {type(error).__name__}; a bug in Mien: please report it"
+        text = f"internal error ({type(error).__name__}); it is in the server's log: please report it"
         return Problem("bug", text)
     return Problem(kind, str(error).removeprefix("--"))
 
@@ -235,9 +235,9 @@ def named_probabilities(values: Floats | None) -> Any:
 #: For OpenAPI: the content of a file in a form.
 FILE_SCHEMA: Final[dict[str, Any]] = {"type": "string", "format": "binary"}
 _DESCRIPTIONS: Final = {
-    400: "Cannot be taken apart", 401: "No token, or another", 403: "Another site's page", 404: "Not there",
+    400: "Malformed request", 401: "Missing or wrong token", 403: "Another site's page", 404: "Not there",
     406: "Not a form that this server can give",
-    408: "Too slow", 413: "Too large", 415: "Not a picture alone", 421: "Another Host",
+    408: "Too slow", 413: "Too large", 415: "Not a picture alone", 421: "Host name not allowed",
     422: "Unreadable, or a bad setting", 429: "Too many at once", 503: "Busy", 507: "No room on the disk",
 }  # fmt: skip
 

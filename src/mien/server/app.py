@@ -117,7 +117,7 @@ async def about(request: Request) -> AboutBody:
 
 @router.get("/healthz", responses=describe_problems())
 async def healthz() -> HealthBody:
-    """It lives."""
+    """The server is running."""
     return HealthBody(status="ok", version=__version__)
 
 

@@ -177,7 +177,7 @@ class Jobs:
             self.remove_folder(record.id)
         elif not end:
             status = f"signal {-code}" if code < 0 else f"exit status {code}"
-            why = f"expected it to be read, the process that read it died ({status})"
+            why = f"the process that read it died ({status})"
             hint = "it may be damaged, take more memory than there is, or longer than it may"
             self._fail(record.id, "stopped", f"{why}; {hint}")
         elif end["error"]:

@@ -134,7 +134,7 @@ async def unless_client_gone(request: Request, work: Awaitable[T]) -> T:
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise Problem("bad-request", "expected a client that waits for its answer, it has gone")
+            raise Problem("bad-request", "the client disconnected")
         return task.result()
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from None

@@ -77,7 +77,7 @@ class PhotoReader:
         try:
             self._pool.submit(self._read_share)
         except RuntimeError:  # it is closed
-            raise Problem("busy", "expected a server that runs, it is ending; try again") from None
+            raise Problem("busy", "the server is shutting down; try again") from None
         return task.future
 
     @property

@@ -77,7 +77,7 @@ class Disk:
             if self.taken + number > self._budget:
                 raise Problem(
                     "disk-full",
-                    f"expected room in the {self._budget:,} bytes that this server may take, there is none; "
+                    f"the {self._budget:,} bytes that this server may use are full; "
                     "delete jobs, or raise --disk",
                 )
             self.taken += number

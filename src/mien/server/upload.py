@@ -111,7 +111,7 @@ async def receive_files(
             else:
                 await _receive_body(request, received)
         except ClientDisconnect:
-            raise Problem("bad-request", "expected a whole upload, its sender has gone") from None
+            raise Problem("bad-request", "the client disconnected during the upload") from None
         yield received
     except OSError as error:
         raise problem_of(error) from error
@@ -145,7 +145,7 @@ async def _receive_form(request: Request, received: ReceivedFiles, field_name: s
         too_large = error.message.startswith(("Too many files", "Part exceeded"))
         kind = "too-large" if too_large else "bad-request"
         detail = error.__cause__ or error.message
-        why = f"expected a multipart form within the limits, got: {detail}; send it anew, or in parts"
+        why = f"expected a multipart form within the limits, got: {detail}; send it again, or in parts"
         raise Problem(kind, why) from error
     if not parser.ended:
         raise Problem("bad-request", "expected a whole multipart body, it ends early; send it again")
@@ -190,7 +190,7 @@ def check_picture(data: bytes, media_type: str) -> None:
     check_media_type(media_type, "image")
     other = _second_format(data)
     if other:
-        why = f"expected a picture alone, the file is also {other}; save the picture anew"
+        why = f"expected a picture alone, the file is also {other}; save the picture again"
         raise Problem("unsupported", why)
 
 

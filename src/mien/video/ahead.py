@@ -47,7 +47,7 @@ class Latency:
 
 
 class NewestFrame(Generic[T]):
-    """The newest of the frames that come, each time one is asked for; older ones are passed over.
+    """The newest of the frames that come, each time one is asked for; older ones are skipped.
 
     Another thread gives it frames (`put`, and `end` after the last); iterating takes them.
     """

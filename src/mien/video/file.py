@@ -1,4 +1,4 @@
-"""A clip to its frames and their times, by PyAV (FFmpeg): damaged packets are counted and passed over."""
+"""A clip to its frames and their times, by PyAV (FFmpeg): damaged packets are counted and skipped."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class ClipReader:
         if self._decoded == 0:
             raise VideoError(
                 f"expected frames, {self._name} has a video stream of which none can be decoded "
-                f"(damaged packets: {self._skipped}); get the clip again or save it anew"
+                f"(damaged packets: {self._skipped}); get the clip again or save it again"
             )
 
     def _time(self, frame: Any) -> float:
@@ -160,7 +160,7 @@ def _open_container(path: Path, name: str) -> Any:
             reason = "a playlist, or a format that is not read"
         raise VideoError(
             f"expected a clip (MP4, MOV, MKV, WebM, AVI...), {name} cannot be opened: {reason}; it is "
-            "no clip, or was cut before its index was written: get it again or save it anew"
+            "no clip, or was cut before its index was written: get it again or save it again"
         ) from error
 
 

@@ -46,7 +46,7 @@ class KeyFrame:
 
 @dataclass(frozen=True, slots=True)
 class FollowerState:
-    """What a follower knows between two frames, so that another can go on with the frames that come next."""
+    """What a follower knows between two frames, so that another can resume with the next frame."""
 
     tracker: Tracker
     key: KeyFrame | None = None
@@ -68,7 +68,7 @@ class Follower:
         classify: gives the faces of several frames their probabilities; both are called from several threads.
         detect_every: look for faces in every n-th frame only.
         threads: that detect and classify; 0: one per core.
-        state: of another follower, to go on from there.
+        state: of another follower, to resume from.
     """
 
     def __init__(

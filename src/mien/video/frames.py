@@ -91,7 +91,7 @@ class Video:
 
     Args:
         source: a path, a number or an address.
-        options: which frames are taken; the others are decoded and passed over, so that a frame's index is
+        options: which frames are taken; the others are decoded and skipped, so that a frame's index is
             always its place in the clip.
         threads: that decode a clip. One gives the same frames on every machine and keeps up with the
             analysis; more (0: one per core) help with 4K, but FFmpeg then drops up to that many frames more

@@ -118,7 +118,7 @@ class StreamReader:
             container.close()
             raise VideoError(
                 f"expected a live stream, {self._name} is a clip of {seconds:.1f} s, whose frames would be "
-                "passed over; download it and give the file"
+                "skipped; download it and give the file"
             )
         return container
 

@@ -135,7 +135,7 @@ class _Track:
     faces: int = 1  # so far
 
     def expected(self, time: float) -> tuple[float, float]:
-        """Where its centre should be if it goes on as it did."""
+        """Where its centre should be if it moves on at the same velocity."""
         gap = min(max(time - self.seen, 0.0), _VELOCITY_SECONDS)
         return self.x + self.vx * gap, self.y + self.vy * gap
 
