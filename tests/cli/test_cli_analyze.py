@@ -133,7 +133,7 @@ def test_copies_that_exist_stay_unless_told(mien, folder, tiny_model, tmp_path):
     assert mien(*again, "--overwrite").code == 0
     over = mien("analyze", folder / "one.png", "--annotate", folder, "--model", tiny_model, "--overwrite")
     assert over.code == 1
-    assert "one of them" in over.err
+    assert "one of the inputs" in over.err
 
 
 def test_the_shipped_model_is_the_default(mien, folder):
