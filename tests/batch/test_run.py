@@ -307,7 +307,7 @@ def test_one_record_of_options_serves_many_runs(one_face, tiny_model, tmp_path):
         ({"engine": "dask"}, "local or ray"),
         ({"address": "auto"}, "address"),
         ({"retry": True}, "folder"),
-        ({"output": "out/", "pages": "pages"}, "no pages"),
+        ({"output": "out/", "pages": "pages"}, "pages cannot"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(fields, text):

@@ -173,7 +173,7 @@ def test_a_source_that_vanished_stops_the_run_and_it_goes_on(photos, tiny_model,
         if summary.done == 1 and copied.exists():
             copied.rename(away)
 
-    with pytest.raises(Unreachable, match="2 in a row could not be"):
+    with pytest.raises(Unreachable, match="2 inputs in a row"):
         run("out", max_lost=2, progress=vanish)
     assert len(Plan(tmp_path / "out").missing()) >= 3
     away.rename(copied)

@@ -5,7 +5,6 @@ import io
 import os
 import pty
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -242,18 +241,17 @@ def test_words_of_the_summary():
 # --- a fresh process
 
 
-def spend(*arguments):
-    """CPU seconds (user and system) of a fresh `python -m mien`."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-m", "mien", *arguments], check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-
-
-def test_a_cold_start_is_short(folder, tiny_model):
-    assert min(spend("--help") for _ in range(2)) < 0.3
-    photo = str(folder / "one.png")
-    assert min(spend("analyze", photo, "--model", str(tiny_model)) for _ in range(2)) < 1.0
+def test_help_loads_nothing_that_reads_pictures():
+    """Seconds are measured in benchmarks/speed.py; here is what they depend on."""
+    code = (
+        "import sys; from mien.cli import main\nsys.argv = ['mien', '--help']\n"
+        "try: main()\n"
+        "except SystemExit: print(*sys.modules, file=sys.stderr)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"numpy", "onnxruntime", "PIL", "av", "torch", "jinja2", "mien.analyzer"} & set(
+        ran.stderr.split()
+    )
 
 
 def test_a_photo_needs_no_video_no_pool_and_no_bars(folder, tiny_model):
