@@ -39,12 +39,12 @@ def photo(tmp_path, one_face):
 
 
 def refused(ran, rows, *texts):
-    """It failed, said why once, and has its row."""
+    """It failed, said once why and (behind a semicolon) what to do, and has its row."""
     assert ran.code == 1
     assert [(row["success"], row["emotion"]) for row in rows] == [("0", "")]
     errors = [line for line in ran.err.splitlines() if line.startswith("mien: error: ")]
     assert len(errors) == 1
-    for text in (rows[0]["source"], *texts):
+    for text in ("; ", rows[0]["source"], *texts):
         assert text in errors[0]
     assert "Traceback" not in ran.err
     return True
