@@ -88,6 +88,14 @@ def test_rafd_missing_camera_and_many_models(tmp_path):
     assert notes[-1] == "4 more models: missing 16 pictures"
 
 
+def test_the_frontal_set_is_whole_without_the_other_cameras(tmp_path):
+    whole = rafd(write_zip(tmp_path / "r.zip", rafd_names(cameras=("090",))), "all")
+    assert (whole.name, len(whole)) == ("rafd/frontal", 1608)
+    assert whole.notes == ("the frontal set alone: no picture from another angle",)
+    straight = [name for name in kdef_names() if name[-5] == "S"]
+    assert kdef(write_zip(tmp_path / "k.zip", straight), "all").notes == whole.notes
+
+
 def test_passed_over_names_are_told(tmp_path):
     put(tmp_path, [*rafd_names((1,), ("090",)), "thumb.png", "__MACOSX/._x.jpg", "licence.txt"])
     notes = rafd(tmp_path).notes

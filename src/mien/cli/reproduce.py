@@ -25,6 +25,14 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
         Path | None,
         typer.Option(metavar="PATH", help="Folder or zip file of the corpus; not needed for toy."),
     ] = None,
+    cameras: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Pictures of rafd and toy: frontal (as in section 2.4) or all (five cameras; folds of "
+            "140 against 140 need them).",
+        ),
+    ] = "frontal",
     variant: Annotated[
         list[str] | None,
         typer.Option(
@@ -132,13 +140,13 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
         unlabelled=None if unlabelled is None else unlabelled_faces(unlabelled, out / "cache"),
         device=device,
     )
-    faces = load_corpus(corpus, _corpus_root(corpus, root, out), out / "cache")
+    faces = load_corpus(corpus, _corpus_root(corpus, root, out, cameras), out / "cache", cameras)
     for note in faces.notes:
         typer.echo(f"mien: note: {faces.name}: {note}", err=True)
     _write_tables(run(plan, faces, out, say), out)
 
 
-def _corpus_root(corpus: str, root: Path | None, out: Path) -> Path:
+def _corpus_root(corpus: str, root: Path | None, out: Path, cameras: str) -> Path:
     """Where the corpus is; the toy corpus is drawn where it is not given."""
     from mien.errors import ConfigError
 
@@ -148,10 +156,10 @@ def _corpus_root(corpus: str, root: Path | None, out: Path) -> Path:
         raise ConfigError(f"--root: expected the folder or zip of {corpus}, got none")
     from mien.data.toy import ToySettings, write_toy
 
-    folder = out / "toy"
+    folder = out / ("toy" if cameras == "frontal" else "toy-all")
     if not folder.is_dir():  # it appears whole
         typer.echo("drawing the toy corpus")
-        write_toy(folder, ToySettings(cameras=1))
+        write_toy(folder, ToySettings(cameras=1 if cameras == "frontal" else 5))
     return folder
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.corpus import Corpus
-from mien.errors import DataError
+from mien.errors import DataError, ImageError
 from mien.files import write_whole
 from mien.types import Image
 
@@ -63,10 +63,16 @@ def data_hash(images: NDArray[Any]) -> str:
 
 
 def corpus_key(corpus: Corpus) -> str:
-    """A hash of the samples and of the first, middle and last picture, to tell two downloads apart."""
+    """A hash of the samples and of the first, middle and last picture, to tell two downloads apart.
+
+    A picture that cannot be read counts as one: whoever decodes the corpus tells of it.
+    """
     whole = hashlib.sha256("\n".join(s.name for s in corpus.samples).encode("utf-8", "surrogateescape"))
     for i in (0, len(corpus) // 2, len(corpus) - 1):
-        whole.update(corpus.read(corpus.samples[i]).tobytes())
+        try:
+            whole.update(corpus.read(corpus.samples[i]).tobytes())
+        except (ImageError, DataError):
+            whole.update(b"unreadable")
     return whole.hexdigest()[:16]
 
 

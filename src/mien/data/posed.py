@@ -76,9 +76,11 @@ def rafd(root: Path, selection: str = "frontal") -> Corpus:
 
     Args:
         root: folder or zip.
-        selection: "frontal", the camera at 90 degrees (1608 pictures), or "all" five (8040).
+        selection: "frontal", the camera at 90 degrees (1608 pictures), or "all" five (8040); of a root that
+            holds frontal pictures alone "all" gives the frontal set, and a note says so.
     """
-    cameras = _select({"frontal": ("090",), "all": CAMERAS}, selection)
+    selections = {"frontal": ("090",), "all": CAMERAS}
+    _require_known(selections, selection)
 
     def sample(name: str, match: re.Match[str]) -> Sample:
         tags = {key: match[key].lower() for key in ("angle", "gender", "gaze")}
@@ -87,6 +89,8 @@ def rafd(root: Path, selection: str = "frontal") -> Corpus:
 
     example = "Rafd090_01_Caucasian_female_angry_frontal.jpg"
     store, found, notes = read_names(root, _RAFD_NAME, example, sample)
+    selection = _narrow(selection, selections, found, notes)
+    cameras = selections[selection]
     samples = [s for s in found if s.tags["angle"] in cameras]
     if not samples:
         there = ", ".join(sorted({s.tags["angle"] for s in found}))
@@ -116,9 +120,11 @@ def kdef(root: Path, selection: str = "frontal") -> Corpus:
 
     Args:
         root: folder or zip.
-        selection: "frontal", heads held straight (980 pictures), or "all" five angles (4900).
+        selection: "frontal", heads held straight (980 pictures), or "all" five angles (4900); of a root that
+            holds straight heads alone "all" gives these, and a note says so.
     """
-    angles = _select({"frontal": ("straight",), "all": tuple(ANGLES.values())}, selection)
+    selections = {"frontal": ("straight",), "all": tuple(ANGLES.values())}
+    _require_known(selections, selection)
 
     def sample(name: str, match: re.Match[str]) -> Sample:
         sex = match["gender"].upper()
@@ -131,6 +137,8 @@ def kdef(root: Path, selection: str = "frontal") -> Corpus:
         return Sample(name, votes, person=f"{sex}{match['number']}", tags=tags)
 
     store, found, notes = read_names(root, _KDEF_NAME, "AF01ANS.JPG", sample)
+    selection = _narrow(selection, selections, found, notes)
+    angles = selections[selection]
     samples = [s for s in found if s.tags["angle"] in angles]
     if not samples:
         raise DataError(f"{root}: expected heads held straight (...S.JPG), found none; take 'all'")
@@ -164,7 +172,19 @@ def jaffe(root: Path) -> Corpus:
     return corpus_of("jaffe", store, samples, notes)
 
 
-def _select(selections: Mapping[str, tuple[str, ...]], selection: str) -> tuple[str, ...]:
+def _require_known(selections: Mapping[str, tuple[str, ...]], selection: str) -> None:
     if selection not in selections:
         raise ConfigError(f"selection: expected one of {', '.join(selections)}, got {selection!r}")
-    return selections[selection]
+
+
+def _narrow(
+    selection: str, selections: Mapping[str, tuple[str, ...]], found: list[Sample], notes: list[str]
+) -> str:
+    """The selection; "frontal", with a note, where the root holds the frontal set alone.
+
+    The two corpora are given in parts: whoever fetched the frontal one misses none of its pictures.
+    """
+    if selection == "all" and {s.tags["angle"] for s in found} == set(selections["frontal"]):
+        notes.append("the frontal set alone: no picture from another angle")
+        return "frontal"
+    return selection

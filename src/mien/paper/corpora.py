@@ -1,6 +1,7 @@
 """Section 2.4: the faces of an experiment, all cut to the 48 x 48 gray pictures of section 3.
 
-The paper's corpus is the Radboud Faces Database (RaFD), of which "frontal images were selected only".
+The paper's corpus is the Radboud Faces Database (RaFD), of which "frontal images were selected only": 1608
+pictures. The abstract says 8000, which all five cameras give (8040). Both can be had.
 
 Legend: N pictures.
 """
@@ -17,6 +18,7 @@ import numpy as np
 from mien.data.arrays import in_other, load_images
 from mien.data.corpus import Corpus
 from mien.data.fer import ferplus
+from mien.data.pictures import list_few
 from mien.data.posed import rafd
 from mien.data.splits import Indices, Labels, by_person, stratified
 from mien.errors import ConfigError
@@ -55,8 +57,13 @@ class CroppedCorpus:
         return np.setdiff1d(labelled, test), np.intersect1d(labelled, test)
 
 
-def _load_ferplus(root: Path, cache: Path) -> CroppedCorpus:
+def _load_ferplus(root: Path, cache: Path, cameras: str) -> CroppedCorpus:
     """FER+: its train split trains, its valid split tests (`majority` labels)."""
+    if cameras != "frontal":
+        raise ConfigError(
+            f"cameras: expected rafd or toy for a choice of cameras, got {cameras!r} for ferplus, whose "
+            "pictures come from the web; leave it out"
+        )
     train, valid = ferplus(root, "train"), ferplus(root, "valid")
     images = np.concatenate([load_images(split, cache=cache) for split in (train, valid)])  # (N, 48, 48)
     samples = (*train.samples, *valid.samples)
@@ -66,42 +73,56 @@ def _load_ferplus(root: Path, cache: Path) -> CroppedCorpus:
     return CroppedCorpus("ferplus", images, vote_shares(samples), labels, (None,) * len(samples), test)
 
 
-def _load_rafd(root: Path, cache: Path) -> CroppedCorpus:
-    """The Radboud Faces Database, frontal pictures, each face found and cut out upright."""
-    return _cut("rafd", rafd(root), find_face, cache)
+def _load_rafd(root: Path, cache: Path, cameras: str) -> CroppedCorpus:
+    """The Radboud Faces Database, each face found and cut out upright."""
+    return _cut("rafd", rafd(root, cameras), find_face, cache)
 
 
-def _load_toy(root: Path, cache: Path) -> CroppedCorpus:
+def _load_toy(root: Path, cache: Path, cameras: str) -> CroppedCorpus:
     """The drawn toy corpus, whose pictures already are faces."""
-    return _cut("toy", rafd(root), lambda pixels: fit(pixels, FACE_INPUT), cache)
+    return _cut("toy", rafd(root, cameras), lambda pixels: fit(pixels, FACE_INPUT), cache)
 
 
-#: Corpus to the function that reads it from (root, folder of the cache).
-CORPORA: Final[dict[str, Callable[[Path, Path], CroppedCorpus]]] = {
+#: Corpus to the function that reads it from (root, folder of the cache, cameras).
+CORPORA: Final[dict[str, Callable[[Path, Path, str], CroppedCorpus]]] = {
     "rafd": _load_rafd,
     "ferplus": _load_ferplus,
     "toy": _load_toy,
 }
 
 
-def load_corpus(name: str, root: Path, cache: Path) -> CroppedCorpus:
-    """The faces of a corpus, by its name in `CORPORA`; `root` is its folder or zip."""
+def load_corpus(name: str, root: Path, cache: Path, cameras: str = "frontal") -> CroppedCorpus:
+    """The faces of a corpus.
+
+    Args:
+        name: in `CORPORA`.
+        root: its folder or zip.
+        cache: folder for the faces found.
+        cameras: of rafd and toy, "frontal" as in section 2.4, or "all" five.
+    """
     if name not in CORPORA:
         raise ConfigError(f"corpus: expected one of {', '.join(CORPORA)}, got {name!r}")
-    return CORPORA[name](root, cache)
+    return CORPORA[name](root, cache, cameras)
 
 
 def _cut(name: str, corpus: Corpus, cut: Callable[[Image], Image | None], cache: Path) -> CroppedCorpus:
-    """A corpus with one label for each picture; pictures without a face are left out and counted."""
-    crops, kept = cut_faces(name, corpus, cut, cache)
-    samples = tuple(corpus.samples[i] for i in kept)
-    lost = len(corpus) - len(kept)
+    """A corpus with one label for each picture.
+
+    Pictures without a face, and those that cannot be read, are left out and counted.
+    """
+    found = cut_faces(name, corpus, cut, cache)
+    samples = tuple(corpus.samples[i] for i in found.kept)
+    notes = list(corpus.notes)
+    if damaged := found.damaged:
+        notes.append(f"{len(damaged)} of {len(corpus)} pictures cannot be read: {list_few(damaged)}")
+    if faceless := len(corpus) - len(samples) - len(damaged):
+        notes.append(f"{faceless} of {len(corpus)} pictures left out: no face found")
     return CroppedCorpus(
-        name=name,
-        images=crops,
+        name=f"{name}/all" if corpus.name.endswith("/all") else name,
+        images=found.crops,
         targets=vote_shares(samples),
         labels=PROTOCOLS["argmax"](samples),
         persons=tuple(sample.person for sample in samples),
         test=None,
-        notes=corpus.notes + ((f"{lost} of {len(corpus)} pictures left out: no face found",) if lost else ()),
+        notes=tuple(notes),
     )

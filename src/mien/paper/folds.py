@@ -4,13 +4,16 @@
 240 pictures a fold, 120 of the emotion; every matrix it prints (Tables 1-10) sums to 280, 140 of the emotion
 and 20 of each other, and that is taken here.
 
-    corpus -> pools (a design: one pool for each fold) -> a balanced test drawn from each pool
+    corpus -> pools (a design: disjoint parts, or one) -> a balanced test for each fold, drawn from its pool
 
 A disjoint design cuts the corpus once, for all emotions: fold 3 of every emotion trains on the same
 samples, so that ten 8-way networks serve all eight tables, and the probabilities of all pools, each
 from the network that did not see it, make one (N, 8) array.
 
-Legend: N samples; T of a test; F folds; K = 8 emotions. `labels` is (N,) positions in
+Ten disjoint tests of 140 pictures are 1400 of each emotion. RaFD has 1005 from all cameras: such a corpus
+is cut into the most parts that hold 140 with room to spare, and several folds are drawn from a part.
+
+Legend: N samples; T of a test; F folds; P pools; K = 8 emotions. `labels` is (N,) positions in
 `labels.EMOTIONS`, negative where a sample has none.
 """
 
@@ -28,7 +31,7 @@ from mien.errors import ConfigError, DataError
 from mien.labels import EMOTIONS, emotion_index
 
 #: `repeated`, as printed: each fold is drawn again from all pictures, without replacement within it, so that
-#: folds may overlap. `kfold`: disjoint, but a person may be in several folds. `person`: disjoint by
+#: folds may overlap. `kfold`: disjoint parts, but a person may be in several. `person`: parts disjoint by
 #: person, so that nobody in a fold's test is in the training pictures of its network.
 DESIGNS: Final = ("repeated", "kfold", "person")
 
@@ -73,6 +76,7 @@ class Fold:
     test: Indices  # (T,)
     positive: NDArray[np.bool_]  # (T,) whether a test sample is of the emotion
     train: Indices | None  # every labelled sample outside the fold's pool; None: the pool is all of them
+    part: int  # of the pool, from 1; folds of one part are judged with the same network
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +128,8 @@ def draw_folds(
         negatives over the other emotions as evenly as whole numbers go.
 
     Raises:
-        DataError: a pool lacks an emotion; the design `person` got no persons, or fewer than folds.
+        DataError: a pool lacks an emotion; the design `person` got no persons, or fewer than folds; the
+            design `repeated` would put the same pictures of each emotion into every fold.
     """
     usable = labels >= 0  # (N,)
     if among is not None:
@@ -134,21 +139,61 @@ def draw_folds(
     pools = _make_pools(kept, persons, options)
     trains: list[Indices | None] = []
     for number, pool in enumerate(pools, start=1):
-        _require_emotions(kept[pool], options, f"fold {number} of {len(pools)}")
+        _require_emotions(kept[pool], options, f"part {number} of {len(pools)}")
         train = np.setdiff1d(np.flatnonzero(usable), pool)
         trains.append(train if len(train) else None)
     return {emotion: _draw_emotion(emotion, kept, pools, trains, options) for emotion in EMOTIONS}
 
 
 def _make_pools(labels: Labels, persons: Persons | None, options: FoldOptions) -> tuple[Indices, ...]:
-    """What the test of each fold may be drawn from."""
+    """(P,) what the tests may be drawn from; fold n draws from pool n, and after the last from the first."""
     if options.design == "repeated":
-        return (np.flatnonzero(labels >= 0),) * options.folds
-    if options.design == "kfold":
-        return stratified(labels, (1,) * options.folds, seed=options.seed)
-    if persons is None:
+        _require_different_folds(labels, options)
+        return (np.flatnonzero(labels >= 0),)
+    if options.design == "person" and persons is None:
         raise DataError("design 'person': expected persons, got none; take 'kfold' or 'repeated'")
-    return by_person(persons, labels, (1,) * options.folds, seed=options.seed)
+
+    def cut(parts: int) -> tuple[Indices, ...]:
+        if options.design == "kfold":
+            return stratified(labels, (1,) * parts, seed=options.seed)
+        return by_person(persons or (), labels, (1,) * parts, seed=options.seed)
+
+    pools = cut(options.folds)
+    have = _count_emotions(labels, pools)  # (P, K)
+    if min(have.min() - options.positives, have.min() - options.others) >= 0:
+        return pools
+    # the most parts that hold the size asked for, if there are any
+    fewest = int(_count_emotions(labels, [np.flatnonzero(labels >= 0)]).min())
+    for parts in range(min(options.folds - 1, _most_of_shared(fewest) // options.positives), 1, -1):
+        larger = cut(parts)
+        least = int(_count_emotions(labels, larger).min())
+        if _most_of_shared(least) >= options.positives and least >= options.others:
+            return larger
+    return pools
+
+
+def _most_of_shared(have: int) -> int:
+    """The most pictures of an emotion that a fold takes of so many in a pool that other folds draw from too.
+
+    The paper's share: 140 of the 201 that are RaFD's frontal pictures. Were it all, the positives of
+    every fold would be the same, and so would their sensitivity.
+    """
+    return max(1, have * 140 // 201)
+
+
+def _count_emotions(labels: Labels, pools: Sequence[Indices]) -> NDArray[np.int64]:
+    """(P, K) pictures of each emotion in each pool."""
+    return np.array([np.bincount(labels[pool], minlength=len(EMOTIONS)) for pool in pools])
+
+
+def _require_different_folds(labels: Labels, options: FoldOptions) -> None:
+    have = _count_emotions(labels, [np.flatnonzero(labels >= 0)])[0]  # (K,)
+    if options.folds > 1 and have.max() <= options.positives:
+        raise DataError(
+            f"design 'repeated': expected more than {options.positives} pictures of an emotion to draw "
+            f"each fold from, got {have.min()} to {have.max()}, so that every fold would hold the same ones; "
+            "take the design 'person' or 'kfold', smaller folds, or more pictures (all cameras of RaFD)"
+        )
 
 
 def effective_size(samples: Indices) -> float:
@@ -182,32 +227,41 @@ def _draw_emotion(
 ) -> EmotionFolds:
     own = emotion_index(emotion)
     kinds = [own, *(k for k in range(len(EMOTIONS)) if k != own)]
-    have = np.array([[(labels[pool] == k).sum() for k in kinds] for pool in pools])  # (F, K), its own first
+    have = _count_emotions(labels, pools)[:, kinds]  # (P, K), its own first
+    fewest = have.min(axis=0)  # (K,)
+    shared = options.folds > len(pools)
+    usable = fewest.copy()
+    if shared:
+        usable[0] = _most_of_shared(fewest[0])
     requested = FoldSize(options.positives, options.others * (len(EMOTIONS) - 1))
-    taken = _largest_balanced(requested, have.min(axis=0))
+    taken = _largest_balanced(requested, usable)
     folds = []
-    for number, (pool, train) in enumerate(zip(pools, trains, strict=True), start=1):
+    for number in range(1, options.folds + 1):
+        part = (number - 1) % len(pools)
+        pool = pools[part]
         rng = np.random.default_rng([options.seed, own, number])
-        quota = _spread(taken.negatives, have[number - 1, 1:], rng)
+        quota = _spread(taken.negatives, have[part, 1:], rng)
         picked = [
             rng.choice(pool[labels[pool] == k], n, replace=False)
             for k, n in zip(kinds, (taken.positives, *quota), strict=True)
         ]
         test = np.sort(np.concatenate(picked))  # (T,)
-        folds.append(Fold(number, test, labels[test] == own, train))
+        folds.append(Fold(number, test, labels[test] == own, trains[part], part + 1))
 
     samples = np.concatenate([fold.test for fold in folds])  # (F x T,)
     positive = np.concatenate([fold.positive for fold in folds])  # (F x T,)
     distinct = len(np.unique(samples))
     notes = []
     if taken != requested:
-        fewest = have.min(axis=0)  # (K,)
         rarest = 1 + int(fewest[1:].argmin())
+        drawn = f" (at most {usable[0]} are drawn, so that folds differ)" if shared else ""
         notes.append(
             f"{requested.positives}:{requested.negatives} pictures a fold requested, "
             f"{taken.positives}:{taken.negatives} taken, the largest balanced size: a fold has {fewest[0]} "
-            f"of it to draw from, and of the others {fewest[rarest]} of {EMOTIONS[kinds[rarest]]}"
+            f"of it to draw from{drawn}, and of the others {fewest[rarest]} of {EMOTIONS[kinds[rarest]]}"
         )
+    if 1 < len(pools) < options.folds:
+        notes.append(f"{options.folds} folds drawn from {len(pools)} disjoint parts, a network for each")
     if distinct < len(samples):
         notes.append(f"folds overlap: {len(samples)} pictures drawn, {distinct} different")
     return EmotionFolds(

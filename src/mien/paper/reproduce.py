@@ -219,8 +219,10 @@ def _network_splits(
         return [corpus.outside(corpus.test)]
     folds = next(iter(drawn.values())).folds  # the same training pictures for every emotion
     labelled = np.flatnonzero(corpus.labels >= 0)
-    trains = [fold.train for fold in folds if fold.train is not None]
-    return [(train, np.setdiff1d(labelled, train)) for train in trains]
+    trains = {
+        fold.part: fold.train for fold in folds if fold.train is not None
+    }  # several folds may share one
+    return [(train, np.setdiff1d(labelled, train)) for train in trains.values()]
 
 
 def _keep_predictions(runs: Sequence[NetworkRun], answers: Sequence[Answers]) -> Floats:
@@ -270,10 +272,11 @@ def _judge(
     scores = {}
     for k, emotion in enumerate(EMOTIONS):
         if how == "training":  # one for each network, on the training pictures whose labels it was given
-            thresholds = [
+            fitted = [
                 fit_threshold(given["trained"][run.labelled, k], labels[run.train][run.labelled] == k)
                 for run, given in zip(runs, answers, strict=True)
             ]
+            thresholds = [fitted[fold.part - 1] for fold in drawn[emotion].folds]
         else:
             thresholds = [_WINNER if how == "winner" else HALF]
         scores[emotion] = score_folds(drawn[emotion], read, thresholds)

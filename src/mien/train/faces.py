@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -21,7 +22,7 @@ from mien.card import ModelCard
 from mien.data.arrays import corpus_key, data_hash
 from mien.data.corpus import Corpus
 from mien.data.fairface import fairface
-from mien.errors import DataError
+from mien.errors import DataError, ImageError
 from mien.faces.align import TEMPLATE, crop
 from mien.faces.detect import DetectorOptions, YuNet
 from mien.faces.network import Classifier
@@ -48,8 +49,7 @@ def unlabelled_faces(root: Path, cache: Path) -> Image:
         DataError: FairFace is not at `root`, or no face is found.
     """
     detector = YuNet(_ONE_LARGE_FACE)
-    faces, _ = cut_faces("fairface", fairface(root), lambda pixels: find_face(pixels, detector), cache)
-    return faces
+    return cut_faces("fairface", fairface(root), lambda pixels: find_face(pixels, detector), cache).crops
 
 
 def find_face(pixels: Image, detector: YuNet | None = None) -> Image | None:
@@ -58,10 +58,21 @@ def find_face(pixels: Image, detector: YuNet | None = None) -> Image | None:
     return crop(pixels, faces[0].landmarks, FACE_INPUT) if faces else None
 
 
-def cut_faces(
-    name: str, corpus: Corpus, cut: Callable[[Image], Image | None], cache: Path
-) -> tuple[Image, NDArray[np.int64]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceCrops:
+    """The faces of a corpus, one of each picture that shows one."""
+
+    crops: Image  # (N, S, S)
+    kept: NDArray[np.int64]  # (N,) the positions of their samples
+    damaged: tuple[
+        str, ...
+    ] = ()  # samples whose pictures cannot be read; the rest of those left out has no face
+
+
+def cut_faces(name: str, corpus: Corpus, cut: Callable[[Image], Image | None], cache: Path) -> FaceCrops:
     """The face of each picture, kept in a file of `cache`, since finding them takes long.
+
+    A picture that cannot be read is left out and named, and tried again the next time.
 
     Args:
         name: of the corpus, for the file's name.
@@ -69,20 +80,43 @@ def cut_faces(
         cut: (H, W, 3) RGB to the face (S, S), or None where no face is found.
         cache: a folder.
 
-    Returns:
-        (N, S, S) uint8 faces, and (N,) the positions of their samples.
+    Raises:
+        DataError: no picture shows a face, or none can be read.
     """
     path = cache / f"{name}-{corpus_key(corpus)}.npz"
     if path.is_file():
         held = load_arrays(path, _AGAIN)
-        return held["crops"], held["kept"]
-    pairs = [(i, cut(corpus.read(sample))) for i, sample in enumerate(corpus.samples)]
-    kept = np.array([i for i, face in pairs if face is not None], np.int64)
-    if not len(kept):
-        raise DataError(f"{corpus.name}: expected faces in its {len(corpus)} pictures, found none")
-    crops = np.stack([face for _, face in pairs if face is not None])  # (N, S, S)
-    save_arrays(path, {"crops": crops, "kept": kept})
-    return crops, kept
+        damaged = tuple(held["damaged"].tolist()) if "damaged" in held else ()
+        if not any(_readable(corpus, sample) for sample in corpus.samples if sample.name in damaged):
+            return FaceCrops(held["crops"], held["kept"], damaged)
+    kept, crops, errors = [], [], {}
+    for i, sample in enumerate(corpus.samples):
+        try:
+            pixels = corpus.read(sample)
+        except (ImageError, DataError) as error:
+            errors[sample.name] = str(error)
+            continue
+        face = cut(pixels)
+        if face is not None:
+            kept.append(i)
+            crops.append(face)
+    if not kept:
+        first = f", {len(errors)} cannot be read, the first: {next(iter(errors.values()))}" if errors else ""
+        raise DataError(
+            f"{corpus.name}: expected faces in its {len(corpus)} pictures, found none{first}; "
+            "give a corpus of faces"
+        )
+    found = FaceCrops(np.stack(crops), np.array(kept, np.int64), tuple(errors))
+    save_arrays(path, {"crops": found.crops, "kept": found.kept, "damaged": np.array(found.damaged, np.str_)})
+    return found
+
+
+def _readable(corpus: Corpus, sample: Sample) -> bool:
+    try:
+        corpus.read(sample)
+    except (ImageError, DataError):
+        return False
+    return True
 
 
 def vote_shares(samples: tuple[Sample, ...]) -> Floats:
