@@ -6,8 +6,10 @@ import csv
 import json
 
 import numpy as np
+import openpyxl
 import pytest
 from hypothesis import strategies as some
+from openpyxl.utils.escape import unescape
 
 from mien.labels import EMOTIONS
 from mien.types import Face
@@ -16,12 +18,21 @@ singles = some.floats(width=32, allow_nan=False, allow_infinity=False)
 shares = some.lists(some.floats(0, 1, width=32), min_size=8, max_size=8).map(np.float32)
 
 
+#: Formats whose cells are text.
+TEXT = (".csv", ".tsv")
+
+
+def as_excel_shows(value):
+    """A cell of .xlsx; openpyxl leaves the characters that XML cannot hold as they are written."""
+    return unescape(value) if isinstance(value, str) else value
+
+
 @some.composite
 def faces(draw, track):
     """A face of any numbers; classified or not, with a set, a doubt and smoothing or without."""
     return Face(
         draw(some.tuples(singles, singles, singles, singles)),
-        np.zeros((5, 2), np.float32),
+        np.float32(draw(some.lists(singles, min_size=10, max_size=10))).reshape(5, 2),
         draw(some.floats(0, 1, width=32)),
         track,
         draw(some.none() | shares),
@@ -33,10 +44,17 @@ def faces(draw, track):
 
 
 def read_back(path):
-    """The rows; cells as text from CSV, None where one is empty."""
-    if path.suffix == ".csv":
+    """The rows; cells as text from CSV and TSV, None where one is empty."""
+    if path.suffix in TEXT:
         with path.open(newline="") as file:
-            return [{k: v or None for k, v in row.items()} for row in csv.DictReader(file)]
+            lines = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+            return [{k: v or None for k, v in row.items()} for row in lines]
+    if path.suffix == ".json":
+        return json.loads(path.read_text())
+    if path.suffix == ".xlsx":
+        sheet = openpyxl.load_workbook(path).active
+        header, *lines = sheet.iter_rows(values_only=True)
+        return [dict(zip(header, map(as_excel_shows, cells), strict=True)) for cells in lines]
     if path.suffix == ".jsonl":
         return [json.loads(line) for line in path.read_text().splitlines()]
     reader = pytest.importorskip("pyarrow.parquet", reason="needs pip install 'mien[data]'")

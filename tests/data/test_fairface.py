@@ -4,7 +4,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from mien.data import READERS, find_reader
+from mien.data import CORPUS_READERS, find_reader
 from mien.data.fairface import fairface
 from mien.errors import ConfigError, DataError
 from mien.image import encode_image
@@ -47,5 +47,5 @@ def test_another_corpus_is_no_fairface(tmp_path):
 
 
 def test_an_unknown_corpus_lists_the_known():
-    with pytest.raises(ConfigError, match=f"expected one of {', '.join(READERS)}, got 'sfew'"):
+    with pytest.raises(ConfigError, match=f"expected one of {', '.join(CORPUS_READERS)}, got 'sfew'"):
         find_reader("sfew")

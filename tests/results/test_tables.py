@@ -9,9 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import openpyxl
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from openpyxl.utils.escape import unescape
 
 from mien.errors import DataError, MissingExtra, OutputError
 from mien.labels import EMOTIONS
@@ -26,7 +29,7 @@ from mien.results import (
     stream_writer,
     write,
 )
-from mien.results.rows import TYPES
+from mien.results.rows import LANDMARKS, TYPES
 from mien.results.tables import printable, shortest, shortest_text
 from mien.types import Face, Frame
 from mien.video.events import Event
@@ -81,20 +84,25 @@ def round_trip(table, ending, columns=COLUMNS):
                 writer.write([row])
         got = read_back(path)
     assert all(list(row) == list(columns) for row in got)
-    return [{name: cell(name, value, text=ending == ".csv") for name, value in row.items()} for row in got]
+    return [{name: cell(name, value) for name, value in row.items()} for row in got]
 
 
-def cell(name, value, *, text):
-    """A cell that was read back, as what was written; CSV has text alone."""
+def cell(name, value):
+    """A cell that was read back, as what was written; CSV has text alone, .xlsx no lists."""
     if value is None or TYPES[name] == "string":
         return value
     if name == "set":
-        return tuple(value.split(" ") if text else value)
+        return tuple(value.split(" ") if isinstance(value, str) else value)
     return {"float32": np.float32, "float64": float, "int32": int}[TYPES[name]](value)
 
 
-def expected(row):
-    row = row | {"source": printable(row["source"])}
+def expected(row, ending, columns=COLUMNS):
+    """A row as it comes back: float32 to the last bit; Excel's float64 have 16 digits."""
+    row = {name: row[name] for name in columns} | {"source": printable(row["source"])}
+    if ending == ".xlsx":
+        row = {
+            n: float(f"{v:.16g}") if TYPES[n] == "float64" and v is not None else v for n, v in row.items()
+        }
     return {n: np.float32(v) if v is not None and TYPES[n] == "float32" else v for n, v in row.items()}
 
 
@@ -108,10 +116,14 @@ def frames(draw):
 
 
 @quick
-@given(some.lists(frames() | names.map(lambda name: [failure_row(name)]), max_size=5), formats)
-def test_every_row_comes_back_to_the_last_bit(content, ending):
+@given(
+    some.lists(frames() | names.map(lambda name: [failure_row(name)]), max_size=5),
+    formats,
+    some.sampled_from([COLUMNS, (*COLUMNS, *LANDMARKS)]),
+)
+def test_every_row_comes_back_to_the_last_bit(content, ending, columns):
     table = [row for some_rows in content for row in some_rows]
-    assert round_trip(table, ending) == [expected(row) for row in table]
+    assert round_trip(table, ending, columns) == [expected(row, ending, columns) for row in table]
 
 
 @some.composite
@@ -136,7 +148,8 @@ def events(draw):
 def test_events_come_back_to_the_nanosecond(content, ending):
     got = round_trip([event_row(event) for event in content], ending, EVENT_COLUMNS)
     for row, event in zip(got, content, strict=True):
-        wanted = expected({name: getattr(event, name) for name in EVENT_COLUMNS})
+        wanted = {name: getattr(event, name) for name in EVENT_COLUMNS}
+        wanted = expected(wanted, ending, EVENT_COLUMNS)
         seconds = ("onset", "apex", "offset", "duration")
         assert all(abs(row.pop(name) - wanted.pop(name)) <= 1e-9 for name in seconds)
         assert row == wanted
@@ -194,6 +207,35 @@ def test_frames_are_written_by_the_ending_of_the_name(tmp_path, suffix):
     assert [row["source"] for row in read_back(path)] == ["photo.jpg"]
 
 
+@pytest.mark.parametrize("name", ["=1+1", "http://a.b/c.jpg", "12", "a\x01b"])
+def test_a_workbook_has_numbers_as_numbers_and_text_as_text(tmp_path, name):
+    write(Frame(name, 3, 0.25, (make_face(1),)), tmp_path / "a.xlsx")
+    row = next(openpyxl.load_workbook(tmp_path / "a.xlsx").active.iter_rows(min_row=2))
+    assert [(cell.value, cell.data_type, cell.hyperlink) for cell in row[1:4]] == [
+        (3, "n", None), (0.25, "n", None), (0, "n", None),
+    ]  # fmt: skip
+    assert (unescape(row[0].value), row[0].hyperlink) == (name, None)
+    assert row[0].data_type in {"s", "inlineStr"}
+
+
+def test_a_full_sheet_is_followed_by_another(tmp_path, monkeypatch):
+    monkeypatch.setattr("mien.results.tables.SHEET_ROWS", 3)
+    write([EMPTY] * 5, tmp_path / "a.xlsx")
+    sheets = openpyxl.load_workbook(tmp_path / "a.xlsx").worksheets
+    assert [sheet.max_row for sheet in sheets] == [3, 3, 2]
+    assert {sheet["A1"].value for sheet in sheets} == {"source"}
+
+
+def test_excel_wants_text(tmp_path):
+    with pytest.raises(OutputError, match=r"\.csv or \.tsv with excel, got \.jsonl; leave it out"):
+        write(EMPTY, tmp_path / "a.jsonl", excel=True)
+
+
+def test_json_is_one_array(tmp_path):
+    write([EMPTY, FRAME], tmp_path / "a.json")
+    assert list(pd.read_json(tmp_path / "a.json")["frame"]) == [0, 7, 7]
+
+
 def test_the_stream_writer_writes_csv_and_leaves_the_stream_open():
     stream = io.StringIO()
     with stream_writer(stream) as writer:
@@ -204,7 +246,7 @@ def test_the_stream_writer_writes_csv_and_leaves_the_stream_open():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("faces.xls", r"ends in \.csv, \.jsonl, \.parquet, got '\.xls'"),
+        ("faces.xls", r"ends in \.csv, .*\.xlsx, \.parquet, got '\.xls'"),
         ("nowhere/faces.csv", "cannot be written"),
         ("file/faces.csv", "cannot be written"),
     ],
@@ -244,8 +286,11 @@ def test_a_full_disk_keeps_the_part_and_says_where(tmp_path, monkeypatch):
     assert len(list(tmp_path.glob(".faces.csv.*.part"))) == 1
 
 
-def test_a_missing_package_is_named_with_its_command(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'mien\[data\]'"):
-        open_writer(tmp_path / "faces.parquet")
+@pytest.mark.parametrize(
+    ("package", "extra", "ending"), [("pyarrow.parquet", "data", "parquet"), ("xlsxwriter", "excel", "xlsx")]
+)
+def test_a_missing_package_is_named_with_its_command(tmp_path, monkeypatch, package, extra, ending):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtra, match=rf"pip install 'mien\[{extra}\]'"):
+        open_writer(tmp_path / f"faces.{ending}")
     assert list(tmp_path.iterdir()) == []

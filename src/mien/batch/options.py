@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_origin
 
 from mien._version import __version__
 from mien.errors import ConfigError
+from mien.results.rows import COLUMNS, LANDMARKS
 
 if TYPE_CHECKING:
     from mien.analyzer import Analyzer
@@ -22,7 +23,7 @@ T = TypeVar("T")
 #: Options that decide what is read of a frame; `smooth` decides what is written of it as well.
 READING: Final = (
     "policy", "crops", "min_face", "max_faces", "every", "fps", "start", "end", "detect_every",
-    "providers",
+    "providers", "landmarks",
 )  # fmt: skip
 
 
@@ -42,6 +43,8 @@ class AnalyzeOptions:
     events: Path | None = None  # table of the expressions that come and go in clips
     pages: Path | None = None  # folder of a page of each clip, its faces over time
     overwrite: bool = False  # replace what is there
+    landmarks: bool = False  # tables have the columns of the five landmarks, too
+    excel: bool = False  # CSV and TSV that spreadsheets open as they are meant
 
     # how faces are read
     model: str | Path | None = None  # ONNX file, or name of a shipped network; None: the default one
@@ -78,8 +81,8 @@ class AnalyzeOptions:
         if self.address is not None and self.engine != "ray":
             raise ConfigError("address: only the engine ray has one; leave it out")
         if self.sharded:
-            for name in ("annotate", "events", "pages"):
-                if getattr(self, name) is not None:
+            for name in ("annotate", "events", "pages", "excel"):
+                if getattr(self, name):
                     raise ConfigError(
                         f"{name} cannot be used with a folder of shards, which holds rows only; leave it out"
                     )
@@ -89,6 +92,11 @@ class AnalyzeOptions:
                 "expected a folder as output (-o DIR/) with shard, retry, max_lost, engine ray or address, "
                 f"got {where}"
             )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the table."""
+        return (*COLUMNS, *LANDMARKS) if self.landmarks else COLUMNS
 
     @property
     def sharded(self) -> bool:

@@ -57,8 +57,8 @@ def analyze(
     Args:
         sources: photos, clips, folders, globs, numbers of cameras, addresses of streams or object stores,
             `@FILE` for one path per line in a file.
-        output: a table (.csv, .jsonl, .parquet), or a folder (`DIR/`) of Parquet shards from which a killed
-            run resumes; None: CSV to standard output.
+        output: a table (.csv, .xlsx, .parquet ...), or a folder (`DIR/`) of Parquet shards from which a
+            killed run resumes; None: CSV to standard output.
         options: what to do, as one record.
         progress: called with the summary so far and with each result, once its rows are written.
         show: sees every frame of clips, cameras and streams; then everything is read in this process.
@@ -111,7 +111,7 @@ def _analyze_into_tables(
         table = stack.enter_context(finish_whole(_open_table(options, tasks)))
         write_events: Write | None = None
         if options.events is not None:
-            writer = open_writer(Path(options.events), overwrite=options.overwrite, columns=EVENT_COLUMNS)
+            writer = _open_file(options.events, options, EVENT_COLUMNS)
             write_events = stack.enter_context(finish_whole(writer)).write
         summary = write_results(results, len(tasks), table.write, write_events, progress)
     if journals is not None and not summary.interrupted:
@@ -297,15 +297,19 @@ def finish_whole(writer: TableWriter) -> Iterator[TableWriter]:
 def _open_table(options: AnalyzeOptions, tasks: Sequence[Task]) -> TableWriter:
     """Where the rows go; on standard output UTF-8 with plain line ends, flushed by line for a camera."""
     if options.output is not None:
-        return open_writer(Path(options.output), overwrite=options.overwrite)
+        return _open_file(options.output, options, options.columns)
     live = any(task.source.live for task in tasks)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", newline="", line_buffering=live)
     try:
-        return stream_writer(sys.stdout)
+        return stream_writer(sys.stdout, options.columns, excel=options.excel)
     except BrokenPipeError:
         raise
     except OSError as error:
         raise OutputError(
             f"could not write rows to standard output: {error.strerror}; name a file with -o"
         ) from error
+
+
+def _open_file(path: str | Path, options: AnalyzeOptions, columns: Sequence[str]) -> TableWriter:
+    return open_writer(Path(path), overwrite=options.overwrite, columns=columns, excel=options.excel)

@@ -338,7 +338,9 @@ def make_shards(pool: Pool, options: AnalyzeOptions, plan: Plan, shards: Sequenc
         for shard in shards:
             whole, path = Shard(), plan.path(shard)
             rows = whole.mend(path, results) if retry else whole.add(results, plan.count(shard))
-            write_whole(path, partial(_write_shard, rows, whole))  # nothing is left on a full disk
+            write_whole(
+                path, partial(_write_shard, rows, whole, options.columns)
+            )  # nothing is left on a full disk
             for task in plan.tasks([shard]):
                 if task.journal is not None:
                     task.journal.unlink(missing_ok=True)
@@ -352,8 +354,8 @@ class _ShardFile(ParquetFile):
         self._file.add_key_value_metadata({_KEY: json.dumps(to_plain(shard))})
 
 
-def _write_shard(pieces: Iterator[list[Row]], whole: Shard, file: Any) -> None:
-    shard = _ShardFile(file)
+def _write_shard(pieces: Iterator[list[Row]], whole: Shard, columns: Sequence[str], file: Any) -> None:
+    shard = _ShardFile(file, columns)
     try:
         for rows in pieces:
             shard.write(rows)

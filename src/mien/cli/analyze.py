@@ -32,8 +32,9 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
             "--output",
             "-o",
             metavar="OUT",
-            help="Table to write: .csv, .jsonl or .parquet; or DIR/ for a folder of Parquet shards. Run the "
-            r"same command again to resume a killed run \[default: CSV to standard output].",
+            help="Table to write: .csv, .tsv, .json, .jsonl, .xlsx or .parquet; or DIR/ for a folder of "
+            "Parquet shards. Run the same command again to resume a killed run "
+            r"\[default: CSV to standard output].",
         ),
     ] = None,
     annotate: Annotated[
@@ -56,6 +57,20 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
             help="For clips: also write one HTML page per clip to DIR: its faces over time, their events.",
         ),
     ] = None,
+    landmarks: Annotated[
+        bool,
+        typer.Option(
+            "--landmarks", metavar="", help="Also write the five landmarks of each face, as ten columns."
+        ),
+    ] = False,
+    excel: Annotated[
+        bool,
+        typer.Option(
+            "--excel",
+            metavar="",
+            help="For .csv and .tsv: mark the file as UTF-8 for Excel, and text that it would run as text.",
+        ),
+    ] = False,
     show: Annotated[
         bool,
         typer.Option(

@@ -37,7 +37,7 @@ class CorpusReader:
         return self.read(root, "all") if self.cameras else self.read(root)
 
 
-READERS: Final[dict[str, CorpusReader]] = {
+CORPUS_READERS: Final[dict[str, CorpusReader]] = {
     "ferplus": CorpusReader(ferplus, splits=True, crops=True, votes=True),
     "fer2013": CorpusReader(fer2013, splits=True, crops=True),
     "rafd": CorpusReader(rafd, cameras=True),
@@ -52,6 +52,6 @@ READERS: Final[dict[str, CorpusReader]] = {
 
 def find_reader(name: str) -> CorpusReader:
     """A reader by name; ConfigError lists those there are."""
-    if name not in READERS:
-        raise ConfigError(f"--data: expected one of {', '.join(READERS)}, got {name!r}")
-    return READERS[name]
+    if name not in CORPUS_READERS:
+        raise ConfigError(f"--data: expected one of {', '.join(CORPUS_READERS)}, got {name!r}")
+    return CORPUS_READERS[name]

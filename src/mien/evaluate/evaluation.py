@@ -31,7 +31,7 @@ class EvaluateOptions:
     """What is evaluated on what."""
 
     root: Path  # folder or zip of the corpus
-    data: str = "ferplus"  # name of the corpus, in `data.READERS`
+    data: str = "ferplus"  # name of the corpus, in `data.CORPUS_READERS`
     model: Path | None = None  # ONNX file, or name of a shipped network; None: the default network
     split: str | None = None  # of a corpus that has splits; None: valid
     protocol: str | None = None  # in `PROTOCOLS`; None: all that differ

@@ -24,6 +24,12 @@ COLUMNS: Final = (
     "set", "uncertain",
     *SMOOTHED,
 )  # fmt: skip
+#: Columns of the five landmarks, asked for with `landmarks`; left is left in the picture.
+LANDMARKS: Final = tuple(
+    f"{point}_{axis}"
+    for point in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+    for axis in ("x", "y")
+)
 #: Columns of the table of events, in their order. Times are in seconds; `peak` and `mean` are smoothed
 #: probabilities.
 EVENT_COLUMNS: Final = (
@@ -36,14 +42,17 @@ TYPES: Final[dict[str, str]] = {
     **dict.fromkeys(("source", "emotion", "cut"), "string"),
     **dict.fromkeys(("frame", "face", "track", "success", "uncertain", "frames"), "int32"),
     **dict.fromkeys(("x", "y", "width", "height", "score", "confidence", "peak", "mean"), "float32"),
-    **dict.fromkeys((*EMOTIONS, *SMOOTHED), "float32"),
+    **dict.fromkeys((*EMOTIONS, *SMOOTHED, *LANDMARKS), "float32"),
     **dict.fromkeys(("time", *_SECONDS), "float64"),
     "set": "list",
 }
 
 
 def rows(frame: Frame) -> list[Row]:
-    """The rows of a frame: one per face in the frame's order; one with `success` 0 where there is no face."""
+    """The rows of a frame: one per face in the frame's order; one with `success` 0 where there is no face.
+
+    Each has the cells of `COLUMNS` and of `LANDMARKS`.
+    """
     return [_face_row(frame, i, face) for i, face in enumerate(frame.faces)] or [_empty_row(frame)]
 
 
@@ -61,7 +70,7 @@ def event_row(event: Event) -> Row:
 
 
 def _empty_row(frame: Frame) -> Row:
-    row: Row = dict.fromkeys(COLUMNS)
+    row: Row = dict.fromkeys((*COLUMNS, *LANDMARKS))
     time = None if frame.time is None else float(frame.time)  # a NumPy number would be written otherwise
     row.update(source=frame.source, frame=int(frame.index), time=time, success=0)
     return row
@@ -70,6 +79,7 @@ def _empty_row(frame: Frame) -> Row:
 def _face_row(frame: Frame, number: int, face: Face) -> Row:
     row = _empty_row(frame)
     row.update(zip(("x", "y", "width", "height"), map(float, face.box), strict=True))
+    row.update(zip(LANDMARKS, face.landmarks.ravel().tolist(), strict=True))  # (5, 2) -> (10,)
     track = None if face.track is None else int(face.track)
     row.update(face=number, track=track, success=1, score=float(face.score))
     if face.probabilities is not None:

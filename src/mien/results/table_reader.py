@@ -1,12 +1,13 @@
-"""Tables read back: CSV, JSON Lines and Parquet of any columns; cells and rows of Mien's own table."""
+"""Tables read back: CSV, TSV, JSON and Parquet of any columns; cells and rows of Mien's own table."""
 
 from __future__ import annotations
 
 import csv
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,20 +15,21 @@ import numpy as np
 
 from mien.errors import DataError, MissingExtra
 from mien.labels import EMOTIONS
-from mien.results.rows import COLUMNS, TYPES, Cell, Row
-from mien.results.tables import printable
+from mien.results.rows import COLUMNS, LANDMARKS, TYPES, Cell, Row
+from mien.results.tables import FORMULA_STARTS, printable
 
 #: The cells of one line, by column; text in CSV, values in JSON Lines and Parquet.
 Record = dict[str, Any]
 
 #: Columns without which a table is not Mien's; later ones may be missing.
 NEEDED: Final = COLUMNS[: COLUMNS.index("set")]
-ENDINGS: Final = (".csv", ".jsonl", ".parquet")
+ENDINGS: Final = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 _ALWAYS_FILLED: Final = ("source", "frame", "success")
 _FLAGS: Final = frozenset(("success", "uncertain"))
 _LARGEST_INT32: Final = 2**31 - 1
 _FLOAT32_OVERFLOW: Final = 2.0**128 - 2.0**103  # from here on a number rounds to infinity in float32
 _MAX_LINE: Final = 2**24  # characters of a line of JSON; a longer one is no table
+_TEXT_MARKS: Final = tuple(f"'{start}" for start in FORMULA_STARTS)  # as `--excel` marks text
 _MAKE_AGAIN: Final = "it is cut off or damaged: make it again"
 
 
@@ -56,11 +58,15 @@ def open_table(path: Path) -> OpenTable:
         DataError: no such file, no such format, or not a table; also while its records are read.
         MissingExtra: Parquet without pyarrow.
     """
-    readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
+    readers: dict[str, Callable[[Path], Iterator[tuple[int, Record]]]] = {
+        ".csv": _read_csv, ".tsv": partial(_read_csv, delimiter="\t"), ".json": _read_json,
+        ".jsonl": _read_jsonl, ".parquet": _read_parquet,
+    }  # fmt: skip
     read = readers.get(path.suffix.lower())
     if read is None:
         raise DataError(
-            f"{path}: expected a table whose name ends in {', '.join(ENDINGS)}, got {path.suffix!r}"
+            f"{path}: expected a table whose name ends in {', '.join(ENDINGS)}, got {path.suffix!r}; save it "
+            "as one of these"
         )
     if not path.is_file():
         raise DataError(f"{path}: expected a table to read, there is no such file; check the name")
@@ -76,7 +82,7 @@ def read_table(path: Path) -> Iterator[Row]:
     """The rows of a table that `mien analyze` wrote, one after the other."""
     table = open_table(path)
     table.require(NEEDED, "a table that `mien analyze` (or OpenFace, or py-feat) wrote")
-    known = [name for name in COLUMNS if name in table.columns]
+    known = [name for name in (*COLUMNS, *LANDMARKS) if name in table.columns]
     return read_rows(table, lambda record: {name: parse_cell(name, record[name]) for name in known})
 
 
@@ -84,7 +90,7 @@ def read_rows(table: OpenTable, parse: Callable[[Record], dict[str, Cell]]) -> I
     """The records as rows, columns that `parse` does not give empty; its ValueErrors become DataErrors."""
     for line, record in table.records:
         try:
-            row: Row = {**dict.fromkeys(COLUMNS), **parse(record)}
+            row: Row = {**dict.fromkeys((*COLUMNS, *LANDMARKS)), **parse(record)}
         except ValueError as error:
             raise bad_line(table.path, line, error) from error
         for name in _ALWAYS_FILLED:
@@ -173,9 +179,9 @@ def _with_disk_errors(path: Path, records: Iterator[tuple[int, Record]]) -> Iter
         raise DataError(f"{path}: expected a table to read, got: {error.strerror or error}") from error
 
 
-def _read_csv(path: Path) -> Iterator[tuple[int, Record]]:
+def _read_csv(path: Path, delimiter: str = ",") -> Iterator[tuple[int, Record]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
         try:
             header = next(reader, None)
             if header is None:
@@ -188,7 +194,8 @@ def _read_csv(path: Path) -> Iterator[tuple[int, Record]]:
             for cells in reader:
                 if len(cells) != len(columns):
                     raise _damaged(path, reader.line_num, f"{len(columns)} cells", str(len(cells)))
-                yield reader.line_num, dict(zip(columns, cells, strict=True))
+                plain = (text[1:] if text.startswith(_TEXT_MARKS) else text for text in cells)
+                yield reader.line_num, dict(zip(columns, plain, strict=True))
         except UnicodeDecodeError as error:
             raise _damaged(path, reader.line_num + 1, "text in UTF-8", "other bytes") from error
         except csv.Error as error:
@@ -196,21 +203,42 @@ def _read_csv(path: Path) -> Iterator[tuple[int, Record]]:
 
 
 def _read_jsonl(path: Path) -> Iterator[tuple[int, Record]]:
-    columns: set[str] | None = None
     with path.open("rb") as file:
-        for number, line in enumerate(iter(lambda: file.readline(_MAX_LINE), b""), 1):
-            try:
-                record = json.loads(line.decode("utf-8"))
-            except (ValueError, RecursionError) as error:
-                raise _damaged(path, number, "a JSON object", f"something else ({error})") from error
-            if not isinstance(record, dict):
-                raise _damaged(path, number, "a JSON object", type(record).__name__)
-            if columns is None:
-                columns = set(record)
-                yield 0, dict.fromkeys(record)
-            if record.keys() != columns:
-                raise _damaged(path, number, "the keys of the first line", _first_names(tuple(record)))
-            yield number, record
+        lines = enumerate(iter(lambda: file.readline(_MAX_LINE), b""), 1)
+        yield from _check_objects(path, ((number, _parse_json(path, number, line)) for number, line in lines))
+
+
+def _read_json(path: Path) -> Iterator[tuple[int, Record]]:
+    """An array of objects, or an object that holds one array, as the server gives it."""
+    content = _parse_json(path, 1, path.read_bytes())
+    if isinstance(content, dict) and len(content) == 1:
+        (content,) = content.values()
+    if not isinstance(content, list):
+        raise _damaged(path, 1, "an array of JSON objects", type(content).__name__)
+    yield from _check_objects(
+        path, enumerate(content, 2)
+    )  # as written by Mien: after the line of the bracket
+
+
+def _parse_json(path: Path, line: int, data: bytes) -> Any:
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, line, "JSON", f"something else ({error})") from error
+
+
+def _check_objects(path: Path, values: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Record]]:
+    """The columns, and the same values, if they are objects of the same keys."""
+    columns: set[str] | None = None
+    for number, record in values:
+        if not isinstance(record, dict):
+            raise _damaged(path, number, "a JSON object", type(record).__name__)
+        if columns is None:
+            columns = set(record)
+            yield 0, dict.fromkeys(record)
+        if record.keys() != columns:
+            raise _damaged(path, number, "the keys of the first line", _first_names(tuple(record)))
+        yield number, record
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[int, Record]]:

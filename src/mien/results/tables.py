@@ -1,4 +1,4 @@
-"""Tables: CSV, JSON Lines and Parquet, by the ending of the file's name; and the text of their cells.
+"""Tables by the ending of the file's name: CSV, TSV, JSON, Excel and Parquet; and the text of their cells.
 
 Numbers are written with the fewest digits that read back as the same number. A file appears whole when its
 writer is closed. Leaving the `with` block by Ctrl-C or by one of Mien's own errors closes it too, so that
@@ -11,6 +11,8 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -20,27 +22,40 @@ import numpy as np
 
 from mien.errors import MienError, MissingExtra, OutputError
 from mien.files import WholeFile
-from mien.results.rows import COLUMNS, TYPES, Cell, Row, rows
+from mien.results.rows import COLUMNS, LANDMARKS, TYPES, Cell, Row, rows
 from mien.types import Frame
 
 GROUP: Final = 50_000  # rows held in memory before a row group of Parquet is written
 #: Line ends of Unicode that JSON leaves as they are; some readers break lines there (`str.splitlines`).
 _LINE_ENDS: Final = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
+#: Text that begins so is run by spreadsheets as a formula (CWE-1236); `'` before it says that it is text.
+FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+SHEET_ROWS: Final = 2**20  # that a sheet of Excel holds, its header among them
 
 
-def write(frames: Frame | Iterable[Frame], path: str | PathLike[str], *, overwrite: bool = False) -> None:
-    """Write the rows of frames as a table: .csv, .jsonl or .parquet, by the ending of `path`.
+def write(
+    frames: Frame | Iterable[Frame],
+    path: str | PathLike[str],
+    *,
+    overwrite: bool = False,
+    landmarks: bool = False,
+    excel: bool = False,
+) -> None:
+    """Write the rows of frames as a table: .csv, .tsv, .json, .jsonl, .xlsx or .parquet, as `path` ends.
 
     Args:
         frames: photos, frames of clips, or both; taken one by one.
         path: the file; it appears whole.
         overwrite: replace a file that exists.
+        landmarks: with the columns of the five landmarks.
+        excel: CSV or TSV that spreadsheets open as it is meant.
 
     Raises:
         OutputError: no such format, the file exists (without `overwrite`), or it cannot be written.
-        MissingExtra: Parquet without pyarrow.
+        MissingExtra: Parquet without pyarrow, or .xlsx without XlsxWriter.
     """
-    with open_writer(Path(path), overwrite=overwrite) as writer:
+    columns = (*COLUMNS, *LANDMARKS) if landmarks else COLUMNS
+    with open_writer(Path(path), overwrite=overwrite, columns=columns, excel=excel) as writer:
         for frame in [frames] if isinstance(frames, Frame) else frames:
             writer.write(rows(frame))
 
@@ -93,17 +108,14 @@ def _json_cell(name: str, value: Cell) -> Cell:
 # --- rows to an open stream
 
 
-def write_csv(stream: TextIO, rows: Iterable[Row], *, header: bool, columns: Sequence[str] = COLUMNS) -> None:
-    """Write rows as CSV (RFC 4180, lines ending in a line feed)."""
-    if header:
-        write_csv_cells(stream, [columns])
-    write_csv_cells(stream, ([cell_text(name, row[name]) for name in columns] for row in rows))
+def write_csv_cells(stream: TextIO, lines: Iterable[Sequence[str]], delimiter: str = ",") -> None:
+    """Write lines of cells as CSV (RFC 4180, lines ending in a line feed).
 
-
-def write_csv_cells(stream: TextIO, lines: Iterable[Sequence[str]]) -> None:
-    """Write lines of cells as CSV; all cells of a line are quoted if one holds a carriage return."""
-    plain = csv.writer(stream, lineterminator="\n")  # it does not quote a bare \r, at which readers break
-    quoted = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    All cells of a line are quoted if one holds a carriage return.
+    """
+    plain = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
+    # the plain one does not quote a bare \r, at which readers break
+    quoted = csv.writer(stream, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
     for cells in lines:
         (quoted if any("\r" in cell for cell in cells) else plain).writerow(cells)
 
@@ -129,17 +141,39 @@ class TableFile(Protocol):
 
 
 class CsvFile:
-    """CSV with a header, in a new file, or on an open stream, which stays open."""
+    """CSV with a header, in a new file, or on an open stream, which stays open.
 
-    def __init__(self, place: Path | TextIO, columns: Sequence[str] = COLUMNS) -> None:
-        self._columns = columns
+    Args:
+        place: where to write.
+        columns: the cells of a line.
+        delimiter: what stands between them.
+        excel: for spreadsheets: a byte order mark, by which Excel knows UTF-8, and no text that it would run.
+    """
+
+    def __init__(
+        self,
+        place: Path | TextIO,
+        columns: Sequence[str] = COLUMNS,
+        *,
+        delimiter: str = ",",
+        excel: bool = False,
+    ) -> None:
+        self._columns, self._delimiter, self._excel = columns, delimiter, excel
         self._owned = isinstance(place, Path)
         self._stream = place.open("w", encoding="utf-8", newline="") if isinstance(place, Path) else place
-        write_csv(self._stream, [], header=True, columns=columns)
+        if excel:
+            self._stream.write("\ufeff")
+        write_csv_cells(self._stream, [columns], delimiter)
 
     def write(self, rows: Sequence[Row]) -> None:
         """Append rows."""
-        write_csv(self._stream, rows, header=False, columns=self._columns)
+        lines = ([self._text(name, row[name]) for name in self._columns] for row in rows)
+        write_csv_cells(self._stream, lines, self._delimiter)
+
+    def _text(self, name: str, value: Cell) -> str:
+        text = cell_text(name, value)
+        runs = self._excel and isinstance(value, str) and text.startswith(FORMULA_STARTS)
+        return f"'{text}" if runs else text
 
     def close(self) -> None:
         """Flush, and close what was opened here."""
@@ -162,6 +196,80 @@ class JsonLinesFile:
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
+
+
+class JsonFile:
+    """One array of JSON with one object a line; in `{"KEY": [...]}` if there is a key."""
+
+    def __init__(self, path: Path, columns: Sequence[str] = COLUMNS, *, key: str = "") -> None:
+        self._columns, self._first = columns, True
+        self._end = "]}\n" if key else "]\n"
+        self._stream = path.open("w", encoding="utf-8", newline="")
+        self._stream.write(f'{{"{key}": [\n' if key else "[\n")
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Append rows."""
+        for row in rows:
+            self._stream.write("" if self._first else ",")
+            self._first = False
+            write_jsonl(self._stream, [row], columns=self._columns)
+
+    def close(self) -> None:
+        """Finish and close the file."""
+        self._stream.write(self._end)
+        self._stream.close()
+
+
+class ExcelFile:
+    """A workbook of Excel (.xlsx); numbers are numbers, text is never a formula or a link.
+
+    A sheet that is full is followed by another.
+
+    Raises:
+        MissingExtra: XlsxWriter, from the extra `excel`, is not installed.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str] = COLUMNS) -> None:
+        try:
+            from xlsxwriter import Workbook
+        except ImportError as error:
+            raise MissingExtra("XlsxWriter", "excel", "writing .xlsx") from error
+        never = dict.fromkeys(("strings_to_numbers", "strings_to_formulas", "strings_to_urls"), False)
+        self._columns = columns
+        self._book: Any = Workbook(str(path), {"constant_memory": True, "tmpdir": str(path.parent), **never})
+        self._book.set_properties({"created": datetime(1980, 1, 1, tzinfo=UTC)})  # else no two are the same
+        self._add_sheet()
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Append rows."""
+        for row in rows:
+            if self._line == SHEET_ROWS:
+                self._add_sheet()
+            for i, name in enumerate(self._columns):
+                value = row[name]
+                if value is None:
+                    continue
+                if isinstance(value, str | tuple):
+                    self._sheet.write_string(self._line, i, cell_text(name, value))
+                else:
+                    exact = shortest(value) if TYPES[name] == "float32" else value
+                    self._sheet.write_number(self._line, i, exact)
+            self._line += 1
+
+    def close(self) -> None:
+        """Finish the workbook."""
+        from xlsxwriter.exceptions import FileCreateError
+
+        try:
+            self._book.close()
+        except FileCreateError as error:  # it hides the disk's own error
+            raise (error.args[0] if isinstance(error.args[0], OSError) else OSError(str(error))) from error
+
+    def _add_sheet(self) -> None:
+        self._sheet = self._book.add_worksheet()
+        self._sheet.write_row(0, 0, self._columns)
+        self._sheet.freeze_panes(1, 0)
+        self._line = 1
 
 
 class ParquetFile:
@@ -202,9 +310,13 @@ class ParquetFile:
         self._held = []
 
 
-WRITERS: Final[dict[str, Callable[[Path, Sequence[str]], TableFile]]] = {
+#: What opens a new file of each format, by path and columns.
+WRITERS: Final[dict[str, Callable[..., TableFile]]] = {
     ".csv": CsvFile,
+    ".tsv": partial(CsvFile, delimiter="\t"),
+    ".json": JsonFile,
     ".jsonl": JsonLinesFile,
+    ".xlsx": ExcelFile,
     ".parquet": ParquetFile,
 }
 
@@ -268,7 +380,8 @@ def open_writer(
     *,
     overwrite: bool = False,
     columns: Sequence[str] = COLUMNS,
-    formats: Mapping[str, Callable[[Path, Sequence[str]], TableFile]] = WRITERS,
+    excel: bool = False,
+    formats: Mapping[str, Callable[..., TableFile]] = WRITERS,
 ) -> TableWriter:
     """A writer for the format that the ending of `path` names.
 
@@ -276,15 +389,21 @@ def open_writer(
         path: the file.
         overwrite: replace a file that exists.
         columns: those of frames, or `EVENT_COLUMNS`.
+        excel: CSV or TSV that spreadsheets open as it is meant.
         formats: by ending.
 
     Raises:
         OutputError: no such format, the file exists (without `overwrite`), or it cannot be written.
         MissingExtra: the format needs a package that is not installed.
     """
-    make = formats.get(path.suffix.lower())
+    ending = path.suffix.lower()
+    make = formats.get(ending)
     if make is None:
         raise OutputError(f"{path}: expected a name that ends in {', '.join(formats)}, got {path.suffix!r}")
+    if excel:
+        if ending not in {".csv", ".tsv"}:
+            raise OutputError(f"{path}: expected .csv or .tsv with excel, got {ending}; leave it out")
+        make = partial(make, excel=True)
     file = WholeFile(path, overwrite=overwrite, keep=True)
     try:
         return TableWriter(make(file.partial, columns), file)
@@ -293,6 +412,6 @@ def open_writer(
         raise
 
 
-def stream_writer(stream: TextIO) -> TableWriter:
+def stream_writer(stream: TextIO, columns: Sequence[str] = COLUMNS, *, excel: bool = False) -> TableWriter:
     """A writer of CSV to an open stream, which stays open."""
-    return TableWriter(CsvFile(stream))
+    return TableWriter(CsvFile(stream, columns, excel=excel))

@@ -18,7 +18,7 @@ from fastapi import APIRouter, Query, Request, Response
 from mien.image import encode_image
 from mien.results.draw import annotate as draw_faces
 from mien.results.rows import Row, failure_row, rows
-from mien.results.tables import ParquetFile, write_csv
+from mien.results.tables import CsvFile, ParquetFile
 from mien.server.answers import (
     FILE_SCHEMA,
     FaceBody,
@@ -208,7 +208,7 @@ class TableAnswer:
         """One table."""
         if not self._parquet:
             text = io.StringIO()
-            write_csv(text, [row for piece in pieces for row in piece], header=True)
+            CsvFile(text).write([row for piece in pieces for row in piece])
             return text.getvalue().encode()
         place = io.BytesIO()
         file = ParquetFile(place)

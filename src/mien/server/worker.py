@@ -15,6 +15,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -24,7 +25,7 @@ from mien.batch.run import Write, write_results
 from mien.batch.sources import Source
 from mien.errors import MienError, MissingExtra, VideoError
 from mien.results.rows import COLUMNS, EVENT_COLUMNS, Row
-from mien.results.tables import WRITERS, TableWriter, open_writer, write_jsonl
+from mien.results.tables import WRITERS, JsonFile, TableWriter, open_writer
 
 READ: Final = (sys.executable, "-m", "mien.server.worker")
 PROBE: Final = (*READ, "--probe")
@@ -151,32 +152,11 @@ def _stop_at_limits(results: Iterator[Result], request: dict[str, Any], notes: l
             return
 
 
-class JsonFile:
-    """`{"rows": [...]}`, or another key: one object a line."""
-
-    def __init__(self, path: Path, key: str, columns: Sequence[str]) -> None:
-        self._columns, self._first = columns, True
-        self._stream = path.open("w", encoding="utf-8", newline="")
-        self._stream.write(f'{{"{key}": [\n')
-
-    def write(self, rows: Sequence[Row]) -> None:
-        """Append rows."""
-        for row in rows:
-            self._stream.write("" if self._first else ",")
-            self._first = False
-            write_jsonl(self._stream, [row], columns=self._columns)
-
-    def close(self) -> None:
-        """Finish and close the file."""
-        self._stream.write("]}\n")
-        self._stream.close()
-
-
 def _open_tables(
     folder: Path, key: str, columns: Sequence[str], endings: Sequence[str], stack: ExitStack, notes: list[str]
 ) -> Write:
     """What writes rows to the tables `key` with these endings; a note tells of one that cannot be written."""
-    formats = WRITERS | {".json": lambda path, columns: JsonFile(path, key, columns)}
+    formats = WRITERS | {".json": partial(JsonFile, key=key)}
     tables: list[TableWriter] = []
     for ending in endings:
         path = folder / f"{key}{ending}"

@@ -5,7 +5,7 @@ The tables of OpenFace and py-feat can also be read; ELAN's files and subtitles 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,8 +15,8 @@ from mien.errors import ConfigError, OutputError
 from mien.files import WholeFile
 from mien.results.formats import elan, openface, pyfeat, subtitles
 from mien.results.formats.conversion import Conversion, check_one_clip, choose_source
-from mien.results.rows import COLUMNS, Row
-from mien.results.table_reader import ENDINGS, NEEDED, open_table, read_table
+from mien.results.rows import COLUMNS, LANDMARKS, Row
+from mien.results.table_reader import NEEDED, open_table, read_table
 from mien.results.tables import WRITERS
 
 __all__ = ["FORMATS", "Format", "convert"]
@@ -24,7 +24,8 @@ __all__ = ["FORMATS", "Format", "convert"]
 
 def _write_mien(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
     """Write Mien's own table in the format that the ending of the output names."""
-    table = WRITERS[conversion.ending](path, COLUMNS)
+    columns = (*COLUMNS, *LANDMARKS) if conversion.landmarks else COLUMNS
+    table = WRITERS[conversion.ending](path, columns)
     try:
         every = iter(rows)
         while some := list(islice(every, 1000)):
@@ -44,7 +45,7 @@ class Format:
 
 
 FORMATS: Final[dict[str, Format]] = {
-    "mien": Format(ENDINGS, _write_mien, one_clip=False),
+    "mien": Format(tuple(WRITERS), _write_mien, one_clip=False),
     "openface": Format((".csv",), openface.write_openface),
     "pyfeat": Format((".csv",), pyfeat.write_pyfeat, one_clip=False),
     "eaf": Format((".eaf",), elan.write_elan, runs=True),
@@ -53,7 +54,7 @@ FORMATS: Final[dict[str, Format]] = {
 }
 
 #: The formats that can be read: the columns by which a table of it is known, and its reader.
-READERS: Final[dict[str, tuple[tuple[str, ...], Callable[[Path, Conversion], Iterable[Row]]]]] = {
+TABLE_READERS: Final[dict[str, tuple[tuple[str, ...], Callable[[Path, Conversion], Iterable[Row]]]]] = {
     "mien": (NEEDED, lambda path, _: read_table(path)),
     "openface": (openface.NEEDED, openface.read_openface),
     "pyfeat": (pyfeat.NEEDED, pyfeat.read_pyfeat),
@@ -91,7 +92,8 @@ def convert(
         ConfigError: an option that the format has no place for.
         MissingExtra: the format needs a package that is not installed.
     """
-    read_name = _tell_format(table)
+    columns = open_table(table).columns
+    read_name = _tell_format(columns)
     name = _choose_format(output, to, read_name)
     form = FORMATS[name]
     if min_seconds and not form.runs:
@@ -101,9 +103,10 @@ def convert(
     for path in [table] if events is None else [table, events]:
         if output.exists() and path.exists() and output.samefile(path):
             raise OutputError(f"{output}: expected another file than the one that is read; give another name")
-    conversion = Conversion(name, output.suffix.lower(), source, events, min_seconds)
+    landmarks = set(columns).issuperset(LANDMARKS)
+    conversion = Conversion(name, output.suffix.lower(), source, events, min_seconds, landmarks)
     with WholeFile(output, overwrite=overwrite) as file:
-        _, read = READERS[read_name]
+        _, read = TABLE_READERS[read_name]
         rows = choose_source(read(table, conversion), source)
         if form.one_clip:
             rows = check_one_clip(rows, conversion)
@@ -111,10 +114,9 @@ def convert(
     return conversion
 
 
-def _tell_format(path: Path) -> str:
+def _tell_format(columns: Sequence[str]) -> str:
     """The name of the format of a table, by its columns."""
-    columns = set(open_table(path).columns)
-    found = [name for name, (needed, _) in READERS.items() if columns.issuperset(needed)]
+    found = [name for name, (needed, _) in TABLE_READERS.items() if set(columns).issuperset(needed)]
     return found[0] if found else "mien"  # whose reader says what is missing
 
 
