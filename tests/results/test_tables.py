@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from pathlib import Path
@@ -26,7 +25,7 @@ from mien.results import (
     failure_row,
     open_writer,
     rows,
-    stream_writer,
+    stdout_writer,
     write,
 )
 from mien.results.rows import LANDMARKS, TYPES
@@ -236,11 +235,11 @@ def test_json_is_one_array(tmp_path):
     assert list(pd.read_json(tmp_path / "a.json")["frame"]) == [0, 7, 7]
 
 
-def test_the_stream_writer_writes_csv_and_leaves_the_stream_open():
-    stream = io.StringIO()
-    with stream_writer(stream) as writer:
+def test_standard_output_gets_csv_and_stays_open(capsys):
+    with stdout_writer() as writer:
         writer.write(rows(EMPTY))
-    assert stream.getvalue().splitlines()[1].startswith("photo.jpg,0,,,,0,")
+    assert not sys.stdout.closed
+    assert capsys.readouterr().out.splitlines()[1].startswith("photo.jpg,0,,,,0,")
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ class AnalyzeOptions:
     output: str | Path | None = None  # a table, or a folder (`DIR/`) of shards; None: CSV to standard output
     annotate: Path | None = None  # folder of copies with the faces drawn on
     events: Path | None = None  # table of the expressions that come and go in clips
+    summary: Path | None = None  # table of one row per clip and track
     pages: Path | None = None  # folder of a page of each clip, its faces over time
     overwrite: bool = False  # replace what is there
     landmarks: bool = False  # tables have the columns of the five landmarks, too
@@ -81,7 +82,7 @@ class AnalyzeOptions:
         if self.address is not None and self.engine != "ray":
             raise ConfigError("address: only the engine ray has one; leave it out")
         if self.sharded:
-            for name in ("annotate", "events", "pages", "excel"):
+            for name in ("annotate", "events", "summary", "pages", "excel"):
                 if getattr(self, name):
                     raise ConfigError(
                         f"{name} cannot be used with a folder of shards, which holds rows only; leave it out"

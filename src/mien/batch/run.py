@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -21,8 +19,9 @@ from mien.batch.read import Result, Show, Summary, Task, choose_journal, read_in
 from mien.batch.sources import Source, find_sources
 from mien.config import count_cores
 from mien.errors import ConfigError, OutputError
-from mien.results import EVENT_COLUMNS, open_writer, stream_writer
+from mien.results import EVENT_COLUMNS, open_writer, stdout_writer
 from mien.results.rows import Row
+from mien.results.summary import FIGURES, Summarizer
 
 if TYPE_CHECKING:
     from mien.results.tables import TableWriter
@@ -63,7 +62,7 @@ def analyze(
         progress: called with the summary so far and with each result, once its rows are written.
         show: sees every frame of clips, cameras and streams; then everything is read in this process.
         stdin: where the source `-` reads one path per line.
-        fields: fields of `AnalyzeOptions`: annotate, events, pages, overwrite, workers, model, every, ...
+        fields: fields of `AnalyzeOptions`: annotate, events, summary, pages, workers, model, every, ...
 
     Returns:
         How it went: counts, and what failed.
@@ -113,7 +112,19 @@ def _analyze_into_tables(
         if options.events is not None:
             writer = _open_file(options.events, options, EVENT_COLUMNS)
             write_events = stack.enter_context(finish_whole(writer)).write
-        summary = write_results(results, len(tasks), table.write, write_events, progress)
+        write: Write = table.write
+        if options.summary is not None:
+            columns = ("source", "track", *FIGURES)
+            summed = stack.enter_context(finish_whole(_open_file(options.summary, options, columns)))
+            summarizer = Summarizer()
+
+            def write(rows: list[Row]) -> None:
+                table.write(rows)
+                summarizer.add(rows)
+
+        summary = write_results(results, len(tasks), write, write_events, progress)
+        if options.summary is not None:
+            summed.write(summarizer.rows())
     if journals is not None and not summary.interrupted:
         shutil.rmtree(journals, ignore_errors=True)  # the results are complete
     return summary
@@ -295,20 +306,11 @@ def finish_whole(writer: TableWriter) -> Iterator[TableWriter]:
 
 
 def _open_table(options: AnalyzeOptions, tasks: Sequence[Task]) -> TableWriter:
-    """Where the rows go; on standard output UTF-8 with plain line ends, flushed by line for a camera."""
+    """Where the rows go."""
     if options.output is not None:
         return _open_file(options.output, options, options.columns)
     live = any(task.source.live for task in tasks)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", newline="", line_buffering=live)
-    try:
-        return stream_writer(sys.stdout, options.columns, excel=options.excel)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OutputError(
-            f"could not write rows to standard output: {error.strerror}; name a file with -o"
-        ) from error
+    return stdout_writer(options.columns, excel=options.excel, by_line=live)
 
 
 def _open_file(path: str | Path, options: AnalyzeOptions, columns: Sequence[str]) -> TableWriter:

@@ -20,6 +20,7 @@ from mien.cli.model import calibrate, card, export, quantize
 from mien.cli.progress import say
 from mien.cli.reproduce import reproduce
 from mien.cli.serve import serve
+from mien.cli.summary import summary
 from mien.cli.train import train
 from mien.errors import MienError
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.command()(analyze)
 app.command()(convert)
+app.command()(summary)
 app.command()(train)
 app.command()(evaluate)
 app.command()(export)

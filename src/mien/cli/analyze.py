@@ -50,6 +50,13 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
             help="For clips: also write a table of expression events to OUT, with onset, apex and offset.",
         ),
     ] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT",
+            help="Also write a table with one row per clip and track to OUT, as `mien summary` does.",
+        ),
+    ] = None,
     pages: Annotated[
         Path | None,
         typer.Option(
@@ -206,11 +213,11 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
 
             look = stack.enter_context(closing(choose_preview()))
         progress = stack.enter_context(closing(choose_progress(quiet=quiet, rows_on_terminal=on_terminal)))
-        summary = run(sources, options=options, progress=progress.watch, show=look, stdin=sys.stdin.buffer)
+        ended = run(sources, options=options, progress=progress.watch, show=look, stdin=sys.stdin.buffer)
     if not quiet:
-        for line in end_lines(summary, "standard output" if output is None else output, retry=retry):
+        for line in end_lines(ended, "standard output" if output is None else output, retry=retry):
             say(line)
-    if summary.interrupted:
+    if ended.interrupted:
         raise typer.Exit(130)
-    if summary.failures or summary.all_failures:
+    if ended.failures or ended.all_failures:
         raise typer.Exit(1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mien.results.rows import COLUMNS, EVENT_COLUMNS, event_row, failure_row, rows
-from mien.results.tables import WRITERS, open_writer, stream_writer, write
+from mien.results.summary import summarize
+from mien.results.tables import WRITERS, open_writer, stdout_writer, write
 
 __all__ = [
     "COLUMNS",
@@ -13,6 +14,7 @@ __all__ = [
     "failure_row",
     "open_writer",
     "rows",
-    "stream_writer",
+    "stdout_writer",
+    "summarize",
     "write",
 ]

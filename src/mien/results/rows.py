@@ -37,6 +37,9 @@ EVENT_COLUMNS: Final = (
 )  # fmt: skip
 
 _SECONDS: Final = ("onset", "apex", "offset", "duration")
+#: Columns of a summary: the share of the time in which each expression is shown, and mean probabilities.
+SHARES: Final = (*(f"share_{emotion}" for emotion in EMOTIONS), "share_uncertain")
+MEANS: Final = tuple(f"mean_{emotion}" for emotion in EMOTIONS)
 #: The type of each column, named as pyarrow names it; `list` is a list of texts.
 TYPES: Final[dict[str, str]] = {
     **dict.fromkeys(("source", "emotion", "cut"), "string"),
@@ -44,6 +47,11 @@ TYPES: Final[dict[str, str]] = {
     **dict.fromkeys(("x", "y", "width", "height", "score", "confidence", "peak", "mean"), "float32"),
     **dict.fromkeys((*EMOTIONS, *SMOOTHED, *LANDMARKS), "float32"),
     **dict.fromkeys(("time", *_SECONDS), "float64"),
+    # of summaries
+    **dict.fromkeys(("first", "last", "seconds", "clip_seconds"), "float64"),
+    **dict.fromkeys((*SHARES, *MEANS), "float32"),
+    **dict.fromkeys((f"events_{emotion}" for emotion in EMOTIONS), "int32"),
+    **dict.fromkeys((f"event_seconds_{emotion}" for emotion in EMOTIONS), "float64"),
     "set": "list",
 }
 

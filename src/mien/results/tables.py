@@ -8,7 +8,9 @@ the rows written so far are kept.
 from __future__ import annotations
 
 import csv
+import io
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -412,6 +414,21 @@ def open_writer(
         raise
 
 
-def stream_writer(stream: TextIO, columns: Sequence[str] = COLUMNS, *, excel: bool = False) -> TableWriter:
-    """A writer of CSV to an open stream, which stays open."""
-    return TableWriter(CsvFile(stream, columns, excel=excel))
+def stdout_writer(
+    columns: Sequence[str] = COLUMNS, *, excel: bool = False, by_line: bool = False
+) -> TableWriter:
+    """A writer of CSV to standard output, in UTF-8 with plain line ends; `by_line`: flushed after each.
+
+    Raises:
+        OutputError: it takes no more.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", newline="", line_buffering=by_line)
+    try:
+        return TableWriter(CsvFile(sys.stdout, columns, excel=excel))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"could not write rows to standard output: {error.strerror}; name a file with -o"
+        ) from error
