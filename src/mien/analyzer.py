@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mien.card import ACCURATE, ModelCard, Policy
 from mien.errors import ConfigError, ImageError
 from mien.faces.align import crop, fit
-from mien.faces.detect import Detector, DetectorOptions, WholePicture, YuNet
+from mien.faces.detect import Detector, DetectorOptions, RegionDetector, WholePicture, YuNet
 from mien.faces.network import CPU, Classifier
 from mien.faces.policy import label_faces
 from mien.faces.yunet import YuNetNetwork
@@ -274,6 +274,7 @@ def load(
     crops: bool = False,
     min_face: int | None = None,
     max_faces: int | None = None,
+    region: tuple[float, float, float, float] | None = None,
     threads: int = 1,
     providers: Sequence[str] | None = None,
 ) -> Analyzer:
@@ -286,24 +287,32 @@ def load(
         crops: pictures already are faces, so that nothing is to be detected.
         min_face: pixels; smaller faces are left out. None: the detector's own limit.
         max_faces: at most this many of each picture, the largest. None: all.
+        region: x, y, width, height in pixels; faces whose middle lies elsewhere are left out. None: none are.
         threads: threads inside the networks; with several worker processes keep it at 1.
         providers: execution providers of ONNX Runtime, the preferred first, such as
             ["CUDAExecutionProvider"] where onnxruntime-gpu is installed. None: the processor.
 
     Raises:
-        ConfigError: `min_face` or `max_faces` below 1, no such provider, or the network has no such policy.
+        ConfigError: `min_face` or `max_faces` below 1, a region that is none or with `crops`, no such
+            provider, or the network has no such policy.
         ModelError: no such file, not an ONNX network with its card, or a shipped file was altered.
     """
     if max_faces is not None and max_faces < 1:
         raise ConfigError(f"max_faces: expected at least 1 or None for all, got {max_faces}")
+    if region is not None and crops:
+        raise ConfigError("region: pictures that already are faces have none; leave out region or crops")
     providers = providers or CPU
     classifier = Classifier.load(None if model is None else Path(model), threads=threads, providers=providers)
     chosen = classifier.card.policy(policy)
     if crops:
         return Analyzer(WholePicture(), classifier, crop=crop_whole, max_faces=max_faces, policy=chosen)
     network = YuNetNetwork(threads, providers)  # opened when a picture is first looked at
+    photo: Detector
+    clip: Detector
     photo, clip = (
         YuNet(options if min_face is None else replace(options, min_face=min_face), network=network)
         for options in (DetectorOptions(), DetectorOptions.video())
     )
+    if region is not None:
+        photo, clip = RegionDetector(photo, region), RegionDetector(clip, region)
     return Analyzer(photo, classifier, clip, max_faces=max_faces, policy=chosen)

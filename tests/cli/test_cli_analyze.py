@@ -284,3 +284,39 @@ def test_a_second_ctrl_c_waits_until_the_table_is_finished():
     with pytest.raises(KeyboardInterrupt), finish_whole(Closing()):
         steps.append("written")
     assert steps == ["written", "finished"]
+
+
+def test_region_and_tracks_leave_out_the_other_faces(mien, tmp_path, make_clip, draw_scene, tiny_model):
+    pictures = [draw_scene((10 + 2 * i, 20, 100), (180, 90, 130)) for i in range(8)]
+    clip = make_clip(tmp_path / "two.mp4", pictures)
+    command = ("analyze", clip, "--model", tiny_model)
+    every = table(mien(*command).out)
+    assert {row["track"] for row in every} == {"1", "2"}
+
+    def boxes(rows):
+        return [(row["frame"], row["track"], row["x"], row["smoothed_fear"]) for row in rows]
+
+    second = table(mien(*command, "--tracks", "2").out)
+    assert boxes(second) == boxes(row for row in every if row["track"] == "2")
+    neither = table(mien(*command, "--tracks", "3,7").out)
+    assert [row["success"] for row in neither] == ["0"] * 8
+    left = table(mien(*command, "--region", "0,0,150,240").out)
+    assert [row["x"] for row in left] == [row["x"] for row in every if float(row["x"]) < 150]
+    assert {row["track"] for row in left} == {"1"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--region", "1,2"],
+        ["--region", "a,b,c,d"],
+        ["--tracks", "0"],
+        ["--tracks", "x"],
+        ["--region", "0,0,9,9", "--crops"],
+    ],
+)
+def test_regions_tracks_and_tables_that_make_no_sense(mien, folder, tiny_model, wrong, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    ran = mien("analyze", folder / "one.png", "--model", tiny_model, *wrong)
+    assert ran.code == 2
+    assert list(tmp_path.iterdir()) == []

@@ -108,6 +108,29 @@ def test_notes_of_the_reader_come_with_the_frame(analyzer, one_face, tmp_path):
     assert "first frame" in " ".join(analyzer.image(path).notes)
 
 
+def test_faces_outside_of_the_region_are_left_out(tiny_model, two_faces):
+    faces = load(tiny_model).image(two_faces).faces
+    for face in faces:
+        x, y = (int(face.box[i] + face.box[i + 2] / 2) for i in (0, 1))
+        (kept,) = load(tiny_model, region=(x - 2, y - 2, 5, 5), max_faces=1).image(two_faces).faces
+        assert kept.box == face.box
+        np.testing.assert_array_equal(kept.probabilities, face.probabilities)
+        assert load(tiny_model, region=(0, 0, x, y)).image(two_faces).faces == ()
+    everywhere = load(tiny_model, region=(-9, -9, 9999, 9999)).image(two_faces).faces
+    assert [face.box for face in everywhere] == [face.box for face in faces]
+
+
+@pytest.mark.parametrize("region", [(0, 0, 0.5, 1), (0, 0, 5), (0, 0, float("nan"), 9), (5, 5, -9, -9)])
+def test_a_region_that_is_none_is_refused(tiny_model, region):
+    with pytest.raises(ConfigError, match=r"region: expected x, y, width, height in pixels, such as"):
+        load(tiny_model, region=region)
+
+
+def test_a_region_outside_of_the_picture_is_no_picture_without_faces(tiny_model, two_faces):
+    with pytest.raises(ImageError, match=r"region 400,0,50,50, got one of 400 x 240 pixels; give another"):
+        load(tiny_model, region=(400, 0, 50, 50)).image(two_faces)
+
+
 def test_small_and_many_faces_are_left_out_if_asked(tiny_model, two_faces):
     large, small = load(tiny_model).image(two_faces).faces
     for options in ({"max_faces": 1}, {"min_face": int(max(small.box[2:])) + 5}):

@@ -23,7 +23,7 @@ T = TypeVar("T")
 #: Options that decide what is read of a frame; `smooth` decides what is written of it as well.
 READING: Final = (
     "policy", "crops", "min_face", "max_faces", "every", "fps", "start", "end", "detect_every",
-    "providers", "landmarks",
+    "providers", "landmarks", "region", "tracks",
 )  # fmt: skip
 
 
@@ -53,6 +53,8 @@ class AnalyzeOptions:
     crops: bool = False  # pictures already are faces
     min_face: int | None = None  # pixels
     max_faces: int | None = None  # the largest n of a picture
+    region: tuple[float, float, float, float] | None = None  # x, y, width, height: only faces in there
+    tracks: tuple[int, ...] = ()  # of clips, only the faces with these numbers; (): all
     providers: tuple[str, ...] = ()  # of ONNX Runtime, the preferred first; (): the processor
 
     # which frames of a clip are read, and how
@@ -77,6 +79,16 @@ class AnalyzeOptions:
     def __post_init__(self) -> None:
         if (self.every, self.fps, self.start, self.end) != (1, None, None, None):
             self.video()
+        if self.region is not None:
+            from mien.faces.detect import RegionDetector, WholePicture
+
+            if self.crops:
+                raise ConfigError(
+                    "region: pictures that already are faces have none; leave out one of the two"
+                )
+            RegionDetector(WholePicture(), self.region)  # checks it
+        if self.tracks and min(self.tracks) < 1:
+            raise ConfigError(f"tracks: expected numbers from 1, got {min(self.tracks)}")
         if self.engine not in {"local", "ray"}:
             raise ConfigError(f"engine: expected local or ray, got {self.engine!r}")
         if self.address is not None and self.engine != "ray":
@@ -118,6 +130,7 @@ class AnalyzeOptions:
             crops=self.crops,
             min_face=self.min_face,
             max_faces=self.max_faces,
+            region=self.region,
             providers=self.providers,
         )
 

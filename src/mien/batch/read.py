@@ -13,9 +13,9 @@ generator (a bound on frames or on time is theirs to watch): copy and page so fa
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -175,7 +175,8 @@ def _read_clip(
         video = stack.enter_context(Video(place, options.video(), threads=options.threads))
         clip = _Clip(video, task, options, stack)
         try:
-            for frame, pixels in clip.frames(analyzer, looked_at=show is not None):
+            for whole, pixels in clip.frames(analyzer, looked_at=show is not None):
+                frame = keep_tracks(whole, options.tracks)
                 yield from clip.push(frame, pixels)
                 if show is not None and not show(frame, pixels, clip.latency):
                     break
@@ -186,6 +187,13 @@ def _read_clip(
             raise
         yield from clip.flush()
     yield clip.end()
+
+
+def keep_tracks(frame: Frame, tracks: Collection[int]) -> Frame:
+    """The frame with the faces of these tracks alone; all of them if there are none."""
+    if not tracks:
+        return frame
+    return replace(frame, faces=tuple(face for face in frame.faces if face.track in tracks))
 
 
 class _Clip:

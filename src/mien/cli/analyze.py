@@ -126,6 +126,21 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     max_faces: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Read only the N largest faces in each picture.")
     ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y,W,H",
+            help="Read only faces whose middle lies in this part of the picture: left, top, width and height "
+            "in pixels.",
+        ),
+    ] = None,
+    tracks: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N",
+            help="For clips: write only the faces with these numbers in the column `track`, such as 1,3.",
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -194,7 +209,11 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     Exit status: 0 when all inputs were read, 1 when one failed (success is 0 in its row),
     2 after a wrong option, 130 after Ctrl-C (finished results are kept).
     """
-    given = locals() | {"providers": tuple(providers or ())}
+    given = locals() | {
+        "providers": tuple(providers or ()),
+        "region": None if region is None else _numbers("--region", region, float),
+        "tracks": () if tracks is None else _numbers("--tracks", tracks, int),
+    }
     try:
         options = AnalyzeOptions(
             **{one.name: given[one.name] for one in fields(AnalyzeOptions) if one.name in given}
@@ -221,3 +240,12 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         raise typer.Exit(130)
     if ended.failures or ended.all_failures:
         raise typer.Exit(1)
+
+
+def _numbers(option: str, text: str, kind: type[int] | type[float]) -> tuple[float, ...]:
+    """The numbers of an option, which stand between commas."""
+    try:
+        return tuple(kind(one) for one in text.split(","))
+    except ValueError:
+        what = "numbers" if kind is float else "whole numbers"
+        raise typer.BadParameter(f"{option}: expected {what} with commas between, got {text!r}") from None

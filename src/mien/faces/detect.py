@@ -91,6 +91,44 @@ class WholePicture:
 
 
 @dataclass(frozen=True, slots=True)
+class RegionDetector:
+    """Another detector's faces, of which only those stay whose middle lies in a region of the picture.
+
+    Raises:
+        ConfigError: no region of at least 2 x 2 pixels.
+    """
+
+    detector: Detector
+    region: tuple[float, float, float, float]  # x, y, width, height in pixels
+
+    def __post_init__(self) -> None:
+        if len(self.region) != 4 or not np.isfinite(self.region).all() or min(self.region[2:]) < 2:
+            raise ConfigError(
+                f"region: expected x, y, width, height in pixels, such as 0,0,640,360, got {self.region}"
+            )
+
+    def detect(self, image: Image) -> list[Face]:
+        """The faces of (H, W, 3) RGB uint8 that lie in the region, largest first.
+
+        Raises:
+            ImageError: the region lies outside of the picture.
+        """
+        left, top, width, height = self.region
+        rows, columns = image.shape[:2]
+        if not (left < columns and top < rows and left + width > 0 and top + height > 0):
+            raise ImageError(
+                f"expected a picture with the region {left:g},{top:g},{width:g},{height:g}, got one of "
+                f"{columns} x {rows} pixels; give another region"
+            )
+        found = []
+        for face in self.detector.detect(image):
+            x, y = face.box[0] + face.box[2] / 2, face.box[1] + face.box[3] / 2
+            if left <= x < left + width and top <= y < top + height:
+                found.append(face)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class DetectorOptions:
     """How thoroughly to search; the defaults are for photos."""
 
