@@ -1,5 +1,6 @@
 """Pictures of every kind, whole and broken; drawn here, so nothing outside the repository is needed."""
 
+import base64
 import io
 import os
 import subprocess
@@ -7,13 +8,14 @@ import sys
 import warnings
 import zlib
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 from PIL import Image as Pil
 from PIL import ImageOps
 
-from mien.errors import ImageError, ImageTooLarge, OutputError
+from mien.errors import ConfigError, ImageError, ImageTooLarge, OutputError
 from mien.image import (
     IMAGE_SUFFIXES,
     MAX_PIXELS,
@@ -291,7 +293,6 @@ def test_a_file_that_is_no_picture_says_what_it_is(content, message, tmp_path):
         (".", "is a folder"),
         ("a\0b.jpg", "cannot be opened"),
         ("x" * 5000 + ".jpg", "cannot be opened"),
-        (["photo.jpg"], "got list"),
         (io.StringIO("text"), "binary mode"),
         ("pipe", "device or pipe"),
     ],
@@ -336,20 +337,150 @@ def test_arrays():
         assert np.array_equal(read_image(gray).pixels, np.dstack([colour[:, :, 0]] * 3))
 
 
+RAMP = np.arange(24, dtype=np.uint8).reshape(4, 6) * 11  # (H, W), 0..253
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "note"),
+    [
+        (RAMP.astype(np.uint16) * 16, {"white": 255 * 16}, ""),  # a camera of 12 bits
+        (RAMP.astype(np.int64), {"white": 255}, ""),
+        (RAMP / np.float32(255), {}, "0..1 taken as black..white"),
+        (RAMP / 255, {"white": 1}, ""),
+        (RAMP.astype(np.float32), {"white": 255.0}, ""),
+        (np.dstack([RAMP] * 3).transpose(2, 0, 1), {}, "channels first"),  # (3, H, W), as torch has it
+        (np.dstack([RAMP] * 3)[None], {}, ""),
+        (RAMP[None], {}, ""),
+        (RAMP[None, None], {}, ""),
+        (np.dstack([RAMP, np.full_like(RAMP, 255)]), {}, ""),  # gray and alpha
+    ],
+)
+def test_arrays_of_other_kinds_and_shapes_are_read_alike_and_it_is_said(array, options, note):
+    picture = read_image(array, **options)
+    assert np.array_equal(picture.pixels, np.dstack([RAMP] * 3))
+    assert note in " ".join(picture.notes)
+    assert bool(picture.notes) == bool(note)
+
+
+def test_a_mask_is_black_and_white_and_nearly_black_bytes_are_noted():
+    mask = RAMP > 100
+    assert np.array_equal(read_image(mask).pixels[:, :, 0], mask * 255)
+    assert "nearly black" in " ".join(read_image(mask.astype(np.uint8)).notes)
+    assert read_image(np.zeros((4, 4), np.uint8)).notes == ()
+    assert "shown as white" in " ".join(read_image(RAMP.astype(np.uint16), white=99).notes)
+
+
+def test_the_channels_of_opencv_are_turned_and_so_is_their_alpha():
+    colour = drawn()
+    assert np.array_equal(read_image(colour[:, :, ::-1], color="bgr").pixels, colour)
+    clear = np.dstack([colour[:, :, ::-1], np.zeros(colour.shape[:2], np.uint8)])
+    assert read_image(clear, color="bgr").pixels.min() == 255
+    for options in ({"color": "BGR"}, {"white": 0}):
+        with pytest.raises(ConfigError, match=next(iter(options))):
+            read_image(RAMP.astype(np.uint16), **options)
+
+
+class Tensor:
+    """Turns into an array as the tensors of many libraries do, or refuses as one on a graphics card does."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __array__(self, dtype=None, copy=None):
+        if self.array is None:
+            raise TypeError("can't convert cuda:0 device type tensor to numpy")
+        return self.array
+
+
+def test_tensors_are_read_as_the_arrays_that_they_turn_into():
+    assert np.array_equal(read_image(Tensor(drawn())).pixels, drawn())
+    with pytest.raises(ImageError, match=r"cuda:0 .*\.cpu"):
+        read_image(Tensor(None))
+
+
+def test_a_torch_tensor_is_read():
+    torch = pytest.importorskip("torch")
+    tensor = torch.from_numpy(drawn()).permute(2, 0, 1) / 255
+    assert np.array_equal(read_image(tensor[None]).pixels, drawn())
+    with pytest.raises(ImageError, match="detach"):
+        read_image(tensor.requires_grad_())
+
+
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((4, 4, 3), np.float32), "expected a uint8 .* got float32; multiply by 255"),
-        (np.zeros((4, 4), np.uint16), "got uint16"),
-        (np.zeros((4, 4, 2), np.uint8), r"got \(4, 4, 2\)"),
-        (np.zeros((3, 4, 4, 3), np.uint8), r"got \(3, 4, 4, 3\).*picture by picture"),
+        (np.full((4, 4, 3), 200, np.float32), "float32 of 200..200; give white=255"),
+        (np.linspace(-2, 2, 16).reshape(4, 4), "-2..2; undo the normalization"),
+        (np.full((4, 4), np.nan), "NaN"),
+        (np.full((4, 4), 3998, np.uint16), "uint16 of 3998..3998; give white=4095"),
+        (np.zeros((4, 4), complex), "complex"),
+        (np.zeros((7, 7, 5), np.uint8), r"got \(7, 7, 5\)"),
+        (np.zeros((3, 4, 4, 3), np.uint8), r"got \(3, 4, 4, 3\).*`images`"),
         (np.zeros((0, 4, 3), np.uint8), r"got \(0, 4, 3\)"),
-        (np.zeros(4, np.uint8), r"got \(4,\)"),
+        (np.zeros(4, np.float32), r"got \(4,\)"),
     ],
 )
 def test_other_arrays_are_refused(array, message):
     with pytest.raises(ImageError, match=message):
         read_image(array)
+
+
+# -- bytes, text and files ---------------------------------------------------------------------------
+
+
+def test_bytes_come_in_many_wrappings():
+    data = encoded(drawn(), "PNG")
+    written = io.BytesIO()
+    written.write(data)  # and stands at its end
+    plain, safe = base64.b64encode(data), base64.urlsafe_b64encode(data)
+    broken = b"\n".join(plain[i : i + 76] for i in range(0, len(plain), 76))
+    uri = f"data:image/png;base64,{plain.decode()}"
+    wrapped = (bytearray(data), memoryview(data), np.frombuffer(data, np.uint8), io.BytesIO(data), written)
+    texts = (
+        plain,
+        plain.decode().rstrip("="),
+        safe.decode(),
+        broken.decode(),
+        uri,
+        uri.encode(),
+        quote(uri, ":;,"),
+    )
+    for source in (*wrapped, *texts, uri, uri.encode(), quote(uri, ":;,")):
+        picture = read_image(source)
+        assert np.array_equal(picture.pixels, drawn())
+        assert picture.path == ""
+
+
+def test_a_file_address_is_a_path(tmp_path):
+    path = tmp_path / "a photo.png"
+    write_image(path, drawn())
+    picture = read_image(path.as_uri())
+    assert np.array_equal(picture.pixels, drawn())
+    assert read_image(path).path == str(path)
+
+
+@pytest.mark.parametrize(
+    ("source", "word"),
+    [
+        ("https://ann:secret@example.org/photo.jpg", "urlopen"),
+        ("rtsp://camera/1", "`video`"),
+        ("data:image/png;base64,iVBORw0KGgo!" + "A" * 9999, "base64"),
+        ("data:image/svg+xml,<svg/>" + " " * 9999, "is text"),
+        ("/9j/4AAQ" * 5000, "damaged"),
+        ("nothing " * 5000, "cannot be opened"),
+        (b"\0\0\0\x18ftypmp42" + bytes(99), "clip; use `video`"),
+        (b"\x1aE\xdf\xa3" + bytes(99), "clip; use `video`"),
+        (0, "camera .*`video`"),
+        (None, "imread"),
+        ([np.zeros((9, 9), np.uint8)], "`images`"),
+        (object(), "asarray"),
+    ],
+)
+def test_what_another_method_takes_is_said_in_few_words(source, word):
+    with pytest.raises(ImageError, match=word) as caught:
+        read_image(source)
+    assert len(str(caught.value)) < 500
+    assert "secret" not in str(caught.value)
 
 
 # -- writing -----------------------------------------------------------------------------------------

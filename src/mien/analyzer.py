@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mien.card import ACCURATE, ModelCard, Policy
-from mien.errors import ConfigError, ImageError
+from mien.config import count_cores
+from mien.errors import ConfigError, ImageError, MienError, shorten
 from mien.faces.align import crop, fit
 from mien.faces.detect import Detector, DetectorOptions, RegionDetector, WholePicture, YuNet
-from mien.faces.network import CPU, Classifier
+from mien.faces.network import CPU, Classifier, device_providers
 from mien.faces.policy import label_faces
 from mien.faces.yunet import YuNetNetwork
-from mien.image import read_image
+from mien.image import make_preview, read_image
 from mien.labels import EMOTIONS
 from mien.types import Face, Floats, Frame, Image
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from mien.video.follow import Follower, FollowerState, FrameBatch
     from mien.video.frames import Video, VideoFrame
 
+BATCH: Final = 16  # pictures whose faces are classified together
 #: Makes the crop that the card asks for from a picture, (H, W, 3) RGB, and one of its faces.
 MakeCrop = Callable[[Image, Face, ModelCard], Image]
 
@@ -59,7 +62,7 @@ class Analyzer:
     max_faces: int | None = None  # at most this many of a picture, the largest; None: all
     policy: Policy | None = None  # how probabilities become an emotion; None: the card's `accurate`
 
-    def image(self, source: ImageSource) -> Frame:
+    def image(self, source: ImageSource, *, white: float | None = None, color: str = "rgb") -> Frame:
         """The faces of one picture.
 
         >>> analyzer = load()
@@ -68,15 +71,66 @@ class Analyzer:
         ()
 
         Args:
-            source: a path, the bytes of a file, an open binary file, a PIL image, or a uint8 array: (H, W, 3)
-                RGB, (H, W) gray.
+            source: a path; the bytes of a file; these as base64 or a data URI; an open binary file; a PIL
+                image; or an array or tensor: (H, W, 3) RGB, (H, W, 4) RGBA, (H, W) gray or (3, H, W), of
+                uint8, bool, float in [0, 1], or any numbers with `white`.
+            white: of an array: the value that is shown white, such as 4095 for 12 bits.
+            color: of an array: "rgb", or "bgr" for what OpenCV reads.
 
         Raises:
+            ConfigError: `white` or `color` makes no sense.
             ImageError: the picture cannot be read; the message says why.
         """
-        picture = read_image(source)
-        name = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
-        return self.frame(picture.pixels, source=name, notes=picture.notes)
+        picture = read_image(source, white=white, color=color)
+        frame = self.frame(picture.pixels, source=picture.path, notes=picture.notes)
+        return replace(frame, preview=make_preview(picture.pixels))
+
+    def images(
+        self, sources: Iterable[ImageSource], *, white: float | None = None, color: str = "rgb"
+    ) -> list[Frame]:
+        """The faces of several pictures, in their order; those of some at a time are classified in one batch.
+
+        One that cannot be read is a frame without faces whose `error` says why.
+
+        >>> analyzer = load()
+        >>> [frame.error[:36] for frame in analyzer.images([np.zeros((64, 64), np.uint8), "nowhere.jpg"])]
+        ['', "expected a picture file, 'nowhere.jp"]
+
+        Args:
+            sources: each as `image` takes it; one without a path is named by its place, `[0]`, `[1]`, ...
+            white: of arrays; see `image`.
+            color: of arrays; see `image`.
+        """
+        if isinstance(sources, str | bytes | os.PathLike) or getattr(sources, "ndim", 4) < 4:
+            raise ImageError(
+                f"expected several pictures, got a {type(sources).__name__}; one is read by `image`; give "
+                "several as a list"
+            )
+        card = self.classifier.card
+
+        def find(item: tuple[int, ImageSource]) -> tuple[Frame, list[Image]]:
+            place, source = item
+            name = shorten(os.fspath(source)) if isinstance(source, str | os.PathLike) else f"[{place}]"
+            try:
+                picture = read_image(source, white=white, color=color)
+                faces = self.detector.detect(picture.pixels)[: self.max_faces]
+                crops = [self.crop(picture.pixels, face, card) for face in faces]
+            except ConfigError:
+                raise
+            except Exception as error:  # noqa: BLE001 - one bad picture never ends the others
+                text = str(error) if isinstance(error, MienError) else f"{type(error).__name__}: {error}"
+                return Frame(name, 0, None, (), error=text), []
+            size = picture.pixels.shape[1], picture.pixels.shape[0]
+            return Frame(name, 0, None, tuple(faces), picture.notes, size=size), crops
+
+        frames: list[Frame] = []
+        numbered = enumerate(sources)
+        with ThreadPoolExecutor(count_cores()) as pool:
+            while found := list(pool.map(find, islice(numbered, BATCH))):
+                flat = [face for frame, _ in found for face in frame]
+                read = iter(self._read(flat, [crop for _, crops in found for crop in crops]))
+                frames += [replace(frame, faces=tuple(islice(read, len(frame)))) for frame, _ in found]
+        return frames
 
     def video(
         self,
@@ -210,7 +264,8 @@ class Analyzer:
         7
         """
         faces = self.detector.detect(pixels)[: self.max_faces]
-        return Frame(source, index, time, tuple(self.read_faces([pixels], [faces])[0]), notes)
+        read = tuple(self.read_faces([pixels], [faces])[0])
+        return Frame(source, index, time, read, notes, size=(pixels.shape[1], pixels.shape[0]))
 
     def read_faces(self, pictures: Sequence[Image], faces: Sequence[Sequence[Face]]) -> list[list[Face]]:
         """The faces of several pictures with the expression that each shows, all classified in one batch.
@@ -230,15 +285,23 @@ class Analyzer:
         if len(pictures) != len(faces):
             raise ValueError(f"expected the faces of {len(pictures)} pictures, got {len(faces)} lists")
         flat = [(picture, face) for picture, some in zip(pictures, faces, strict=True) for face in some]
-        if not flat:
-            return [[] for _ in faces]
         card = self.classifier.card
-        crops = np.stack([self.crop(picture, face, card) for picture, face in flat])  # (N, S, S[, 3])
-        policy = self.policy or card.policy(ACCURATE)
-        read = iter(label_faces([face for _, face in flat], self.classifier(crops), policy, card.uncertain))
+        crops = [self.crop(picture, face, card) for picture, face in flat]  # (S, S[, 3]) each
+        read = iter(self._read([face for _, face in flat], crops))
         return [[next(read) for _ in some] for some in faces]
 
-    def classify(self, crops: NDArray[np.uint8] | Sequence[Image]) -> Floats:
+    def _read(self, faces: list[Face], crops: Sequence[Image]) -> list[Face]:
+        card = self.classifier.card
+        policy = self.policy or card.policy(ACCURATE)
+        return label_faces(faces, self.classifier(np.stack(crops)), policy, card.uncertain) if faces else []
+
+    def classify(
+        self,
+        crops: ImageSource | Iterable[ImageSource],
+        *,
+        white: float | None = None,
+        color: str = "rgb",
+    ) -> Floats:
         """The probabilities of pictures that already are faces.
 
         >>> analyzer = load()
@@ -247,27 +310,41 @@ class Analyzer:
         ((2, 8), [1.0, 1.0])
 
         Args:
-            crops: (N, H, W) gray or (N, H, W, 3) RGB uint8, H and W at least 48; or a list of N
-                pictures of differing sizes. The middle square of each is used.
+            crops: N pictures in an array or tensor, (N, H, W) gray, (N, H, W, 3) RGB or (N, 3, H, W), or in a
+                list, where sizes may differ and each is whatever `image` takes; or one alone. H and W are at
+                least 48; the middle square of each is used.
+            white: of arrays; see `image`.
+            color: of arrays; see `image`.
 
         Returns:
-            (N, 8) float32 in the order of `mien.EMOTIONS`; each row sums to 1.
+            (N, 8) float32 in the order of `mien.EMOTIONS`, each row sums to 1; (8,) for one crop alone.
 
         Raises:
-            ImageError: another type or shape, or too small.
+            ConfigError: `white` or `color` makes no sense.
+            ImageError: one that cannot be read, or is too small.
         """
+        shape = getattr(crops, "shape", None)
+        if shape is None:  # a list, or one picture that is no array
+            alone = (
+                isinstance(crops, str | bytes | bytearray | memoryview | os.PathLike)
+                or not isinstance(crops, Iterable)
+                or hasattr(crops, "read")
+            )
+        else:
+            alone = len(shape) < 3 or (len(shape) == 3 and shape[2] in {1, 3, 4})
         ready = []
-        for picture in map(np.asarray, crops):
-            if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or picture.shape[2:] not in ((), (3,)):
-                raise ImageError(
-                    f"expected crops (N, H, W) or (N, H, W, 3) of uint8, got {picture.dtype} of shape "
-                    f"{picture.shape} for one of them; a single crop is given as crop[None]"
-                )
-            ready.append(fit(picture, self.classifier.card))
-        return self.classifier(np.stack(ready)) if ready else np.empty((0, len(EMOTIONS)), np.float32)
+        given: Any = [crops] if alone else crops
+        for one in given:
+            plain = isinstance(one, np.ndarray) and one.dtype == np.uint8 and one.ndim == 2
+            pixels = one if plain else read_image(one, white=white, color=color).pixels
+            ready.append(fit(pixels, self.classifier.card))
+        if not ready:
+            return np.empty((0, len(EMOTIONS)), np.float32)
+        probabilities = self.classifier(np.stack(ready))
+        return probabilities[0] if alone else probabilities
 
 
-def load(
+def load(  # noqa: PLR0913 - each is one choice of a user
     model: str | os.PathLike[str] | None = None,
     *,
     policy: str = ACCURATE,
@@ -276,6 +353,7 @@ def load(
     max_faces: int | None = None,
     region: tuple[float, float, float, float] | None = None,
     threads: int = 1,
+    device: str | None = None,
     providers: Sequence[str] | None = None,
 ) -> Analyzer:
     """An analyzer with the detector and the network that come with Mien: no download, no torch.
@@ -289,19 +367,22 @@ def load(
         max_faces: at most this many of each picture, the largest. None: all.
         region: x, y, width, height in pixels; faces whose middle lies elsewhere are left out. None: none are.
         threads: threads inside the networks; with several worker processes keep it at 1.
-        providers: execution providers of ONNX Runtime, the preferred first, such as
-            ["CUDAExecutionProvider"] where onnxruntime-gpu is installed. None: the processor.
+        device: what runs the networks: "cpu", "cuda", "coreml", "directml" or "openvino"; what is missing for
+            it is said, with the command that installs it. None: the processor.
+        providers: or execution providers of ONNX Runtime, the preferred first.
 
     Raises:
-        ConfigError: `min_face` or `max_faces` below 1, a region that is none or with `crops`, no such
-            provider, or the network has no such policy.
+        ConfigError: `min_face` or `max_faces` below 1, a region that is none or with `crops`, a device
+            that is not there, or the network has no such policy.
         ModelError: no such file, not an ONNX network with its card, or a shipped file was altered.
     """
     if max_faces is not None and max_faces < 1:
         raise ConfigError(f"max_faces: expected at least 1 or None for all, got {max_faces}")
     if region is not None and crops:
         raise ConfigError("region: pictures that already are faces have none; leave out region or crops")
-    providers = providers or CPU
+    if device is not None and providers:
+        raise ConfigError(f"expected device or providers, got both ({device}, {', '.join(providers)})")
+    providers = providers or (CPU if device is None else device_providers(device))
     classifier = Classifier.load(None if model is None else Path(model), threads=threads, providers=providers)
     chosen = classifier.card.policy(policy)
     if crops:

@@ -53,3 +53,12 @@ class MissingExtra(MienError):
         )
         self.package = package
         self.extra = extra
+
+
+def shorten(text: str, most: int = 200) -> str:
+    """A text for a message, its middle left out where it is long: it may be a whole picture as base64.
+
+    >>> shorten("photo.jpg"), shorten("/9j/4AAQ" * 1000, 20)
+    ('photo.jpg', '/9j/4AAQ/9...AQ/9j/4AAQ')
+    """
+    return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 2 :]}"

@@ -8,6 +8,7 @@ Legend: H rows, W columns, C channels.
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import io
 import logging
@@ -16,34 +17,33 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import ImageError, ImageTooLarge, OutputError
+from mien.errors import ImageError, ImageTooLarge, OutputError, shorten
 from mien.files import WholeFile
-from mien.types import Image
+from mien.pixels import BACKGROUND, Image, array_to_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
     from PIL.ImageFile import ImageFile
 
-    #: A path, the bytes of a file, an open binary file, a PIL image, or a uint8 array.
-    ImageSource = str | os.PathLike[str] | bytes | BinaryIO | PillowImage | NDArray[Any]
+    #: A path, the bytes of a file (as base64, too), an open binary file, a PIL image, or an array.
+    ImageSource = (
+        str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | PillowImage | NDArray[Any]
+    )
 
 #: Pictures with more pixels are refused before they are decoded: 150 million take 450 MB as RGB,
 #: and the largest phone cameras (108 Mpx) stay under it.
 MAX_PIXELS: Final = 150_000_000
-
-#: What transparent parts are shown on: white, as a browser or a document does, so that the
-#: network sees what the person who made the cut-out saw.
-BACKGROUND: Final = "white"
 
 #: Kinds of files: how they begin, whatever their names say, and Pillow's name for its reader. Readers are
 #: called by name because `PIL.Image.open` would import some 45 plug-ins and apply its own pixel limit.
@@ -66,6 +66,12 @@ SUFFIX_KINDS: Final = {
 }  # fmt: skip
 IMAGE_SUFFIXES: Final = frozenset(SUFFIX_KINDS)
 
+#: How clips begin: MP4 and MOV, AVI, Matroska and WebM, FLV, Ogg, ASF and WMV, MPEG.
+_CLIP: Final = rb".{4}(ftyp|moov|mdat|wide)|RIFF.{4}AVI |\x1aE\xdf\xa3|FLV\x01|OggS|0&\xb2u|\0\0\1[\xba\xb3]"
+
+PREVIEW: Final = 480  # pixels: longer side of a picture shown in a notebook
+_URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")  # the other alphabet of base64
+
 # What Pillow raises on damaged files.
 _DAMAGE: Final = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError,
@@ -79,6 +85,7 @@ class Picture:
 
     pixels: Image  # (H, W, 3) RGB uint8, upright; may be read-only
     notes: tuple[str, ...] = ()  # what the reader should know, e.g. "animated GIF: first frame used"
+    path: str = ""  # of the file that was read; empty: there is none
 
 
 def is_image(path: str | os.PathLike[str]) -> bool:
@@ -86,38 +93,133 @@ def is_image(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in IMAGE_SUFFIXES
 
 
-def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read a picture from a path, the bytes of a file, an open binary file, a PIL image, or an array.
+def read_image(
+    source: ImageSource, *, max_pixels: int = MAX_PIXELS, white: float | None = None, color: str = "rgb"
+) -> Picture:
+    """Read a picture from whatever holds one.
 
-    The content says what it is, not the name: a PNG called `.jpg` is read. Arrays are uint8, (H, W) or
-    (H, W, 1) gray, (H, W, 3) RGB or (H, W, 4) RGBA; an RGB array is passed on, not copied. Colour
-    profiles are not applied.
+    Colour profiles are not applied.
+
+    Args:
+        source: a path (the content says what it is, not the name); the bytes of a file; these as base64 or
+            a data URI; an open binary file; a PIL image; or an array as in `pixels.array_to_rgb`, or what
+            turns into one (a torch tensor). An RGB array of uint8 is passed on, not copied.
+        max_pixels: the limit for files and PIL images.
+        white: of an array: the value that is shown white.
+        color: of an array: "rgb", or "bgr" for what OpenCV reads.
 
     Raises:
+        ConfigError: `white` or `color` makes no sense.
         ImageTooLarge: more than `max_pixels` pixels; nothing was decoded.
         ImageError: missing, unreadable, empty, truncated or not a picture, or an array of another kind.
     """
-    if isinstance(source, np.ndarray):
-        return _from_array(source)
-    if isinstance(source, bytes | bytearray | memoryview):
-        return _from_stream(io.BytesIO(source), f"the {len(source)} bytes given", max_pixels)
-    if hasattr(source, "getexif"):  # a PIL image, told without importing PIL
-        return _from_pillow(cast("PillowImage", source), max_pixels)
-    if hasattr(source, "read"):
-        content = cast("BinaryIO", source).read()
-        if not isinstance(content, bytes):
+    given: Any = source
+    if isinstance(given, str | bytes | bytearray | memoryview):
+        given = decode_text(given)
+    if hasattr(given, "getexif"):  # a PIL image, told without importing PIL
+        return _from_pillow(given, max_pixels)
+    if any(hasattr(given, name) for name in ("__array__", "__array_interface__", "__dlpack__")):
+        try:
+            array = np.asarray(given)
+        except Exception as error:  # each library refuses in its own way
+            kind = type(given).__name__
             raise ImageError(
-                f"expected a file opened in binary mode, {source!r} gives text; open it with 'rb'"
-            )
-        return _from_stream(io.BytesIO(content), f"the {len(content)} bytes given", max_pixels)
-    if not isinstance(source, str | os.PathLike):
+                f"expected what NumPy can turn into an array, it refuses this {kind} ({error}); give "
+                "a copy in the processor's memory: of a torch tensor, tensor.detach().cpu()"
+            ) from error
+        if array.ndim == 1 and array.dtype == np.uint8:
+            given = array.tobytes()  # of a file: what cv2.imencode and numpy.fromfile give
+        else:
+            return Picture(*array_to_rgb(array, white=white, color=color))
+    if hasattr(given, "read"):
+        given = _read_file(given)
+    if isinstance(given, bytes | bytearray | memoryview):
+        return _from_stream(io.BytesIO(given), f"the {len(given)} bytes given", max_pixels)
+    if not isinstance(given, str | os.PathLike):
         raise ImageError(
-            "expected a path, the bytes of a file, an open file, a PIL image or a uint8 array, "
-            f"got {type(source).__name__}; turn other picture objects into arrays with numpy.asarray"
+            "expected a path, the bytes of a file, an open file, a PIL image or an array, got "
+            f"{type(given).__name__}; {_advise(given)}"
         )
-    path = Path(source)
+    path = Path(given)
     with _open(path) as stream:
-        return _from_stream(stream, repr(str(path)), max_pixels)
+        picture = _from_stream(stream, shorten(repr(str(path))), max_pixels)
+    return replace(picture, path=os.fspath(given))
+
+
+def decode_text(source: str | bytes | bytearray | memoryview) -> str | Path | bytes:
+    """The bytes that a data URI or base64 stands for, the path of a file:// address; else the same.
+
+    Raises:
+        ImageError: an address of the network, or base64 that is damaged.
+    """
+    head = source[:200] if isinstance(source, str) else bytes(source[:200]).decode("latin-1")
+    is_uri = re.match(r"\s*data:[^,]*,", head)
+    if is_uri or _is_base64(head):
+        text = source if isinstance(source, str) else bytes(source).decode("latin-1")
+        content = unquote_to_bytes(text[is_uri.end() :]) if is_uri else text.encode("latin-1", "replace")
+        if is_uri and not is_uri[0].endswith(";base64,"):
+            return content
+        content = b"".join(content.split()).translate(_URL_SAFE).rstrip(b"=")
+        try:
+            return base64.b64decode(content + b"=" * (-len(content) % 4), validate=True)
+        except ValueError as error:
+            raise ImageError(
+                f"expected base64, {shorten(head)!r} is damaged ({error}); encode it anew"
+            ) from error
+    if not isinstance(source, str):
+        return bytes(source)
+    address = re.match(r"([a-z][a-z0-9+.-]*)://", source, re.IGNORECASE)
+    if address and address[1].lower() == "file":
+        from urllib.request import url2pathname  # slow to import
+
+        return Path(url2pathname(urlsplit(source).path))
+    if address:
+        raise ImageError(
+            f"expected a picture at hand, got an address ({address[0]}...), and `image` fetches nothing; "
+            "give what urllib.request.urlopen(address).read() returns, let `mien analyze` fetch it, or use "
+            "`video` if it is a stream"
+        )
+    return str(source)
+
+
+def _is_base64(head: str) -> bool:
+    """Whether a text that begins like this is base64 of a picture; a path may be base64, not of one."""
+    letters = "".join(head.split()).encode("ascii", "replace").translate(_URL_SAFE)[:88]
+    if len(letters) < 64:
+        return False
+    try:
+        start = base64.b64decode(letters[: len(letters) // 4 * 4], validate=True)
+    except ValueError:
+        return False
+    return any(re.match(pattern, start, re.DOTALL) for pattern, _ in KINDS.values())
+
+
+def _read_file(file: Any) -> bytes:
+    """What is left of an open file; of one that was just written, and stands at its end, all of it."""
+    try:
+        content = file.read()
+        if not content and getattr(file, "seekable", bool)():
+            file.seek(0)
+            content = file.read()
+    except OSError as error:
+        raise ImageError(f"expected a readable file, got {error}; give its path or its bytes") from error
+    if not isinstance(content, bytes | bytearray | memoryview):
+        raise ImageError(
+            f"expected a file opened in binary mode, this {type(file).__name__} gives "
+            f"{type(content).__name__}; open it with 'rb'"
+        )
+    return bytes(content)
+
+
+def _advise(given: Any) -> str:
+    """What to do with an object that is no picture."""
+    if given is None:
+        return "cv2.imread gives None for a file that it cannot read: give the path itself, which says why"
+    if isinstance(given, int):
+        return "a camera is read by `video`"
+    if isinstance(given, Iterable):
+        return "several pictures are read by `images`, the frames of a clip by `video`"
+    return "turn other picture objects into arrays with numpy.asarray"
 
 
 def quiet_decoders() -> None:
@@ -170,9 +272,20 @@ def encode_image(pixels: NDArray[np.uint8], suffix: str = ".jpg", *, quality: in
     return data.getvalue()
 
 
+def make_preview(pixels: Image) -> str:
+    """A copy of (H, W, 3) RGB pixels of at most `PREVIEW` on its longer side, as a data URI."""
+    from PIL import Image as pil  # noqa: N813 - the name `Image` is ours
+
+    picture = pil.fromarray(np.ascontiguousarray(pixels))
+    picture.thumbnail((PREVIEW, PREVIEW))
+    return (
+        "data:image/jpeg;base64," + base64.b64encode(encode_image(np.asarray(picture), quality=80)).decode()
+    )
+
+
 def _open(path: Path) -> BinaryIO:
     """Open a regular file for reading; a pipe or a device would block or never end."""
-    name = repr(str(path))
+    name = shorten(repr(str(path)))
     try:
         if path.is_dir():
             raise ImageError(f"expected a picture file, {name} is a folder; give the files in it")
@@ -264,6 +377,8 @@ def _kind(stream: BinaryIO, name: str) -> str:
     what = f"begins with {head[:16]!r}"
     if re.match(rb".{4}ftyp(hei|hev|mif1|msf1)", head, re.DOTALL):
         what = "is HEIC"
+    elif re.match(_CLIP, head, re.DOTALL):
+        raise ImageError(f"expected a picture, {name} is a clip; use `video`")
     elif all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
         what = f"is text ({head[:24].decode()!r}...)"
     raise ImageError(f"expected a picture ({', '.join(KINDS)}), {name} {what}; convert it to one of these")
@@ -334,25 +449,3 @@ def _upright(pixels: Image, orientation: int) -> Image:
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]  # top to bottom
     return np.ascontiguousarray(pixels)
-
-
-def _from_array(array: NDArray[Any]) -> Picture:
-    """The three channels of an array, which is checked."""
-    if array.dtype != np.uint8:
-        hint = "multiply by 255 if it spans 0..1, round, and " if array.dtype.kind == "f" else ""
-        raise ImageError(
-            f"expected a uint8 array of 0..255, got {array.dtype}; {hint}convert with .astype('uint8')"
-        )
-    if array.size == 0 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
-        raise ImageError(
-            f"expected an array of shape (H, W), (H, W, 3) RGB or (H, W, 4) RGBA, got {array.shape}; "
-            "channels come last, and a batch is given picture by picture"
-        )
-    if array.ndim == 2 or array.shape[2] == 1:
-        return Picture(np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2))  # (H, W) -> (H, W, 3)
-    if array.shape[2] == 3:
-        return Picture(array)
-    alpha = array[:, :, 3:].astype(np.uint32)  # (H, W, 1)
-    flat = (array[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255  # (H, W, 3) on white
-    notes = () if alpha.min() == 255 else (f"transparent parts shown on {BACKGROUND}",)
-    return Picture(flat.astype(np.uint8), notes)

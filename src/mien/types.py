@@ -6,27 +6,69 @@ picture they were found in, origin top left, x to the right and y down.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from html import escape
+from math import ceil, floor
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mien.errors import ImageError
+from mien.image import read_image
 from mien.labels import EMOTIONS
+from mien.pixels import Floats, Image, check_shape
 
-Image = NDArray[np.uint8]  # (H, W, 3) RGB, or (H, W) gray where said
-Floats = NDArray[np.float32]
+if TYPE_CHECKING:
+    from mien.image import ImageSource
 
+__all__ = [
+    "COLUMNS",
+    "FACE_COLUMNS",
+    "LANDMARKS",
+    "SMOOTHED",
+    "Cell",
+    "Face",
+    "Floats",
+    "Frame",
+    "Image",
+    "Row",
+    "Sample",
+    "check_shape",
+]
 
-def check_shape(name: str, array: NDArray[Any], shape: tuple[int | None, ...]) -> None:
-    """Raise a `ValueError` that says expected and actual unless `array` has `shape` (None: any)."""
-    fits = array.ndim == len(shape) and all(
-        want is None or want == got for want, got in zip(shape, array.shape, strict=True)
-    )
-    if not fits:
-        want = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
-        raise ValueError(f"{name}: expected an array of shape {want}, got {array.shape}")
+#: A value of a cell; None is an empty cell. Probabilities and boxes are the float32 values, held exactly.
+Cell = str | int | float | tuple[str, ...] | None
+Row = dict[str, Cell]
+
+#: Columns of a clip's probabilities smoothed over time, in the order of EMOTIONS; empty for photos.
+SMOOTHED: Final = tuple(f"smoothed_{emotion}" for emotion in EMOTIONS)
+#: Columns of the five landmarks; left is left in the picture.
+LANDMARKS: Final = tuple(
+    f"{point}_{axis}"
+    for point in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+    for axis in ("x", "y")
+)
+#: What rows tell of a face, in the order of a table: its attributes, each with the type of its numbers, named
+#: as pyarrow names it (`list` is a list of texts), and their columns. A new field of `Face` that belongs into
+#: tables gets its line here.
+FACE_COLUMNS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "track": ("int32", ("track",)),
+    "box": ("float32", ("x", "y", "width", "height")),
+    "score": ("float32", ("score",)),
+    "emotion": ("string", ("emotion",)),
+    "confidence": ("float32", ("confidence",)),
+    "probabilities": ("float32", EMOTIONS),
+    "set": ("list", ("set",)),
+    "uncertain": ("int32", ("uncertain",)),
+    "smoothed": ("float32", SMOOTHED),
+    "landmarks": ("float32", LANDMARKS),
+}
+#: Columns of the results table, in their order; those of the landmarks are added where they are asked for.
+COLUMNS: Final = (
+    "source", "frame", "time", "face", "track", "success",
+    *(c for one, (_, columns) in FACE_COLUMNS.items() if one not in {"track", "landmarks"} for c in columns),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +102,70 @@ class Face:
         p = self.probabilities
         return None if p is None else float(p[self._index(p)])
 
+    def __iter__(self) -> Iterator[tuple[str, float]]:
+        """Each emotion with its probability, as `dict(face)` takes them; none before it is classified."""
+        return iter(
+            [] if self.probabilities is None else zip(EMOTIONS, self.probabilities.tolist(), strict=True)
+        )
+
+    def __len__(self) -> int:
+        return 0 if self.probabilities is None else len(EMOTIONS)
+
+    def __bool__(self) -> bool:
+        return True  # whatever its length
+
+    def __repr__(self) -> str:
+        shown = "not classified" if self.emotion is None else f"{self.emotion} {self.confidence:.2f}"
+        unsure = ", uncertain" if self.uncertain else ""
+        track = "" if self.track is None else f", track {self.track}"
+        x, y, width, height = (round(float(value)) for value in self.box)
+        return (
+            f"<Face: {shown}{unsure}{track}, {width} x {height} pixels at ({x}, {y}), score {self.score:.2f}>"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All that is known of it, ready for JSON: probabilities by emotion, arrays as lists."""
+        named = {"emotion": self.emotion, "confidence": self.confidence}
+        return named | {
+            one.name: _plain(getattr(self, one.name)) for one in fields(self) if one.name != "shown"
+        }
+
+    def to_row(self) -> Row:
+        """Its cells in a table, by column."""
+        row: Row = {}
+        for name, (_, columns) in FACE_COLUMNS.items():
+            value = getattr(self, name)
+            if len(columns) == 1:
+                row[columns[0]] = _cell(value)
+            else:
+                cells = (
+                    [None] * len(columns) if value is None else np.asarray(value, np.float64).ravel().tolist()
+                )
+                row.update(zip(columns, cells, strict=True))
+        return row
+
+    def crop(self, picture: ImageSource, *, margin: float = 0.0) -> Image:
+        """The part of the picture in its box, (H, W, 3) uint8: a copy, cut at the picture's edge.
+
+        Args:
+            picture: what it was found in, as `Analyzer.image` takes it.
+            margin: the share of the box's width and height to add on each side.
+
+        Raises:
+            ImageError: the picture cannot be read, or the box lies outside it.
+        """
+        pixels = read_image(picture).pixels
+        x, y, width, height = self.box
+        left, top = max(0, floor(x - margin * width)), max(0, floor(y - margin * height))
+        right, bottom = ceil(x + (1 + margin) * width), ceil(y + (1 + margin) * height)
+        part = pixels[top : max(0, bottom), left : max(0, right)]
+        if not part.size:
+            raise ImageError(
+                f"expected the picture that the face was found in, its box {self.box} lies outside of "
+                f"{pixels.shape[1]} x {pixels.shape[0]} pixels; give that picture"
+            )
+        return part.copy()
+
     def _index(self, probabilities: Floats) -> int:
         return int(probabilities.argmax()) if self.shown is None else self.shown
 
@@ -68,7 +174,8 @@ class Face:
 class Frame:
     """One picture with its time and faces; a photo is a video of one frame.
 
-    It holds no pixels, so that a list of the frames of a long clip stays small.
+    It holds no pixels but for a small picture of a photo, so that a list of the frames of a long clip stays
+    small.
     """
 
     source: str  # path or name of what was read
@@ -76,6 +183,80 @@ class Frame:
     time: float | None  # seconds, the container's own time stamp; None for a photo
     faces: tuple[Face, ...]  # largest first
     notes: tuple[str, ...] = ()  # what the reader should know, e.g. "animated: first frame used"
+    error: str = ""  # why it could not be read (`Analyzer.images`)
+    size: tuple[int, int] | None = None  # width, height in pixels; None: not known
+    preview: str = ""  # data URI of a small copy, for notebooks (`Analyzer.image`)
+
+    def __iter__(self) -> Iterator[Face]:
+        return iter(self.faces)
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __repr__(self) -> str:
+        name = repr(self.source) if self.source else "picture"
+        place = "" if self.time is None else f" frame {self.index} at {self.time:.3f} s"
+        if self.error:
+            return f"<Frame: {name}{place}, not read: {self.error}>"
+        shown = "".join(f"\n  {face!r}" for face in self.faces)
+        return f"<Frame: {name}{place}, {len(self.faces)} face{'' if len(self.faces) == 1 else 's'}{shown}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """All that is known of it, ready for JSON."""
+        rest = {one.name: _plain(getattr(self, one.name)) for one in fields(self) if one.name != "preview"}
+        return rest | {"faces": [face.to_dict() for face in self.faces]}
+
+    def to_rows(self) -> list[Row]:
+        """Its rows in a table, `COLUMNS` and `LANDMARKS`: one per face; without a face one, `success` 0."""
+        time = None if self.time is None else float(self.time)  # a NumPy number would be written otherwise
+        empty: Row = dict.fromkeys((*COLUMNS, *LANDMARKS))
+        empty |= {"source": self.source, "frame": int(self.index), "time": time, "success": 0}
+        return [empty | face.to_row() | {"face": i, "success": 1} for i, face in enumerate(self.faces)] or [
+            empty
+        ]
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the picture with numbered boxes, and a table of the faces."""
+        shown = ""
+        if self.preview and self.size:
+            width, height = self.size
+            line = max(self.size) / 200
+            boxes = "".join(
+                f'<rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" fill="none" '
+                f'stroke="#f0e442" stroke-width="{line:.1f}"/>'
+                f'<text x="{x + 2 * line:.1f}" y="{y + 8 * line:.1f}" '
+                f'fill="#f0e442" font-size="{7 * line:.1f}">{i}</text>'
+                for i, (x, y, w, h) in enumerate(face.box for face in self.faces)
+            )
+            shown = (
+                f'<svg viewBox="0 0 {width} {height}" style="max-width:100%;max-height:480px">'
+                f'<image href="{self.preview}" width="{width}" height="{height}"/>{boxes}</svg>'
+            )
+        rows = "".join(
+            f"<tr><td>{i}</td><td>{face.emotion or ''}</td><td>{face.confidence or 0:.2f}</td>"
+            f"<td>{'yes' if face.uncertain else ''}</td>"
+            f"<td>{'' if face.track is None else face.track}</td></tr>"
+            for i, face in enumerate(self.faces)
+        )
+        head = "".join(f"<th>{name}</th>" for name in ("face", "emotion", "confidence", "uncertain", "track"))
+        title = escape(repr(self).splitlines()[0].strip("<>"))
+        return f"<div><p>{title}</p>{shown}<table><tr>{head}</tr>{rows}</table></div>"
+
+
+def _plain(value: Any) -> Any:
+    """A value of a record as JSON has it; (8,) arrays by the name of the emotion."""
+    if isinstance(value, np.ndarray):
+        plain = value.tolist()
+        return dict(zip(EMOTIONS, plain, strict=True)) if value.shape == (len(EMOTIONS),) else plain
+    if isinstance(value, tuple | list):
+        return [_plain(one) for one in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _cell(value: Any) -> Cell:
+    """A single value as a cell; yes and no as 1 and 0."""
+    plain: Cell = value.item() if isinstance(value, np.generic) else value
+    return int(plain) if isinstance(plain, bool) else plain
 
 
 @dataclass(frozen=True, slots=True)

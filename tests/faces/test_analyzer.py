@@ -13,7 +13,7 @@ from mien import analyzer as module
 from mien.analyzer import Analyzer, load
 from mien.card import Policy, with_card
 from mien.errors import ConfigError, ImageError, ModelError, VideoError
-from mien.faces import yunet
+from mien.faces import network, yunet
 from mien.faces.align import TEMPLATE, crop, fit
 from mien.faces.detect import WholePicture
 from mien.faces.network import Classifier, open_session
@@ -93,12 +93,12 @@ def test_the_detector_opens_its_network_once_when_it_is_needed(tiny_model, one_f
         opened.append(options["name"])
         return open_session(*args, **options)
 
-    monkeypatch.setattr(yunet, "open_session", counting)
+    monkeypatch.setattr(network, "open_session", counting)
     analyzer = load(tiny_model)
-    assert opened == []
+    assert opened == [str(tiny_model)]
     analyzer.image(one_face)
     analyzer.video_detector.detect(one_face)
-    assert opened == [yunet.FILE]
+    assert opened == [str(tiny_model), yunet.FILE]
 
 
 def test_notes_of_the_reader_come_with_the_frame(analyzer, one_face, tmp_path):
@@ -237,18 +237,62 @@ def test_classify_takes_gray_rgb_and_mixed_sizes(analyzer, one_face):
     assert analyzer.classify(np.empty((0, 48, 48), np.uint8)).dtype == np.float32
 
 
+def test_classify_takes_one_crop_and_whatever_holds_one(analyzer, one_face):
+    gray, rgb = one_face[:, :, 0], one_face
+    for alone in (gray, rgb, rgb / 255, encode_image(rgb, ".png"), Image.fromarray(rgb)):
+        (want,) = analyzer.classify([alone])
+        np.testing.assert_array_equal(analyzer.classify(alone), want)
+    np.testing.assert_array_equal(analyzer.classify(rgb[None]), analyzer.classify([rgb]))
+    np.testing.assert_array_equal(
+        analyzer.classify(rgb[None].transpose(0, 3, 1, 2)), analyzer.classify([rgb])
+    )
+    np.testing.assert_array_equal(
+        analyzer.classify(rgb[None, :, :, ::-1], color="bgr"), analyzer.classify([rgb])
+    )
+
+
 @pytest.mark.parametrize(
     ("crops", "text"),
     [
-        (np.zeros((2, 48, 48), np.float32), "float32"),
+        (np.full((2, 48, 48), 9, np.float32), "float32"),
         (np.zeros((2, 40, 48), np.uint8), "at least 48 x 48"),
-        (np.zeros((48, 48), np.uint8), r"crop\[None\]"),
-        (np.zeros((1, 48, 48, 4), np.uint8), r"\(48, 48, 4\)"),
+        (np.zeros((1, 48, 48, 5), np.uint8), r"\(48, 48, 5\)"),
+        ("nowhere.jpg", "does not exist"),
+        (None, "NoneType"),
     ],
 )
 def test_classify_says_what_it_expected(analyzer, crops, text):
     with pytest.raises(ImageError, match=text):
         analyzer.classify(crops)
+
+
+def test_many_pictures_are_read_in_order_and_bad_ones_are_frames_with_an_error(
+    analyzer, one_face, two_faces, no_face, tmp_path
+):
+    path = tmp_path / "face.png"
+    path.write_bytes(encode_image(one_face, ".png"))
+    damaged = io.BytesIO(path.read_bytes()[:900])
+    sources = [two_faces, "nowhere.jpg", path, None, no_face, damaged, *[one_face] * 14]
+    frames = analyzer.images(sources)
+    assert [len(frame) for frame in frames] == [2, 0, 1, 0, 0, 0, *[1] * 14]
+    assert [bool(frame.error) for frame in frames] == [False, True, False, True, False, True, *[False] * 14]
+    assert [frame.source for frame in frames[:5]] == ["[0]", "nowhere.jpg", str(path), "[3]", "[4]"]
+    for frame, source in zip(frames, sources, strict=True):
+        if not frame.error and frame.faces:
+            alone = analyzer.image(source)
+            assert frame.size == alone.size
+            for face, other in zip(frame, alone, strict=True):
+                assert face.box == other.box
+                np.testing.assert_allclose(face.probabilities, other.probabilities, atol=1e-5)
+    assert [frame.to_rows()[0]["success"] for frame in frames[:4]] == [1, 0, 1, 0]
+    assert analyzer.images(iter([])) == []
+    assert len(analyzer.images(np.stack([one_face] * 2))) == 2
+
+
+@pytest.mark.parametrize("source", ["photo.jpg", b"bytes", np.zeros((64, 64, 3), np.uint8)])
+def test_one_picture_is_not_taken_for_many(analyzer, source):
+    with pytest.raises(ImageError, match="`image`"):
+        analyzer.images(source)
 
 
 def test_a_crop_is_one_face_as_large_as_the_picture(tiny_model):

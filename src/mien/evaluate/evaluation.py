@@ -21,7 +21,7 @@ from mien.evaluate.group_tables import make_group_record, render_groups
 from mien.evaluate.groups import GroupOptions, GroupReport, compare_groups, parse_attributes
 from mien.evaluate.judge import Predictions, Verdict, judge, make_cropper, predict_corpus, training_digests
 from mien.evaluate.protocol import PROTOCOLS, check_protocol
-from mien.faces.network import Classifier, open_session, read_card, session_logits
+from mien.faces.network import Classifier, OnnxNetwork, open_session, read_card, read_model
 from mien.faces.policy import decide
 from mien.files import WholeFile
 
@@ -188,11 +188,11 @@ def calibrate_model(
     corpus = found.open(root, "valid" if found.splits else None)
     if not any(sample.votes for sample in corpus.samples):
         raise ConfigError(f"{corpus.name} has no labels: expected labelled faces to calibrate on")
-    session = open_session(model, threads=threads)
-    card = read_card(session)
+    network = OnnxNetwork(read_model(model), name=str(model), threads=threads)
+    card = read_card(network.session)
     with_card(model.read_bytes(), card)  # if onnx is missing, say so before the faces are read
     with WholeFile(output, overwrite=overwrite) as file:
-        raw = Classifier(session_logits(session), replace(card, temperature=1.0))
+        raw = Classifier(network, replace(card, temperature=1.0))
         cropper = make_cropper(card, detect=not found.crops, threads=threads)
         predictions = predict_corpus(corpus, raw, cropper)
         card = calibrate_card(card, corpus.name, predictions, options)

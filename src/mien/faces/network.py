@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Self
+from weakref import WeakSet
 
 import numpy as np
 
@@ -24,6 +27,14 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 CPU: Final = ("CPUExecutionProvider",)
+#: What runs networks, by the name that users give: ONNX Runtime's provider, and the package that has it.
+DEVICES: Final = {
+    "cpu": ("CPUExecutionProvider", "onnxruntime"),
+    "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu[cuda,cudnn]"),
+    "coreml": ("CoreMLExecutionProvider", "onnxruntime"),
+    "directml": ("DmlExecutionProvider", "onnxruntime-directml"),
+    "openvino": ("OpenVINOExecutionProvider", "onnxruntime-openvino"),
+}
 BATCH: Final = 64  # faces per call; more brings no speed and takes memory
 _MIN_SHARE: Final = 8  # faces for which another thread is worth its start
 _ERRORS_ONLY: Final = 3  # ONNX Runtime's severities: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal
@@ -39,7 +50,6 @@ class Classifier:
         self.digest = digest  # sha256 of the file, to tell networks apart
         self._logits = logits
         self._threads = threads or count_cores()
-        self._pool = ThreadPoolExecutor(self._threads, "mien-classify") if self._threads > 1 else None
 
     @classmethod
     def load(cls, model: Path | None = None, *, threads: int = 1, providers: Sequence[str] = CPU) -> Self:
@@ -58,9 +68,9 @@ class Classifier:
         cls, content: bytes, *, name: str = "", threads: int = 1, providers: Sequence[str] = CPU
     ) -> Self:
         """The network in the bytes of an ONNX file; errors as in `load`, naming `name`."""
-        session = open_session(content, name=name, providers=providers)  # its own threads would gain less
+        network = OnnxNetwork(content, name=name, providers=providers)  # its own threads would gain less
         digest = sha256(content).hexdigest()
-        return cls(session_logits(session), read_card(session), digest=digest, threads=threads)
+        return cls(network, read_card(network.session), digest=digest, threads=threads)
 
     def __call__(self, crops: Image) -> Floats:
         """(N, S, S) gray or (N, S, S, 3) RGB uint8 crops to (N, 8) float32 probabilities, rows sum to 1."""
@@ -75,8 +85,12 @@ class Classifier:
 
         step = min(BATCH, max(_MIN_SHARE, -(-len(crops) // self._threads)))
         batches = [crops[i : i + step] for i in range(0, len(crops), step)]
-        answers = self._pool.map(classify, batches) if self._pool else map(classify, batches)
-        logits: Floats = np.concatenate(list(answers))  # (N, 8)
+        if len(batches) > 1 and self._threads > 1:
+            with ThreadPoolExecutor(self._threads) as pool:  # kept for later, it would not survive a fork
+                answers = list(pool.map(classify, batches))
+        else:
+            answers = list(map(classify, batches))
+        logits: Floats = np.concatenate(answers)  # (N, 8)
         logits /= np.float32(self.card.temperature)
         return softmax(logits)
 
@@ -88,15 +102,68 @@ def softmax(logits: Floats) -> Floats:
     return result
 
 
-def session_logits(session: ort.InferenceSession) -> Logits:
-    """An opened network as a function, which several threads may call at once."""
-    name = session.get_inputs()[0].name
+class OnnxNetwork:
+    """A network that ONNX Runtime opens when it is first needed; many threads may run it at once.
 
-    def run(batch: Floats) -> Floats:
-        logits: Floats = session.run(None, {name: batch})[0]
-        return logits
+    It can be pickled, and survives a fork, after which it is opened anew from the bytes that are kept.
 
-    return run
+    Args:
+        content: of the ONNX file.
+        name: in errors.
+        threads: inside one operator.
+        providers: what runs it, the preferred first.
+    """
+
+    def __init__(
+        self, content: bytes, *, name: str = "", threads: int = 1, providers: Sequence[str] = CPU
+    ) -> None:
+        self._open = partial(open_session, content, name=name, threads=threads, providers=tuple(providers))
+        self._begin()
+
+    def _begin(self) -> None:
+        self._session: ort.InferenceSession | None = None
+        self._opening = Lock()
+        _NETWORKS.add(self)
+
+    @property
+    def session(self) -> ort.InferenceSession:
+        """The opened network; errors as of `open_session`."""
+        with self._opening:
+            if self._session is None:
+                self._session = self._open()
+            return self._session
+
+    def run(self, batch: Floats) -> dict[str, Floats]:
+        """Its outputs by name for its one input."""
+        session = self.session
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(None, {session.get_inputs()[0].name: batch}), strict=True))
+
+    def __call__(self, batch: Floats) -> Floats:
+        """Its first output."""
+        return next(iter(self.run(batch).values()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(OnnxNetwork, *self._open.args, **self._open.keywords), ()
+
+    def after_fork(self) -> None:
+        """Leave the parent's session alone: using or ending it would wait for threads that are not here."""
+        import ctypes
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))  # never freed
+        self._begin()
+
+
+_NETWORKS: Final[WeakSet[OnnxNetwork]] = WeakSet()
+
+
+def _after_fork() -> None:
+    for network in list(_NETWORKS):
+        network.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def open_session(
@@ -120,11 +187,14 @@ def open_session(
     name = name or (f"{len(model)} bytes" if isinstance(model, bytes) else str(model))
     content = model if isinstance(model, bytes) else _read(model)
     available = ort.get_available_providers()
-    if not providers or any(provider not in available for provider in providers):
+    absent = [provider for provider in providers if provider not in available]
+    if absent or not providers:
         raise ConfigError(
             f"providers: expected some of {', '.join(available)}, got {', '.join(providers) or 'none'}; "
-            "others need another build of onnxruntime, such as onnxruntime-gpu"
+            f"{_advise_install(absent)}"
         )
+    if "CUDAExecutionProvider" in providers and hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()  # finds CUDA where pip installed it
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -134,13 +204,41 @@ def open_session(
         errors.NoSuchFile, errors.NotImplemented, errors.RuntimeException,
     )  # fmt: skip
     try:
-        return ort.InferenceSession(content, options, providers=list(providers))
+        session = ort.InferenceSession(content, options, providers=list(providers))
     except refusals as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ModelError(
             f"expected an ONNX network, got {name}, which ONNX Runtime cannot run ({reason}); "
             "export it again with `mien export`"
         ) from error
+    if providers[0] not in session.get_providers():  # ONNX Runtime goes on without it
+        raise ConfigError(
+            f"providers: {providers[0]} cannot be started on this machine: its driver or libraries are "
+            f"missing, or it was started before a fork; {_advise_install(providers[:1])}"
+        )
+    return session
+
+
+def device_providers(device: str) -> tuple[str, ...]:
+    """The providers of ONNX Runtime for one of `DEVICES`: its own, and the processor for the rest.
+
+    >>> device_providers("cuda")
+    ('CUDAExecutionProvider', 'CPUExecutionProvider')
+
+    Raises:
+        ConfigError: no such device.
+    """
+    if device not in DEVICES:
+        raise ConfigError(f"device: expected one of {', '.join(DEVICES)}, got {device!r}")
+    return tuple(dict.fromkeys((DEVICES[device][0], *CPU)))
+
+
+def _advise_install(absent: Sequence[str]) -> str:
+    """The command that installs the build of ONNX Runtime with the first of these providers."""
+    package = dict(DEVICES.values()).get(absent[0] if absent else "")
+    if package is None:
+        return "name providers that are there"
+    return f"install it with: pip uninstall -y onnxruntime && pip install '{package}'"
 
 
 def import_runtime() -> Any:

