@@ -226,6 +226,51 @@ def clip(*shows, source="a.mp4"):
     return found
 
 
+@quick
+@given(runs(), names, some.sampled_from([".tsv", ".csv"]))
+def test_boris_gets_a_state_for_each_run(wanted, source, ending):
+    with tempfile.TemporaryDirectory() as folder:
+        start = write(Path(folder) / "start.parquet", rows_of(wanted, source))
+        convert(start, Path(folder) / f"out{ending}", to="boris")
+        with (Path(folder) / f"out{ending}").open(newline="") as file:
+            table = pd.DataFrame(csv.DictReader(file, delimiter="\t" if ending == ".tsv" else ","))
+    columns = [
+        "Observation id",
+        "Subject",
+        "Behavior",
+        "Behavior type",
+        "Start (s)",
+        "Stop (s)",
+        "Duration (s)",
+    ]
+    assert table[columns].to_numpy().tolist() == [
+        [
+            source,
+            face_name(r.track),
+            r.value,
+            "STATE",
+            *(f"{t / 1000:.3f}" for t in (r.start, r.end, r.end - r.start)),
+        ]
+        for r in wanted
+    ]
+    for face, lines in table.groupby("Subject"):
+        (total,) = set(lines["Observation duration by subject by observation"])
+        assert float(total) == pytest.approx(lines["Duration (s)"].astype(float).sum(), abs=1e-6), face
+
+
+@quick
+@given(runs(), some.sampled_from(["a.mp4", "clips/é.mov"]))
+def test_imotions_gets_an_annotation_for_each_run(wanted, source):
+    with tempfile.TemporaryDirectory() as folder:
+        start = write(Path(folder) / "start.parquet", rows_of(wanted, source))
+        convert(start, Path(folder) / "out.csv", to="imotions")
+        table = pd.read_csv(Path(folder) / "out.csv")
+    columns = ["Respondent Name", "Stimulus Name", "Marker Name", "Start Time (ms)", "End Time (ms)"]
+    assert table[columns].to_numpy().tolist() == [
+        [face_name(r.track), Path(source).stem, r.value, r.start, r.end] for r in wanted
+    ]
+
+
 def test_a_frame_lasts_until_the_next_and_the_last_as_long_as_the_one_before():
     assert found_in(clip("fear", "fear", "anger")) == [Run(0, 1000, 1, "fear"), Run(1000, 1500, 1, "anger")]
     assert found_in(clip("fear", None, "fear")) == [Run(0, 500, 1, "fear"), Run(1000, 1500, 1, "fear")]
@@ -321,6 +366,11 @@ def test_events_get_tiers_of_their_own(tmp_path):
     assert eaf.get_annotation_data_for_tier("face 1 event fear") == [(100, 900, "fear")]
     assert eaf.get_annotation_data_for_tier("face 1 event fear 2") == [(800, 1000, "fear")]
     assert eaf.get_annotation_data_for_tier("face 1 expression") == [(0, 1000, "fear"), (1000, 1500, "anger")]
+    convert(tmp_path / "start.parquet", tmp_path / "out.tsv", to="boris", events=events)
+    boris = pd.read_csv(tmp_path / "out.tsv", sep="\t")
+    assert boris[["Behavior", "Start (s)", "Stop (s)"]].to_numpy().tolist() == [
+        ["fear", 0.1, 0.9], ["anger", 0.5, 1.2], ["fear", 0.8, 1.0],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -343,7 +393,7 @@ def test_events_that_do_not_fit(tmp_path, event, message):
 PHOTO = rows(Frame("photo.jpg", 0, None, ()))
 
 
-@pytest.mark.parametrize("form", ["openface", "eaf", "vtt", "srt"])
+@pytest.mark.parametrize("form", ["openface", "eaf", "vtt", "srt", "boris", "imotions"])
 def test_formats_of_one_clip_refuse_photos_and_several_sources(tmp_path, form):
     out = tmp_path / f"out{FORMATS[form].endings[0]}"
     photo = write(tmp_path / "photo.csv", PHOTO)
@@ -393,7 +443,7 @@ def test_times_that_run_backwards_and_faces_without_tracks_are_refused(tmp_path,
 @pytest.mark.parametrize("option", [{"min_seconds": 1.0}, {"events": Path("e.csv")}])
 def test_options_without_a_place_in_the_format_are_refused(tmp_path, option):
     start = write(tmp_path / "a.csv", clip("fear"))
-    with pytest.raises(ConfigError, match=r"expected eaf.*, got openface"):
+    with pytest.raises(ConfigError, match=r"expected one of eaf.* boris, imotions, got openface"):
         convert(start, tmp_path / "b.csv", to="openface", **option)
 
 
@@ -501,8 +551,8 @@ def test_the_ending_tells_the_format_or_the_error_lists_them(tmp_path):
     start = write(tmp_path / "a.csv", clip("fear"))
     for out, to, message in (
         ("b.csv", None, "choose with --to: mien, openface, pyfeat"),
-        ("b.xyz", None, "choose with --to: mien, openface, pyfeat, eaf, vtt, srt"),
-        ("b.vtt", "ass", "expected one of mien, openface, pyfeat, eaf, vtt, srt, got 'ass'"),
+        ("b.xyz", None, "choose with --to: mien, openface, pyfeat, eaf, vtt, srt, boris, imotions"),
+        ("b.vtt", "ass", "expected one of mien, openface, pyfeat, eaf, vtt, srt, boris, imotions, got 'ass'"),
         ("b.txt", "srt", r"ends in \.srt for srt, got '\.txt'"),
     ):
         with pytest.raises(OutputError, match=message):

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from mien.batch.options import AnalyzeOptions
+from mien.cli.options import Model, Providers
 from mien.cli.progress import choose_progress, end_lines, say
 from mien.errors import ConfigError
 
@@ -181,10 +182,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
             help=r"With --engine ray: the cluster to use \[default: start one on this machine].",
         ),
     ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="ONNX file made by `mien export`, or name of a shipped network."),
-    ] = None,
+    model: Model = None,
     policy: Annotated[
         str,
         typer.Option(
@@ -193,12 +191,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
             "rare ones).",
         ),
     ] = "accurate",
-    providers: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--provider", metavar="NAME", help="Execution provider of ONNX Runtime; may be repeated."
-        ),
-    ] = None,
+    providers: Providers = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", metavar="", help="Replace results that exist already.")
     ] = False,

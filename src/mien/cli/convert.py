@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.options import Overwrite
+
 
 def convert(
     table: Annotated[
@@ -21,7 +23,7 @@ def convert(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Format to write: mien, openface, pyfeat, eaf, vtt or srt "
+            help="Format to write: mien, openface, pyfeat, eaf, vtt, srt, boris or imotions "
             r"\[default: chosen by the ending of OUT].",
         ),
     ] = None,
@@ -35,22 +37,26 @@ def convert(
     ] = None,
     events: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="For eaf: a table of events, written as tiers of their own."),
+        typer.Option(
+            metavar="FILE",
+            help="A table of events: for eaf written as tiers of their own; for boris and imotions written "
+            "instead of what each frame shows.",
+        ),
     ] = None,
     min_seconds: Annotated[
         float,
         typer.Option(
             min=0,
             metavar="S",
-            help="For eaf, vtt and srt: join an expression shorter than S seconds to the one before it, or, "
-            "where a face has just come into view, to the one after it.",
+            help="For eaf, vtt, srt, boris and imotions: join an expression shorter than S seconds to the "
+            "one before it, or, where a face has just come into view, to the one after it.",
         ),
     ] = 0.0,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", metavar="", help="Replace OUT if it exists.")
-    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Convert a table to the format of another program: OpenFace, py-feat, ELAN, WebVTT or SRT.
+    """Convert a table to the format of another program.
+
+    These are OpenFace, py-feat, ELAN, WebVTT, SRT, BORIS and iMotions.
 
     Tables from OpenFace and py-feat can be converted to Mien's own format.
     What the new format cannot store is lost: see docs/analyze.md.

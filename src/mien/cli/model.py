@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.options import InputModel, OutputModel, Overwrite
+
 if TYPE_CHECKING:
     from mien.train.quantize import QuantizationReport
 
@@ -19,14 +21,12 @@ def export(
             help="Folder of a training run: from `mien train`, or one part of `mien reproduce`.",
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The ONNX file to write.")],
+    output: OutputModel,
     name: Annotated[
         str | None,
         typer.Option(metavar="NAME", help=r"Name of the network on its card \[default: the recipe's name]."),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", metavar="", help="Replace OUT if it exists.")
-    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a trained network as an ONNX file that contains its model card."""
     _check_output(output, overwrite=overwrite)
@@ -38,7 +38,7 @@ def export(
 
 
 def quantize(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file made by `mien export`.")],
+    model: InputModel,
     root: Annotated[
         Path,
         typer.Option(
@@ -46,7 +46,7 @@ def quantize(
             help="Folder or zip file of FER+: split train sets the value ranges, valid tests the result.",
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The ONNX file to write.")],
+    output: OutputModel,
     within: Annotated[
         float,
         typer.Option(
@@ -56,9 +56,7 @@ def quantize(
             "written.",
         ),
     ] = 1.0,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", metavar="", help="Replace OUT if it exists.")
-    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a network with 8-bit convolutions, only if no emotion loses more recall than --within.
 
@@ -73,14 +71,14 @@ def quantize(
 
 
 def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file made by `mien export`.")],
+    model: InputModel,
     root: Annotated[
         Path,
         typer.Option(
             metavar="PATH", help="Folder or zip file of the corpus; for FER+, the split valid is used."
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The ONNX file to write.")],
+    output: OutputModel,
     data: Annotated[str, typer.Option(metavar="NAME", help="The corpus, as in `mien evaluate`.")] = "ferplus",
     coverage: Annotated[
         float,
@@ -110,9 +108,7 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
         ),
     ] = 50,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the random splits.")] = 0,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", metavar="", help="Replace OUT if it exists.")
-    ] = False,
+    overwrite: Overwrite = False,
     threads: Annotated[int, typer.Option(min=1, metavar="N", help="CPU threads for the network.")] = 1,
 ) -> None:
     """Calibrate a network and write the result on its card.

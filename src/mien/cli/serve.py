@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.options import Model, Providers
+
 _MEGA = 1_000_000
 
 
@@ -58,14 +60,8 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         list[str] | None,
         typer.Option(metavar="NAME", help="Another host name to accept (Host header); may be repeated."),
     ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="ONNX file made by `mien export`, or name of a shipped network."),
-    ] = None,
-    provider: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Execution provider of ONNX Runtime; may be repeated."),
-    ] = None,
+    model: Model = None,
+    provider: Providers = None,
     max_upload: Annotated[
         float, typer.Option(min=0.001, metavar="MB", help="Largest request with photos, in MB.")
     ] = 100,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.options import Overwrite
+
 
 def summary(
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="A table written by `mien analyze`.")],
@@ -24,9 +26,7 @@ def summary(
         bool,
         typer.Option("--excel", metavar="", help="Write CSV or TSV that Excel opens as it is meant."),
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", metavar="", help="Replace OUT if it exists.")
-    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Sum up a table: one row for each track of each clip, and for each photo.
 

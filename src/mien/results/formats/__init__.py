@@ -1,6 +1,6 @@
-"""Mien's table in the formats of other programs: OpenFace, py-feat, ELAN, WebVTT, SubRip.
+"""Mien's table in the formats of other programs: OpenFace, py-feat, ELAN, WebVTT, SubRip, BORIS, iMotions.
 
-The tables of OpenFace and py-feat can also be read; ELAN's files and subtitles are only written.
+The tables of OpenFace and py-feat can also be read; the others are only written.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 from mien.errors import ConfigError, OutputError
 from mien.files import WholeFile
-from mien.results.formats import elan, openface, pyfeat, subtitles
+from mien.results.formats import coding, elan, openface, pyfeat, subtitles
 from mien.results.formats.conversion import Conversion, check_one_clip, choose_source
 from mien.results.rows import COLUMNS, LANDMARKS, Row
 from mien.results.table_reader import NEEDED, open_table, read_table
@@ -42,15 +42,18 @@ class Format:
     write: Callable[[Iterable[Row], Path, Conversion], None]
     one_clip: bool = True  # it holds one clip with times, not photos or several sources
     runs: bool = False  # it holds runs, of which short ones can be joined
+    events: bool = False  # it has a place for a table of events
 
 
 FORMATS: Final[dict[str, Format]] = {
     "mien": Format(tuple(WRITERS), _write_mien, one_clip=False),
     "openface": Format((".csv",), openface.write_openface),
     "pyfeat": Format((".csv",), pyfeat.write_pyfeat, one_clip=False),
-    "eaf": Format((".eaf",), elan.write_elan, runs=True),
+    "eaf": Format((".eaf",), elan.write_elan, runs=True, events=True),
     "vtt": Format((".vtt",), subtitles.write_webvtt, runs=True),
     "srt": Format((".srt",), subtitles.write_srt, runs=True),
+    "boris": Format((".tsv", ".csv"), coding.write_boris, runs=True, events=True),
+    "imotions": Format((".csv",), coding.write_imotions, runs=True, events=True),
 }
 
 #: The formats that can be read: the columns by which a table of it is known, and its reader.
@@ -79,8 +82,9 @@ def convert(
         to: name of the format, one of `FORMATS`; None: by the ending of `output`.
         source: of a table of several sources, the one to convert; what to call that of OpenFace, whose
             tables do not name it.
-        events: for eaf: a table of events, for tiers of their own.
-        min_seconds: for eaf, vtt and srt: what is shown for a shorter time is joined to what it interrupts.
+        events: a table of events; eaf gets tiers of them, boris and imotions hold them alone.
+        min_seconds: for formats of stretches: what is shown for a shorter time is joined to what it
+            interrupts.
         overwrite: replace `output` if it exists.
 
     Returns:
@@ -97,9 +101,11 @@ def convert(
     name = _choose_format(output, to, read_name)
     form = FORMATS[name]
     if min_seconds and not form.runs:
-        raise ConfigError(f"--min-seconds: expected eaf, vtt or srt, got {name}, which holds every frame")
-    if events is not None and name != "eaf":
-        raise ConfigError(f"--events: expected eaf, got {name}, which has no place for events")
+        fit = ", ".join(key for key, one in FORMATS.items() if one.runs)
+        raise ConfigError(f"--min-seconds: expected one of {fit}, got {name}, which holds every frame")
+    if events is not None and not form.events:
+        fit = ", ".join(key for key, one in FORMATS.items() if one.events)
+        raise ConfigError(f"--events: expected one of {fit}, got {name}, which has no place for events")
     for path in [table] if events is None else [table, events]:
         if output.exists() and path.exists() and output.samefile(path):
             raise OutputError(f"{output}: expected another file than the one that is read; give another name")

@@ -15,8 +15,11 @@ from typing import Final
 
 from mien.errors import DataError, OutputError
 from mien.results.rows import Row
+from mien.results.table_reader import bad_line, open_table, parse_cell, parse_number, parse_whole
 
 MAX_LISTED: Final = 20  # sources that an error lists
+#: Columns of a table of events that are needed; others are left alone. Times are in seconds.
+EVENT_NEEDED: Final = ("source", "track", "emotion", "onset", "offset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,3 +219,32 @@ def _frames(rows: Iterable[Row]) -> Iterator[tuple[int, int, dict[int, Row]]]:
         held, last = (time, faces), time
     if held is not None:
         yield last, last + step, held[1]
+
+
+# --- the table of events
+
+
+def read_events(path: Path, source: str) -> list[FaceRun]:
+    """The events of one clip by their onset, as runs of an emotion."""
+    table = open_table(path)
+    table.require(EVENT_NEEDED, "a table of events")
+    found, others = [], set()
+    for line, record in table.records:
+        if record["source"] != source:
+            others.add(str(record["source"]))
+            continue
+        try:
+            start, end = (round(1000 * parse_number(record[name])) for name in ("onset", "offset"))
+            if not 0 <= start < end:
+                got = f"{record['onset']} to {record['offset']}"
+                raise ValueError(f"expected seconds from 0, the offset after the onset, got {got}")  # noqa: TRY301
+            emotion = str(parse_cell("emotion", record["emotion"]))
+            found.append(FaceRun(start, end, parse_whole(record["track"]), emotion))
+        except ValueError as error:
+            raise bad_line(path, line, error) from error
+    if others and not found:
+        raise DataError(
+            f"{path}: expected events of {source!r}, got those of {', '.join(sorted(others)[:5])}; give the "
+            "table that was made from the same clip"
+        )
+    return in_order(found)

@@ -18,20 +18,19 @@ from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from mien._version import __version__
-from mien.errors import DataError, MissingExtra
+from mien.errors import MissingExtra
 from mien.labels import EMOTIONS
 from mien.results.formats.conversion import (
     Conversion,
     FaceRun,
     certainty,
     find_runs,
-    in_order,
     join_short_runs,
+    read_events,
     shown_emotion,
     with_source,
 )
 from mien.results.rows import Row
-from mien.results.table_reader import bad_line, open_table, parse_cell, parse_number, parse_whole
 
 if TYPE_CHECKING:
     from pympi.Elan import Eaf
@@ -42,8 +41,6 @@ _MIME: Final = {
     ".avi": "video/x-msvideo", ".mkv": "video/x-matroska", ".mov": "video/quicktime", ".mp4": "video/mp4",
     ".mpeg": "video/mpeg", ".mpg": "video/mpeg", ".webm": "video/webm",
 }  # fmt: skip
-#: Columns of a table of events that are needed; others are left alone. Times are in seconds.
-EVENT_NEEDED: Final = ("source", "track", "emotion", "onset", "offset")
 
 #: The name of a tier, its kind, and the runs on it.
 Tier = tuple[str, str, Sequence[FaceRun]]
@@ -147,32 +144,3 @@ def _fill(eaf: Eaf, tiers: Sequence[Tier]) -> None:
         for j, run in enumerate(runs):
             annotations[f"a{next(numbers)}"] = (slots[i, j, 0], slots[i, j, 1], run.value, None)
     eaf.add_property("lastUsedAnnotationId", len(ends) // 2)
-
-
-# --- the table of events
-
-
-def read_events(path: Path, source: str) -> list[FaceRun]:
-    """The events of one clip by their onset, as runs of an emotion."""
-    table = open_table(path)
-    table.require(EVENT_NEEDED, "a table of events")
-    found, others = [], set()
-    for line, record in table.records:
-        if record["source"] != source:
-            others.add(str(record["source"]))
-            continue
-        try:
-            start, end = (round(1000 * parse_number(record[name])) for name in ("onset", "offset"))
-            if not 0 <= start < end:
-                got = f"{record['onset']} to {record['offset']}"
-                raise ValueError(f"expected seconds from 0, the offset after the onset, got {got}")  # noqa: TRY301
-            emotion = str(parse_cell("emotion", record["emotion"]))
-            found.append(FaceRun(start, end, parse_whole(record["track"]), emotion))
-        except ValueError as error:
-            raise bad_line(path, line, error) from error
-    if others and not found:
-        raise DataError(
-            f"{path}: expected events of {source!r}, got those of {', '.join(sorted(others)[:5])}; give the "
-            "table that was made from the same clip"
-        )
-    return in_order(found)

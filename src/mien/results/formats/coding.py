@@ -1,0 +1,100 @@
+"""Tables of programs for the coding of behaviour, one line per stretch: BORIS's and iMotions'.
+
+BORIS: "aggregated events" as `export_aggregated_events` of its export_observation.py writes them (version 9),
+every expression a state. iMotions: the annotations of respondents, in the columns that scripts of its users
+write (github.com/dpmagill/Annotate_iMotions); its own description is for its customers alone.
+The stretches are those of what is shown, or the events, if a table of events is given.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePath
+from typing import Final
+
+from mien._version import __version__
+from mien.results.draw import COLOURS
+from mien.results.formats.conversion import (
+    Conversion,
+    FaceRun,
+    find_runs,
+    join_short_runs,
+    read_events,
+    shown_emotion,
+    with_source,
+)
+from mien.results.rows import Row
+from mien.results.tables import printable, write_csv_cells
+
+BORIS: Final = (
+    "Observation id", "Observation date", "Description", "Observation type", "Source", "Time offset (s)",
+    "Coding duration", "Media duration (s)", "FPS (frame/s)", "Subject",
+    "Observation duration by subject by observation", "Behavior", "Behavioral category", "Behavior type",
+    "Start (s)", "Stop (s)", "Duration (s)", "Media file name", "Image index start", "Image index stop",
+    "Image file path start", "Image file path stop", "Comment start", "Comment stop",
+)  # fmt: skip
+IMOTIONS: Final = (
+    "Respondent Name", "Stimulus Name", "Marker Type", "Marker Name", "Start Time (ms)", "End Time (ms)",
+    "Comment", "Color",
+)  # fmt: skip
+
+
+def write_boris(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
+    """Write the stretches of one clip by their start; seconds have three digits, as BORIS writes them."""
+    source, runs = _find_stretches(rows, conversion)
+    coded = max((run.end for run in runs), default=0) - min((run.start for run in runs), default=0)
+    by_face: Counter[str] = Counter()
+    for run in runs:
+        by_face[run.face] += run.end - run.start
+    what = f"Mien {__version__}", "Media file", f"player #1:{source}"
+    head = (source, "", *what, "0", _seconds(coded), "NA", "NA")
+    category = "Expression" if conversion.events is None else "Expression event"
+    lines = [
+        (
+            *head, run.face, _seconds(by_face[run.face]), run.value, category, "STATE",
+            _seconds(run.start), _seconds(run.end), _seconds(run.end - run.start), source, *[""] * 6,
+        )
+        for run in runs
+    ]  # fmt: skip
+    _write(path, conversion, BORIS, lines)
+
+
+def write_imotions(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
+    """Write the stretches of one clip by their start, in whole milliseconds from its time 0."""
+    source, runs = _find_stretches(rows, conversion)
+    conversion.note(
+        "imotions: the respondent is named by the number of the face, the stimulus by the file: put in the "
+        "names of your study"
+    )
+    stimulus = PurePath(source).stem
+    lines = [
+        (
+            run.face, stimulus, "Respondent Annotation", run.value, str(run.start), str(run.end),
+            f"Mien {__version__}", COLOURS[run.value],
+        )
+        for run in runs
+    ]  # fmt: skip
+    _write(path, conversion, IMOTIONS, lines)
+
+
+def _find_stretches(rows: Iterable[Row], conversion: Conversion) -> tuple[str, list[FaceRun]]:
+    """The name of the clip, and its stretches."""
+    source, rows = with_source(rows)
+    (shown,) = find_runs(rows, shown_emotion)
+    if conversion.events is None:
+        runs = join_short_runs(shown, conversion.min_seconds)
+    else:
+        runs = read_events(conversion.events, source)
+    if not runs:
+        conversion.note("no expression was read, so there is no line")
+    return printable(source), runs
+
+
+def _seconds(milliseconds: int) -> str:
+    return f"{milliseconds / 1000:.3f}"
+
+
+def _write(path: Path, conversion: Conversion, header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        write_csv_cells(file, [header, *lines], "\t" if conversion.ending == ".tsv" else ",")
