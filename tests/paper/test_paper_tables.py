@@ -17,13 +17,27 @@ from mien.evaluate import metrics, tables
 from mien.labels import EMOTIONS
 from mien.paper.folds import FoldOptions, draw_folds
 from mien.paper.report import ACTION_UNITS, PROTOTYPES
-from mien.paper.scores import INTERVALS, SCORES, EmotionScores, Threshold, score, score_folds, summarize
+from mien.paper.scores import (
+    INTERVALS,
+    SCORES,
+    WINNER,
+    EmotionScores,
+    Threshold,
+    fit_threshold,
+    score,
+    score_folds,
+    sum_errors,
+    summarize,
+    winners,
+)
 from mien.paper.tables import (
     COLUMNS,
     MEASURES,
     NOT_EIGHT_WAY,
     SIZES,
+    SLIPS,
     TRANSPOSED,
+    paper_tables,
     printed_counts,
     table_data,
     tables_as_csv,
@@ -86,6 +100,29 @@ def test_every_printed_prediction_sums_to_140_and_turned_every_actual_class() ->
             assert (score(one, turned), score(other, turned)) == (score(other, counts), score(one, counts))
 
 
+def test_misses_and_false_alarms_of_the_paper_are_those_of_separate_tests(data: dict[str, Any]) -> None:
+    turned = sum_errors({e: [c.transposed() for c in folds] for e, folds in printed_counts().items()})
+    assert (round(turned.misses, 2), round(turned.alarms, 2)) == (0.99, 7.06)
+    printed = sum_errors(printed_counts())
+    assert (round(printed.misses, 2), round(printed.alarms, 2)) == (1.01, 6.93)
+    assert data["error_sums"]["turned"]["ratio"] == turned.ratio > 7
+
+
+def test_one_network_that_answers_with_one_of_eight_has_as_many_misses_as_false_alarms() -> None:
+    rng = np.random.default_rng(2)
+    labels = np.repeat(np.arange(8), 2000)
+    logits = rng.normal(size=(len(labels), 8)) + 1.5 * np.eye(8)[labels]
+    logits[:, 7] -= 1  # one emotion is hardly ever the answer
+    folds = draw_folds(labels, FoldOptions("kfold"))
+    likeliest = {e: score_folds(f, winners(logits), [WINNER]).counts for e, f in folds.items()}
+    assert sum_errors(likeliest).ratio == pytest.approx(1, abs=0.05)
+    separate = {
+        e: score_folds(f, logits, [fit_threshold(logits[:, k], labels == k)]).counts
+        for k, (e, f) in enumerate(folds.items())
+    }
+    assert sum_errors(separate).ratio == pytest.approx(7, abs=1.5)
+
+
 def test_matrices_are_those_of_tables_1_and_2(data: dict[str, Any]) -> None:
     neutral, contempt = data["matrices"]
     assert [(m["table"], m["emotion"]) for m in (neutral, contempt)] == [(1, "neutral"), (2, "contempt")]
@@ -113,7 +150,7 @@ def test_figures_are_those_of_each_fold_and_of_the_summary(
 ) -> None:
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert data["name"] == "toy"
-    assert data["notes"] == [TRANSPOSED, SIZES, INTERVALS]
+    assert data["notes"] == [TRANSPOSED, SIZES, SLIPS, INTERVALS]
     assert [m["ours"] for m in data["matrices"]] == [
         [asdict(c) for c in scored[emotion].counts] for emotion in ("neutral", "contempt")
     ]
@@ -171,7 +208,7 @@ def test_text_holds_the_papers_rows_and_ours(data: dict[str, Any]) -> None:
     ours = data["measures"][1]["ours"]["folds"][0]
     assert fold[7:] == ["-" if ours[s] is None else f"{100 * ours[s]:.2f}" for s in SCORES]
     below = "\n".join(lines[start + 14 : start + 30])
-    for said in ("11:11 taken", "folds overlap", "Threshold: a half (0.5)."):
+    for said in ("11:11 taken", "folds overlap", "Threshold: 0.5, a half."):
         assert said in below
     for title in [*(f"Table {n}." for n in range(1, 11)), "balanced accuracy", "8-way confusion matrix"]:
         assert title in text
@@ -193,8 +230,49 @@ def test_other_numbers_of_folds_and_thresholds_are_told() -> None:
     scored = {e: score_folds(f, PROBABILITIES, chosen) for e, f in folds.items()}
     text = tables_as_text(table_data(scored, EIGHT, "toy"))
     assert "Ours: design kfold, seed 0" in text
-    assert "Threshold: chosen (0.2 to 0.3)." in text
-    assert "\n12 " in tables_as_text(table_data(score_all(folds=12), EIGHT, "toy"))
+    assert "Threshold: 0.2 to 0.3, chosen." in text
+    likeliest = {e: score_folds(f, PROBABILITIES, [WINNER]) for e, f in folds.items()}
+    assert "\nNo threshold: the emotion with" in tables_as_text(table_data(likeliest, EIGHT, "toy"))
+
+
+@pytest.mark.parametrize("folds", [2, 12])
+def test_no_row_is_empty_where_there_are_other_numbers_of_folds_than_in_the_paper(folds: int) -> None:
+    data = table_data(score_all(folds=folds), EIGHT, "toy")
+    for table in list(paper_tables(data))[:10]:
+        whose = [(row[0], row[1]) for row in table.rows]
+        numbers = [fold for source, fold in whose if source == "Ours" and fold.lstrip("#").isdigit()]
+        assert [number.lstrip("#") for number in numbers] == [str(i) for i in range(1, folds + 1)]
+        assert sum(fold.lstrip("#").isdigit() for source, fold in whose if source == "Paper") == 10
+        for row in table.rows:
+            assert len(row) == len(table.head)
+            assert any(cell not in ("", "-") for cell in row[3:]), row
+
+
+def test_the_slips_of_the_text_stand_with_the_tables_that_show_them(data: dict[str, Any]) -> None:
+    notes = {table.title.split(".")[0]: " ".join(table.notes) for table in paper_tables(data)}
+    printed = printed_counts()
+    low = min(score("sensitivity", counts) for counts in printed["neutral"])
+    assert f"{100 * low:.2f} %" in notes["Table 3"]
+    for number, emotion in ((4, "contempt"), (10, "fear")):
+        error = 1 - np.mean([score("accuracy", counts) for counts in printed[emotion]])
+        assert f"{100 * error:.1f} %" in notes[f"Table {number}"]
+
+
+def test_claims_are_read_off_the_paper_and_off_ours(data: dict[str, Any]) -> None:
+    (table,) = [table for table in paper_tables(data) if table.title.startswith("The paper's claims")]
+    paper = [row[1] for row in table.rows]
+    assert paper[:4] == ["5 of 8", "lowest fold 89.58", "85.11, 85.57", "33.43, 26.54"]
+    ours = [row[2] for row in table.rows]
+    summary = {t["emotion"]: t["ours"]["summary"] for t in data["measures"]}
+    assert ours[0] == f"{sum(s['accuracy']['mean'] > 0.9 for s in summary.values())} of 8"
+    assert ours[3] == ", ".join(
+        f"{100 - 100 * summary[e]['accuracy']['mean']:.2f}" for e in ("contempt", "fear")
+    )
+    contempt = dict(zip(EMOTIONS, EIGHT[EMOTIONS.index("contempt")].tolist(), strict=True))
+    wrong = sum(contempt.values()) - contempt.pop("contempt")
+    assert ours[4].startswith(f"{contempt['neutral']} of {wrong} errors")
+    if max(contempt.values()) > contempt["neutral"]:
+        assert f"most: {max(contempt.values())} as " in ours[4]
 
 
 def test_a_mean_over_emotions_is_of_those_that_define_it() -> None:

@@ -22,6 +22,7 @@ from mien.paper.report import report_folder, write_report
 from mien.paper.reproduce import PICTURES, reproduce
 from mien.paper.tables import COLUMNS
 
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 VOID = {"meta", "link", "img", "br", "input", "hr"}
 
 
@@ -108,7 +109,7 @@ def test_the_report_is_whole_html_with_every_picture_inside(html, page):
         kind, data = image["src"].split(",", 1)
         assert kind == "data:image/png;base64"
         assert read_image(base64.b64decode(data)).pixels.shape[:2] in {(48, 48), (24, 24), (12, 12)}
-    assert len(page.plots) == 3 * 3, "accuracy, confusion, curves of each variant"
+    assert len(page.plots) == 3 * 4, "network, accuracy, confusion, curves of each variant"
     assert all(page.plots)
     assert len(page.ids) == len(set(page.ids)), "a page has each name once"
     fetched = re.sub(r'xmlns(:\w+)?="[^"]*"|href="#[^"]*"', "", html)
@@ -118,7 +119,8 @@ def test_the_report_is_whole_html_with_every_picture_inside(html, page):
 
 def test_sections_stand_in_their_order(html):
     titles = " ".join(re.findall(r"<h2>(.*?)</h2>", html))
-    order = ["Summary", "How to read", "side by side", "Sample faces", "Originals beside", "Feature maps"]
+    order = ["Summary", "How to read", "Misses and false alarms", "The networks", "side by side"]
+    order += ["Sample faces", "Originals beside", "Feature maps"]
     order += ["Learning curves", "paper-raw: its", "paper-500: its", "Action units", "What made"]
     at = [titles.index(part) for part in order]
     assert at == sorted(at)
@@ -131,19 +133,22 @@ def test_each_figure_of_the_papers_tables_is_that_of_the_results(page, results):
             ours = figures["matrices"][number - 1]["ours"]
             pairs = [(fold, cells) for fold in ours for cells in (("tp", "fp"), ("fn", "tn"))]
             counts = [[str(fold[cell]) for cell in cells] for fold, cells in pairs]
-            assert [row[-2:] for row in rows[2 : 2 + len(counts)]] == counts
+            assert [row[-2:] for row in rows if row[0] == "Ours"] == counts
     for number in range(3, 11):
         for rows, figures in zip(page.of(f"Table {number}. "), variants, strict=True):
             table = figures["measures"][number - 3]
             for i, fold in enumerate(table["paper"]["folds"]):
-                ours = table["ours"]["folds"][i] if i < len(table["ours"]["folds"]) else {}
-                cells = [percent(side.get(score)) for side in (fold, ours) for score in COLUMNS]
-                assert rows[2 + i] == [str(i + 1), *cells]
+                cells = [percent(fold[score]) for score in COLUMNS]
+                assert ["Paper", str(i + 1), *cells] in rows
+            for i, fold in enumerate(table["ours"]["folds"]):
+                cells = [percent(fold[score]) for score in COLUMNS]
+                assert ["Ours", str(i + 1), *cells] in rows
+            assert not [row for row in rows[2:] if set(row[2:]) <= {"", "–"}], "no empty rows"
 
 
 def test_the_variants_stand_side_by_side(page, results):
     assert "87.52" in page.of("Summary")[0][1]
-    rows = page.of("The ways to join")[0][1:]
+    rows = page.of("The variants side by side")[0][1:]
     for row, (name, figures) in zip(rows, results["variants"].items(), strict=True):
         eight = figures["eight_way"]
         assert row[0].startswith(name)
@@ -158,6 +163,46 @@ def test_the_variants_stand_side_by_side(page, results):
     assert rows[1][5].startswith(f"{-100 * pair['difference']:+.2f}")
     error = results["variants"]["paper-300"]["reconstruction"]
     assert rows[1][9] == f"{error['autoencoder']:.2f}PCA of 15: {error['pca']:.2f}"
+
+
+def test_the_test_of_a_reading_stands_for_each_variant_beside_the_papers(page, results):
+    (rows,) = page.of("Misses and false alarms: which system")[:1]
+    assert rows[1] == ["Paper", "0.99", "7.06", "7.15"]
+    for row, (name, figures) in zip(rows[2:], results["variants"].items(), strict=True):
+        sums = figures["error_sums"]["ours"]
+        assert row == [name, *(f"{sums[key]:.2f}" for key in ("misses", "alarms", "ratio"))]
+
+
+def test_a_network_that_was_begun_anew_is_named_first(folder, results, tmp_path):
+    name = "paper-300"
+    curves = results["variants"][name]["curves"]
+    curves.append({**curves[-1], "part": "part-2", "stage": "whole/fear/again"})
+    pictures = {name: load_pictures(folder / name / PICTURES) for name in results["variants"]}
+    write_report(results, pictures, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert "paper-300, part-2, whole/fear" in text[: text.index("<table")]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (on Debian: apt-get install chromium)")
+def test_on_paper_all_tables_are_to_be_seen_and_none_is_cut_off(folder):
+    api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install 'mien[dev]')")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 703, "height": 1000})  # A4 within its margins
+        tab.emulate_media(media="print")
+        tab.goto(report_folder(folder).as_uri())
+        titles = [tab.locator(f"h4:has-text('Table {number}.')") for number in range(1, 11)]
+        seen = [title.nth(0).is_visible() for title in titles]
+        tables = tab.locator("details h4 + .scroll table")
+        lost = tab.evaluate(
+            "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        heights = tables.evaluate_all("all => all.map(table => table.getBoundingClientRect().height)")
+        browser.close()
+    assert all(seen)
+    assert lost == 0
+    assert len(heights) >= 3 * 10
+    assert min(heights) > 0
 
 
 def test_generated_pictures_of_both_widths_stand_beside_the_original(html, page):

@@ -15,5 +15,6 @@ Neural Networks", MENDEL 24(1), 113-120, 2018, DOI 10.13164/mendel.2018.1.113.
 | Tables 1-10, ours beside those printed              | `tables`        |
 | 3 The experiment, from a corpus to its results      | `reproduce`     |
 | Figures 1-3, and plots                              | `figures`       |
+| The network as a picture                            | `diagram`       |
 | 4 Discussion: the report, action units              | `report`        |
 """

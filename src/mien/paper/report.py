@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -18,32 +17,34 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.config import from_toml
 from mien.errors import DataError
 from mien.files import write_whole
 from mien.image import encode_image
 from mien.labels import EMOTIONS
+from mien.paper.diagram import draw_network
 from mien.paper.figures import ReportPictures, accuracy_plot, confusion_plot, curves_plot, load_pictures
-from mien.paper.tables import PaperTable, paper_tables
+from mien.paper.tables import PaperTable, error_sums_table, paper_tables
+from mien.paper.variants import PaperRecipe
 from mien.results.draw import COLOURS
+from mien.results.page import template_environment
 from mien.types import Image
 
 REPORT: Final = "report.html"
 
 #: How the report describes the values of a recipe, of the folds and of the threshold.
-_VARIANTS: Final = {
-    "raw": "raw pictures into the CNN",
-    "generated": "pictures that an autoencoder generates into the CNN",
-    "pretrained": "layers of the CNN trained as autoencoders first",
-}
+_NETWORKS: Final = {"eight": "eight CNNs, one for each emotion", "one": "one CNN of eight answers"}
+_AUTOENCODERS: Final = {"each": "the autoencoder of each emotion", "one": "one autoencoder"}
+_CORRUPTIONS: Final = {"none": "", "noise": " of noisy pictures", "mask": " of pictures with hidden patches"}
 _DESIGNS: Final = {
-    "person": "disjoint by person, so that nobody is in both the training and the test pictures",
-    "kfold": "disjoint, but a person may be in both the training and the test pictures",
-    "repeated": "drawn again for each fold from the same test pictures, so that folds overlap",
+    "person": "parts disjoint by person, so that nobody is in both the training and the test pictures",
+    "kfold": "disjoint parts, but a person may be in both the training and the test pictures",
+    "repeated": "the same test pictures again for each, so that they overlap",
 }
 _THRESHOLDS: Final = {
-    "winner": "no threshold: the emotion with the highest probability",
-    "half": "a probability of a half",
-    "training": "the probability that separates best on the training pictures",
+    "winner": "no other emotion is more likely",
+    "half": "its probability is 0.5 or more",
+    "training": "its probability reaches what separates best on the training pictures",
 }
 _PROVENANCE: Final = {"mien": "Mien", "data": "pictures, start of their SHA-256", "seed": "seed of the folds"}
 
@@ -114,15 +115,7 @@ def write_report(results: Mapping[str, Any], pictures: Mapping[str, ReportPictur
         pictures: variant to its pictures.
         path: of the HTML file, which is replaced and appears whole.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("mien.paper"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment("mien.paper")
     environment.filters |= {
         "percent": _percent,
         "span": _span,
@@ -132,10 +125,18 @@ def write_report(results: Mapping[str, Any], pictures: Mapping[str, ReportPictur
         "picture": _picture,
         "stretched": _stretched,
     }
+    recipes = {name: from_toml(PaperRecipe, text) for name, text in results["recipes"].items()}
+    variants = _variants(results, recipes)
     html = environment.get_template("report.html").render(
+        title=f"Autoencoders and a convolutional network on {results['corpus']}",
         results=results,
+        warnings=_warnings(results, recipes),
         pictures=pictures,
-        variants=_variants(results),
+        variants=variants,
+        sums=error_sums_table({name: data["error_sums"] for name, data in results["variants"].items()}),
+        networks=_networks(recipes),
+        raw=[v["name"] for v in variants if v["joined"] == "raw"],
+        generated_names=[v["name"] for v in variants if v["joined"] == "generated"],
         generated=list(_generated(results, pictures)),
         designs=_DESIGNS,
         provenance_names=_PROVENANCE,
@@ -147,7 +148,7 @@ def write_report(results: Mapping[str, Any], pictures: Mapping[str, ReportPictur
     write_whole(path, html)
 
 
-def _variants(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _variants(results: Mapping[str, Any], recipes: Mapping[str, PaperRecipe]) -> list[dict[str, Any]]:
     """Everything of each variant that needs no pictures, in the order of the results."""
     pairs = {pair["variants"][1]: pair for pair in results["pairs"]}  # each against the first
     shown = []
@@ -157,7 +158,8 @@ def _variants(results: Mapping[str, Any]) -> list[dict[str, Any]]:
             {
                 **data,
                 "name": name,
-                "about": _VARIANTS[tomllib.loads(recipe)["variant"]],
+                "about": _describe(recipes[name]),
+                "joined": recipes[name].variant,
                 "eight": eight,
                 # results have how far the first is above this one
                 "lead": pair and -pair["difference"],
@@ -173,6 +175,39 @@ def _variants(results: Mapping[str, Any]) -> list[dict[str, Any]]:
             }
         )
     return shown
+
+
+def _describe(recipe: PaperRecipe) -> str:
+    """A recipe in words: what the CNN is given, and how many there are."""
+    networks = _NETWORKS[recipe.networks]
+    if recipe.variant == "raw":
+        return f"the pictures themselves into {networks}"
+    if recipe.variant == "pretrained":
+        pictures = _CORRUPTIONS[recipe.pretrain.corruption]
+        return f"{networks}, whose layers first learned as autoencoders{pictures}"
+    start = "; it starts at PCA" if recipe.pretrain.start == "pca" else ""
+    joint = "; it learns on with the CNN" if getattr(recipe, "joint", False) else ""
+    return f"pictures that {_AUTOENCODERS[recipe.autoencoders]} generates into {networks}{start}{joint}"
+
+
+def _warnings(results: Mapping[str, Any], recipes: Mapping[str, PaperRecipe]) -> list[str]:
+    """What must be known before the figures are: networks that never learned, or did so at the second try."""
+    begun = {
+        f"{recipes[name].name}, {curve['part']}, {curve['stage'].rpartition('/')[0]}"
+        for name, data in results["variants"].items()
+        for curve in data["curves"]
+        if curve["stage"].endswith("/again")
+    }
+    again = [f"learned nothing at first and was begun anew at a lower rate: {name}" for name in sorted(begun)]
+    return [*results.get("warnings", ()), *again]
+
+
+def _networks(recipes: Mapping[str, PaperRecipe]) -> list[dict[str, Any]]:
+    """Each different network once, drawn, with the variants that have it."""
+    drawn: dict[str, list[str]] = {}
+    for name, recipe in recipes.items():
+        drawn.setdefault(draw_network(recipe), []).append(name)
+    return [{"names": names, "svg": svg} for svg, names in drawn.items()]
 
 
 def _diagonal_in_words(eight: Mapping[str, Any]) -> str:

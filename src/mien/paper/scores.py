@@ -12,7 +12,7 @@ Legend: N samples; T of a test; F folds; K = 8 emotions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -90,6 +90,8 @@ class Threshold:
 
 
 HALF: Final = Threshold(0.5, "a half")
+#: Of `winners`.
+WINNER: Final = Threshold(0.5, "no threshold: the emotion with the highest probability")
 
 
 def fit_threshold(probabilities: Reals, positive: Bools) -> Threshold:
@@ -183,6 +185,33 @@ def _as_finite(probabilities: Reals, what: str) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorSums:
+    """What emotions miss and wrongly claim, together: a test of how a system of eight tests is built.
+
+    Where one network reads each picture as one of eight, a picture that one emotion misses is a false alarm
+    of another. With the others balanced over seven emotions, the two figures then are equal in
+    expectation, to which separate tests with thresholds of their own are not bound.
+    """
+
+    misses: float  # sum over the emotions of the share of its pictures that its tests miss
+    alarms: float  # 7 times the sum over the emotions of the share of others that its tests take for it
+
+    @property
+    def ratio(self) -> float:
+        """Alarms to misses: 1 for one network of eight answers, 7 for tests that err alike on both sides."""
+        return self.alarms / self.misses if self.misses else _NAN
+
+
+def sum_errors(counts: Mapping[str, Sequence[BinaryCounts]]) -> ErrorSums:
+    """Of each emotion to the counts of its folds, rows actual."""
+    pooled = [sum(folds, BinaryCounts(0, 0, 0, 0)) for folds in counts.values()]
+    return ErrorSums(
+        misses=sum(1 - score("sensitivity", c) for c in pooled),
+        alarms=7 * sum(1 - score("specificity", c) for c in pooled),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class ScoreSummary:
     """One score over the folds of one emotion; nan where no fold defines it."""
 
@@ -251,9 +280,10 @@ def compare_models(first: Bools, second: Bools) -> dict[str, Any]:
         second: (N,) the same of the second, in the same order.
 
     Returns:
-        `n`, the accuracies `first` and `second`, their `difference` with `interval_95` (percentiles of a
-        paired bootstrap), how many pictures `first_alone` and `second_alone` reads right, and `p` (exact
-        McNemar, two-sided).
+        `n`, the accuracies `first` and `second`, how many pictures `first_alone` and `second_alone` reads
+        right, their `difference` with `interval_95`, and `p` (exact McNemar, two-sided). The interval is
+        exact too, given how many pictures one alone reads right: it leaves out zero just where p is below
+        0.05.
 
     Raises:
         DataError: no pictures, arrays of different length, or values that are not bool.
@@ -266,21 +296,46 @@ def compare_models(first: Bools, second: Bools) -> dict[str, Any]:
             "of the pictures that both models read"
         )
     alone = int((first & ~second).sum()), int((second & ~first).sum())
-    # To draw N pairs is to draw how many are right with the first alone, with the second alone, and with
-    # both or neither, from a multinomial.
-    shares = np.array([*alone, n - sum(alone)]) / n
-    drawn = np.random.default_rng(0).multinomial(n, shares, size=2000)  # (draws, 3)
-    interval = np.percentile((drawn[:, 0] - drawn[:, 1]) / n, [2.5, 97.5])
     return {
         "n": n,
         "first": float(first.mean()),
         "second": float(second.mean()),
         "difference": (alone[0] - alone[1]) / n,
-        "interval_95": interval.tolist(),
+        "interval_95": [(2 * share - 1) * sum(alone) / n for share in clopper_pearson(*alone)],
         "first_alone": alone[0],
         "second_alone": alone[1],
         "p": mcnemar(*alone),
     }
+
+
+def clopper_pearson(part: int, rest: int) -> tuple[float, float]:
+    """The exact 95 % interval of the share that `part` is of both (Clopper, Pearson, Biometrika 26, 1934).
+
+    Shares at which so many, or so few, have a chance of 2.5 %; `mcnemar` asks for that chance at a half.
+
+    >>> [round(end, 4) for end in clopper_pearson(0, 5)]
+    [0.0, 0.5218]
+    """
+    total = part + rest
+    logs = np.concatenate([[0], np.cumsum(np.log(np.arange(1, total + 1)))])  # of factorials
+    ways = logs[total] - logs - logs[::-1]  # (total + 1,) logs of total over i
+    i = np.arange(total + 1)
+
+    def chance(share: float, least: int, most: int) -> float:
+        """Of `least` to `most` of the total."""
+        return float(
+            np.exp(ways + i * np.log(share) + (total - i) * np.log1p(-share))[least : most + 1].sum()
+        )
+
+    def solve(least: int, most: int, rising: bool) -> float:
+        low, high = 0.0, 1.0
+        for _ in range(50):
+            middle = (low + high) / 2
+            below = (chance(middle, least, most) < 0.025) == rising
+            low, high = (middle, high) if below else (low, middle)
+        return (low + high) / 2
+
+    return solve(part, total, True) if part else 0.0, solve(0, part, False) if rest else 1.0
 
 
 def mcnemar(first_alone: int, second_alone: int) -> float:

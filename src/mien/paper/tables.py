@@ -18,13 +18,21 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
-from itertools import zip_longest
 from math import isnan
 from typing import Any, Final
 
 from mien.evaluate import metrics
 from mien.labels import EMOTIONS
-from mien.paper.scores import INTERVALS, SCORES, BinaryCounts, EmotionScores, score, summarize
+from mien.paper.scores import (
+    INTERVALS,
+    SCORES,
+    WINNER,
+    BinaryCounts,
+    EmotionScores,
+    score,
+    sum_errors,
+    summarize,
+)
 
 #: The paper's confusion matrices, one for each fold: number of the table to the emotion.
 MATRICES: Final = {1: "neutral", 2: "contempt"}
@@ -58,6 +66,20 @@ SIZES: Final = (
     "holds of an emotion in frontal pictures (201), so its folds overlap or hold training pictures; how "
     "many of its pictures differ is not known, so that the intervals given for it are too narrow."
 )
+SLIPS: Final = (
+    "Where the paper's text and tables differ, the tables are taken. Section 4 calls F1 the harmonic mean of "
+    "precision and accuracy; the figures are those of precision and recall. Section 2.4 gives the Radboud "
+    "Faces Database 28,709 faces, which is the size of FER2013's training set; it has 8040 pictures, 1608 of "
+    "them frontal."
+)
+#: What of section 4 a table contradicts: its number to the note below it.
+_SLIPS: Final = {
+    3: "section 4 says that sensitivity and specificity are above 90 %; fold 3 has a Sens of 89.58 %.",
+    4: "section 4 gives an error rate of 35 %; by this table it is 33.4 %.",
+    10: "section 4 gives an error rate of 30 %; by this table it is 26.5 %.",
+}
+#: Section 4: the five emotions that are said to be above 90 %.
+GREATLY_BENEFITED: Final = ("surprise", "anger", "neutral", "happiness", "sadness")
 SOURCES: Final = ("paper", "turned", "ours")
 #: Rows below the ten folds: head to the figure of a summary, and which end of an interval.
 _SUMMARY: Final = {
@@ -116,11 +138,12 @@ def table_data(scores: Mapping[str, EmotionScores], eight: metrics.Counts, name:
     ]
     return {
         "name": name,
-        "notes": [TRANSPOSED, SIZES, INTERVALS],
+        "notes": [TRANSPOSED, SIZES, SLIPS, INTERVALS],
         "not_eight_way": NOT_EIGHT_WAY,
         "matrices": matrices,
         "measures": measures,
         "macro": {source: _macro_means(measures, source) for source in SOURCES},
+        "error_sums": {source: _error_sums(measures, source) for source in ("turned", "ours")},
         "eight_way": _eight_way_figures(eight),
     }
 
@@ -141,6 +164,19 @@ def _macro_means(measures: Sequence[TableData], source: str) -> dict[str, float 
         means = [mean for mean in means if mean is not None]
         macro[name] = sum(means) / len(means) if means else None
     return macro
+
+
+def _error_sums(measures: Sequence[TableData], source: str) -> dict[str, float | None]:
+    """See `scores.ErrorSums`."""
+    counts = {
+        table["emotion"]: [BinaryCounts(**fold["counts"]) for fold in table[source]["folds"]]
+        for table in measures
+    }
+    sums = sum_errors(counts)
+    plain: dict[str, float | None] = _plain(
+        {"misses": sums.misses, "alarms": sums.alarms, "ratio": sums.ratio}
+    )
+    return plain
 
 
 def _eight_way_figures(counts: metrics.Counts) -> dict[str, Any]:
@@ -179,12 +215,17 @@ class PaperTable:
 
 
 def paper_tables(data: TableData) -> Iterator[PaperTable]:
-    """Tables 1-10, the eight emotions together, and the 8-way reading beside them."""
+    """Tables 1-10, the eight emotions together, the paper's claims, and the 8-way reading beside them.
+
+    Where there are as many folds as in the paper, ours stand beside its own, else below them.
+    """
     for table in data["matrices"]:
         yield _matrices(table)
     for table in data["measures"]:
         yield _measures(table)
     yield _emotions_together(data)
+    yield error_sums_table({"Ours": data["error_sums"]})
+    yield _claims(data)
     yield from _eight_way(data["eight_way"])
 
 
@@ -192,13 +233,22 @@ def _matrices(table: TableData) -> PaperTable:
     """Tables 1 and 2: two rows for each fold, predictions down and actual classes across."""
     emotion = table["emotion"].capitalize()
     sides = (emotion, f"Non-{emotion}")
+
+    def matrices(*folds: Sequence[TableData]) -> Iterator[tuple[str, ...]]:
+        """Folds of one source, or of both side by side."""
+        for i, counts in enumerate(zip(*folds, strict=True), start=1):
+            for side, cells in zip(sides, (("tp", "fp"), ("fn", "tn")), strict=True):
+                shown = (str(each[cell]) for each in counts for cell in cells)
+                yield (f"#{i}" if side == emotion else "", side, *shown)
+
     head = [("", "Fold"), ("", "Prediction")]
-    head += [(source, side) for source in ("Paper, actual", "Ours, actual") for side in sides]
-    rows = []
-    for i, both in enumerate(zip_longest(table["paper"], table["ours"])):
-        for side, cells in zip(sides, (("tp", "fp"), ("fn", "tn")), strict=True):
-            shown = ["-" if counts is None else str(counts[cell]) for counts in both for cell in cells]
-            rows.append((f"#{i + 1}" if side == emotion else "", side, *shown))
+    paper, ours = table["paper"], table["ours"]
+    if len(paper) == len(ours):
+        head += [(source, side) for source in ("Paper, actual", "Ours, actual") for side in sides]
+        rows = list(matrices(paper, ours))
+    else:
+        head = [("", "Whose"), *head, *(("Actual class", side) for side in sides)]
+        rows = [("Paper", *row) for row in matrices(paper)] + [("Ours", *row) for row in matrices(ours)]
     title = f"Table {table['table']}. Confusion matrices for {emotion} emotion analysis"
     note = "The paper's as printed: transposed, its rows sum to 140. Ours: the columns sum to what was drawn."
     return PaperTable(title, tuple(head), tuple(rows), (note,))
@@ -206,17 +256,30 @@ def _matrices(table: TableData) -> PaperTable:
 
 def _measures(table: TableData) -> PaperTable:
     """Tables 3-10: one row for each fold, the paper's six columns and ours, then the summary."""
-    head = [("", "Fold"), *((source, name) for source in ("Paper", "Ours") for name in COLUMNS.values())]
-    rows = []
-    for i, both in enumerate(zip_longest(table["paper"]["folds"], table["ours"]["folds"])):
-        rows.append((str(i + 1), *(_percent(fold and fold[name]) for fold in both for name in COLUMNS)))
 
-    def summary_row(head: str, source: str, figure: str, end: int | None) -> tuple[str, ...]:
-        figures = [table[side]["summary"][name][figure] for side in (source, "ours") for name in COLUMNS]
+    def fold_rows(*sources: str) -> Iterator[tuple[str, ...]]:
+        for i, folds in enumerate(zip(*(table[s]["folds"] for s in sources), strict=True), start=1):
+            yield (str(i), *(_percent(fold[name]) for fold in folds for name in COLUMNS))
+
+    def summary_row(
+        head: str, sources: Sequence[str], figure: str, end: int | None = None
+    ) -> tuple[str, ...]:
+        figures = [table[source]["summary"][name][figure] for source in sources for name in COLUMNS]
         return (head, *(_percent(one if end is None else one[end]) for one in figures))
 
-    rows += [summary_row(head_of_row, "paper", *figure) for head_of_row, figure in _SUMMARY.items()]
-    rows.append(summary_row("mean, turned", "turned", "mean", None))
+    def rows_of(*sources: str) -> list[tuple[str, ...]]:
+        """Folds and summary of one source, or of both side by side."""
+        summary = [summary_row(head, sources, *figure) for head, figure in _SUMMARY.items()]
+        return [*fold_rows(*sources), *summary]
+
+    columns = COLUMNS.values()
+    if len(table["paper"]["folds"]) == len(table["ours"]["folds"]):
+        head = [("", "Fold"), *((source, name) for source in ("Paper", "Ours") for name in columns)]
+        rows = [*rows_of("paper", "ours"), summary_row("mean, turned", ("turned", "ours"), "mean")]
+    else:
+        head = [("", "Whose"), ("", "Fold"), *(("Measures", name) for name in columns)]
+        paper = [*rows_of("paper"), summary_row("mean, turned", ("turned",), "mean")]
+        rows = [("Paper", *row) for row in paper] + [("Ours", *row) for row in rows_of("ours")]
     title = (
         f"Table {table['table']}. Statistical measures of the performance of "
         f"{table['emotion'].capitalize()} emotion classification"
@@ -236,7 +299,8 @@ def _fold_notes(table: TableData) -> tuple[str, ...]:
     for how in dict.fromkeys(t["how"] for t in table["thresholds"]):
         values = [t["value"] for t in table["thresholds"] if t["how"] == how]
         span = f"{min(values):.4g}" + (f" to {max(values):.4g}" if min(values) < max(values) else "")
-        lines.append(f"Threshold: {how} ({span}).")
+        lines.append(f"{how.capitalize()}." if how == WINNER.how else f"Threshold: {span}, {how}.")
+    lines += [f"The paper: {_SLIPS[table['table']]}"] if table["table"] in _SLIPS else []
     return tuple(lines)
 
 
@@ -260,6 +324,83 @@ def _emotions_together(data: TableData) -> PaperTable:
     return PaperTable(title, tuple(head), tuple(rows), tuple(notes))
 
 
+def error_sums_table(sums: Mapping[str, TableData]) -> PaperTable:
+    """Whether the eight tests are of one network's answer, or each has a threshold of its own.
+
+    `sums` are those of `table_data`, of one or more variants by name.
+    """
+    head = (("", "Whose"), ("", "misses"), ("", "7 x false alarms"), ("", "ratio"))
+    found = {
+        "Paper": next(iter(sums.values()))["turned"],
+        **{name: each["ours"] for name, each in sums.items()},
+    }
+    rows = tuple(
+        (name, *("-" if cell is None else f"{cell:.2f}" for cell in each.values()))
+        for name, each in found.items()
+    )
+    notes = (
+        "Summed over the eight emotions: the share of an emotion's pictures that its test misses, and 7 "
+        "times the share of others that it takes for it. Where one network reads each picture as the "
+        "likeliest of eight, the two are equal but for chance (ratio 1), since what one emotion misses is "
+        "another's false alarm. Where each emotion has a test with a threshold of its own that errs alike on "
+        "both sides, the ratio is 7. So the paper's tables are not those of one network read by its "
+        "likeliest emotion.",
+    )
+    return PaperTable("Misses and false alarms: which system the tables are of", head, rows, notes)
+
+
+def _claims(data: TableData) -> PaperTable:
+    """What the paper says of its results, beside its own tables and ours."""
+    of = {table["emotion"]: table for table in data["measures"]}
+
+    def mean(source: str, emotion: str, name: str) -> float | None:
+        figure: float | None = of[emotion][source]["summary"][name]["mean"]
+        return figure
+
+    def above(source: str) -> str:
+        return f"{sum((mean(source, e, 'accuracy') or 0) > 0.9 for e in of)} of 8"
+
+    def lowest(source: str) -> str:
+        names = ("sensitivity", "specificity")
+        found = [of[e][source]["summary"][name]["low"] for e in GREATLY_BENEFITED for name in names]
+        return f"lowest fold {_percent(min(one for one in found if one is not None))}"
+
+    def disgust(source: str) -> str:
+        return ", ".join(_percent(mean(source, "disgust", name)) for name in ("accuracy", "precision"))
+
+    def errors(source: str) -> str:
+        accuracy = (mean(source, e, "accuracy") for e in ("contempt", "fear"))
+        return ", ".join("-" if one is None else _percent(1 - one) for one in accuracy)
+
+    claims = {
+        "five of eight emotions above 90 %": above,
+        "those five: Sens, Spec above 90 %": lowest,
+        "disgust: Acc, Prec about 85 %": disgust,
+        "contempt, fear: errors 35 %, 30 %": errors,
+    }
+    rows = [(claim, figure("paper"), figure("ours")) for claim, figure in claims.items()]
+    for emotion, other in (("contempt", "neutral"), ("fear", "sadness")):
+        ours = _taken_for(data["eight_way"], emotion, other)
+        rows.append((f"{emotion} is taken for {other}", "not counted", ours))
+    head = (("", "The paper says"), ("", "Its tables, %"), ("", "Ours, %"))
+    notes = (
+        "Accuracies and error rates are means over folds. The last two: of the pictures of the emotion that "
+        "are not read as it, by the likeliest of eight.",
+    )
+    return PaperTable("The paper's claims in section 4", head, tuple(rows), notes)
+
+
+def _taken_for(eight: TableData, emotion: str, other: str) -> str:
+    """How many of the pictures of an emotion that are read wrong among eight are read as another."""
+    row = dict(zip(eight["labels"], eight["counts"][eight["labels"].index(emotion)], strict=True))
+    del row[emotion]
+    if not any(row.values()):
+        return "no errors"
+    most = max(row, key=lambda name: row[name])
+    shown = f"{row[other]} of {sum(row.values())} errors"
+    return shown if row[most] == row[other] else f"{shown} (most: {row[most]} as {most})"
+
+
 def _eight_way(eight: TableData) -> Iterator[PaperTable]:
     """The 8-way scores with their intervals, and the 8-way confusion matrix."""
     names = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
@@ -268,7 +409,7 @@ def _eight_way(eight: TableData) -> Iterator[PaperTable]:
     note = (
         f"Of {eight['n']} pictures, each read as one of eight; interval: accuracy Wilson, others bootstrap."
     )
-    yield PaperTable("8-way reading of the same network", head, scores, (note,))
+    yield PaperTable("8-way reading: the likeliest of the eight", head, scores, (note,))
     labels = eight["labels"]
     columns = (("", "True"), *(("Read as", label) for label in labels))
     rows = tuple((label, *map(str, row)) for label, row in zip(labels, eight["counts"], strict=True))
@@ -304,7 +445,7 @@ def _table_as_text(table: PaperTable) -> str:
     for (group, _), width in zip(table.head, widths, strict=True):
         groups = groups.ljust(at) + (group if group != before else "")
         at, before = at + width + 2, group
-    lines = [table.title, "", groups]
+    lines = [table.title, "", *([groups] if groups.strip() else [])]
     for row in (names, *table.rows):
         first, *others = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
         lines.append("  ".join([first.strip().ljust(widths[0]), *others]))

@@ -77,20 +77,27 @@ def percent(value: float) -> str:
     return f"{100 * value:.0f}\u00a0%"
 
 
-@cache
-def _templates() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def template_environment(package: str) -> Environment:
+    """The templates of a package, which may extend `layout.html`; the text put into them is escaped."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     made = Environment(
-        loader=PackageLoader("mien.results"),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("mien.results")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    made.filters.update(printable=printable)
+    return made
+
+
+@cache
+def _templates() -> Environment:
+    made = template_environment("mien.results")
     made.filters.update(
-        clock=clock, percent=percent, printable=printable,
+        clock=clock, percent=percent,
         describe=describe, describe_face=describe_face, describe_doubt=describe_doubt,
     )  # fmt: skip
     made.globals.update(colours=COLOURS, chart_height=HEIGHT, embed=embed, cut_face=cut_face)

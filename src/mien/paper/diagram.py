@@ -1,0 +1,142 @@
+"""The network of a variant as a picture: drawn from its own modules, so that it shows what is trained.
+
+    PaperRecipe -> network without weights -> one picture through it, each layer noted -> SVG
+
+Legend: C channels, H and W rows and columns, D numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+from itertools import groupby
+from math import log2
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from mien.nets import count_parameters
+from mien.paper.networks import SIDE, OneForEachEmotion, PaperCNN, StackedAutoencoder
+from mien.paper.variants import PaperRecipe, make_network
+from mien.results.page import template_environment
+
+_COLUMN: Final = 104  # pixels from one layer to the next
+_SCALE: Final = 1.9  # pixels of a side per row of a map
+_HALF: Final = 66  # pixels from the axis to the top of a picture with its depth
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTrace:
+    """One layer, and what it made of one picture."""
+
+    group: str  # what it belongs to: "" (the picture), "autoencoder" or "CNN"
+    times: int  # how many of the group there are, each with weights of its own
+    words: str  # what it does
+    shape: tuple[int, ...]  # of what it makes: (C, H, W) or (D,)
+    weights: int
+
+
+def trace_layers(recipe: PaperRecipe) -> list[LayerTrace]:
+    """The layers that a picture goes through, in order; of eight networks those of the first."""
+    with torch.device("meta"):  # shapes alone: nothing is allocated or computed
+        net = make_network(recipe).eval()
+    owners = _owners(net)
+    found = [LayerTrace("", 1, "picture", (1, SIDE, SIDE), 0)]
+
+    def note(layer: nn.Module, _: Any, made: Tensor) -> None:
+        group, times = owners[layer]
+        weights = 0 if isinstance(layer, StackedAutoencoder) else count_parameters(layer)
+        found.append(LayerTrace(group, times, _describe(layer), tuple(made.shape[1:]), weights))
+
+    # what bends or flattens is part of the layer before it
+    layers = [layer for layer in owners if not isinstance(layer, nn.LeakyReLU | nn.Flatten | nn.Unflatten)]
+    hooks = [layer.register_forward_hook(note) for layer in layers]
+    net(torch.zeros(1, 1, SIDE, SIDE, device="meta"))
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def _owners(net: nn.Module) -> dict[nn.Module, tuple[str, int]]:
+    """Each layer and each autoencoder, to the group that it belongs to and how many of it there are."""
+    owners: dict[nn.Module, tuple[str, int]] = {}
+
+    def visit(module: nn.Module, group: str, times: int, shared: Container[nn.Module]) -> None:
+        if module in shared:
+            times = 1
+        if isinstance(module, OneForEachEmotion):
+            first, *_, last = module.members
+            shared = set(first.modules()) & set(last.modules())  # all may have the same autoencoder
+            visit(first, group, len(module.members), shared)
+            return
+        if isinstance(module, StackedAutoencoder | PaperCNN):
+            group = "CNN" if isinstance(module, PaperCNN) else "autoencoder"
+        children = list(module.children())
+        for child in children:
+            visit(child, group, times, shared)
+        if not children or isinstance(module, StackedAutoencoder):
+            owners[module] = (group, times)
+
+    visit(net, "", 1, ())
+    return owners
+
+
+def _describe(layer: nn.Module) -> str:
+    if isinstance(layer, nn.Conv2d):
+        return f"convolution {layer.kernel_size[0]}×{layer.kernel_size[1]}"
+    if isinstance(layer, nn.AvgPool2d | nn.MaxPool2d):
+        kind = "average" if isinstance(layer, nn.AvgPool2d) else "max"
+        return f"{kind} pool {layer.kernel_size}×{layer.kernel_size}"
+    if isinstance(layer, StackedAutoencoder):
+        return "generated picture"
+    return "fully connected" if isinstance(layer, nn.Linear) else type(layer).__name__
+
+
+def draw_network(recipe: PaperRecipe, *, alone: bool = False) -> str:
+    """An SVG picture of a variant's network.
+
+    Args:
+        recipe: the variant.
+        alone: as a file of its own, on white; else in the ink of the page that it stands in.
+    """
+    layers = trace_layers(recipe)
+    boxes = [_box(i, layer) for i, layer in enumerate(layers)]
+    groups = []
+    for (name, times), members in groupby(enumerate(layers), lambda item: (item[1].group, item[1].times)):
+        numbers = [i for i, _ in members]
+        if name:
+            title = f"{name} of each emotion ({times})" if times > 1 else f"one {name} for all emotions"
+            left, right = numbers[0] * _COLUMN + 6, (numbers[-1] + 1) * _COLUMN - 6
+            groups.append({"title": title, "left": left, "right": right})
+    template = template_environment("mien.paper").get_template("network.svg")
+    words = "; ".join(f"{box['words']}: {box['shape']}" for box in boxes)
+    return template.render(boxes=boxes, groups=groups, width=len(layers) * _COLUMN, words=words, alone=alone)
+
+
+def _box(number: int, layer: LayerTrace) -> dict[str, Any]:
+    """Where a layer's answer is drawn: a block as wide as its maps and as deep as there are many."""
+    flat = len(layer.shape) == 1
+    channels, side = (1, layer.shape[0]) if flat else (layer.shape[0], layer.shape[1])
+    depth = 0.0 if flat else 2.5 * log2(channels)
+    height = 12 * log2(side + 1) / 2 if flat else _SCALE * side
+    width = 7.0 if flat else height if channels == 1 else height / 2
+    middle = (number + 0.5) * _COLUMN
+    return {
+        "kind": layer.words.split(" ")[-1 if channels == 1 and not flat else 0],
+        "words": layer.words,
+        "shape": "×".join(map(str, (layer.shape[0],) if flat else (*layer.shape[1:], channels))),
+        "weights": _weights_in_words(layer.weights),
+        "middle": middle,
+        "left": middle - (width + depth) / 2,
+        "top": _HALF + 24 - height / 2 + depth / 2,
+        "width": width,
+        "height": height,
+        "depth": depth,
+    }
+
+
+def _weights_in_words(count: int) -> str:
+    if count < 1000:
+        return f"{count or 'no'} weights"
+    return f"{count / 1e6:.1f} M weights" if count >= 1e6 else f"{count / 1e3:.0f} k weights"
