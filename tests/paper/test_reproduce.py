@@ -191,6 +191,7 @@ def test_one_autoencoder_for_each_emotion_and_eight_networks_run_to_the_tables_a
     export_paper_run(folder / "part-1", tmp_path / "model.onnx")
     classifier = Classifier.load(tmp_path / "model.onnx")
     assert classifier.card.name == "paper-300-each-eight"
+    assert "rare" not in " ".join(classifier.card.limits), "the corpus has as many of each emotion"
     with np.load(folder / "part-1" / "outcome.npz") as kept:
         tested = kept["tested"]
     odds = tested / (1 - tested)

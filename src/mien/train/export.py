@@ -38,23 +38,28 @@ UNLABELLED: Final = "FairFace's faces, without labels, for {} (Karkkainen and Jo
 _STARTS: Final = {"dlib": "dlib's face recognition weights, as a start (Davis King 2017; CC0)"}
 _LIMITS: Final = (
     "It reads the expression shown on a face, not what a person feels.",
-    "Contempt, disgust and fear are rare in its data: their recall is far below the others'.",
     "Not for decisions about people at work, in school, at borders or by the police, nor as a lie detector.",
 )
-#: Corpus to how a card describes its data, and the licence of weights trained on it.
-_SOURCES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
+#: Corpus to how a card describes its data, the licence of weights trained on it, and what they are weak at.
+_SOURCES: Final[dict[str, tuple[tuple[str, ...], str, str]]] = {
     "ferplus": (
         (
             "FER+ votes, Microsoft, MIT licence (arXiv:1608.01041)",
             "FER2013 pictures, ICML 2013 Challenges in Representation Learning (arXiv:1307.0414)",
         ),
         "Apache-2.0",
+        "Contempt, disgust and fear are rare in its data: their recall is far below the others'.",
     ),
     "rafd": (
         ("Radboud Faces Database (Langner et al. 2010), given for research on request",),
         "for research; ask the Radboud Faces Database before passing the weights on",
+        "It learned from expressions that 67 people posed in a studio: spontaneous ones are harder.",
     ),
-    "toy": (("drawn faces, no photographs: says nothing of real ones",), "Apache-2.0"),
+    "toy": (
+        ("drawn faces, no photographs: says nothing of real ones",),
+        "Apache-2.0",
+        "It has seen no photograph.",
+    ),
 }
 
 #: Largest difference of a logit between torch and ONNX Runtime that passes for rounding.
@@ -114,7 +119,7 @@ def write_model(
     """
     corpus = facts.get("corpus", "ferplus").split("/")[0]
     split = "valid" if corpus == "ferplus" else "held out"
-    known, licence = _SOURCES[corpus]
+    known, licence, weakness = _SOURCES[corpus]
     folded = fold(net)  # what will be in the file
     scores = {key: value for key, value in last.items() if key not in ("epoch", "loss", "seconds")}
     card = ModelCard(
@@ -128,7 +133,7 @@ def write_model(
         scores={f"{corpus}/{split}": scores} if scores else {},
         # the command names local paths
         provenance={key: value for key, value in facts.items() if key not in ("command", "recipe")},
-        limits=(*_LIMITS, *limits),
+        limits=(*_LIMITS, weakness, *limits),
     )
     export_onnx(net, card, path)
 
