@@ -1,5 +1,6 @@
 """Clips drawn and encoded here, whole and broken, and cameras that are a stand-in for OpenCV's."""
 
+import io
 import os
 import subprocess
 import sys
@@ -11,8 +12,10 @@ import av
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageCms
 
 from mien.errors import ConfigError, VideoError
+from mien.image import read_image
 from mien.video.frames import Video, VideoOptions
 
 MEDIA = Path(__file__).parents[3] / "shared/data/media"
@@ -100,10 +103,10 @@ def test_every_and_fps(clip):
 
 
 def test_only_sampled_frames_become_rgb(clip, monkeypatch):
-    from mien.video import file as module
+    from mien.video.file import ToRgb
 
-    made, real = [], module.to_rgb
-    monkeypatch.setattr(module, "to_rgb", lambda frame, name: made.append(1) or real(frame, name))
+    made, real = [], ToRgb.__call__
+    monkeypatch.setattr(ToRgb, "__call__", lambda self, frame: made.append(1) or real(self, frame))
     assert len(frames(clip, every=10)) == len(made) == 4
 
 
@@ -150,6 +153,100 @@ def test_the_display_matrix_is_applied(degrees, mirrored, tmp_path):
     }
     assert max(corners, key=corners.get) == (np.sign(x), np.sign(y))
     assert corners[np.sign(x), np.sign(y)] > 200
+
+
+def copy_pictures(path, pictures, codec):
+    """A clip of files of pictures as they are, as `ffmpeg -i %d.jpg -c copy` makes a time lapse of them."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height = WIDTH, HEIGHT
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "rgb24"
+        for index, data in enumerate(pictures):
+            packet = av.Packet(data)
+            packet.stream, packet.time_base = stream, Fraction(1, 10)
+            packet.pts = packet.dts = index
+            packet.is_keyframe = True
+            container.mux(packet)
+    return path
+
+
+def stored(picture, kind, **options):
+    data = io.BytesIO()
+    Image.fromarray(picture).save(data, kind, **options)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_pictures_of_a_camera_with_exif_are_turned_as_it_says(orientation, tmp_path):
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "Camera", orientation
+    pictures = [stored(drawn(i), "JPEG", exif=exif, quality=95) for i in range(4)]
+    got = frames(copy_pictures(tmp_path / "lapse.mov", pictures, "mjpeg"))
+    still = read_image(pictures[0]).pixels
+    assert [frame.time for frame in got] == [0, 0.1, 0.2, 0.3]
+    assert np.abs(got[0].pixels.astype(int) - still).mean() < 3
+
+
+def test_pictures_with_a_colour_profile_do_not_end_the_process(tmp_path):
+    """PyAV frees a profile's name twice when the data beside such a frame are touched."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    pictures = [stored(drawn(i), "PNG", icc_profile=profile) for i in range(4)]
+    path = copy_pictures(tmp_path / "profiles.mov", pictures, "png")
+    script = f"from mien.video.frames import Video\nfor f in Video({str(path)!r}): print(f.pixels.sum())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(drawn(i).sum()) for i in range(4)]
+
+
+@pytest.mark.parametrize(("aspect", "wide"), [("64/45", 137), ("8/9", 85), ("1/1", WIDTH), ("1000/1", WIDTH)])
+@pytest.mark.parametrize("ending", [".mp4", ".mkv", ".avi", ".mov"])
+def test_pixels_that_are_not_square_are_made_so(ending, aspect, wide, tmp_path):
+    with av.open(str(tmp_path / f"clip{ending}"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = WIDTH, HEIGHT, "yuv420p", 4_000_000
+        stream.codec_context.sample_aspect_ratio = Fraction(aspect)
+        stream.sample_aspect_ratio = Fraction(aspect)
+        for index in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(drawn(index), format="rgb24")))
+        container.mux(stream.encode(None))
+    got, video = read(tmp_path / f"clip{ending}")
+    assert {frame.pixels.shape for frame in got} == {(HEIGHT, wide, 3)}
+    assert bool(video.notes) == (wide != WIDTH)
+    corner = got[0].pixels[12, :, 1] > 128  # the white corner is a third of the picture's width
+    assert corner.argmin() == pytest.approx(wide / 3, abs=1.5)
+
+
+def test_a_turned_clip_of_oblong_pixels_is_widened_before_it_is_turned(tmp_path):
+    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = stream.sample_aspect_ratio = Fraction(4, 3)
+        stream.set_display_rotation(90)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(drawn(0), format="rgb24")))
+        container.mux(stream.encode(None))
+    (frame,) = frames(tmp_path / "clip.mp4")
+    assert frame.pixels.shape == (WIDTH * 4 // 3, HEIGHT, 3)
+
+
+def test_an_hdr_clip_is_read_as_a_usual_screen_shows_it(tmp_path):
+    """Gray of known light, stored as PQ (SMPTE ST 2084), comes back as the gray of a usual screen."""
+    grays = np.array([20, 60, 100, 150, 200])
+    light = 203 * (grays / 255) ** 2.2 / 10_000
+    power = light**0.1593017578125
+    coded = ((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375
+    pixels = np.zeros((HEIGHT, 80, 3), np.uint8)
+    pixels[:] = np.rint(255 * np.repeat(coded, 16))[None, :, None]
+    with av.open(str(tmp_path / "hdr.mp4"), "w") as container:
+        stream = container.add_stream("libx265", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 80, HEIGHT, "yuv420p10le"
+        stream.options = {"x265-params": "log-level=none:transfer=smpte2084:colorprim=bt2020:colormatrix=bt2020nc",
+                          "crf": "5"}  # fmt: skip
+        stream.codec_context.color_trc = 16
+        for _ in range(2):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    got, video = read(tmp_path / "hdr.mp4")
+    assert np.abs(got[0].pixels[20:40, 8::16].mean(axis=(0, 2)) - grays).max() < 8
+    assert "HDR" in video.notes[0]
 
 
 # -- broken clips ------------------------------------------------------------------------------------

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from functools import partial
+from contextlib import suppress
+from fractions import Fraction
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +24,12 @@ FORMATS: Final = (
 )
 
 FALLBACK_RATE: Final = 25.0  # frames a second where neither the container nor the stream says
+_MOST_STRETCH: Final = 5  # pixels said to be more than so many times as wide as high, or as high as wide, are not
+_PQ, _HLG = 16, 18  # transfer functions of HDR (ITU-T H.273, table 3)
+_HDR: Final = {
+    _PQ: "HDR (PQ): its brightness was mapped to that of a usual screen",
+    _HLG: "HDR (HLG): read as a usual screen shows it",
+}
 
 
 class ClipReader:
@@ -43,6 +51,7 @@ class ClipReader:
             self._stream = _video_stream(self._container, self._name)
             self._stream.thread_type = "AUTO"
             self._stream.thread_count = threads
+            self._to_rgb = ToRgb(self._stream, self._name)
         except BaseException:
             self._container.close()
             raise
@@ -65,7 +74,7 @@ class ClipReader:
             self._last = seconds
             self._decoded += 1
             self._damaged += frame.is_corrupt
-            yield seconds, partial(to_rgb, frame, self._name)
+            yield seconds, partial(self._to_rgb, frame)
         self._ended = True
         if self._decoded == 0:
             raise VideoError(
@@ -102,8 +111,8 @@ class ClipReader:
                 return
 
     def notes(self) -> tuple[str, ...]:
-        """What went wrong on the way."""
-        notes = list(self.missing())
+        """What went wrong on the way, and how the frames differ from those in the file."""
+        notes = [*self.missing(), *self._to_rgb.notes()]
         if self._end:
             notes.append(f"reading stopped early: {self._end}")
         if self._skipped:
@@ -185,32 +194,85 @@ def _video_stream(container: Any, name: str) -> Any:
     return stream
 
 
-def to_rgb(frame: Any, name: str) -> Image:
-    """A decoded frame of the video `name` as RGB (H, W, 3), upright.
+class ToRgb:
+    """Decoded frames of one stream to RGB, (H, W, 3) uint8: upright, pixels square, HDR as a usual screen has it."""
 
-    Raises:
-        VideoError: there is no way from its format to RGB.
-    """
-    import av
+    def __init__(self, stream: Any, name: str) -> None:
+        self._name = name
+        # PyAV (17.0 to 18.1) frees the names of colour profiles twice, and the process dies when the data beside
+        # a frame are touched; only PNG decoders give such names.
+        self._deadly = stream.codec_context.name in {"png", "apng"}
+        self._hdr = ""
+        self._size = (stream.width, stream.height)
+        said = stream.sample_aspect_ratio or Fraction(1)  # of the container, else of the stream
+        fits = 1 / _MOST_STRETCH <= said <= _MOST_STRETCH
+        self._aspect = said if fits else Fraction(1)  # width of a pixel by its height
 
-    try:
-        pixels = frame.to_ndarray(format="rgb24", threads=1)  # more wait for each other longer than they work
-        return _upright(pixels, frame)
-    except (av.FFmpegError, ValueError) as error:  # ValueError: PyAV knows no array of that format
-        raise VideoError(
-            f"expected frames that can be made RGB, {name} has one of format {frame.format.name} ({error}); "
-            "save the clip as H.264"
-        ) from error
+    def __call__(self, frame: Any) -> Image:
+        """The pixels of a frame.
+
+        Raises:
+            VideoError: there is no way from its format to RGB.
+        """
+        import av
+
+        self._hdr = self._hdr or _HDR.get(frame.color_trc, "")
+        try:
+            # one thread: more wait for each other longer than they work
+            pixels: Image = frame.to_ndarray(format="rgb24", width=self._wide(frame.width), threads=1)
+        except (av.FFmpegError, ValueError) as error:  # ValueError: PyAV knows no array of that format
+            raise VideoError(
+                f"expected frames that can be made RGB, {self._name} has one of format {frame.format.name} "
+                f"({error}); save the clip as H.264"
+            ) from error
+        if frame.color_trc == _PQ:
+            pixels = _pq_to_screen()[pixels]
+        return _turn(pixels, *self._display_matrix(frame))
+
+    def _wide(self, width: int) -> int:
+        return max(1, round(width * self._aspect))
+
+    def _display_matrix(self, frame: Any) -> tuple[int, int, int, int]:
+        """a, b, c, d of x' = a x + c y, y' = b x + d y: how the frame is to be turned and mirrored."""
+        if not self._deadly:
+            with suppress(ValueError):  # data of a kind that PyAV does not know, such as EXIF
+                side = frame.side_data.get("DISPLAYMATRIX")
+                return (1, 0, 0, 1) if side is None else _signs(*struct.unpack("=5i", bytes(side)[:20]))
+        # always safe, but it takes a mirrored picture for one that is upside down
+        quarters = round(frame.rotation / 90) % 4  # counterclockwise
+        return ((1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0))[quarters]
+
+    def notes(self) -> tuple[str, ...]:
+        """How the frames differ from those in the file."""
+        width, height = self._size
+        wide = self._wide(width)
+        stretched = f"pixels are not square: {width} x {height} is read as {wide} x {height}, as players show it"
+        return tuple(note for note in (stretched if wide != width else "", self._hdr) if note)
 
 
-def _upright(pixels: Image, frame: Any) -> Image:
-    """Turn and mirror pixels (H, W, 3) as the frame's display matrix says."""
-    side = frame.side_data.get("DISPLAYMATRIX")
-    if side is None:
-        return pixels
-    # `frame.rotation` would do, but takes a mirrored picture for one that is upside down.
-    a, b, _, c, d = struct.unpack("=5i", bytes(side)[:20])  # x' = a x + c y, y' = b x + d y
+@cache
+def _pq_to_screen() -> Image:
+    """(256,) values on a usual screen of the values of a PQ picture, which are far too flat to be read as they are."""
+    power = (np.arange(256) / 255) ** (1 / 78.84375)  # SMPTE ST 2084
+    nits = 10_000 * (np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)) ** (1 / 0.1593017578125)
+    light = nits / 203  # 1: white paper (ITU-R BT.2408); brighter light and glints are squeezed together
+    light = np.where(light < 0.75, light, 1 - 0.25 * np.exp(-(light - 0.75) / 0.25))
+    values: Image = np.rint(255 * light ** (1 / 2.2)).astype(np.uint8)
+    return values
+
+
+def _signs(a: int, b: int, _: int, c: int, d: int) -> tuple[int, int, int, int]:
+    """The turn by a quarter, or none, that a display matrix is nearest to."""
     if abs(b) > abs(a):
+        return 0, -1 if b < 0 else 1, -1 if c < 0 else 1, 0
+    return -1 if a < 0 else 1, 0, 0, -1 if d < 0 else 1
+
+
+def _turn(pixels: Image, a: int, b: int, c: int, d: int) -> Image:
+    """Turn and mirror pixels (H, W, 3)."""
+    if (a, d) == (1, 1):
+        return pixels
+    if b:
         pixels, a, d = pixels.transpose(1, 0, 2), c, b  # (H, W, 3) -> (W, H, 3)
     pixels = pixels[:, ::-1] if a < 0 else pixels
     pixels = pixels[::-1] if d < 0 else pixels

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from mien.errors import VideoError
 from mien.types import Image
-from mien.video.file import to_rgb
+from mien.video.file import ToRgb
 
 #: These give a clip as fast as it is fetched; the others send it at its own pace, as a camera does.
 _FILES: Final = ("http", "https")
@@ -61,8 +61,9 @@ class StreamReader:
         """Frames until it ends and cannot be connected again."""
         start = time.monotonic()
         while True:
+            to_rgb = ToRgb(self._container.streams.video[0], self._name)
             for frame in self._frames():
-                yield time.monotonic() - start, partial(to_rgb, frame, self._name)
+                yield time.monotonic() - start, partial(to_rgb, frame)
             if self._closed or not self._connect_again():
                 return
 
