@@ -68,3 +68,18 @@ def write_clip(path: Path, pictures: Sequence[Pixels], *, fps: int = 10) -> Path
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
     return path
+
+
+def copy_pictures(path: Path, pictures: Sequence[bytes], codec: str, size: tuple[int, int]) -> Path:
+    """A clip of files of pictures as they are, as `ffmpeg -i %d.jpg -c copy` makes; 10 a second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.height, stream.width = size
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "rgb24"
+        for index, data in enumerate(pictures):
+            packet = av.Packet(data)
+            packet.stream, packet.time_base = stream, Fraction(1, 10)
+            packet.pts = packet.dts = index
+            packet.is_keyframe = True
+            container.mux(packet)
+    return path

@@ -1,16 +1,23 @@
 """Runs: what the copies are called, three workers against one, workers that die, Ctrl-C; `mien.analyze`."""
 
+import csv
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from threading import Event
 
 import numpy as np
+import PIL.Image
 import pytest
+from PIL import ImageCms
 
+from makers import copy_pictures
 from mien import analyze
 from mien.batch import pool
 from mien.batch.options import AnalyzeOptions, describe_run, first_difference, from_plain, to_plain
@@ -168,6 +175,66 @@ def test_a_clip_whose_worker_died_is_read_on_by_another(
     assert not (tmp_path / "die").exists()
     assert rows == undisturbed
     assert (summary.failures, summary.frames) == (0, 49)
+
+
+#: Put on a run's path, makes its workers touch what PyAV 17.0 to 18.1 frees twice, as Mien once did.
+TOUCHING = """
+import gc
+from mien.video import file
+def touch(self, frame, show=file.ToRgb.__call__):
+    frame.side_data
+    gc.collect()
+    return show(self, frame)
+file.ToRgb.__call__ = touch
+"""
+
+
+@pytest.mark.parametrize(("workers", "alone"), [("1", True), ("1", False), ("2", False)])
+def test_a_clip_over_which_the_decoder_dies_has_its_row_and_the_rest_goes_on(
+    workers, alone, tmp_path, tiny_model, one_face, drawn_clip
+):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = BytesIO()
+    PIL.Image.fromarray(one_face[:48, :64]).save(data, "PNG", icc_profile=profile)
+    copy_pictures(tmp_path / "deadly.mov", [data.getvalue()] * 60, "png", (48, 64))
+    write_image(tmp_path / "photo.png", one_face)
+    (tmp_path / "sitecustomize.py").write_text(TOUCHING)
+    inputs = [str(tmp_path / "deadly.mov")]
+    inputs = inputs if alone else [str(tmp_path / "photo.png"), *inputs, str(drawn_clip)]
+    command = [sys.executable, "-m", "mien", "analyze", *inputs, "-o", str(tmp_path / "t.csv"), "--model"]
+    done = subprocess.run(
+        [*command, str(tiny_model), "--workers", workers],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "SIGSEGV" in done.stderr
+    rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
+    assert {Path(row["source"]).name for row in rows if row["success"] == "1"} == {
+        Path(i).name for i in inputs
+    } - {"deadly.mov"}
+    assert len({row["source"] for row in rows}) == len(inputs)
+
+
+def test_a_script_without_a_guard_reads_a_clip_as_does_a_process_of_a_pool(tmp_path, tiny_model, drawn_clip):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, mien\n"
+        "print(mien.analyze(sys.argv[1], sys.argv[2], model=sys.argv[3], workers=2, overwrite=True).frames)\n"
+    )
+    pooled = tmp_path / "pooled.py"
+    pooled.write_text(
+        "import sys, mien, multiprocessing\n"
+        "def read(a): return mien.analyze(a[0], a[1], model=a[2], overwrite=True).frames\n"
+        "if __name__ == '__main__':\n"
+        "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
+        "        print(*pool.map(read, [sys.argv[1:]]))\n"
+    )
+    for one in (script, pooled):
+        command = [sys.executable, str(one), str(drawn_clip), str(tmp_path / "t.csv"), str(tiny_model)]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "12\n"
 
 
 def test_a_bug_costs_its_input_and_nothing_else(inputs, tiny_model, tmp_path):

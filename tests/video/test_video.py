@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from makers import copy_pictures
 from mien.errors import ConfigError, VideoError
 from mien.image import read_image
 from mien.video.frames import Video, VideoOptions
@@ -155,21 +156,6 @@ def test_the_display_matrix_is_applied(degrees, mirrored, tmp_path):
     assert corners[np.sign(x), np.sign(y)] > 200
 
 
-def copy_pictures(path, pictures, codec):
-    """A clip of files of pictures as they are, as `ffmpeg -i %d.jpg -c copy` makes a time lapse of them."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=10)
-        stream.width, stream.height = WIDTH, HEIGHT
-        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "rgb24"
-        for index, data in enumerate(pictures):
-            packet = av.Packet(data)
-            packet.stream, packet.time_base = stream, Fraction(1, 10)
-            packet.pts = packet.dts = index
-            packet.is_keyframe = True
-            container.mux(packet)
-    return path
-
-
 def stored(picture, kind, **options):
     data = io.BytesIO()
     Image.fromarray(picture).save(data, kind, **options)
@@ -181,7 +167,7 @@ def test_pictures_of_a_camera_with_exif_are_turned_as_it_says(orientation, tmp_p
     exif = Image.Exif()
     exif[0x010F], exif[0x0112] = "Camera", orientation
     pictures = [stored(drawn(i), "JPEG", exif=exif, quality=95) for i in range(4)]
-    got = frames(copy_pictures(tmp_path / "lapse.mov", pictures, "mjpeg"))
+    got = frames(copy_pictures(tmp_path / "lapse.mov", pictures, "mjpeg", (HEIGHT, WIDTH)))
     still = read_image(pictures[0]).pixels
     assert [frame.time for frame in got] == [0, 0.1, 0.2, 0.3]
     assert np.abs(got[0].pixels.astype(int) - still).mean() < 3
@@ -191,7 +177,7 @@ def test_pictures_with_a_colour_profile_do_not_end_the_process(tmp_path):
     """PyAV frees a profile's name twice when the data beside such a frame are touched."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     pictures = [stored(drawn(i), "PNG", icc_profile=profile) for i in range(4)]
-    path = copy_pictures(tmp_path / "profiles.mov", pictures, "png")
+    path = copy_pictures(tmp_path / "profiles.mov", pictures, "png", (HEIGHT, WIDTH))
     script = f"from mien.video.frames import Video\nfor f in Video({str(path)!r}): print(f.pixels.sum())"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(drawn(i).sum()) for i in range(4)]
@@ -238,8 +224,7 @@ def test_an_hdr_clip_is_read_as_a_usual_screen_shows_it(tmp_path):
     with av.open(str(tmp_path / "hdr.mp4"), "w") as container:
         stream = container.add_stream("libx265", rate=10)
         stream.width, stream.height, stream.pix_fmt = 80, HEIGHT, "yuv420p10le"
-        stream.options = {"x265-params": "log-level=none:transfer=smpte2084:colorprim=bt2020:colormatrix=bt2020nc",
-                          "crf": "5"}  # fmt: skip
+        stream.options = {"x265-params": "log-level=none:transfer=smpte2084:colormatrix=bt2020nc", "crf": "5"}
         stream.codec_context.color_trc = 16
         for _ in range(2):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))

@@ -1,7 +1,9 @@
 """Worker processes: results in the order of the inputs; an input whose worker died is read again.
 
 Not `ProcessPoolExecutor`: when a worker dies, it cannot tell over which input, and the whole pool breaks.
-Here each worker has a pipe of its own, so that it is known which one died, and over which input.
+Here each worker has pipes of its own, so that it is known which one died, and over which input. Nor
+`multiprocessing`: its children run the caller's script again, which ends in an error where that has no
+`if __name__ == "__main__"`, and processes of its own pools may have none.
 
 A worker writes the results of an input to a file of that input, and sends how many bytes of it are complete:
 now and then while a clip is read, and at the end. Results of the input whose turn it is are passed on from
@@ -10,6 +12,7 @@ its file; those of others wait in theirs, so that nothing piles up in memory.
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 import signal
@@ -17,16 +20,15 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import count, islice
-from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from threading import Event
-from typing import Final
+from queue import Empty, Queue
+from subprocess import PIPE, Popen, TimeoutExpired
+from threading import Event, Thread
+from typing import IO, Final, cast
 
 from mien.batch.options import AnalyzeOptions
 from mien.batch.read import Result, Task, fail, read_input
@@ -38,6 +40,9 @@ DEATHS: Final = 3
 WINDOW: Final = 256
 _TELL: Final = 0.1  # seconds from one message about a clip to the next
 _STILLBORN: Final = 5  # workers in a row that may die before they are ready
+_END_SECONDS: Final = 5.0  # in which a worker ends when told to
+#: Nothing in the current folder is imported in place of a library (-P).
+_COMMAND: Final = ("-P", "-c", "from mien.batch.pool import work; work()")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +74,39 @@ class _Input:
 
 @dataclass(slots=True, eq=False)
 class _Worker:
-    """A worker process and the pipe to it."""
+    """A worker process: pickles go to its standard input, and messages come from its standard output."""
 
-    process: BaseProcess
-    pipe: Connection
+    process: Popen[bytes]
+    said: Queue[tuple[_Worker, _Message | None]]  # of all workers; None: it has died
     ready: bool = False  # its networks are loaded
     reading: _Input | None = None
+
+    def send(self, what: object) -> None:
+        """Send it something; OSError: it has died."""
+        pipe = cast("IO[bytes]", self.process.stdin)
+        pickle.dump(what, pipe)
+        pipe.flush()
+
+    def listen(self) -> None:
+        """Queue what it says; runs in a thread of its own."""
+        with suppress(EOFError, OSError, pickle.UnpicklingError):
+            while True:
+                self.said.put((self, pickle.load(cast("IO[bytes]", self.process.stdout))))  # noqa: S301 - ours
+        self.said.put((self, None))
+
+    def hang_up(self) -> None:
+        """Tell it that no input follows."""
+        with suppress(OSError):
+            cast("IO[bytes]", self.process.stdin).close()
+
+    def end(self) -> int:
+        """Wait for its end, which comes by force after a while; its exit status."""
+        try:
+            self.process.wait(_END_SECONDS)
+        except TimeoutExpired:
+            self.process.kill()
+        cast("IO[bytes]", self.process.stdout).close()
+        return self.process.wait()
 
 
 class Pool:
@@ -83,9 +115,9 @@ class Pool:
     def __init__(self, options: AnalyzeOptions, workers: int) -> None:
         self._options = replace(options, threads=1) if workers > 1 else options
         self._most = workers
-        self._context = get_context("spawn")  # a fork would copy locks that other threads hold
         self._folder = Path(tempfile.mkdtemp(prefix="mien-"))
         self._workers: list[_Worker] = []
+        self._said: Queue[tuple[_Worker, _Message | None]] = Queue()
         self._stillborn = 0
         self._network = ""
         self._numbers = count()
@@ -142,52 +174,49 @@ class Pool:
         for worker in self._workers:
             if self._queue and worker.ready and worker.reading is None:
                 with suppress(OSError):  # it died while it had nothing to do; `_receive` will notice
-                    worker.pipe.send((self._queue[0].task, self._queue[0].file))
+                    worker.send((self._queue[0].task, self._queue[0].file))
                     worker.reading = self._queue.popleft()
 
     def _receive(self) -> None:
-        """Wait until workers say something, and note it."""
-        speaking = wait([worker.pipe for worker in self._workers])
-        for worker in [one for one in self._workers if one.pipe in speaking]:
-            try:
-                message: _Message = worker.pipe.recv()
-            except (EOFError, OSError):
-                self._bury(worker)
-                continue
-            if message.fatal:
-                raise MienError(message.fatal)
-            if message.network:
-                worker.ready, self._network, self._stillborn = True, message.network, 0
-            elif worker.reading is not None:
-                worker.reading.size, worker.reading.last = message.size, message.last
-                if message.last:
-                    worker.reading = None
+        """Wait until a worker says something, and note it."""
+        while True:
+            with suppress(Empty):
+                worker, message = self._said.get(timeout=1)  # without one, Ctrl-C would wait on Windows
+                break
+        if message is None:
+            self._bury(worker)
+        elif message.fatal:
+            raise MienError(message.fatal)
+        elif message.network:
+            worker.ready, self._network, self._stillborn = True, message.network, 0
+        elif worker.reading is not None:
+            worker.reading.size, worker.reading.last = message.size, message.last
+            if message.last:
+                worker.reading = None
 
     def _start_workers(self, wanted: int) -> None:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.curdir for path in sys.path)}
         while len(self._workers) < min(wanted, self._most):
-            ours, theirs = self._context.Pipe()
-            arguments = (theirs, self._options, self._folder)
-            process = self._context.Process(target=_work, args=arguments, daemon=True)
             with _without_interrupts():
-                process.start()
-            theirs.close()  # so that the pipe ends when the worker does
-            self._workers.append(_Worker(process, ours))
+                process = Popen([sys.executable, *_COMMAND], stdin=PIPE, stdout=PIPE, env=environment)
+            worker = _Worker(process, self._said)
+            self._workers.append(worker)
+            Thread(target=worker.listen, name="mien-worker", daemon=True).start()
+            with suppress(OSError):  # it died at once; `_receive` will notice
+                worker.send((self._options, self._folder))
 
     def _bury(self, worker: _Worker) -> None:
         """A worker died: what it was reading is read again, or has failed if it took others with it."""
         self._workers.remove(worker)
-        worker.pipe.close()
-        worker.process.join(5)
-        code = worker.process.exitcode
-        how = f"exit status {code}"
-        if code is not None and code < 0:
-            how = f"signal {-code}, {signal.Signals(-code).name}"
+        worker.hang_up()
+        code = worker.end()
+        how = f"signal {-code}, {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         if not worker.ready:
             self._stillborn += 1
             if self._stillborn >= _STILLBORN:
                 raise MienError(
                     f"{_STILLBORN} worker processes in a row ended while starting ({how}); "
-                    "free memory, or give --workers 1"
+                    f"free memory, and check that this can be started: {sys.executable}"
                 )
         lost = worker.reading
         if lost is None:
@@ -196,7 +225,7 @@ class Pool:
             lost.last = True
             lost.error = (
                 f"{DEATHS} processes died while reading it (the last by {how}); it may be damaged, or need "
-                "more memory than there is: try it alone"
+                "more memory than there is: look at it with other programs, or leave it out"
             )
             return
         (self._folder / lost.file).unlink(missing_ok=True)
@@ -208,35 +237,43 @@ class Pool:
         for worker in self._workers:
             if worker.reading is not None or not worker.ready:
                 worker.process.terminate()
-            worker.pipe.close()
+            worker.hang_up()
         for worker in self._workers:
-            worker.process.join(5)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
+            worker.end()
         self._workers.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _work(pipe: Connection, options: AnalyzeOptions, folder: Path) -> None:
+def work() -> None:
     """What a worker process does: load the networks, then read what it is given until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     stop = Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())  # it exits between two results: no file is cut short
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints goes to standard error
+
+    def tell(message: _Message) -> None:
+        pickle.dump(message, answers)
+        answers.flush()
+
+    options, folder = cast("tuple[AnalyzeOptions, Path]", pickle.load(requests))  # noqa: S301 - our parent's
     try:
         try:
             analyzer = options.load()
-            pipe.send(_Message(network=analyzer.classifier.digest))
+            tell(_Message(network=analyzer.classifier.digest))
             while True:
-                task, file = pipe.recv()
-                _write_results(read_input(analyzer, task, options), folder / file, pipe, stop)
+                task, file = pickle.load(requests)  # noqa: S301
+                _write_results(read_input(analyzer, task, options), folder / file, tell, stop)
         except MienError as error:
-            pipe.send(_Message(fatal=str(error)))
+            tell(_Message(fatal=str(error)))
     except (EOFError, OSError):  # the parent needs no more, or died: then nobody else clears up
         shutil.rmtree(folder, ignore_errors=True)
+        os._exit(0)
 
 
-def _write_results(results: Iterator[Result], path: Path, pipe: Connection, stop: Event) -> None:
+def _write_results(
+    results: Iterator[Result], path: Path, tell: Callable[[_Message], object], stop: Event
+) -> None:
     """Write the results of an input to its file; now and then, send how many bytes of it are complete."""
     size, sent = 0, time.monotonic()
     file = path.open("wb")
@@ -255,7 +292,7 @@ def _write_results(results: Iterator[Result], path: Path, pipe: Connection, stop
                 ) from error
             if due:
                 sent = time.monotonic()
-                pipe.send(_Message(size=size, last=result.last))
+                tell(_Message(size=size, last=result.last))
             if stop.is_set():
                 sys.exit(143)
     finally:

@@ -24,7 +24,7 @@ FORMATS: Final = (
 )
 
 FALLBACK_RATE: Final = 25.0  # frames a second where neither the container nor the stream says
-_MOST_STRETCH: Final = 5  # pixels said to be more than so many times as wide as high, or as high as wide, are not
+_MOST_STRETCH: Final = 5  # a pixel said to be so many times as wide as high, or more, is square
 _PQ, _HLG = 16, 18  # transfer functions of HDR (ITU-T H.273, table 3)
 _HDR: Final = {
     _PQ: "HDR (PQ): its brightness was mapped to that of a usual screen",
@@ -195,12 +195,12 @@ def _video_stream(container: Any, name: str) -> Any:
 
 
 class ToRgb:
-    """Decoded frames of one stream to RGB, (H, W, 3) uint8: upright, pixels square, HDR as a usual screen has it."""
+    """Decoded frames of one stream to RGB, (H, W, 3) uint8: upright, pixels square, HDR mapped to 8 bits."""
 
     def __init__(self, stream: Any, name: str) -> None:
         self._name = name
-        # PyAV (17.0 to 18.1) frees the names of colour profiles twice, and the process dies when the data beside
-        # a frame are touched; only PNG decoders give such names.
+        # PyAV (17.0 to 18.1) frees the names of colour profiles twice, so that touching the data beside a
+        # frame ends the process; only PNG decoders give such names.
         self._deadly = stream.codec_context.name in {"png", "apng"}
         self._hdr = ""
         self._size = (stream.width, stream.height)
@@ -246,16 +246,16 @@ class ToRgb:
         """How the frames differ from those in the file."""
         width, height = self._size
         wide = self._wide(width)
-        stretched = f"pixels are not square: {width} x {height} is read as {wide} x {height}, as players show it"
+        stretched = f"pixels are not square: {width} x {height} is read as {wide} x {height}, as players do"
         return tuple(note for note in (stretched if wide != width else "", self._hdr) if note)
 
 
 @cache
 def _pq_to_screen() -> Image:
-    """(256,) values on a usual screen of the values of a PQ picture, which are far too flat to be read as they are."""
+    """(256,) the values of a PQ picture on a usual screen; as they are they would show far too flat."""
     power = (np.arange(256) / 255) ** (1 / 78.84375)  # SMPTE ST 2084
-    nits = 10_000 * (np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)) ** (1 / 0.1593017578125)
-    light = nits / 203  # 1: white paper (ITU-R BT.2408); brighter light and glints are squeezed together
+    share = np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)
+    light = share ** (1 / 0.1593017578125) * 10_000 / 203  # 1: 203 cd/m2, white paper (ITU-R BT.2408)
     light = np.where(light < 0.75, light, 1 - 0.25 * np.exp(-(light - 0.75) / 0.25))
     values: Image = np.rint(255 * light ** (1 / 2.2)).astype(np.uint8)
     return values
