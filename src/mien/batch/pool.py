@@ -95,12 +95,14 @@ class _Worker:
         self.said.put((self, None))
 
     def hang_up(self) -> None:
-        """Tell it that no input follows."""
+        """Tell it to end after the result at which it is."""
         with suppress(OSError):
-            cast("IO[bytes]", self.process.stdin).close()
+            self.send(None)
 
     def end(self) -> int:
         """Wait for its end, which comes by force after a while; its exit status."""
+        with suppress(OSError):
+            cast("IO[bytes]", self.process.stdin).close()
         try:
             self.process.wait(_END_SECONDS)
         except TimeoutExpired:
@@ -208,7 +210,6 @@ class Pool:
     def _bury(self, worker: _Worker) -> None:
         """A worker died: what it was reading is read again, or has failed if it took others with it."""
         self._workers.remove(worker)
-        worker.hang_up()
         code = worker.end()
         how = f"signal {-code}, {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         if not worker.ready:
@@ -233,11 +234,11 @@ class Pool:
         self._queue.appendleft(lost)
 
     def close(self) -> None:
-        """End the workers: those without an input exit by themselves, the others are terminated."""
+        """End the workers; those that read end after the result at which they are."""
         for worker in self._workers:
-            if worker.reading is not None or not worker.ready:
-                worker.process.terminate()
             worker.hang_up()
+            if not worker.ready:
+                worker.process.terminate()
         for worker in self._workers:
             worker.end()
         self._workers.clear()
@@ -257,18 +258,30 @@ def work() -> None:
         answers.flush()
 
     options, folder = cast("tuple[AnalyzeOptions, Path]", pickle.load(requests))  # noqa: S301 - our parent's
+    given: Queue[tuple[Task, str] | None] = Queue()
+
+    def listen() -> None:
+        with suppress(EOFError, OSError, pickle.UnpicklingError):
+            while (what := pickle.load(requests)) is not None:  # noqa: S301
+                given.put(what)
+            stop.set()
+            given.put(None)
+            return
+        shutil.rmtree(folder, ignore_errors=True)  # the parent died: nobody else clears up
+        os._exit(143)
+
+    (thread := Thread(target=listen, daemon=True)).start()
     try:
         try:
             analyzer = options.load()
             tell(_Message(network=analyzer.classifier.digest))
-            while True:
-                task, file = pickle.load(requests)  # noqa: S301
+            while (what := given.get()) is not None:
+                task, file = what
                 _write_results(read_input(analyzer, task, options), folder / file, tell, stop)
         except MienError as error:
             tell(_Message(fatal=str(error)))
-    except (EOFError, OSError):  # the parent needs no more, or died: then nobody else clears up
-        shutil.rmtree(folder, ignore_errors=True)
-        os._exit(0)
+    except OSError:  # the parent died just now
+        thread.join()
 
 
 def _write_results(
