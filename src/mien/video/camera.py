@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.errors import VideoError
+from mien.errors import MissingExtra, VideoError
 from mien.types import Image
 
 
@@ -53,8 +53,10 @@ class CameraReader:
 
 def _open_camera(number: int) -> Any:
     """Open camera `number`; OpenCV's own log is silent meanwhile."""
-    import cv2
-
+    try:
+        import cv2
+    except ImportError as error:
+        raise MissingExtra("opencv-python-headless", "camera", "a camera") from error
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(0)
     try:
