@@ -28,7 +28,7 @@ class Timing:
     cpu: float  # seconds of the process, all its threads
     wall: float  # seconds
     peak: float = 0.0  # MB: the most memory that the process ever held
-    found: int | None = None  # faces, where the job counts them
+    found: Any = None  # what the job gives: faces counted, or their boxes
 
 
 class Subject:

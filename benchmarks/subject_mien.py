@@ -74,11 +74,11 @@ class Jobs:
 
     def yunet_opencv(self, paths: list[str]) -> Callable[[], int]:
         """One pass of the same weights at full size by OpenCV's FaceDetectorYN."""
-        from detector import OpenCV
+        from detector import opencv
 
-        detector = OpenCV(self._threads)
+        find = opencv(threads=self._threads)
         images: list[Image] = [read_image(path).pixels for path in paths]
-        return lambda: sum(len(detector.detect(image)) for image in images)
+        return lambda: sum(len(find(image)[0]) for image in images)
 
 
 def main() -> None:
