@@ -20,16 +20,21 @@ from mien.labels import EMOTIONS
 if TYPE_CHECKING:
     from mien.analyzer import Analyzer, load
     from mien.batch.run import analyze
+    from mien.results.dataframe import to_dataframe
     from mien.results.tables import write
     from mien.types import Face, Frame
 
-__all__ = ["EMOTIONS", "Analyzer", "Face", "Frame", "MienError", "__version__", "analyze", "load", "write"]
+__all__ = [
+    "EMOTIONS", "Analyzer", "Face", "Frame", "MienError", "__version__", "analyze", "load",
+    "to_dataframe", "write",
+]  # fmt: skip
 
 _LAZY = {
     "Analyzer": "mien.analyzer",
     "load": "mien.analyzer",
     "analyze": "mien.batch.run",
     "write": "mien.results.tables",
+    "to_dataframe": "mien.results.dataframe",
     "Face": "mien.types",
     "Frame": "mien.types",
 }

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mien.image import ImageSource
     from mien.video.ahead import NewestFrame
     from mien.video.follow import Follower, FollowerState, FrameBatch
-    from mien.video.frames import Video, VideoFrame
+    from mien.video.frames import Video, VideoFrame, VideoSource
 
 BATCH: Final = 16  # pictures whose faces are classified together
 #: Makes the crop that the card asks for from a picture, (H, W, 3) RGB, and one of its faces.
@@ -132,9 +132,9 @@ class Analyzer:
                 frames += [replace(frame, faces=tuple(islice(read, len(frame)))) for frame, _ in found]
         return frames
 
-    def video(
+    def video(  # noqa: PLR0913 - each is one choice of a user
         self,
-        source: str | os.PathLike[str] | int,
+        source: VideoSource | Iterable[ImageSource | tuple[float, ImageSource]],
         *,
         every: int = 1,
         fps: float | None = None,
@@ -142,6 +142,10 @@ class Analyzer:
         end: float | None = None,
         detect_every: int = 1,
         smooth: float | None = None,
+        rate: float | None = None,
+        times: Iterable[float] | None = None,
+        white: float | None = None,
+        color: str = "rgb",
     ) -> Iterator[Frame]:
         """The frames of a clip, camera or stream, one after the other, in constant memory.
 
@@ -150,7 +154,9 @@ class Analyzer:
         `mien.video.events.find_events` makes events of them.
 
         Args:
-            source: a path, the number of a camera, or the address of a stream.
+            source: the path, the bytes or the open binary file of a clip; the number of a camera; the address
+                of a stream; or pictures one after the other (a list, a generator, an (N, H, W, 3) array),
+                each as `image` takes it, with `rate` or `times`, or in pairs of its time and itself.
             every: take every n-th frame.
             fps: or take this many frames per second, by the clip's own time stamps.
             start: seconds by time stamp; frames before it are left out.
@@ -158,6 +164,10 @@ class Analyzer:
             detect_every: look for faces in every n-th of these frames only; see `follower`.
             smooth: seconds over which probabilities are smoothed; 0: not at all. None: 0.2 for a clip,
                 0.1 for a camera or stream.
+            rate: of pictures: how many per second.
+            times: of pictures: the time of each, in seconds.
+            white: of pictures that are arrays; see `image`.
+            color: of pictures that are arrays; see `image`.
 
         Raises:
             ConfigError: an option that makes no sense.
@@ -165,10 +175,20 @@ class Analyzer:
                 frames; `Video.notes` says what is missing (open the `Video` and use `follow`).
         """
         from mien.video.frames import Video, VideoOptions
+        from mien.video.pictures import PictureReader
         from mien.video.smooth import make_smoother, smooth_frames
 
         # not in the generator: errors come at the call
-        video = Video(source, VideoOptions(every, fps, start, end))
+        options = VideoOptions(every, fps, start, end)
+        place: Any = source
+        text = isinstance(source, str | bytes | bytearray | memoryview)
+        if isinstance(source, Iterable) and not text and not hasattr(source, "read"):
+            place = PictureReader(place, rate=rate, times=times, white=white, color=color)
+        elif rate is not None or times is not None:
+            raise ConfigError(
+                "expected rate or times with pictures in hand; a clip has its own, leave them out"
+            )
+        video = Video(place, options)
         try:
             follower = self.follower(detect_every=detect_every)
             smoother = make_smoother(smooth, live=video.live)
@@ -178,7 +198,7 @@ class Analyzer:
 
         def stream() -> Iterator[Frame]:
             with video:
-                frames = (frame for frame, _ in self.follow(video, source=str(source), follower=follower))
+                frames = (frame for frame, _ in self.follow(video, source=video.name, follower=follower))
                 yield from smooth_frames(frames, smoother)
 
         return stream()

@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import numpy as np
@@ -146,6 +146,23 @@ def read_image(
     return replace(picture, path=os.fspath(given))
 
 
+def kind_of(head: bytes) -> str | None:
+    """The kind of picture that the first 64 bytes of a file announce; None: no picture."""
+    return next((kind for kind, (pattern, _) in KINDS.items() if re.match(pattern, head, re.DOTALL)), None)
+
+
+def peek_kind(file: Path | BinaryIO) -> str | None:
+    """The same of a path or a seekable file; None also where it cannot be read."""
+    try:
+        if isinstance(file, Path):
+            with _open(file) as stream:
+                return kind_of(stream.read(64))
+        file.seek(0)
+        return kind_of(file.read(64))
+    except (ImageError, OSError):
+        return None
+
+
 def decode_text(source: str | bytes | bytearray | memoryview) -> str | Path | bytes:
     """The bytes that a data URI or base64 stands for, the path of a file:// address; else the same.
 
@@ -191,7 +208,19 @@ def _is_base64(head: str) -> bool:
         start = base64.b64decode(letters[: len(letters) // 4 * 4], validate=True)
     except ValueError:
         return False
-    return any(re.match(pattern, start, re.DOTALL) for pattern, _ in KINDS.values())
+    return kind_of(start) is not None
+
+
+def seekable_file(file: Any) -> BinaryIO:
+    """The open file at its begin, whose bytes can be read in any order: itself, or a copy in memory.
+
+    Raises:
+        ImageError: it gives text, or cannot be read.
+    """
+    if not getattr(file, "seekable", bool)() or not isinstance(file.read(0), bytes):
+        return io.BytesIO(_read_file(file))
+    file.seek(0)
+    return cast("BinaryIO", file)
 
 
 def _read_file(file: Any) -> bytes:
@@ -369,9 +398,9 @@ def _kind(stream: BinaryIO, name: str) -> str:
     """The kind of picture that the first bytes announce."""
     head = stream.read(64)
     stream.seek(0)
-    for kind, (pattern, _) in KINDS.items():
-        if re.match(pattern, head, re.DOTALL):
-            return kind
+    kind = kind_of(head)
+    if kind is not None:
+        return kind
     if not head:
         raise ImageError(f"expected a picture, {name} is empty (0 bytes); get it again")
     what = f"begins with {head[:16]!r}"

@@ -28,7 +28,7 @@ MEANS: Final = tuple(f"mean_{emotion}" for emotion in EMOTIONS)
 #: The type of each column, named as pyarrow names it; `list` is a list of texts.
 TYPES: Final[dict[str, str]] = {
     **{name: kind for kind, names in FACE_COLUMNS.values() for name in names},
-    **dict.fromkeys(("source", "cut"), "string"),
+    **dict.fromkeys(("source", "cut", "error"), "string"),
     **dict.fromkeys(("frame", "face", "success", "frames"), "int32"),
     **dict.fromkeys(("peak", "mean"), "float32"),
     **dict.fromkeys(("time", *_SECONDS), "float64"),

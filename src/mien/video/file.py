@@ -8,11 +8,11 @@ from contextlib import suppress
 from fractions import Fraction
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 
-from mien.errors import VideoError
+from mien.errors import VideoError, shorten
 from mien.image import MAX_PIXELS
 from mien.types import Image
 
@@ -35,8 +35,8 @@ _HDR: Final = {
 class ClipReader:
     """A file that is open; its frames are read once, first to last."""
 
-    def __init__(self, path: Path, threads: int) -> None:
-        self._name = repr(str(path))
+    def __init__(self, source: Path | BinaryIO, threads: int) -> None:
+        self._name = shorten(repr(str(source))) if isinstance(source, Path) else "the file given"
         self._skipped = 0
         self._damaged = 0  # frames that the decoder patched up
         self._decoded = 0
@@ -46,7 +46,7 @@ class ClipReader:
         self._last: float | None = None
         self._ended = False
         self._end = ""  # why reading stopped before the end of the file
-        self._container = _open_container(path, self._name)
+        self._container = _open_container(source, self._name)
         try:
             self._stream = _video_stream(self._container, self._name)
             self._stream.thread_type = "AUTO"
@@ -147,22 +147,17 @@ class ClipReader:
         self._container.close()
 
 
-def _open_container(path: Path, name: str) -> Any:
+def _open_container(source: Path | BinaryIO, name: str) -> Any:
     """Open a clip, with an error that tells what is wrong with it."""
     import av
 
     try:
-        if path.is_dir():
-            raise VideoError(f"expected a clip, {name} is a folder; give the files in it")
-        if not path.exists():
-            raise VideoError(f"expected a clip, {name} does not exist; check the path")
-        if not path.is_file():
-            raise VideoError(f"expected a clip, {name} is a device or pipe; a camera is given by its number")
-        if path.stat().st_size == 0:
-            raise VideoError(f"expected a clip, {name} is empty (0 bytes); get it again")
+        if isinstance(source, Path):
+            _check_file(source, name)
         options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
         # Absolute, so that no name is taken for a protocol ("http:...").
-        return av.open(str(path.absolute()), metadata_errors="replace", options=options)
+        place = str(source.absolute()) if isinstance(source, Path) else source
+        return av.open(place, metadata_errors="replace", options=options)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         if isinstance(error, av.ArgumentError):  # what FFmpeg answers for a format off the list
@@ -171,6 +166,17 @@ def _open_container(path: Path, name: str) -> Any:
             f"expected a clip (MP4, MOV, MKV, WebM, AVI...), {name} cannot be opened: {reason}; it is "
             "no clip, or was cut before its index was written: get it again or save it again"
         ) from error
+
+
+def _check_file(path: Path, name: str) -> None:
+    if path.is_dir():
+        raise VideoError(f"expected a clip, {name} is a folder; give the files in it")
+    if not path.exists():
+        raise VideoError(f"expected a clip, {name} does not exist; check the path")
+    if not path.is_file():
+        raise VideoError(f"expected a clip, {name} is a device or pipe; a camera is given by its number")
+    if path.stat().st_size == 0:
+        raise VideoError(f"expected a clip, {name} is empty (0 bytes); get it again")
 
 
 def _video_stream(container: Any, name: str) -> Any:

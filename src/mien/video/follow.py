@@ -114,7 +114,7 @@ class Follower:
         """Classify the faces of some frames."""
         read = self._classify([frame.pixels for frame, _ in batch], [faces for _, faces in batch])
         frames = [
-            (Frame(source, frame.index, frame.time, tuple(faces)), frame.pixels)
+            (Frame(source, frame.index, frame.time, tuple(faces), size=_size(frame)), frame.pixels)
             for (frame, _), faces in zip(batch, read, strict=True)
         ]
         return FrameBatch(frames, state)
@@ -172,6 +172,10 @@ class Follower:
         numbered = self._tracker.update(faces, frame.time, frame.pixels)
         self._key = KeyFrame(frame.time, tuple(numbered))
         return frame, numbered
+
+
+def _size(frame: VideoFrame) -> tuple[int, int]:
+    return frame.pixels.shape[1], frame.pixels.shape[0]
 
 
 def _room(frame: VideoFrame) -> int:

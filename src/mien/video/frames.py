@@ -8,19 +8,27 @@ Legend: H rows, W columns.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from threading import Lock
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
 
-from mien.errors import ConfigError, VideoError
+from mien.errors import ConfigError, ImageError, VideoError
+from mien.image import decode_text, peek_kind, seekable_file
 from mien.types import Image
 from mien.video.camera import CameraReader
 from mien.video.file import ClipReader
-from mien.video.stream import StreamReader, is_stream
+from mien.video.pictures import PictureReader
+from mien.video.stream import StreamReader, is_stream, shown
+
+if TYPE_CHECKING:
+    #: The path, the bytes or the open file of a clip, the number of a camera, the address of a stream.
+    VideoSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,10 +95,11 @@ class VideoOptions:
 
 
 class Video:
-    """A clip (path), camera (its number) or stream (its address), to be iterated over once.
+    """A clip, camera, stream or pictures in hand, to be iterated over once.
 
     Args:
-        source: a path, a number or an address.
+        source: the path, the bytes or the open binary file of a clip; the number of a camera; the address of
+            a stream; or pictures.
         options: which frames are taken; the others are decoded and skipped, so that a frame's index is
             always its place in the clip.
         threads: that decode a clip. One gives the same frames on every machine and keeps up with the
@@ -107,7 +116,7 @@ class Video:
     """
 
     def __init__(
-        self, source: str | os.PathLike[str] | int, options: VideoOptions | None = None, *, threads: int = 1
+        self, source: VideoSource | PictureReader, options: VideoOptions | None = None, *, threads: int = 1
     ) -> None:
         self._options = options or VideoOptions()
         self._served: int | None = None  # the slot of 1/fps seconds of the last frame taken
@@ -115,7 +124,8 @@ class Video:
         self._closed = False
         self._lock = Lock()  # one thread may close it while another reads
         self._reader = reader = _open(source, threads)
-        self.live = isinstance(source, int) or is_stream(os.fspath(source))  # frames come at their own pace
+        self.live = isinstance(reader, CameraReader | StreamReader)  # frames come at their own pace
+        self.name = _name(source, live=self.live)  # of the source in results
         self.decoded = 0  # frames so far, taken or not
         # what the container or camera says; None: not known
         self.frames_total = reader.frames_total  # announced, or an estimate from its duration
@@ -186,8 +196,42 @@ class Video:
         return self._reader.notes()
 
 
-def _open(source: str | os.PathLike[str] | int, threads: int) -> _Reader:
-    if isinstance(source, int):
-        return CameraReader(source)
-    name = os.fspath(source)
-    return StreamReader(name) if is_stream(name) else ClipReader(Path(name), threads)
+def _name(source: Any, *, live: bool) -> str:
+    """What results call it: a path, an address without its password, a camera's number; else nothing."""
+    if not isinstance(source, str | os.PathLike | Integral) or str(source)[:5].lower() == "data:":
+        return ""
+    return shown(str(source)) if live else str(source)
+
+
+def _open(source: Any, threads: int) -> _Reader:
+    """What reads the source, whatever it is."""
+    if isinstance(source, PictureReader):
+        return source
+    if isinstance(source, Integral) and not isinstance(source, bool):
+        return CameraReader(int(source))
+    if isinstance(source, str | os.PathLike) and is_stream(os.fspath(source)):
+        return StreamReader(os.fspath(source))
+    clip: Any = source
+    try:
+        if isinstance(clip, str) and clip[:5].lower() in {"data:", "file:"}:
+            clip = decode_text(clip)
+        if isinstance(clip, bytes | bytearray | memoryview):
+            clip = io.BytesIO(clip)
+        elif hasattr(clip, "read"):
+            clip = seekable_file(clip)
+    except ImageError as error:
+        raise VideoError(str(error)) from error
+    if isinstance(clip, str | os.PathLike):
+        clip = Path(clip)
+    elif not hasattr(clip, "read"):
+        raise VideoError(
+            "expected a path, an address, the number of a camera, the bytes of a clip, an open file, or "
+            f"pictures one after the other, got {type(source).__name__}"
+        )
+    try:
+        return ClipReader(clip, threads)
+    except VideoError as error:
+        kind = peek_kind(clip)
+        if kind is None:
+            raise
+        raise VideoError(f"expected a clip, got a {kind} picture; use `image`") from error
