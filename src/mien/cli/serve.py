@@ -60,6 +60,22 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         list[str] | None,
         typer.Option(metavar="NAME", help="Another host name to accept (Host header); may be repeated."),
     ] = None,
+    fetch: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST",
+            help="Also read photos by their address, from this host (NAME or NAME:PORT); *: from every host "
+            "of the public Internet; may be repeated.",
+        ),
+    ] = None,
+    cors: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN",
+            help="Let pages of another site ask (CORS), such as https://example.org; *: of every site; may "
+            "be repeated.",
+        ),
+    ] = None,
     model: Model = None,
     provider: Providers = None,
     max_upload: Annotated[
@@ -101,7 +117,7 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
 ) -> None:
     """Start the server: a web page and an HTTP API.
 
-    No data leaves this machine. Without --keep, results are deleted.
+    No data leaves this machine (with --fetch, requests for photos do). Without --keep, results are deleted.
     """
     from mien.cli.progress import say
     from mien.errors import MissingExtra
@@ -140,6 +156,8 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         token=token,
         auth=not no_auth,
         names=tuple(allow_host or ()),
+        fetch=tuple(fetch or ()),
+        cors=tuple(cors or ()),
         limits=limits,
     )
     listen(settings, say)

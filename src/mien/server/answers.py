@@ -16,7 +16,8 @@ from mien.types import Face, Floats
 
 #: Each kind of problem, with its HTTP status.
 PROBLEMS: Final = {
-    "bad-request": 400, "unauthorized": 401, "forbidden-origin": 403, "not-found": 404,
+    "bad-request": 400, "unauthorized": 401, "forbidden-origin": 403, "forbidden-address": 403,
+    "not-found": 404,
     "method-not-allowed": 405, "not-acceptable": 406, "too-slow": 408, "too-large": 413,
     "unsupported": 415, "wrong-host": 421, "unreadable": 422, "bad-setting": 422, "too-many": 429,
     "bug": 500, "stopped": 500, "busy": 503, "disk-full": 507,
@@ -235,7 +236,8 @@ def named_probabilities(values: Floats | None) -> Any:
 #: For OpenAPI: the content of a file in a form.
 FILE_SCHEMA: Final[dict[str, Any]] = {"type": "string", "format": "binary"}
 _DESCRIPTIONS: Final = {
-    400: "Malformed request", 401: "Missing or wrong token", 403: "Another site's page", 404: "Not there",
+    400: "Malformed request", 401: "Missing or wrong token", 403: "Another site's page, or an address",
+    404: "Not there",
     406: "Not a form that this server can give",
     408: "Too slow", 413: "Too large", 415: "Not a picture alone", 421: "Host name not allowed",
     422: "Unreadable, or a bad setting", 429: "Too many at once", 503: "Busy", 507: "No room on the disk",

@@ -15,12 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mien.errors import ConfigError
 from mien.server.answers import FILE_SCHEMA, JobBody, JobsBody, Problem, describe_form, describe_problems
+from mien.server.content import check_media_type, tell_clip_error
 from mien.server.jobs import RESULTS, environment
 from mien.server.photos import unless_client_gone
 from mien.server.service import Service, service_of
 from mien.server.settings import Limits
 from mien.server.store import ENDED, JobRecord
-from mien.server.upload import check_media_type, receive_files
+from mien.server.upload import receive_files
 from mien.server.worker import PROBE
 from mien.video.frames import VideoOptions
 
@@ -129,11 +130,15 @@ async def probe_clip(path: str, name: str, limits: Limits) -> float:
         if process.returncode is None:
             process.kill()
             await process.wait()
+    why = ""
     if process.returncode:
-        raise Problem("unreadable", "expected a clip, what opened it died; it is damaged: save it anew")
-    seen = json.loads(line)
-    if "error" in seen:
-        raise Problem("unreadable", seen["error"].replace(path, name or "the clip"))
+        why = "expected a clip, the process that opened it died; it is damaged: save it again"
+    else:
+        seen = json.loads(line)
+        why = seen.get("error", "").replace(path, name or "the clip")
+    if why:
+        with open(path, "rb") as file:  # noqa: PTH123 - 2 kB of a file that was just written
+            raise tell_clip_error(file.read(2000), why)
     height, width, seconds = seen["height"], seen["width"], seen["seconds"]
     if height * width > limits.pixels:
         why = f"expected frames of at most {limits.pixels:,} pixels, got {width} x {height}; shrink it"

@@ -16,6 +16,8 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from starlette.middleware.cors import CORSMiddleware
+
 from mien.server.answers import Problem, too_large
 from mien.server.service import Service
 from mien.server.settings import Limits, is_loopback
@@ -49,10 +51,22 @@ class Guard:
         settings = service.settings
         self._token, self._session = _digest(settings.token or ""), _digest(service.session)
         here = () if is_loopback(settings.host) else (socket.gethostname().lower(),)
+        self._entry: App = self._answer
+        if settings.cors:
+            self._entry = CORSMiddleware(
+                self._answer,
+                allow_origins=settings.cors,
+                allow_methods=sorted(METHODS - {"WEBSOCKET"}),
+                allow_headers=["Authorization", "Content-Type", "Accept"],
+                expose_headers=["Location", "Retry-After", "Content-Disposition"],
+            )
         self._names = {"localhost", settings.host.lower(), *map(str.lower, settings.names), *here}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
+        await self._entry(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
             await self.app(scope, receive, send)
             return
@@ -77,8 +91,10 @@ class Guard:
             )
         origin = headers.get("origin")
         changes = scope["type"] == "websocket" or scope["method"] not in SAFE
-        if changes and origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-            raise Problem("forbidden-origin", f"expected a page of this server, got one of {origin}")
+        own = origin is None or urlsplit(origin).netloc.lower() == host.lower()
+        if changes and not own and not {origin, "*"} & set(self.settings.cors):
+            why = f"expected a page of this server, got one of {origin}"
+            raise Problem("forbidden-origin", f"{why}; start the server with --cors and that origin")
         is_open = scope["path"] in OPEN or scope["path"].startswith("/assets/")
         if self.settings.guarded and not is_open and not self._is_authorized(headers):
             raise Problem("unauthorized", "expected the token as `Authorization: Bearer TOKEN`; give it")

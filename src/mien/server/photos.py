@@ -10,7 +10,7 @@ import base64
 import importlib.util
 import io
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Set
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
@@ -29,6 +29,7 @@ from mien.server.answers import (
     describe_problems,
     problem_of,
 )
+from mien.server.json_body import MEDIA_TYPE, SCHEMA, unpack_json
 from mien.server.reader import PhotoOptions, PhotoTask
 from mien.server.service import Service, service_of
 from mien.server.upload import ReceivedFiles, Upload, receive_files
@@ -46,6 +47,7 @@ PARQUET: Final = "application/vnd.apache.parquet"
 #: For OpenAPI: the body of a request with photos.
 _BODY: Final = describe_form("files", {"type": "array", "items": FILE_SCHEMA, "minItems": 1})
 _BODY["content"]["image/*"] = {"schema": FILE_SCHEMA}
+_BODY["content"][MEDIA_TYPE] = {"schema": SCHEMA}
 _ROUTE: Final[dict[str, Any]] = {
     "responses": {
         200: {"description": "What the faces show", "content": {CSV: {}, PARQUET: {}}},
@@ -55,6 +57,8 @@ _ROUTE: Final[dict[str, Any]] = {
     "openapi_extra": {"requestBody": _BODY},
 }
 
+_OF_CROPS: Final = frozenset({"policy", "annotate"})  # what a query may have
+_OF_PHOTOS: Final = _OF_CROPS | {"min_face", "max_faces"}
 MinFace = Annotated[int | None, Query(ge=8, le=10_000, description="Pixels; smaller faces are left out.")]
 MaxFaces = Annotated[int | None, Query(ge=1, le=10_000, description="Only the so many largest.")]
 Policy = Annotated[str, Query(max_length=50, description="How probabilities become the emotion shown.")]
@@ -69,20 +73,24 @@ async def photos(
     policy: Policy = "accurate",
     annotate: Annotate = False,
 ) -> Response:
-    """Read photos: one as the raw body, or one or many as multipart."""
-    return await _answer(request, PhotoOptions(min_face, max_faces, policy), annotate=annotate)
+    """Read photos: one as the raw body, or one or many as multipart or JSON."""
+    return await _answer(
+        request, PhotoOptions(min_face, max_faces, policy), annotate=annotate, known=_OF_PHOTOS
+    )
 
 
 @router.post("/v1/crops", **_ROUTE)
 async def crops(request: Request, policy: Policy = "accurate", annotate: Annotate = False) -> Response:
     """Read pictures that already are faces, 48 x 48 or more."""
-    return await _answer(request, PhotoOptions(policy=policy, crops=True), annotate=annotate)
+    return await _answer(request, PhotoOptions(policy=policy, crops=True), annotate=annotate, known=_OF_CROPS)
 
 
-async def _answer(request: Request, options: PhotoOptions, *, annotate: bool) -> Response:
+async def _answer(request: Request, options: PhotoOptions, *, annotate: bool, known: Set[str]) -> Response:
     service = service_of(request)
     service.analyzer.classifier.card.policy(options.policy)  # an error before anything is read
     limits = service.settings.limits
+    if unknown := set(request.query_params) - known:
+        raise Problem("bad-setting", f"expected {', '.join(sorted(known))}, got {min(unknown)[:40]!r}")
     answer = choose_answer(request.headers.get("accept", ""), annotate=annotate, most=limits.answer)
     if service.photo_requests >= limits.requests:
         why = f"expected at most {limits.requests} requests with photos at one time; try again shortly"
@@ -92,6 +100,11 @@ async def _answer(request: Request, options: PhotoOptions, *, annotate: bool) ->
         files = receive_files(request, service.disk, field_name="files", most=limits.files)
         async with files as received:
             service.metrics.upload_bytes.inc(received.size)
+            if received.fields:
+                why = f"expected files alone in the form, got the field {min(received.fields)[:40]!r}"
+                raise Problem("bad-setting", f"{why}; settings go into the query")
+            if received.files[0].media_type == MEDIA_TYPE:
+                await unless_client_gone(request, unpack_json(service, received))
             found = await unless_client_gone(request, _read_all(service, received, options, answer))
     finally:
         service.photo_requests -= 1

@@ -17,10 +17,11 @@ from itertools import groupby
 from typing import Any, Final, Generic, TypeVar
 
 from mien.analyzer import Analyzer, crop_whole
+from mien.errors import ImageError
 from mien.faces.detect import WholePicture, YuNet
 from mien.image import read_image
 from mien.server.answers import Problem
-from mien.server.upload import check_picture
+from mien.server.content import check_picture, tell_photo_error
 from mien.types import Face, Frame, Image
 
 BATCH: Final = 4  # photos that a thread takes at once, ...
@@ -113,7 +114,10 @@ class PhotoReader:
 
     def _find_faces(self, task: PhotoTask[Any]) -> _Found:
         data, options = task.data(), task.options
-        picture = read_image(data, max_pixels=self._pixels)  # first: it says best what is wrong with a file
+        try:
+            picture = read_image(data, max_pixels=self._pixels)  # first: it says best what is damaged
+        except ImageError as error:
+            raise tell_photo_error(data, error) from error
         check_picture(data, task.media_type)
         detector = (self._crops if options.crops else self._photos).detector
         if options.min_face is not None and isinstance(detector, YuNet):

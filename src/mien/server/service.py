@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from fastapi import Request, WebSocket
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from mien.analyzer import Analyzer, load
+from mien.server.fetch import Fetcher
 from mien.server.jobs import Jobs
 from mien.server.reader import PhotoReader
 from mien.server.settings import ServerSettings
@@ -62,7 +64,11 @@ class Service:
     analyzer: Analyzer
     reader: PhotoReader
     jobs: Jobs
+    fetcher: Fetcher
     session: str = field(default_factory=lambda: secrets.token_urlsafe(32))  # the page's cookie
+    #: Bodies of JSON, and photos of other hosts, that are in memory at one time.
+    unpacking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    fetching: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(4))
     photo_requests: int = 0  # let in at this time; only the event loop changes these three
     cameras: int = 0
     streams: int = 0
@@ -90,7 +96,8 @@ def open_service(settings: ServerSettings) -> Service:
             disk.close()
         raise
     reader = PhotoReader(analyzer, threads=settings.threads, pixels=limits.pixels, faces=limits.faces)
-    service = Service(settings, metrics, disk, analyzer, reader, jobs)
+    fetcher = Fetcher(settings.fetch, limits.fetch_seconds)
+    service = Service(settings, metrics, disk, analyzer, reader, jobs, fetcher)
     metrics.add_gauge("photos_waiting", "Photos that wait.", lambda: reader.waiting)
     metrics.add_gauge("jobs_queued", "Clips that wait.", lambda: jobs.store.count("queued"))
     metrics.add_gauge("jobs_running", "Clips that are read.", lambda: jobs.store.count("running"))

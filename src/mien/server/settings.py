@@ -6,6 +6,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from mien.config import count_cores
 from mien.errors import ConfigError
@@ -32,6 +33,8 @@ class Limits:
     disk: int = 20_000 * MEGA  # bytes of uploads and results together
     stall: float = 15.0  # seconds without a byte of an upload
     rate: int = 10_000  # bytes per second that an upload must reach once it has taken longer than `stall`
+    fetch: int = 30 * MEGA  # bytes of a photo that is fetched by its address
+    fetch_seconds: float = 20.0  # until it must be there
     live: int = 8  # cameras at one time
     live_frame: int = 8 * MEGA  # bytes of a live frame
     live_pixels: int = 9 * MEGA
@@ -56,6 +59,8 @@ class ServerSettings:
     token: str | None = field(default=None, repr=False)
     auth: bool = True  # False: no token is needed, whoever can reach the address
     names: tuple[str, ...] = ()  # further host names of this server
+    fetch: tuple[str, ...] = ()  # hosts from which photos are fetched by their address; "*": public ones
+    cors: tuple[str, ...] = ()  # origins of other sites' pages that may ask; "*": any
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
@@ -69,6 +74,16 @@ class ServerSettings:
             raise ConfigError(
                 f"--host {self.host}: others can reach this address; expected a --token that they must know, "
                 "or --no-auth if everyone who can reach it may use it"
+            )
+
+        for origin in self.cors:
+            parts = urlsplit(origin)
+            if origin not in {"*", f"{parts.scheme}://{parts.netloc}"}:
+                raise ConfigError(f"--cors: expected an origin as https://example.org, or *, got {origin!r}")
+        if "*" in self.cors and self.auth and not self.token:
+            raise ConfigError(
+                "--cors *: any page that a browser here shows could ask this server; expected a --token that "
+                "it must know, or --no-auth if every page may ask"
             )
 
     @property

@@ -6,7 +6,6 @@ What a client calls a file is data; it never becomes a path.
 from __future__ import annotations
 
 import asyncio
-import re
 import tempfile
 import threading
 from collections.abc import AsyncIterator
@@ -27,10 +26,6 @@ _LOOP_BYTES: Final = 1_000_000  # bytes of a raw body up to which the event loop
 _FIELD: Final = 1024  # bytes of a field that is not a file
 _FIELDS: Final = 32  # in one request, besides the files
 _NAME: Final = 255  # letters
-#: Media types that say nothing.
-_UNSPECIFIC: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
-_ZIP_END: Final = b"PK\x05\x06"  # of the record that ends a ZIP: 22 bytes and a comment of up to 65535
-_PAGE: Final = re.compile(rb"<(!doctype\s+html|html|script|\?php|iframe|svg)[\s>]", re.IGNORECASE)
 
 
 @dataclass(slots=True, eq=False)
@@ -72,6 +67,7 @@ class Upload:
     media_type: str  # as the client says; "" if it does not
     start: int = 0  # its place in the shared file
     size: int = 0  # bytes
+    problem: Problem | None = None  # why it could not be had
 
     def write(self, data: bytes) -> None:
         """Append bytes; files are written one after the other, so that each is one piece."""
@@ -88,6 +84,8 @@ class Upload:
 
     def content(self) -> bytes:
         """Its bytes; from any thread. ValueError: the request is over."""
+        if self.problem is not None:
+            raise self.problem
         with self.request.lock:
             if self.request.shared is None:
                 raise ValueError("the request is over")
@@ -179,42 +177,6 @@ class _FormParser(MultiPartParser):
     def on_end(self) -> None:
         """The form is whole."""
         self.ended = True
-
-
-def check_picture(data: bytes, media_type: str) -> None:
-    """Refuse a file that is said to be something other than a picture, or that is something else besides.
-
-    A picture is read by its content, so a PNG that is called JPEG is fine. But what another program would
-    take for an archive, a document or a page does not belong here.
-    """
-    check_media_type(media_type, "image")
-    other = _second_format(data)
-    if other:
-        why = f"expected a picture alone, the file is also {other}; save the picture again"
-        raise Problem("unsupported", why)
-
-
-def check_media_type(media_type: str, *families: str) -> None:
-    """Refuse a file that is said to be of no such family ("image", "video"); "" is fine."""
-    family = media_type.partition("/")[0]
-    if media_type not in _UNSPECIFIC and family not in families:
-        why = f"expected {families[0]}/..., the request says that it is {media_type!r}"
-        raise Problem("unsupported", f"{why}; send it as what it is")
-
-
-def _second_format(data: bytes) -> str:
-    """What a picture's file is besides; "" if nothing."""
-    tail = data[-66_000:]
-    place = tail.rfind(_ZIP_END)
-    if place >= 0 and len(tail) - place >= 22:
-        comment = int.from_bytes(tail[place + 20 : place + 22], "little")
-        if len(tail) - place - 22 == comment:
-            return "a ZIP archive"
-    if b"%PDF-" in data[:1024]:
-        return "a PDF document"
-    if _PAGE.search(data[:4096]) or _PAGE.search(data[-4096:]):
-        return "a web page or script"
-    return ""
 
 
 def _plain_type(media_type: str) -> str:

@@ -1,0 +1,95 @@
+"""What a file is by its content, so that errors say what is wrong with it, and nothing else is read."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from mien.errors import ImageError
+from mien.image import KINDS
+from mien.server.answers import Problem
+
+#: Media types that say nothing; the last is what curl says of every body.
+UNSPECIFIC: Final = frozenset({
+    "", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded",
+})  # fmt: skip
+_PHOTO: Final = "send it to /v1/photos"
+_MOVING: Final = ("GIF", "PNG", "WEBP", "AVIF")  # pictures that may be animated, and so clips
+_UNPACK: Final = "unpack it and send the files in it"
+#: How files begin that are neither photos nor clips, or the other of the two; what they are; what to do.
+_OTHERS: Final = (
+    (rb"FUJIFILMCCD-RAW|II[*U]\0.{4}CR", "a camera's raw file", "save it as JPEG"),
+    *((pattern, f"a photo ({kind})", _PHOTO) for kind, (pattern, _) in KINDS.items() if kind not in _MOVING),
+    (rb".{4}ftyp(hei|hev|mif1|msf1)", "a photo (HEIC)", f"{_PHOTO}, as JPEG if that does not read it"),
+    (rb"ID3|\xff[\xfb\xf3\xf2]|.{4}ftypM4A|RIFF.{4}WAVE|fLaC", "sound", "send what has pictures"),
+    (rb".{4}(ftyp|moov|mdat|wide)|RIFF.{4}AVI |\x1aE\xdf\xa3|FLV\x01|OggS|0&\xb2u|\0\0\1[\xba\xb3]",
+     "a clip", "send it to /v1/clips"),
+    (rb".{0,1000}%PDF-", "a PDF document", "save its pictures as JPEG or PNG"),
+    (rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf\x27\x1c|Rar!", "an archive", _UNPACK),
+    (rb"8BPS", "a Photoshop document", "save it as JPEG or PNG"),
+    (rb"\x93NUMPY", "an array of NumPy", "save it as PNG"),
+    (rb"(?i)[^\0]{0,1000}<svg[\s>]", "an SVG drawing", "save it as PNG"),
+    (rb"(?i)[^\0]{0,1000}<(!doctype\s+html|html)[\s>]", "a web page",
+     "look at it in a browser: it may say why the file is not there"),
+    (rb"\s*[\[{]\s*[\"{\[\]}\d]", "JSON", "send it with Content-Type: application/json"),
+    (rb"[\t\n\r\f\x20-\x7e]+$", "text", "send the file itself"),
+)  # fmt: skip
+_ZIP_END: Final = b"PK\x05\x06"  # of the record that ends a ZIP: 22 bytes and a comment of up to 65535
+_PAGE: Final = re.compile(rb"<(!doctype\s+html|html|script|\?php|iframe|svg)[\s>]", re.IGNORECASE)
+
+
+def tell_photo_error(data: bytes, error: ImageError) -> Exception:
+    """What to raise about a file that is no picture: what it is, where that is known; else the same error."""
+    return _tell(data, "a picture (" + ", ".join(KINDS) + ")", "a photo") or error
+
+
+def tell_clip_error(head: bytes, why: str) -> Problem:
+    """What to raise about a file that begins with `head` and is no clip that can be read."""
+    problem = _tell(head, "a clip (MP4, MOV, MKV, WebM, AVI...)", "a clip")
+    return problem or Problem("unreadable", why)
+
+
+def _tell(data: bytes, expected: str, same: str) -> Problem | None:
+    head = data[:2000]
+    for pattern, what, remedy in _OTHERS:
+        if re.match(pattern, head, re.DOTALL):
+            if what.startswith(same):  # it is one, but damaged: its reader knows better
+                return None
+            return Problem("unsupported", f"expected {expected}, the file is {what}; {remedy}")
+    return None
+
+
+def check_picture(data: bytes, media_type: str) -> None:
+    """Refuse a file that is said to be something other than a picture, or that is something else besides.
+
+    A picture is read by its content, so a PNG that is called JPEG is fine. But what another program would
+    take for an archive, a document or a page does not belong here.
+    """
+    check_media_type(media_type, "image")
+    other = _second_format(data)
+    if other:
+        why = f"expected a picture alone, the file is also {other}; save the picture again"
+        raise Problem("unsupported", why)
+
+
+def check_media_type(media_type: str, *families: str) -> None:
+    """Refuse a file that is said to be of no such family ("image", "video"); "" is fine."""
+    family = media_type.partition("/")[0]
+    if media_type not in UNSPECIFIC and family not in families:
+        why = f"expected {families[0]}/..., the request says that the file is {media_type!r}"
+        raise Problem("unsupported", f"{why}; send it with the Content-Type that it is of, or without")
+
+
+def _second_format(data: bytes) -> str:
+    """What a picture's file is besides; "" if nothing."""
+    tail = data[-66_000:]
+    place = tail.rfind(_ZIP_END)
+    if place >= 0 and len(tail) - place >= 22:
+        comment = int.from_bytes(tail[place + 20 : place + 22], "little")
+        if len(tail) - place - 22 == comment:
+            return "a ZIP archive"
+    if b"%PDF-" in data[:1024]:
+        return "a PDF document"
+    if _PAGE.search(data[:4096]) or _PAGE.search(data[-4096:]):
+        return "a web page or script"
+    return ""
