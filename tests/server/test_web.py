@@ -265,7 +265,7 @@ def test_a_batch_sorts_filters_exports_and_says_what_cannot_be_read(tab: Tab, dr
     tab.choose(drawn, "one.png", "broken.png", "two.png", "letter.txt", "none.png")
     tab.said("3 photos read, 3 faces found. 1 photo could not be read.")
     alert = tab.get_by_role("alert").filter(has_text="letter.txt")
-    assert "expected a photo or a clip" in alert.inner_text()
+    assert "neither a photo nor a clip" in alert.inner_text()
     tab.check()
     tab.button("Dismiss").click()
     alert.wait_for(state="hidden")
@@ -326,7 +326,7 @@ def test_a_clip_is_followed_scrubbed_by_frame_and_exported(tab: Tab, drawn: Path
 def _steps(tab: Tab, path: Path) -> None:
     """Keys in a row each go by a frame; the picture, its box and the words are those of that frame."""
     frames = list(load().video(path))
-    slider = tab.get_by_role("slider", name="Place in the clip")
+    slider = tab.get_by_role("slider", name="Position in the clip")
     slider.focus()
     for _ in range(5):
         tab.keyboard.press("ArrowRight")
@@ -388,7 +388,7 @@ def test_the_camera_starts_after_the_notice_and_stops(tab: Tab) -> None:
     head = rf"Face \d+: (perhaps )?({'|'.join(EMOTIONS)}) \d+"
     assert re.match(head, tab.locator(".now .face h3").first.inner_text())
     assert sum(_bars(tab)[:8]) == pytest.approx(100, abs=0.5)
-    tab.get_by_text(re.compile(r"\d+ pictures a second")).wait_for()
+    tab.get_by_text(re.compile(r"\d+ pictures per second")).wait_for()
     tab.check()
     stream = tab.locator("video").evaluate_handle("v => v.srcObject")
     tab.button("Stop the camera").click()
@@ -495,7 +495,7 @@ def test_clips_of_other_kinds_go_by_their_own_time_too(tab: Tab, tmp_path: Path,
     tab.reload()  # the tab has the clip no more: the annotated copy keeps its time
     tab.get_by_role("link", name=f"Open {name}").click()
     tab.get_by_text("this is the annotated copy").wait_for()
-    tab.get_by_role("slider", name="Place in the clip").focus()
+    tab.get_by_role("slider", name="Position in the clip").focus()
     video = tab.locator(".player video")
     tab.page.wait_for_function("() => document.querySelector('.player video').readyState >= 2")
     tab.keyboard.press("Home")
@@ -542,7 +542,7 @@ def test_a_token_is_asked_for_once(browser, media: Path) -> None:
         tab.check()
         for given in ("another", "long-enough-token"):
             dialog.get_by_label("Token").fill(given)
-            dialog.get_by_role("button", name="Use it").click()
+            dialog.get_by_role("button", name="Sign in").click()
             if given == "another":
                 dialog.get_by_role("alert").wait_for()
         tab.said("2 photos read, 2 faces found.")

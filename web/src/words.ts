@@ -45,16 +45,16 @@ export const W = {
   nav: "Parts of this page",
   tabs: { read: "Read", history: "History", notice: "Notice", uses: "Uses" },
   meaning:
-    "A bar says how likely it is, as a network reckons from the picture, that a face shows this expression; the eight of a face sum to 100\u00a0%. It is the expression shown, not what a person feels.",
+    "Each bar is the network's estimate of how likely it is that the face shows this expression; the eight bars of a face add up to 100\u00a0%. It is the expression shown, not what the person feels.",
 
   drop: {
     title: "Photos or a clip",
     lead: "Drop photos or a clip here, or paste a photo.",
     choose: "Choose files",
     camera: "Use the camera",
-    over: "Let go to read",
+    over: "Drop to read",
     label: "Choose photos or clips to read",
-    rejected: (name: string) => `${name}: expected a photo or a clip, this is another kind of file.`,
+    rejected: (name: string) => `${name}: this is neither a photo nor a clip. Choose another file.`,
     tooLarge: (name: string, size: number, limit: number) =>
       `${name} has ${bytes(size)}; this server takes at most ${bytes(limit)}.`,
     options: "Options for clips",
@@ -62,7 +62,7 @@ export const W = {
     every: "Look for faces in",
     everyChoices: { 1: "every frame", 2: "every second frame", 5: "every fifth frame, which is quicker" },
     pasted: (n: number) => `pasted-${n}`,
-    nothing: "There is no photo or clip in what was dropped or pasted.",
+    nothing: "No photo or clip was dropped or pasted.",
   },
 
   face: {
@@ -74,7 +74,7 @@ export const W = {
     unsureTag: "unsure",
     unsureMark: "?",
     unread: "expression not read",
-    unsureLine: "Unsure: too little speaks for one expression. Do not rely on this reading.",
+    unsureLine: "Unsure: no expression is clearly the most likely. Do not rely on this reading.",
     set: (words: readonly string[]) => `It may be ${or(words)}.`,
     setHint: "in the prediction set",
     bars: (n: number) => `Expressions shown by face ${n}`,
@@ -87,7 +87,7 @@ export const W = {
     waiting: "Waiting",
     reading: "Reading",
     failed: "Could not be read",
-    unshowable: "Your browser cannot show this kind of picture. Its faces were read all the same.",
+    unshowable: "Your browser cannot show this kind of picture. Its faces were read anyway.",
     progress: (done: number, all: number) => `${done} of ${many(all, "photo")} read`,
     done: (n: number, faces: number, failed: number) =>
       `${many(n, "photo")} read, ${many(faces, "face")} found.${failed ? ` ${many(failed, "photo")} could not be read.` : ""}`,
@@ -108,7 +108,7 @@ export const W = {
       none: "without a face",
       failed: "that could not be read",
     },
-    empty: "No photo is like that.",
+    empty: "No photo matches.",
     open: ". Show its faces",
     faces: (n: number) => (n ? many(n, "face") : "no face"),
     close: "Close",
@@ -127,7 +127,7 @@ export const W = {
     csv: "CSV",
     json: "JSON",
     parquet: "Parquet",
-    making: "Reading the photos once more for the Parquet file",
+    making: "Reading the photos again for the Parquet file",
     files: {
       "rows.csv": "Table, CSV",
       "rows.json": "Table, JSON",
@@ -164,18 +164,18 @@ export const W = {
     player: (name: string) => `Clip ${name}`,
     now: (time: string) => `At ${time}`,
     nowRegion: "Faces at this moment",
-    scrub: "Place in the clip",
+    scrub: "Position in the clip",
     timeline: "Timeline",
     timelineHint:
-      "A band for each face: height is the share of each expression shown, smoothed over time. Marks below a band are events. Click a band, or use the slider, to go to a moment.",
+      "A band for each face: its height is the probability of each expression, smoothed over time. Marks below a band are events. Click a band or use the slider to go to that moment.",
     band: (n: number, words: string) => `Face ${n} over time: ${words}. The events below have the numbers.`,
-    inSight: (time: string) => `in sight for ${time}`,
+    inSight: (time: string) => `visible for ${time}`,
     mostly: (emotion: string, share: number) => `mostly ${emotion}, ${percent(share)}`,
     events: (n: number) => (n ? many(n, "event") : "no event"),
     eventsTitle: "Events",
-    eventsNone: "No expression other than neutral came and went long enough to be an event.",
+    eventsNone: "No expression other than neutral lasted long enough to be an event.",
     eventsHint:
-      "A stretch in which an expression shows on a face. “From the start” and “to the end” say that it may have lasted longer than it was seen.",
+      "A stretch in which an expression shows on a face. “From the start” and “to the end” mean that it may have lasted longer than the face was seen.",
     goTo: (emotion: string, face: number, time: string) => `Go to ${emotion} of face ${face} at ${time}`,
     goThere: "Go to ",
     apex: (share: number, time: string) => `${percent(share)} at ${time}`,
@@ -194,7 +194,7 @@ export const W = {
     moreTracks: (n: number) => `Show ${many(n, "more face")}`,
     moreEvents: (n: number) => `Show ${many(n, "more event")}`,
     noFace: "No face was read in this clip.",
-    lost: "The connection to the server was lost. The clip goes on being read there; trying again.",
+    lost: "The connection to the server was lost. The server goes on reading the clip; connecting again.",
     announce: (name: string, state: string) => `${name}: ${state}`,
   },
 
@@ -207,7 +207,7 @@ export const W = {
     starting: "Waiting for the camera",
     running: "The camera is on. Its pictures are read for the expression shown and then forgotten.",
     pace: (perSecond: number, delay: number) =>
-      `${perSecond.toFixed(0)} pictures a second, ${Math.round(delay)} ms from picture to reading`,
+      `${perSecond.toFixed(0)} pictures per second, ${Math.round(delay)} ms from picture to reading`,
     which: "Camera",
     camera: (n: number) => `Camera ${n}`,
     video: "Picture of the camera",
@@ -216,7 +216,7 @@ export const W = {
       NotAllowedError: "The camera was not allowed. Allow it for this page in your browser, then try again.",
       NotFoundError: "No camera was found. Plug one in, then try again.",
       NotReadableError: "The camera is in use by another program. Close that, then try again.",
-      insecure: "Browsers give the camera only to pages from this machine or over HTTPS. Open this page that way.",
+      insecure: "Browsers allow the camera only on pages from this machine or over HTTPS. Open this page in one of these ways.",
       other: "The camera could not be started.",
     } as Record<string, string>,
     retry: "Try again",
@@ -244,8 +244,8 @@ export const W = {
   },
 
   uses: {
-    title: "Uses that are not allowed, or not sound",
-    lead: "Mien reads which expression a face shows in a picture. That is less than it may seem. Whoever uses it answers for the use; this page is a guide, not legal advice.",
+    title: "Uses that are not allowed or not sound",
+    lead: "Mien reads which expression a face shows in a picture. That is less than it may seem. You are responsible for how you use it; this page is a guide, not legal advice.",
     notAllowedTitle: "Not allowed in the European Union",
     notAllowed: [
       ["At work and in hiring.", "Inferring the emotions of employees or applicants is prohibited, except for medical or safety reasons (AI Act, article 5 (1) (f))."],
@@ -272,25 +272,25 @@ export const W = {
   history: {
     title: "History",
     lead: "Clips that this server is reading or has read. Photos and the camera are never kept.",
-    kept: "It keeps them until somebody removes them.",
+    kept: "They are kept until somebody removes them.",
     forgotten: (seconds: number) =>
-      seconds < 90 ? "It forgets them a minute after they were read." : `It forgets them ${duration(seconds)} after they were read.`,
-    none: "There is nothing here now.",
+      seconds < 90 ? "They are deleted one minute after they were read." : `They are deleted ${duration(seconds)} after they were read.`,
+    none: "There are no clips.",
     open: (name: string) => `Open ${name}`,
     remove: (name: string) => `Remove ${name}`,
     cancel: (name: string) => `Cancel ${name}`,
     removed: (name: string) => `${name} was removed.`,
     back: "Back to the history",
-    refresh: "Look again",
-    loading: "Looking",
+    refresh: "Refresh",
+    loading: "Loading",
   },
 
   token: {
     title: "This server asks for a token",
-    lead: "Whoever started it with “mien serve --token” has it. This page does not keep it.",
+    lead: "Ask the person who started “mien serve --token” for it. This page does not store it.",
     label: "Token",
     wrong: "That token was not accepted.",
-    send: "Use it",
+    send: "Sign in",
     cancel: "Cancel",
   },
 
@@ -308,7 +308,7 @@ export const W = {
   errors: {
     network: "The server does not answer",
     networkDetail: "Check that “mien serve” is running, then try again.",
-    unexpected: (status: number) => `The server answered ${status}`,
+    unexpected: (status: number) => `The server answered with status ${status}`,
     dismiss: "Dismiss",
   },
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 #: Seconds until the first plain line, and the most between two: they double from one to the other.
 _FIRST, _MOST = 5.0, 60.0
-_NAMES: Final = 20  # failures named again at the end; all were told when they happened
+_NAMES: Final = 20  # failures named again at the end; all were printed when they happened
 
 
 def say(line: str) -> None:

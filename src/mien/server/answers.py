@@ -238,7 +238,7 @@ FILE_SCHEMA: Final[dict[str, Any]] = {"type": "string", "format": "binary"}
 _DESCRIPTIONS: Final = {
     400: "Malformed request", 401: "Missing or wrong token", 403: "Another site's page, or an address",
     404: "Not there",
-    406: "Not a form that this server can give",
+    406: "Not a format that this server can write",
     408: "Too slow", 413: "Too large", 415: "Not a picture alone", 421: "Host name not allowed",
     422: "Unreadable, or a bad setting", 429: "Too many at once", 503: "Busy", 507: "No room on the disk",
 }  # fmt: skip

@@ -75,7 +75,7 @@ def make_app(service: Service) -> Guard:
 
 
 class Assets(StaticFiles):
-    """The page's files: asked for anew each time, since their names stay when they change."""
+    """The page's files: requested again each time, since their names stay the same when they change."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         """A file, or that it has not changed."""

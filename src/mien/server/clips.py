@@ -72,7 +72,7 @@ _BODY: Final = describe_form(
     openapi_extra={"requestBody": _BODY},
 )
 async def clips(request: Request, response: Response) -> JobBody:
-    """Queue a clip; what is made of it is told by its job."""
+    """Queue a clip; its job says how far it is and what came of it."""
     service = service_of(request)
     service.jobs.check_queue()
     job = service.jobs.make_folder()
@@ -218,7 +218,7 @@ async def result(request: Request, job: JobId, name: str) -> FileResponse:
         raise Problem("not-found", f"expected one of this job's results ({known}), got another name")
     path = service.jobs.folder(record.id) / name
     if not path.is_file():
-        raise Problem("not-found", "expected a file that was kept, somebody removed it; send the clip again")
+        raise Problem("not-found", "the file was removed from the server's folder; send the clip again")
     return FileResponse(
         path,
         media_type=_MEDIA_TYPES[path.suffix],

@@ -46,7 +46,7 @@ class Fetcher:
         self._seconds = seconds
 
     async def get(self, address: str, most: int) -> bytes:
-        """The bytes at an address, at most so many.
+        """The bytes at an address, at most `most` of them.
 
         Raises:
             Problem: the address is not allowed, or does not give a file.

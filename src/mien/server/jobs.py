@@ -192,7 +192,7 @@ class Jobs:
         self.store.update(record.id, state="queued", tries=record.tries - 1)
 
     def _request(self, record: JobRecord) -> dict[str, Any]:
-        """What the process is told, see `worker.read_clip`."""
+        """The request that the process reads, see `worker.read_clip`."""
         limits, model = self._settings.limits, self._settings.model
         return {
             "folder": str(self.folder(record.id)),
@@ -253,7 +253,7 @@ class Jobs:
 
 
 class ClipProcess:
-    """A process that reads one clip, for so many seconds; when its `with` block ends, it has ended."""
+    """A process that reads one clip, within a time limit; when its `with` block ends, it has ended."""
 
     def __init__(self, request: dict[str, Any], seconds: float) -> None:
         pipe = subprocess.PIPE

@@ -154,7 +154,7 @@ def opened(
 
 
 def serve(settings: ServerSettings, say: Callable[[str], object]) -> None:
-    """Serve until Ctrl-C or a signal ends it; `say` is told of the address and of why the server ends.
+    """Serve until Ctrl-C or a signal ends it; `say` gets a line with the address, and one with why it ends.
 
     Raises:
         ConfigError: the address cannot be had.
@@ -165,11 +165,11 @@ def serve(settings: ServerSettings, say: Callable[[str], object]) -> None:
     _allow_files()
     quiet_decoders()
 
-    def told(line: str) -> None:
+    def say_if_read(line: str) -> None:
         with suppress(OSError):  # nobody reads it any more: that ends no server
             say(line)
 
-    with opened(settings, told) as (server, bound):
+    with opened(settings, say_if_read) as (server, bound):
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
             signal.signal(signal.SIGHUP, server.handle_exit)  # else it would end without a word
         with suppress(KeyboardInterrupt):

@@ -59,8 +59,8 @@ _ROUTE: Final[dict[str, Any]] = {
 
 _OF_CROPS: Final = frozenset({"policy", "annotate"})  # what a query may have
 _OF_PHOTOS: Final = _OF_CROPS | {"min_face", "max_faces"}
-MinFace = Annotated[int | None, Query(ge=8, le=10_000, description="Pixels; smaller faces are left out.")]
-MaxFaces = Annotated[int | None, Query(ge=1, le=10_000, description="Only the so many largest.")]
+MinFace = Annotated[int | None, Query(ge=8, le=10_000, description="Smaller faces are left out; in pixels.")]
+MaxFaces = Annotated[int | None, Query(ge=1, le=10_000, description="Only this many, the largest.")]
 Policy = Annotated[str, Query(max_length=50, description="How probabilities become the emotion shown.")]
 Annotate = Annotated[bool, Query(description="Also the pictures with the faces drawn on.")]
 
@@ -163,7 +163,7 @@ async def _wait_until_gone(request: Request) -> None:
 
 
 class JsonAnswer:
-    """`{"photos": [...]}`, a `PhotosBody` of at most so many bytes; perhaps with annotated pictures."""
+    """`{"photos": [...]}`, a `PhotosBody` of at most `most` bytes; perhaps with annotated pictures."""
 
     media_type = JSON
 

@@ -72,7 +72,7 @@ class Disk:
         return max(0, self._budget - self.taken)
 
     def take(self, number: int) -> None:
-        """Take so many bytes of the budget; a Problem where it does not hold them."""
+        """Take bytes of the budget; a Problem if not enough are left."""
         with self._lock:
             if self.taken + number > self._budget:
                 raise Problem(
@@ -146,7 +146,7 @@ class JobRecord:
     start: float = 0.0  # seconds, by the clip's own time stamps, at which it begins
 
     def body(self) -> JobBody:
-        """What clients are told of it."""
+        """What clients see of it."""
         shown = {name: getattr(self, name) for name in JobBody.model_fields}
         urls = {name: f"/v1/jobs/{self.id}/results/{name}" for name in self.results}
         return JobBody(**shown | {"results": urls})

@@ -32,7 +32,7 @@ _NAME: Final = 255  # letters
 class ReceivedFiles:
     """The files and fields of a request. All files share one file, so that many need only one handle."""
 
-    disk: Disk  # is told of every byte
+    disk: Disk  # counts every byte
     path: Path | None  # of the file that has them all; None: in memory while it is small, then without a name
     files: list[Upload] = field(default_factory=list)
     fields: dict[str, str] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class Upload:
 async def receive_files(
     request: Request, disk: Disk, path: Path | None = None, *, field_name: str, most: int
 ) -> AsyncIterator[ReceivedFiles]:
-    """The files of a multipart form's field, at most so many, or the body; closed when the block ends.
+    """The files of a multipart form's field, at most `most` of them, or the body; closed when the block ends.
 
     The disk counts every byte. A request that cannot be taken apart, or is too much, raises a Problem.
     """

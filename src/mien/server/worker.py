@@ -1,7 +1,7 @@
 """The processes in which clips are decoded: a damaged or endless one ends there, and not in the server.
 
 `PROBE` followed by a path decodes the first frame and prints one line of JSON. `READ` reads a whole clip: it
-is told what to do by one line of JSON on its standard input, tells its progress by lines of JSON on its
+takes its task as one line of JSON on its standard input, prints its progress as lines of JSON on its
 standard output, and ends when its standard input does, that is with the server.
 """
 
@@ -99,12 +99,12 @@ def read_clip(request: dict[str, Any]) -> dict[str, Any]:
     )
     options = AnalyzeOptions(**request["options"], model=request["model"], events=folder / "events.csv")
     analyzer = options.load()
-    told = 0.0
+    last = 0.0  # when progress was printed
 
     def tell_progress(summary: Summary, result: Result) -> None:
-        nonlocal told
-        if time.monotonic() - told > _PROGRESS_SECONDS or result.last:
-            told = time.monotonic()
+        nonlocal last
+        if time.monotonic() - last > _PROGRESS_SECONDS or result.last:
+            last = time.monotonic()
             share = 1.0 if result.last else result.share
             print_line({"progress": share, "frames": summary.frames, "faces": summary.faces})
 
@@ -193,7 +193,7 @@ def _without_paths(folder: Path, text: str) -> str:
 
 
 def _limit_file_size(most: int) -> None:
-    """No file grows beyond so many bytes; writing one fails as on a full disk."""
+    """No file grows beyond `most` bytes; writing one fails as on a full disk."""
     try:
         import resource
         import signal
