@@ -3,8 +3,10 @@
 import copy
 import json
 import pickle
+import sys
 from dataclasses import fields, replace
 from html.parser import HTMLParser
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -111,6 +113,22 @@ def test_a_notebook_shows_the_picture_with_a_box_for_each_face(frame):
     assert [float(attrs["x"]) for tag, attrs in parser.tags if tag == "rect"] == [10, 10]
     assert "photo" not in [tag for tag, _ in parser.tags]  # the name is escaped
     assert "<svg" not in frame._repr_html_()
+
+
+def test_a_notebook_shows_a_photo_from_its_file_and_what_has_none_from_a_copy(
+    tmp_path, tiny_model, monkeypatch
+):
+    pixels = np.zeros((64, 96, 3), np.uint8)
+    path = tmp_path / "photo.png"
+    Image.fromarray(pixels).save(path)
+    analyzer = mien.load(tiny_model)
+    photo = analyzer.image(path)
+    assert "<svg" in photo._repr_html_()
+    path.unlink()
+    assert "<svg" not in photo._repr_html_()
+    assert "<svg" not in analyzer.image(pixels)._repr_html_()  # no notebook: no time is spent on a copy
+    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    assert "<svg" in analyzer.image(pixels)._repr_html_()
 
 
 def test_a_face_is_cut_from_whatever_holds_its_picture(tmp_path):

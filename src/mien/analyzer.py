@@ -6,6 +6,7 @@ Legend: N faces, H rows, W columns.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mien.video.follow import Follower, FollowerState, FrameBatch
     from mien.video.frames import Video, VideoFrame, VideoSource
 
+NOTEBOOKS: Final = frozenset({"IPython", "marimo"})  # the modules of programs that show pictures
 BATCH: Final = 16  # pictures whose faces are classified together
 #: Makes the crop that the card asks for from a picture, (H, W, 3) RGB, and one of its faces.
 MakeCrop = Callable[[Image, Face, ModelCard], Image]
@@ -83,7 +85,8 @@ class Analyzer:
         """
         picture = read_image(source, white=white, color=color)
         frame = self.frame(picture.pixels, source=picture.path, notes=picture.notes)
-        return replace(frame, preview=make_preview(picture.pixels))
+        shown = not picture.path and not NOTEBOOKS.isdisjoint(sys.modules)
+        return replace(frame, preview=make_preview(picture.pixels)) if shown else frame
 
     def images(
         self, sources: Iterable[ImageSource], *, white: float | None = None, color: str = "rgb"

@@ -7,6 +7,7 @@ picture they were found in, origin top left, x to the right and y down.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from html import escape
 from math import ceil, floor
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from mien.errors import ImageError
-from mien.image import read_image
+from mien.image import make_preview, read_image
 from mien.labels import EMOTIONS
 from mien.pixels import Floats, Image, check_shape
 
@@ -174,8 +175,8 @@ class Face:
 class Frame:
     """One picture with its time and faces; a photo is a video of one frame.
 
-    It holds no pixels but for a small picture of a photo, so that a list of the frames of a long clip stays
-    small.
+    It holds no pixels, so that a list of the frames of a long clip stays small; in notebooks a small copy of
+    a picture that is no file.
     """
 
     source: str  # path or name of what was read
@@ -185,7 +186,7 @@ class Frame:
     notes: tuple[str, ...] = ()  # what the reader should know, e.g. "animated: first frame used"
     error: str = ""  # why it could not be read (`Analyzer.images`)
     size: tuple[int, int] | None = None  # width, height in pixels; None: not known
-    preview: str = ""  # data URI of a small copy, for notebooks (`Analyzer.image`)
+    preview: str = ""  # data URI of a small copy of what is no file, made in notebooks
 
     def __iter__(self) -> Iterator[Face]:
         return iter(self.faces)
@@ -218,8 +219,11 @@ class Frame:
 
     def _repr_html_(self) -> str:
         """For notebooks: the picture with numbered boxes, and a table of the faces."""
-        shown = ""
-        if self.preview and self.size:
+        shown, preview = "", self.preview
+        if not preview and self.source and self.time is None:
+            with suppress(ImageError):  # it was moved
+                preview = make_preview(read_image(self.source).pixels)
+        if preview and self.size:
             width, height = self.size
             line = max(self.size) / 200
             boxes = "".join(
@@ -231,7 +235,7 @@ class Frame:
             )
             shown = (
                 f'<svg viewBox="0 0 {width} {height}" style="max-width:100%;max-height:480px">'
-                f'<image href="{self.preview}" width="{width}" height="{height}"/>{boxes}</svg>'
+                f'<image href="{preview}" width="{width}" height="{height}"/>{boxes}</svg>'
             )
         rows = "".join(
             f"<tr><td>{i}</td><td>{face.emotion or ''}</td><td>{face.confidence or 0:.2f}</td>"
