@@ -21,7 +21,7 @@ from mien.config import count_cores
 from mien.errors import ConfigError, ImageError, MienError, shorten
 from mien.faces.align import crop, fit
 from mien.faces.detect import Detector, DetectorOptions, RegionDetector, WholePicture, YuNet
-from mien.faces.network import CPU, Classifier, device_providers
+from mien.faces.network import CPU, Classifier
 from mien.faces.policy import label_faces
 from mien.faces.yunet import YuNetNetwork
 from mien.image import make_preview, read_image
@@ -390,9 +390,9 @@ def load(  # noqa: PLR0913 - each is one choice of a user
         max_faces: at most this many of each picture, the largest. None: all.
         region: x, y, width, height in pixels; faces whose middle lies elsewhere are left out. None: none are.
         threads: threads inside the networks; with several worker processes keep it at 1.
-        device: what runs the networks: "cpu", "cuda", "coreml", "directml" or "openvino"; what is missing for
-            it is said, with the command that installs it. None: the processor.
-        providers: or execution providers of ONNX Runtime, the preferred first.
+        device: what runs the networks: "cpu", "cuda" ("cuda:1" is the second card), "coreml", "directml" or
+            "openvino"; what is missing for it is said, with the command that installs it. None: "cpu".
+        providers: or several of these, or execution providers of ONNX Runtime, the preferred first.
 
     Raises:
         ConfigError: `min_face` or `max_faces` below 1, a region that is none or with `crops`, a device
@@ -405,7 +405,7 @@ def load(  # noqa: PLR0913 - each is one choice of a user
         raise ConfigError("region: pictures that already are faces have none; leave out region or crops")
     if device is not None and providers:
         raise ConfigError(f"expected device or providers, got both ({device}, {', '.join(providers)})")
-    providers = providers or (CPU if device is None else device_providers(device))
+    providers = providers or (CPU if device is None else (device,))
     classifier = Classifier.load(None if model is None else Path(model), threads=threads, providers=providers)
     chosen = classifier.card.policy(policy)
     if crops:

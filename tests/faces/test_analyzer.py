@@ -322,7 +322,9 @@ def test_a_crop_that_is_too_small_is_refused(tiny_model):
     [
         ({"max_faces": 0}, "max_faces"),
         ({"min_face": 0}, "min_face"),
-        ({"providers": ["NoSuchProvider"]}, r"expected some of .*CPUExecution.*, got NoSuch"),
+        ({"providers": ["NoSuchProvider"]}, r"some of .*CPUExecution.*, got NoSuch"),
+        ({"device": "cuda"}, r"got cuda; install it with: .*onnxruntime-gpu"),
+        ({"device": "cpu", "providers": ["cpu"]}, "got both"),
         ({"policy": "fair"}, "expected one of accurate"),
     ],
 )

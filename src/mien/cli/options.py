@@ -20,5 +20,11 @@ Model = Annotated[
 ]
 Providers = Annotated[
     list[str] | None,
-    typer.Option("--provider", metavar="NAME", help="Execution provider of ONNX Runtime; may be repeated."),
+    typer.Option(
+        "--device",
+        "--provider",
+        metavar="NAME",
+        help="What runs the networks: cpu, cuda (cuda:1 is the second card), coreml, directml, openvino, or "
+        "an execution provider of ONNX Runtime; may be repeated, the preferred one first.",
+    ),
 ]

@@ -6,8 +6,10 @@ Legend: N faces, C channels, S the side of the network's input.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -175,10 +177,11 @@ def open_session(
         model: a path, or the bytes.
         name: empty: the path, or the number of bytes.
         threads: inside one operator.
-        providers: what runs it, the preferred first (`onnxruntime.get_available_providers()`).
+        providers: what runs it, the preferred first: `DEVICES`, with a number as "cuda:1", or providers of
+            ONNX Runtime (`onnxruntime.get_available_providers()`).
 
     Raises:
-        ConfigError: this ONNX Runtime has no such provider.
+        ConfigError: this ONNX Runtime has none of that name, or cannot start it on this machine.
         ModelError: there is no such file, or it is not a network that ONNX Runtime can run.
     """
     ort = import_runtime()
@@ -187,14 +190,16 @@ def open_session(
     name = name or (f"{len(model)} bytes" if isinstance(model, bytes) else str(model))
     content = model if isinstance(model, bytes) else _read(model)
     available = ort.get_available_providers()
-    absent = [provider for provider in providers if provider not in available]
-    if absent or not providers:
+    wanted = dict(map(find_provider, providers))
+    absent = [provider for provider in wanted if provider not in available]
+    if absent or not wanted:
         raise ConfigError(
-            f"providers: expected some of {', '.join(available)}, got {', '.join(providers) or 'none'}; "
-            f"{_advise_install(absent)}"
+            f"device: expected {', '.join(DEVICES)}, or some of ONNX Runtime's {', '.join(available)}, got "
+            f"{', '.join(providers) or 'none'}; {_advise_install(absent)}"
         )
-    if "CUDAExecutionProvider" in providers and hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()  # finds CUDA where pip installed it
+    if "CUDAExecutionProvider" in wanted and hasattr(ort, "preload_dlls"):
+        with redirect_stdout(sys.stderr):  # it prints what it does not find
+            ort.preload_dlls()  # finds CUDA where pip installed it
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -204,40 +209,37 @@ def open_session(
         errors.NoSuchFile, errors.NotImplemented, errors.RuntimeException,
     )  # fmt: skip
     try:
-        session = ort.InferenceSession(content, options, providers=list(providers))
+        session = ort.InferenceSession(content, options, providers=list(wanted.items()))
     except refusals as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ModelError(
             f"expected an ONNX network, got {name}, which ONNX Runtime cannot run ({reason}); "
             "export it again with `mien export`"
         ) from error
-    if providers[0] not in session.get_providers():  # ONNX Runtime goes on without it
+    if wanted.keys().isdisjoint(session.get_providers()):  # ONNX Runtime goes on with the processor
         raise ConfigError(
-            f"providers: {providers[0]} cannot be started on this machine: its driver or libraries are "
-            f"missing, or it was started before a fork; {_advise_install(providers[:1])}"
+            f"device: {', '.join(providers)} cannot be started on this machine: its driver or libraries are "
+            f"missing, or it was started before a fork; {_advise_install(list(wanted))}"
         )
     return session
 
 
-def device_providers(device: str) -> tuple[str, ...]:
-    """The providers of ONNX Runtime for one of `DEVICES`: its own, and the processor for the rest.
+def find_provider(name: str) -> tuple[str, dict[str, str]]:
+    """ONNX Runtime's provider and its options for a device, or for a provider's own name.
 
-    >>> device_providers("cuda")
-    ('CUDAExecutionProvider', 'CPUExecutionProvider')
-
-    Raises:
-        ConfigError: no such device.
+    >>> find_provider("cuda:1"), find_provider("CPUExecutionProvider")
+    (('CUDAExecutionProvider', {'device_id': '1'}), ('CPUExecutionProvider', {}))
     """
-    if device not in DEVICES:
-        raise ConfigError(f"device: expected one of {', '.join(DEVICES)}, got {device!r}")
-    return tuple(dict.fromkeys((DEVICES[device][0], *CPU)))
+    device, _, number = name.partition(":")
+    provider, _ = DEVICES.get(device, (device, ""))
+    return provider, {"device_id": number} if number else {}
 
 
 def _advise_install(absent: Sequence[str]) -> str:
     """The command that installs the build of ONNX Runtime with the first of these providers."""
     package = dict(DEVICES.values()).get(absent[0] if absent else "")
     if package is None:
-        return "name providers that are there"
+        return "name one of these"
     return f"install it with: pip uninstall -y onnxruntime && pip install '{package}'"
 
 
