@@ -56,7 +56,7 @@ def test_a_dict_of_a_frame_is_json_with_every_field(frame):
 
 
 def test_rows_have_every_column_and_one_stands_for_no_face(frame):
-    columns = [*COLUMNS, *LANDMARKS, "error"]
+    columns = [*COLUMNS, *LANDMARKS]
     assert set(columns) >= {name for _, names in FACE_COLUMNS.values() for name in names}
     first, second = frame.to_rows()
     assert list(first) == list(second) == columns

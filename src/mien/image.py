@@ -125,7 +125,7 @@ def read_image(
             kind = type(given).__name__
             raise ImageError(
                 f"expected what NumPy can turn into an array, it refuses this {kind} ({error}); give "
-                "a copy in the processor's memory: of a torch tensor, tensor.detach().cpu()"
+                "a plain copy: of a torch tensor, tensor.detach().cpu(), and of bfloat16 its .float()"
             ) from error
         if array.ndim == 1 and array.dtype == np.uint8:
             given = array.tobytes()  # of a file: what cv2.imencode and numpy.fromfile give

@@ -208,11 +208,10 @@ class Frame:
         return rest | {"faces": [face.to_dict() for face in self.faces]}
 
     def to_rows(self) -> list[Row]:
-        """Its rows in a table, `COLUMNS`, `LANDMARKS`, `error`: one per face, or one with `success` 0."""
+        """Its rows in a table, `COLUMNS` and `LANDMARKS`: one per face, or one with `success` 0."""
         time = None if self.time is None else float(self.time)  # a NumPy number would be written otherwise
-        empty: Row = dict.fromkeys((*COLUMNS, *LANDMARKS, "error"))
+        empty: Row = dict.fromkeys((*COLUMNS, *LANDMARKS))
         empty |= {"source": self.source, "frame": int(self.index), "time": time, "success": 0}
-        empty["error"] = self.error or None
         return [empty | face.to_row() | {"face": i, "success": 1} for i, face in enumerate(self.faces)] or [
             empty
         ]

@@ -30,7 +30,7 @@ def frames():
 def test_a_data_frame_holds_the_rows_of_frames(library, frames):
     pytest.importorskip(library)
     table = mien.to_dataframe(iter(frames), library=library)
-    want = [row for frame in frames for row in frame.to_rows()]
+    want = [row | {"error": frame.error or None} for frame in frames for row in frame.to_rows()]
     assert list(table.columns) == list(want[0])
     for column in table.columns:
         for cell, row in zip(table[column].to_list(), want, strict=True):
