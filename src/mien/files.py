@@ -6,7 +6,8 @@ The partial file is called `.NAME.PID.part`, so that two processes never write t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
@@ -85,6 +86,27 @@ class WholeFile:
             f"{self.path}: writing broke off ({reason}); {kept}; make room or give another place, and "
             "start again"
         )
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[bool]:
+    """Whether this process holds the lock on a file while the block runs: no two do, also on a shared folder.
+
+    The system takes the lock away when its process ends, however it ends; the file stays. Where it knows
+    no such locks (Windows), everybody is told True.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield True
+        return
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def write_whole(path: Path, write: bytes | str | Callable[[IO[bytes]], object]) -> None:

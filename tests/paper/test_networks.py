@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -21,9 +23,10 @@ from mien.paper.pretrain import (  # noqa: E402
     corrupt,
     draw_visible,
     pretrain,
+    pretrain_each,
 )
-from mien.paper.training import binary_loss  # noqa: E402
-from mien.train.augment import AugmentOptions  # noqa: E402
+from mien.paper.training import OneAgainstRest  # noqa: E402
+from mien.train.loop import orthogonalize  # noqa: E402
 
 
 @pytest.fixture
@@ -83,7 +86,7 @@ def test_principal_components_are_the_same_from_rows_and_from_their_covariance(p
 
 def test_an_autoencoder_that_started_at_pca_stays_below_its_error(pictures, tmp_path):
     net = DenseAutoencoder((6,))
-    pretrain(net, pictures, PretrainOptions(epochs=20, batch=16, rate=0.001), tmp_path)
+    pretrain(net, pictures, PretrainOptions(epochs=20, batch=16, rate=0.001, start="pca"), tmp_path)
     flat = pictures.float().flatten(1)
     floor = (fit_pca(pictures, lambda x: x.flatten(1), 6).project(flat).clamp(0, 255) - flat).square().mean()
     assert (net(pictures.float()).flatten(1).clamp(0, 255) - flat).square().mean() < floor
@@ -112,6 +115,7 @@ def test_the_papers_network_has_the_layers_of_section_3():
 
 def test_the_network_on_generated_pictures_never_moves_the_autoencoder():
     net = AutoencoderThenCNN(DenseAutoencoder((4,)), PaperCNN(width=2))
+    torch.nn.init.normal_(net.classifier.last.weight)
     net(torch.rand(2, 1, 48, 48) * 255).sum().backward()
     assert all(p.grad is None for p in net.autoencoder.parameters())
     assert all(p.grad is not None for p in net.classifier.parameters())
@@ -197,15 +201,67 @@ def test_the_stack_learns_the_networks_own_layers(pictures, tmp_path):
         assert moved == name.startswith("layers."), f"{name}: all but the last layer"
 
 
-def test_the_loss_of_eight_networks_weighs_both_halves_alike():
-    truth = torch.eye(8)[torch.tensor([0] * 9 + [1])]  # 9 of one emotion, 1 of another, none of six
-    odds = torch.zeros(10, 8, requires_grad=True)
-    still = AugmentOptions(0, 0, 0, 0, 0, 0, 0, 0, 0)
-    loss = binary_loss(still, truth.mean(0))
-    loss(lambda _: odds, torch.zeros(10, 1, 48, 48), truth, torch.Generator()).backward()
-    assert torch.allclose(odds.grad.sum(0), torch.zeros(8), atol=1e-7), "a half is the middle"
-    assert (odds.grad[:, :2] != 0).all()
-    assert (odds.grad[:, 2:] == 0).all(), "what has no picture teaches nothing"
+def test_half_of_a_batch_shows_the_emotion_and_half_the_others_evenly_as_often_as_people_said():
+    votes = torch.zeros(40, 8)
+    votes[:9, 0] = votes[9:38, 1] = 1  # 9 of one emotion, 29 of another
+    votes[38, 2], votes[38, 0] = 0.75, 0.25
+    votes[39, 3] = 1
+    images = torch.arange(40, dtype=torch.uint8).view(40, 1, 1, 1)
+    task = OneAgainstRest(images, votes, None, None, length=6000, emotion=0)
+    shown = [
+        (int(i), int(t))
+        for x, y in task.batches(60, torch.Generator().manual_seed(0))
+        for i, t in zip(x, y, strict=True)
+    ]
+    positive = Counter(i for i, truth in shown if truth)
+    negative = Counter(i for i, truth in shown if not truth)
+    assert sum(positive.values()) == sum(negative.values()) == 3000
+    assert set(positive) == {*range(9), 38}, "a quarter of the votes counts a quarter"
+    assert positive[38] == pytest.approx(3000 * 0.25 / 9.25, abs=35)
+    of_each = [sum(n for i, n in negative.items() if votes[i, k]) for k in (1, 2, 3)]
+    assert of_each == [1000, 1000, 1000], "each other emotion as often, however many pictures it has"
+
+
+@pytest.mark.parametrize("hidden", [(6,), (6, 5)])
+def test_autoencoders_side_by_side_learn_what_each_learns_alone(hidden, pictures, tmp_path):
+    options = PretrainOptions(epochs=3, batch=8, rate=0.01, optimizer="muon", draws=32)
+    own = [pictures[:20], pictures[20:]]
+
+    def make():
+        torch.manual_seed(0)
+        return [DenseAutoencoder(hidden) for _ in own]
+
+    together, alone = make(), make()
+    pretrain_each(together, own, options, tmp_path / "both")
+    # the first is drawn first, so that alone it is shown the same pictures
+    pretrain_each(alone[:1], own[:1], options, tmp_path / "first")
+    for name, value in alone[0].state_dict().items():
+        assert torch.allclose(together[0].state_dict()[name], value, atol=1e-4), name
+    started = make()[1].state_dict()
+    assert all(not torch.equal(together[1].state_dict()[name], value) for name, value in started.items())
+
+
+def test_muon_moves_an_autoencoder_below_what_adam_reaches(pictures, tmp_path):
+    errors = {}
+    for optimizer in ("muon", "adamw"):
+        torch.manual_seed(0)
+        net = DenseAutoencoder((6,))
+        pretrain(
+            net,
+            pictures,
+            PretrainOptions(epochs=60, batch=32, rate=3e-3, optimizer=optimizer),
+            tmp_path / optimizer,
+        )
+        flat = pictures.float().flatten(1)
+        errors[optimizer] = (net(pictures.float()).flatten(1) - flat).square().mean().item()
+    assert errors["muon"] < errors["adamw"]
+
+
+def test_orthogonalized_rows_are_nearly_orthonormal():
+    matrix = torch.randn(2, 5, 9, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonalize(matrix))
+    assert ((values > 0.6) & (values < 1.3)).all()
+    assert torch.allclose(orthogonalize(matrix.mT), orthogonalize(matrix).mT, atol=1e-5)
 
 
 @pytest.mark.parametrize(

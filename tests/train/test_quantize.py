@@ -13,7 +13,7 @@ from mien.errors import ModelError
 from mien.faces.network import Classifier
 from mien.nets.compact import Compact, CompactOptions
 from mien.train.export import export_onnx
-from mien.train.quantize import quantize, run_quantize
+from mien.train.quantize import quantize, quantize_weights, run_quantize
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,18 @@ def test_eight_bits_are_smaller_read_alike_and_say_so_on_the_card(model, ferplus
     assert (after.card.name, after.card.recipe) == ("bands-int8", "mien train bands; mien quantize")
     assert after.card.provenance["quantised"]["weights"] == "int8 a channel"
     assert after.card.scores["ferplus/valid"]["majority"] == pytest.approx(found.accuracy[1], abs=1e-4)
+
+
+def test_weights_alone_in_eight_bits_make_a_small_file_of_a_network_that_reads_the_same(model):
+    content = model.read_bytes()
+    small = quantize_weights(content)
+    assert len(small) < 0.5 * len(content)
+    faces = _bands(64, 3)
+    before, after = (Classifier.read(each)(faces) for each in (content, small))
+    assert np.abs(before - after).max() < 0.02
+    kinds = {node.op_type for node in onnx.load_model_from_string(small).graph.node}
+    assert "DequantizeLinear" in kinds
+    assert "QuantizeLinear" not in kinds
 
 
 def test_a_network_that_loses_an_emotion_is_refused_and_nothing_is_written(

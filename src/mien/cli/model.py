@@ -56,6 +56,13 @@ def quantize(
             "written.",
         ),
     ] = 1.0,
+    weights_only: Annotated[
+        bool,
+        typer.Option(
+            "--weights-only",
+            help="Keep 8-bit weights, but compute in float32: the file gets small, the network no faster.",
+        ),
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a network with 8-bit convolutions, only if no emotion loses more recall than --within.
@@ -66,7 +73,7 @@ def quantize(
     _check_output(output, overwrite=overwrite)
     from mien.train.quantize import run_quantize
 
-    typer.echo(_table(run_quantize(model, root, output, within=within)))
+    typer.echo(_table(run_quantize(model, root, output, within=within, weights_only=weights_only)))
     typer.echo(f"{output}: {output.stat().st_size / 1e6:.2f} MB, {model.stat().st_size / 1e6:.2f} before")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -10,8 +10,8 @@ import typer
 
 from mien.cli.train import say
 
-#: Raw pictures against what the paper's two autoencoders generate.
-DEFAULT: Final = ("paper-raw", "paper-300", "paper-500")
+#: The paper's two autoencoders, and raw pictures.
+DEFAULT: Final = ("paper-300", "paper-500", "paper-raw")
 
 
 def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
@@ -37,14 +37,15 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="paper-raw, paper-300, paper-500, paper-300-500, paper-pretrained, paper-noise or "
-            r"paper-mask; may be repeated \[default: the first three].",
+            help="paper-300, paper-500, paper-raw, paper-300-500, paper-300-8way, paper-300-one, "
+            "paper-300-pca, paper-300-joint, paper-pretrained, paper-noise or paper-mask; may be repeated "
+            r"\[default: the first three].",
         ),
     ] = None,
     small: Annotated[
         bool,
         typer.Option(
-            "--small", metavar="", help="Narrow networks, few epochs, 2 folds: one or two minutes with toy."
+            "--small", metavar="", help="Narrow networks, few steps, 2 folds: minutes on two cores with toy."
         ),
     ] = False,
     design: Annotated[
@@ -64,32 +65,43 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
         ),
     ] = None,
     autoencoders: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME",
-            help="one: one autoencoder for all pictures; each: one per emotion (paper-300, paper-500 and "
-            "paper-300-500 only).",
+            help="each: one autoencoder per emotion; one: one for all pictures (variants with generated "
+            r"pictures only) \[default: each, but one for paper-300-one].",
         ),
-    ] = "one",
+    ] = None,
     networks: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME",
-            help="one: one network with eight outputs; eight: one network per emotion, against all others.",
+            help="eight: one network per emotion, against all others; one: one network with eight outputs "
+            r"\[default: eight, but one for paper-300-8way].",
         ),
-    ] = "one",
+    ] = None,
     threshold: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
             help="winner: the most likely emotion; half: a probability of 0.5; training: the threshold that "
-            r"scores best on the training pictures \[default: winner; half with --networks eight].",
+            r"scores best on the training pictures \[default: half; for one network with eight outputs both "
+            "training and winner].",
         ),
     ] = None,
     width: Annotated[
         int | None,
         typer.Option(
             min=1, metavar="N", help=r"Number of filters of the CNN \[default: 512; 16 with --small]."
+        ),
+    ] = None,
+    draws: Annotated[
+        int | None,
+        typer.Option(
+            min=256,
+            metavar="N",
+            help="How long all learn: pictures in an epoch of one of the eight networks, and of its "
+            r"autoencoder \[default: 12800; 1280 with --small].",
         ),
     ] = None,
     labels: Annotated[
@@ -102,15 +114,34 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of all random numbers.")] = 0,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Repeat with N seeds, from --seed on, on the same folds: a folder each, and seeds.csv.",
+        ),
+    ] = 1,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder for the experiment and its results.")
     ] = Path("runs/paper"),
     device: Annotated[
         str, typer.Option(metavar="NAME", help="Device to train on: cpu, cuda, cuda:0, ...")
     ] = "cpu",
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Number format: float32, or bfloat16 (faster on GPUs that support it)."
+        ),
+    ] = "float32",
 ) -> None:
-    """Train and test the paper's system on its folds; run the same command again to resume."""
+    """Train and test the paper's system on its folds; run the same command again to resume.
+
+    The same command started several times, or under torchrun, shares the work: each process trains parts of
+    its own.
+    """
     from mien.errors import ConfigError
+    from mien.files import write_whole
     from mien.train import require_torch
 
     if what != "paper":
@@ -118,18 +149,19 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     require_torch()
     from mien.paper.corpora import load_corpus
     from mien.paper.folds import FoldOptions
-    from mien.paper.reproduce import ExperimentPlan
+    from mien.paper.reproduce import ExperimentPlan, estimate_seconds
     from mien.paper.reproduce import reproduce as run
     from mien.paper.variants import make_variant
+    from mien.train.distributed import is_first, own_device
     from mien.train.faces import unlabelled_faces
 
+    place = own_device(device)
     recipes = []
     for name in variant or DEFAULT:
-        recipe = make_variant(f"{name.removesuffix('-small')}-small" if small else name).seeded(seed)
-        # other variants use no generated pictures, and take the option as it is only to refuse a wrong one
-        ignored = autoencoders == "each" and recipe.variant != "generated"
-        recipe = replace(recipe, width=width or recipe.width)
-        recipes.append(recipe.with_readings("one" if ignored else autoencoders, networks))
+        recipe = make_variant(f"{name.removesuffix('-small')}-small" if small else name)
+        recipe = recipe.with_width(width or recipe.width).with_precision(precision)
+        recipe = recipe.with_draws(draws or recipe.draws)
+        recipes.append(recipe.with_readings(autoencoders, networks))
     # By person, nobody is in both halves of a fold; FER+ does not know its persons, and has a test split.
     fitting = "repeated" if corpus == "ferplus" else "person"
     plan = ExperimentPlan(
@@ -138,12 +170,34 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
         threshold=threshold,
         share=labels,
         unlabelled=None if unlabelled is None else unlabelled_faces(unlabelled, out / "cache"),
-        device=device,
+        device=place,
     )
     faces = load_corpus(corpus, _corpus_root(corpus, root, out, cameras), out / "cache", cameras)
     for note in faces.notes:
         typer.echo(f"mien: note: {faces.name}: {note}", err=True)
-    _write_tables(run(plan, faces, out, say), out)
+    folders = {each: out if seeds == 1 else out / f"seed-{each}" for each in range(seed, seed + seeds)}
+    plans = {each: plan.seeded(each) for each in folders}
+    if is_first():
+        seconds, left = estimate_seconds(list(plans.values()), faces, list(folders.values()))
+        typer.echo(f"about {_in_words(seconds)} on {place} for {left} parts, if nobody shares the work")
+    results = {each: run(plans[each], faces, folders[each], say) for each in folders}
+    if not is_first():
+        return  # under torchrun one process tells the results
+    for each, folder in folders.items():
+        _write_tables(results[each], folder)
+    if seeds > 1:
+        from mien.paper.seeds import compare_seeds
+
+        write_whole(out / "seeds.csv", compare_seeds(results))
+        typer.echo(f"seeds: {out}/seeds.csv")
+
+
+def _in_words(seconds: float) -> str:
+    """A duration as a person would say it."""
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(1, seconds):.0f} seconds"
 
 
 def _corpus_root(corpus: str, root: Path | None, out: Path, cameras: str) -> Path:
@@ -155,11 +209,17 @@ def _corpus_root(corpus: str, root: Path | None, out: Path, cameras: str) -> Pat
     if corpus != "toy":
         raise ConfigError(f"--root: expected the folder or zip of {corpus}, got none")
     from mien.data.toy import ToySettings, write_toy
+    from mien.files import lock
 
     folder = out / ("toy" if cameras == "frontal" else "toy-all")
-    if not folder.is_dir():  # it appears whole
-        typer.echo("drawing the toy corpus")
-        write_toy(folder, ToySettings(cameras=1 if cameras == "frontal" else 5))
+    out.mkdir(parents=True, exist_ok=True)
+    while not folder.is_dir():  # it appears whole
+        with lock(out / f"{folder.name}.lock") as mine:  # one of several processes draws it
+            if mine and not folder.is_dir():
+                typer.echo("drawing the toy corpus")
+                write_toy(folder, ToySettings(cameras=1 if cameras == "frontal" else 5))
+        if not mine:
+            time.sleep(1)
     return folder
 
 

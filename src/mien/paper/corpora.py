@@ -25,7 +25,9 @@ from mien.errors import ConfigError
 from mien.evaluate.protocol import PROTOCOLS
 from mien.faces.align import fit
 from mien.train.faces import FACE_INPUT, cut_faces, find_face, vote_shares
-from mien.types import Floats, Image
+from mien.types import Floats, Image, Sample
+
+LabelledFaces = tuple[Image, Sequence[Sample]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +40,7 @@ class CroppedCorpus:
     labels: Labels  # (N,) one label each, -1 where left out
     persons: tuple[str | None, ...]  # (N,)
     test: Indices | None  # the corpus's own test split; None: it has none
+    agreed: Indices | None = None  # of which folds may test, in disjoint designs; None: all that are labelled
     notes: tuple[str, ...] = ()  # what the corpus lacks, and how many pictures show no face
 
     @property
@@ -58,19 +61,35 @@ class CroppedCorpus:
 
 
 def _load_ferplus(root: Path, cache: Path, cameras: str) -> CroppedCorpus:
-    """FER+: its train split trains, its valid split tests (`majority` labels)."""
+    """FER+: its train split trains, its valid split tests (`majority` labels).
+
+    Disjoint folds are cut from both together; they too test only what most voters agree on.
+    """
     if cameras != "frontal":
         raise ConfigError(
             f"cameras: expected rafd or toy for a choice of cameras, got {cameras!r} for ferplus, whose "
             "pictures come from the web; leave it out"
         )
-    train, valid = ferplus(root, "train"), ferplus(root, "valid")
-    images = np.concatenate([load_images(split, cache=cache) for split in (train, valid)])  # (N, 48, 48)
-    samples = (*train.samples, *valid.samples)
-    labels = np.concatenate([PROTOCOLS["argmax"](train.samples), PROTOCOLS["majority"](valid.samples)])
-    test = np.arange(len(train), len(samples))
-    labels[: len(train)][in_other(images[: len(train)], images[test])] = -1  # copies of test pictures
-    return CroppedCorpus("ferplus", images, vote_shares(samples), labels, (None,) * len(samples), test)
+    splits = [ferplus(root, split) for split in ("train", "valid")]
+    return join_ferplus(*((load_images(split, cache=cache), split.samples) for split in splits))
+
+
+def join_ferplus(train: LabelledFaces, valid: LabelledFaces) -> CroppedCorpus:
+    """The two splits of FER+, each as (n, 48, 48) uint8 faces and their samples, as one corpus."""
+    images = np.concatenate([train[0], valid[0]])  # (N, 48, 48)
+    samples = (*train[1], *valid[1])
+    labels = np.concatenate([PROTOCOLS["argmax"](train[1]), PROTOCOLS["majority"](valid[1])])
+    test = np.arange(len(train[0]), len(images))
+    labels[: len(train[0])][in_other(train[0], valid[0])] = -1  # copies of test pictures
+    return CroppedCorpus(
+        name="ferplus",
+        images=images,
+        targets=vote_shares(samples),
+        labels=labels,
+        persons=(None,) * len(samples),
+        test=test,
+        agreed=np.flatnonzero(PROTOCOLS["majority"](samples) >= 0),
+    )
 
 
 def _load_rafd(root: Path, cache: Path, cameras: str) -> CroppedCorpus:

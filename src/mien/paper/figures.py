@@ -24,7 +24,7 @@ from mien.errors import DataError, MissingExtra
 from mien.files import load_arrays, save_arrays
 from mien.labels import EMOTIONS, emotion_index
 from mien.paper.corpora import CroppedCorpus
-from mien.paper.networks import AutoencoderThenCNN, PaperCNN, normalize
+from mien.paper.networks import PaperCNN, generate, normalize
 from mien.train.faces import as_tensor
 from mien.types import Floats, Image
 
@@ -74,11 +74,11 @@ def collect_pictures(
     images = as_tensor(corpus.images[shown]).float().to(device)  # (E, 1, 48, 48)
     generated, maps = None, []
     with torch.no_grad():
-        if isinstance(net, AutoencoderThenCNN):
-            images = net.autoencoder(images).clamp(0, 255)  # (E, A, 48, 48)
-            generated = images.round().to(torch.uint8).cpu().numpy()
-        x = normalize(images[:1])
         cnn = next(module for module in net.modules() if isinstance(module, PaperCNN))
+        if (made := generate(net, images)) is not None:  # (E, A, 48, 48)
+            images = made
+            generated = images.round().to(torch.uint8).cpu().numpy()
+        x = normalize(images[:1, : cnn.channels])
         for layer in cnn.layers[:-1]:
             convolve, bend, pool = layer.children()
             x = bend(convolve(x))  # (1, F, h, w)

@@ -8,6 +8,7 @@ Legend: N pictures, B batch, H and W rows and columns.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from mien.errors import ConfigError
 from mien.paper.networks import AutoencoderUnit, DenseUnit, StackedAutoencoder, fit_pca
 from mien.train import distributed
-from mien.train.loop import CHECKPOINT, LoopOptions, Report, TrainingTask, staged, train
+from mien.train.augment import AugmentOptions, augment
+from mien.train.loop import CHECKPOINT, Batch, LoopOptions, Loss, Report, TrainingTask, staged, train
 
 CORRUPTIONS: Final = ("none", "noise", "mask")
 STARTS: Final = ("pca", "random")
@@ -41,7 +43,10 @@ class PretrainOptions:
     batch: int = 128
     rate: float = 0.1  # peak learning rate
     seed: int = 0
-    start: str = "pca"  # first weights of dense units, one of STARTS; section 2.3 has random ones
+    start: str = "random"  # first weights of dense units, one of STARTS; section 2.3: random
+    optimizer: str = "sgd"  # one of `mien.train.loop.OPTIMIZERS`
+    draws: int = 0  # pictures of an epoch of each, drawn with replacement; 0: all, once
+    shift: float = 0.0  # share of the side by which a picture, or its mirror image, is moved; 0: neither
 
     def __post_init__(self) -> None:
         if self.corruption not in CORRUPTIONS or self.start not in STARTS:
@@ -49,6 +54,23 @@ class PretrainOptions:
                 f"pretraining: expected corruption one of {', '.join(CORRUPTIONS)} and start one of "
                 f"{', '.join(STARTS)}, got {self.corruption!r} and {self.start!r}"
             )
+
+    def loop(self, pictures: int) -> LoopOptions:
+        """The options of the loop that one unit learns in.
+
+        No weight decay, since there is nothing to overfit to but the pictures. Codes have no norm that
+        would hold their size, so that SGD cuts a long gradient; others' steps have a length of their own.
+        """
+        return LoopOptions(
+            self.epochs,
+            min(self.batch, pictures),
+            self.rate,
+            weight_decay=0.0,
+            average=0.998 if self.optimizer == "sgd" else 0.99,
+            seed=self.seed,
+            clip=1.0 if self.optimizer == "sgd" else 0.0,
+            optimizer=self.optimizer,
+        )
 
 
 def pretrain(
@@ -70,17 +92,10 @@ def pretrain(
         run: folder of the stages.
         report: takes one line for each epoch.
     """
-    device = next(net.parameters()).device
-    task = TrainingTask(
-        images=images,
-        targets=torch.zeros(len(images), 0, device=device),  # (N, 0): no labels
-        loss=lambda stage, pictures, _, generator: stage(pictures, *corrupt(pictures, generator, options)),
-        judge=lambda _: {},
-    )
-    # No weight decay, since there is nothing to overfit to but the pictures. Codes have no norm that would
-    # hold their size, so that a long gradient is cut.
-    batch = min(options.batch, len(images))
-    loop = LoopOptions(options.epochs, batch, options.rate, weight_decay=0.0, seed=options.seed, clip=1.0)
+    task: TrainingTask = _PicturesTask.of([images], options, net)
+    if not options.draws:
+        task = TrainingTask(images, task.targets, task.loss, task.judge)
+    loop = options.loop(len(task))
 
     def learn(name: str, stage: nn.Module) -> None:
         trained = train(stage, task, loop, run / name, staged(name, report))
@@ -93,9 +108,136 @@ def pretrain(
             name, stage = f"unit-{depth}", UnitLoss(net, depth)
             fresh = not (run / name / CHECKPOINT).is_file()
             if options.start == "pca" and fresh and distributed.rank() == 0:
-                stage.start_at_pca(images)  # the other processes take over its weights
+                stage.start_at_pca(_as_shown(images, options))  # the other processes take over its weights
             learn(name, stage)
     return net.requires_grad_()
+
+
+def pretrain_each(
+    nets: Sequence[StackedAutoencoder],
+    images: Sequence[Tensor],
+    options: PretrainOptions,
+    run: Path,
+    report: Report = lambda _: None,
+) -> None:
+    """Train several autoencoders of one shape side by side, each on its own pictures, as `pretrain` does one.
+
+    Args:
+        nets: the autoencoders, changed in place.
+        images: of each, (n, 1, H, W) uint8; without any, it learns from all pictures.
+        options: no masks; without `draws`, an epoch shows each as many pictures as each has on average.
+        run: folder of the stages.
+        report: takes one line for each epoch, its loss the sum of all.
+    """
+    everything = torch.cat(list(images))
+    own = [each if len(each) else everything for each in images]
+    task = _PicturesTask.of(own, options, nets[0])
+    for depth in range(1, len(nets[0].units) + 1):
+        folder = run / f"unit-{depth}"
+        stages = [UnitLoss(net, depth) for net in nets]
+        if options.start == "pca" and not (folder / CHECKPOINT).is_file():
+            for stage, pictures in zip(stages, own, strict=True):
+                stage.start_at_pca(_as_shown(pictures, options))
+        trained = train(
+            SideBySide(stages), task, options.loop(len(task)), folder, staged(folder.name, report)
+        )
+        trained.return_to(stages)  # type: ignore[operator]
+    for net in nets:
+        net.requires_grad_()
+
+
+def _as_shown(images: Tensor, options: PretrainOptions) -> Tensor:
+    """(N, 1, H, W) pictures, and where they are mirrored in learning, their mirror images."""
+    return torch.cat([images, images.flip(3)]) if options.shift else images
+
+
+def _restoring(options: PretrainOptions) -> Loss:
+    """The error of a stage on pictures that are moved and mirrored, and for its input corrupted."""
+    moved = AugmentOptions(0, 0, 0, options.shift, 0, 0, 0, 0, 0)
+
+    def loss(stage: nn.Module, images: Tensor, _: Tensor, generator: torch.Generator) -> Tensor:
+        pictures = augment(images, generator, moved) if options.shift else images
+        error: Tensor = stage(pictures, *corrupt(pictures, generator, options))
+        return error
+
+    return loss
+
+
+@dataclass(frozen=True, slots=True)
+class _PicturesTask(TrainingTask):
+    """Batches (B, M, H, W) in which channel m has pictures for network m, drawn with replacement."""
+
+    own: Sequence[Tensor]  # M of (n, 1, H, W) uint8
+
+    @classmethod
+    def of(cls, own: Sequence[Tensor], options: PretrainOptions, net: nn.Module) -> _PicturesTask:
+        """To restore the pictures, on the device of the network; the targets are (length of an epoch, 0)."""
+        length = options.draws or max(1, sum(map(len, own)) // len(own))
+        targets = torch.zeros(length, 0, device=next(net.parameters()).device)
+        return cls(own[0], targets, _restoring(options), lambda _: {}, own)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def batches(self, size: int, generator: torch.Generator) -> Iterator[Batch]:
+        """This process's share of the batches of an epoch, on the device."""
+        draws = [
+            torch.randint(len(each), (len(self) // size, size), generator=generator) for each in self.own
+        ]
+        draws = [i.to(each.device) for i, each in zip(draws, self.own, strict=True)]
+        for number in range(len(self) // size):
+            chosen = [distributed.share(i[number]) for i in draws]
+            drawn = [each[i].to(self.device) for each, i in zip(self.own, chosen, strict=True)]
+            yield torch.cat(drawn, 1), self.targets[:size]
+
+
+class SideBySide(nn.Module):
+    """Stages of one shape whose weights are stacked, so that one step of arithmetic serves all of them.
+
+    Their losses share no weight: the sum's gradient is that of each, and neither Adam's nor Muon's steps
+    mix what is stacked.
+    """
+
+    def __init__(self, stages: Sequence[nn.Module]) -> None:
+        super().__init__()
+        # the shape alone, kept in a list so that its weights are none of this module
+        self._shape = [stages[0]]
+        learn = {name for name, p in stages[0].named_parameters() if p.requires_grad}
+        state, _ = torch.func.stack_module_state(list(stages))  # name to (M, ...)
+        self.weights = nn.ParameterDict(
+            {
+                # (M, rows, columns): a bias is a matrix of one row
+                name.replace(".", "-"): nn.Parameter(_as_matrices(value.detach().clone()), name in learn)
+                for name, value in state.items()
+            }
+        )
+
+    def forward(self, clean: Tensor, corrupted: Tensor, visible: None = None) -> Tensor:  # noqa: ARG002
+        """(B, M, H, W) clean and corrupted pictures, a channel each, to the sum of the M errors."""
+        state = {
+            name.replace("-", "."): value[:, 0] if name.endswith("bias") else value
+            for name, value in self.weights.items()
+        }
+
+        def one(weights: dict[str, Tensor], clean: Tensor, corrupted: Tensor) -> Tensor:
+            error: Tensor = torch.func.functional_call(
+                self._shape[0], weights, (clean.unsqueeze(1), corrupted.unsqueeze(1))
+            )
+            return error
+
+        errors: Tensor = torch.vmap(one, in_dims=(0, 1, 1))(state, clean, corrupted)  # (M,)
+        return errors.sum()
+
+    def return_to(self, stages: Sequence[nn.Module]) -> None:
+        """Give each stage its weights back."""
+        for m, stage in enumerate(stages):
+            own = {name.replace("-", "."): weight[m] for name, weight in self.weights.items()}
+            stage.load_state_dict({k: w[0] if k.endswith("bias") else w for k, w in own.items()})
+
+
+def _as_matrices(stacked: Tensor) -> Tensor:
+    """(M, ...) weights or biases to (M, rows, columns)."""
+    return stacked if stacked.ndim > 2 else stacked[:, None]
 
 
 def corrupt(

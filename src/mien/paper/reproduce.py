@@ -1,7 +1,8 @@
 """Section 3, the experiment: train variants of the system, test them over ten folds, give Tables 1-10.
 
-The folder of a reproduction holds a folder for each variant, with one `part-n` for each network: its run,
-which resumes where it was killed, and its `outcome.npz`. Beside them are `predictions.npy`, `gallery.npz`
+The folder of a reproduction holds a folder for each variant, with one `part-n` for each split: its run,
+which resumes where it was killed, and its `outcome.npz`. Several processes, here or on machines that share
+the folder, take its parts by turns; none is trained twice. Beside them are `predictions.npy`, `gallery.npz`
 (pictures for the report), and `results.json`, from which tables and report are made.
 
     corpus -> folds and the splits behind them -> train and test one network per split -> tables
@@ -12,6 +13,7 @@ Legend: N pictures; F folds; K = 8 emotions.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
@@ -21,30 +23,34 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from mien.config import provenance, to_toml
-from mien.data.arrays import data_hash
+from mien.data.arrays import data_hash, in_other
 from mien.data.splits import Indices, Labels, fraction
 from mien.errors import ConfigError
 from mien.evaluate.metrics import confusion
-from mien.files import load_arrays, save_arrays, write_whole
+from mien.files import load_arrays, lock, save_arrays, write_whole
 from mien.labels import EMOTIONS
 from mien.nets import count_multiply_adds, count_parameters
 from mien.paper.corpora import CroppedCorpus
 from mien.paper.figures import collect_pictures, save_pictures
 from mien.paper.folds import EmotionFolds, FoldOptions, draw_folds
-from mien.paper.networks import AutoencoderThenCNN, PrincipalComponents, fit_pca
-from mien.paper.scores import HALF, Threshold, compare_models, fit_threshold, score_folds, winners
+from mien.paper.networks import SIDE, DenseAutoencoder, find_autoencoders, fit_pca
+from mien.paper.scores import HALF, WINNER, compare_models, fit_threshold, score_folds, winners
 from mien.paper.tables import table_data
 from mien.paper.training import (
+    AGAIN,
+    SHARED,
+    WHOLE,
     TrainingPictures,
+    is_at_chance,
     learning_curves,
     load_network,
     predict_probabilities,
     train_variant,
 )
-from mien.paper.variants import PaperRecipe, make_network
+from mien.paper.variants import SHOWN_TO_ONE, PaperRecipe, make_network
 from mien.train.faces import as_tensor
 from mien.train.loop import Report
 from mien.train.recipes import claim_provenance, claim_recipe
@@ -54,15 +60,17 @@ RESULTS: Final = "results.json"
 PREDICTIONS: Final = "predictions.npy"
 PICTURES: Final = "gallery.npz"
 OUTCOME: Final = "outcome.npz"
+LOCK: Final = "lock"  # of a part: held by the process that works at it
 
 #: How a probability becomes a reading: the emotion with the highest probability, a probability of a half, or
 #: the probability that separates best on the training pictures. The paper does not say.
 THRESHOLDS: Final = ("winner", "half", "training")
-_WINNER: Final = Threshold(0.5, "no threshold: the emotion with the highest probability")
+LIKELIEST: Final = "-likeliest"  # after a variant's name: the same networks, read by the highest probability
 
-#: The answers of one network: `trained` (train, 8), the probabilities of the pictures it was trained on;
-#: `tested` (test, 8), of those it was tested on; and where it has one autoencoder, `squared_error` (2,), the
-#: sum over the test of the error per pixel of what is generated, and of what PCA makes.
+#: The answers of one split's network: `trained` (train, 8), the probabilities of the pictures it was trained
+#: on; `tested` (test, 8), of those it was tested on; and where it has A dense autoencoders, `restored`
+#: (A, 4): the error of each on the tested pictures of its emotion (with one for all, on all), that of PCA,
+#: the share of its hidden nodes that are below zero, each summed over pictures, and how many pictures.
 Answers = dict[str, NDArray[Any]]
 
 
@@ -72,7 +80,7 @@ class ExperimentPlan:
 
     variants: tuple[PaperRecipe, ...]
     folds: FoldOptions
-    threshold: str | None = None  # one of THRESHOLDS; None: winner, and half for eight networks
+    threshold: str | None = None  # one of THRESHOLDS; None: half for eight networks, else training and winner
     share: float = 1.0  # of the training labels that are used
     unlabelled: Image | None = None  # (M, 48, 48) uint8 more pictures for the autoencoders
     device: str = "cpu"
@@ -82,15 +90,21 @@ class ExperimentPlan:
             raise ConfigError(f"threshold: expected one of {', '.join(THRESHOLDS)}, got {self.threshold!r}")
         if not 0 < self.share <= 1:
             raise ConfigError(f"share of the labels: expected more than 0 and at most 1, got {self.share}")
-        if self.unlabelled is not None and any(r.autoencoders == "each" for r in self.variants):
+        if self.unlabelled is not None and any(r.autoencoder_of_each for r in self.variants):
             raise ConfigError(
                 "pictures without labels: expected one autoencoder for all, got one for each emotion, which "
                 "learns from labelled pictures of its emotion alone; leave out one of the two"
             )
 
-    def threshold_of(self, recipe: PaperRecipe) -> str:
-        """The threshold of a variant."""
-        return self.threshold or ("half" if recipe.networks == "eight" else "winner")
+    def thresholds_of(self, recipe: PaperRecipe) -> tuple[str, ...]:
+        """The thresholds of a variant: its networks' answers are read with each."""
+        if self.threshold:
+            return (self.threshold,)
+        return ("half",) if recipe.networks == "eight" else ("training", "winner")
+
+    def seeded(self, seed: int) -> ExperimentPlan:
+        """The same folds, learned with another seed."""
+        return replace(self, variants=tuple(recipe.seeded(seed) for recipe in self.variants))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,30 +142,40 @@ class NetworkRun:
         )
         claim_provenance(self.folder, facts)
 
-    def answers(self, report: Report) -> Answers:
-        """Train and test the network, unless an earlier call has; its answers are kept in the folder."""
-        path = self.folder / OUTCOME
-        if not path.is_file():
-            name = f"{self.recipe.name}/{self.folder.name}"
-            save_arrays(path, self._train_and_test(lambda line: report({"run": name, **line})))
-        return load_arrays(path, "remove the file, and the network is tested again")
+    @property
+    def is_done(self) -> bool:
+        """Whether its answers are in the folder."""
+        return (self.folder / OUTCOME).is_file()
+
+    def answers(self) -> Answers:
+        """What `work` left in the folder."""
+        return load_arrays(self.folder / OUTCOME, "remove the file, and the network is tested again")
+
+    def work(self, report: Report) -> None:
+        """Train and test the network, and keep its answers in the folder."""
+        name = f"{self.recipe.name}/{self.folder.name}"
+        answers = self._train_and_test(lambda line: report({"run": name, **line}))
+        save_arrays(self.folder / OUTCOME, answers)
 
     def _train_and_test(self, report: Report) -> Answers:
         """The autoencoders learn from all training pictures, the network from a share of their labels."""
         corpus, plan, recipe = self.corpus, self.plan, self.recipe
-        pictures = TrainingPictures.take(
-            corpus, self.train, self.train[self.labelled], plan.unlabelled, plan.device
-        )
+        labelled = self.train[self.labelled]
+        pictures = TrainingPictures.take(corpus, self.train, labelled, plan.unlabelled, plan.device)
         net = train_variant(recipe, pictures, self.folder, report)
-        test = corpus.images[self.test]
         answers: Answers = {
             "trained": predict_probabilities(recipe, net, corpus.images[self.train], plan.device),
-            "tested": predict_probabilities(recipe, net, test, plan.device),
+            "tested": predict_probabilities(recipe, net, corpus.images[self.test], plan.device),
         }
-        if isinstance(net, AutoencoderThenCNN) and recipe.autoencoders == "one":
-            # one autoencoder for each emotion has no bound that fits them all
-            pca = fit_pca(pictures.unlabelled, lambda batch: batch.flatten(1), min(recipe.hidden))
-            answers["squared_error"] = _squared_errors(net.autoencoder, pca, test, plan.device)
+        if dense := find_autoencoders(net):
+            answer, truth = pictures.targets.argmax(1), corpus.labels[self.test]
+            rows = []
+            for k, autoencoder in enumerate(dense):
+                own, test = pictures.unlabelled, corpus.images[self.test]
+                if len(dense) > 1:
+                    own, test = pictures.images[answer == k], test[truth == k]
+                rows.append(_measure_autoencoder(autoencoder, own, test, plan.device))
+            answers["restored"] = np.array(rows)
         return answers
 
 
@@ -171,30 +195,19 @@ def reproduce(
         DataError: the corpus has too few pictures for the folds.
     """
     made = provenance(data=data_hash(corpus.images), seed=plan.folds.seed)
-    if plan.folds.design == "repeated" and corpus.test is None:
-        # half of the persons (or pictures) is kept for the tests, so that no test picture is trained on
-        test = corpus.split((1, 1), plan.folds.seed)[1]
-        note = (
-            f"repeated draws from {len(test)} pictures, of people that train nothing where persons are known"
-        )
-        corpus = replace(corpus, test=test, notes=(*corpus.notes, note))
-    drawn = draw_folds(corpus.labels, plan.folds, persons=corpus.known_persons, among=corpus.test)
-    splits = _network_splits(corpus, drawn)
-    runs = {
-        recipe.name: [
-            NetworkRun(recipe, plan, corpus, train, test, out / recipe.name / f"part-{number}")
-            for number, (train, test) in enumerate(splits, start=1)
-        ]
-        for recipe in plan.variants
-    }
+    corpus, drawn, splits = _split(plan, corpus)
+    runs = _plan_runs(plan, corpus, splits, out)
     for run in chain(*runs.values()):  # before any of them is trained
         run.claim()
+    _work_off([run for part in zip(*runs.values(), strict=True) for run in part], report)
     variants: dict[str, Any] = {}
     probabilities: dict[str, Floats] = {}  # (N, 8) of each variant
     for name, of_variant in runs.items():
-        answers = [run.answers(report) for run in of_variant]
-        probabilities[name] = _keep_predictions(of_variant, answers)
-        variants[name] = _judge(of_variant, answers, probabilities[name], drawn)
+        answers = [run.answers() for run in of_variant]
+        for how in plan.thresholds_of(of_variant[0].recipe):
+            read = name + (LIKELIEST if how == "winner" and not plan.threshold else "")
+            probabilities[read] = _keep_predictions(of_variant, answers, out / read)
+            variants[read] = _judge(of_variant, answers, probabilities[read], drawn, read, how)
     results = {
         "corpus": corpus.name,
         "pictures": len(corpus.images),
@@ -203,34 +216,141 @@ def reproduce(
         "folds": {**asdict(plan.folds), "emotions": EMOTIONS},
         "variants": variants,
         "pairs": _compare_with_first(probabilities, corpus.labels),
-        "recipes": {recipe.name: to_toml(recipe) for recipe in plan.variants},
-        "notes": list(corpus.notes),
+        "recipes": {name: to_toml(runs[name.removesuffix(LIKELIEST)][0].recipe) for name in variants},
+        "notes": [*corpus.notes, *_stuck(variants)],
         "provenance": made,
     }
     write_whole(out / RESULTS, json.dumps(results, indent=1) + "\n")
     return results
 
 
-def _network_splits(
-    corpus: CroppedCorpus, drawn: Mapping[str, EmotionFolds]
-) -> list[tuple[Indices, Indices]]:
-    """What each network is trained and tested on: the corpus's own split, or one split for each fold."""
+def _plan_runs(
+    plan: ExperimentPlan, corpus: CroppedCorpus, splits: Sequence[tuple[Indices, Indices]], out: Path
+) -> dict[str, list[NetworkRun]]:
+    """Variant to its parts, one for each split."""
+    return {
+        recipe.name: [
+            NetworkRun(recipe, plan, corpus, train, test, out / recipe.name / f"part-{number}")
+            for number, (train, test) in enumerate(splits, start=1)
+        ]
+        for recipe in plan.variants
+    }
+
+
+def estimate_seconds(
+    plans: Sequence[ExperimentPlan], corpus: CroppedCorpus, outs: Sequence[Path]
+) -> tuple[float, int]:
+    """About how long `reproduce` will take for these plans and folders, and how many parts there are to do.
+
+    A few steps of each variant's network are timed; autoencoders are reckoned by their multiply-adds.
+    """
+    seconds, parts, timed = 0.0, 0, {}
+    for plan, out in zip(plans, outs, strict=True):
+        split, _, splits = _split(plan, corpus)
+        for name, runs in _plan_runs(plan, split, splits, out).items():
+            left = sum(not run.is_done for run in runs)
+            if left and name not in timed:
+                timed[name] = _seconds_of_part(runs[0].recipe, len(runs[0].train), plan.device)
+            seconds, parts = seconds + left * timed.get(name, 0.0), parts + left
+    return seconds, parts
+
+
+def _seconds_of_part(recipe: PaperRecipe, pictures: int, device: str) -> float:
+    net = make_network(recipe).to(device).train()
+    one: nn.Module = net if recipe.networks == "one" else net.members[0]  # type: ignore[index,assignment]
+    size = max(4, 512 // recipe.width) if device == "cpu" else recipe.loop.batch
+    images = torch.full((size, 1, SIDE, SIDE), 100.0, device=device)
+    began = 0.0
+    for step in range(3):
+        if step == 1:  # the first is slow
+            began = time.perf_counter()
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.loop.precision == "bfloat16"):
+            loss = one(images).float().square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        loss.item()  # waits for a GPU
+    a_picture = (time.perf_counter() - began) / 2 / size
+    epochs = recipe.loop_of_one().epochs + recipe.head.epochs * (recipe.variant == "pretrained")
+    shown = epochs * SHOWN_TO_ONE * recipe.draws  # as many to one network as to eight
+    cost, first = count_multiply_adds(one.to("cpu")), 0.0
+    if dense := find_autoencoders(net):
+        first = len(dense) * recipe.pretrain.draws * count_multiply_adds(dense[0].to("cpu"))
+    elif recipe.variant == "pretrained":  # every unit passes through the ones before it
+        first = 3.0 * pictures * cost
+    return a_picture * (shown + recipe.pretrain.epochs * first / cost)
+
+
+def _split(
+    plan: ExperimentPlan, corpus: CroppedCorpus
+) -> tuple[CroppedCorpus, dict[str, EmotionFolds], list[tuple[Indices, Indices]]]:
+    """The corpus as it is split, its folds, and what each network is trained and tested on."""
+    folds = plan.folds
+    if folds.design != "repeated":
+        corpus = replace(corpus, test=None)  # its own split is for one test alone
+    elif corpus.test is None:
+        # half of the persons (or pictures) is kept for the tests, so that no test picture is trained on
+        test = corpus.split((1, 1), folds.seed)[1]
+        note = (
+            f"repeated draws from {len(test)} pictures, of people that train nothing where persons are known"
+        )
+        corpus = replace(corpus, test=test, notes=(*corpus.notes, note))
     if corpus.test is not None:
-        return [corpus.outside(corpus.test)]
-    folds = next(iter(drawn.values())).folds  # the same training pictures for every emotion
+        drawn = draw_folds(corpus.labels, folds, persons=corpus.known_persons, among=corpus.test)
+        return corpus, drawn, [corpus.outside(corpus.test)]
+    drawn = draw_folds(corpus.labels, folds, persons=corpus.known_persons, among=corpus.agreed)
     labelled = np.flatnonzero(corpus.labels >= 0)
-    trains = {
-        fold.part: fold.train for fold in folds if fold.train is not None
-    }  # several folds may share one
-    return [(train, np.setdiff1d(labelled, train)) for train in trains.values()]
+    tested = labelled if corpus.agreed is None else np.intersect1d(labelled, corpus.agreed)
+    splits = {}
+    for fold in next(iter(drawn.values())).folds:  # the same for every emotion; several may share a part
+        if fold.train is not None and fold.part not in splits:
+            test = np.setdiff1d(tested, fold.train)
+            train = np.setdiff1d(labelled, test)
+            copies = in_other(corpus.images[train], corpus.images[test])
+            splits[fold.part] = train[~copies], test
+    return corpus, drawn, list(splits.values())
 
 
-def _keep_predictions(runs: Sequence[NetworkRun], answers: Sequence[Answers]) -> Floats:
+def _work_off(runs: Sequence[NetworkRun], report: Report) -> None:
+    """Train and test what is not yet, beside other processes that do the same in this folder.
+
+    Whoever works at a part holds a lock on a file of it, which the system takes away when a process ends.
+    """
+    held_elsewhere = True
+    while held_elsewhere:
+        held_elsewhere = False
+        for run in runs:
+            if run.is_done:
+                continue
+            with lock(run.folder / LOCK) as mine:
+                if not mine:
+                    held_elsewhere = True
+                elif not run.is_done:
+                    run.work(report)
+        if held_elsewhere:
+            time.sleep(1)
+
+
+def _stuck(variants: Mapping[str, Any]) -> list[str]:
+    """A note on each network that never learned, though it was begun anew."""
+    notes = []
+    for name, data in variants.items():
+        stages = {(curve["part"], curve["stage"]) for curve in data["curves"]}
+        for curve in data["curves"]:
+            part, stage = curve["part"], curve["stage"]
+            begun_anew = (part, f"{stage}/{AGAIN}") in stages
+            if stage.startswith((SHARED, WHOLE)) and not begun_anew and is_at_chance(curve["lines"][-1]):
+                notes.append(
+                    f"{name}/{part}, {stage}: no better than always the same answer after its last epoch; "
+                    "its part of the tables says nothing of the variant"
+                )
+    return notes
+
+
+def _keep_predictions(runs: Sequence[NetworkRun], answers: Sequence[Answers], folder: Path) -> Floats:
     """(N, 8) of each picture by a network that did not learn from it, written down; nan: in no test.
 
     The pictures for the report are kept beside them.
     """
-    recipe, plan, corpus, folder = runs[0].recipe, runs[0].plan, runs[0].corpus, runs[0].folder.parent
+    recipe, plan, corpus = runs[0].recipe, runs[0].plan, runs[0].corpus
     probabilities = np.full((len(corpus.images), len(EMOTIONS)), np.nan, np.float32)
     for run, given in zip(runs, answers, strict=True):
         probabilities[run.test] = given["tested"]
@@ -243,20 +363,23 @@ def _keep_predictions(runs: Sequence[NetworkRun], answers: Sequence[Answers]) ->
 
 
 @torch.no_grad()
-def _squared_errors(
-    autoencoder: nn.Module, pca: PrincipalComponents, images: Image, device: str
+def _measure_autoencoder(
+    autoencoder: DenseAutoencoder, own: Tensor, images: Image, device: str
 ) -> NDArray[np.float64]:
-    """(2,) of what the autoencoder generates, and of as many principal components of its training pictures.
+    """(4,) of what it generates, as in `Answers`, beside as many principal components.
 
-    Both are cut to 0..255; each is a sum over pictures of the mean over pixels.
+    Both are cut to 0..255; an error is the mean over pixels. PCA is fitted to the pictures that the
+    autoencoder learned from, (n, 1, 48, 48) uint8, and to their mirror images, since it too saw these.
     """
-    errors = np.zeros(2)
+    pca = fit_pca(torch.cat([own, own.flip(3)]), lambda batch: batch.flatten(1), autoencoder.width)
+    sums = np.zeros(4)
     for i in range(0, len(images), 256):
         batch = as_tensor(images[i : i + 256]).float().to(device)  # (B, 1, 48, 48)
         flat = batch.flatten(1)
         for k, made in enumerate((autoencoder(batch).flatten(1), pca.project(flat))):
-            errors[k] += float((made.clamp(0, 255) - flat).square().mean(1).sum())
-    return errors
+            sums[k] += float((made.clamp(0, 255) - flat).square().mean(1).sum())
+        sums[2:] += float((autoencoder.encode(batch, 1) < 0).float().mean(1).sum()), len(batch)
+    return sums
 
 
 def _judge(
@@ -264,10 +387,11 @@ def _judge(
     answers: Sequence[Answers],
     probabilities: Floats,
     drawn: Mapping[str, EmotionFolds],
+    name: str,
+    how: str,
 ) -> dict[str, Any]:
     """Tables 1-10 of one variant, its 8-way figures on all pictures it was tested on, and what made them."""
-    recipe, plan, labels = runs[0].recipe, runs[0].plan, runs[0].corpus.labels
-    how = plan.threshold_of(recipe)
+    recipe, labels = runs[0].recipe, runs[0].corpus.labels
     read = winners(probabilities) if how == "winner" else probabilities
     scores = {}
     for k, emotion in enumerate(EMOTIONS):
@@ -278,12 +402,12 @@ def _judge(
             ]
             thresholds = [fitted[fold.part - 1] for fold in drawn[emotion].folds]
         else:
-            thresholds = [_WINNER if how == "winner" else HALF]
+            thresholds = [WINNER if how == "winner" else HALF]
         scores[emotion] = score_folds(drawn[emotion], read, thresholds)
     tested = _tested(probabilities, labels)
     net = make_network(recipe)
     return {
-        **table_data(scores, confusion(labels[tested], probabilities[tested].argmax(1)), recipe.name),
+        **table_data(scores, confusion(labels[tested], probabilities[tested].argmax(1)), name),
         "threshold": how,
         "reconstruction": _reconstruction(runs, answers),
         "size": {"parameters": count_parameters(net), "multiply_adds": count_multiply_adds(net)},
@@ -297,17 +421,23 @@ def _tested(probabilities: Floats, labels: Labels) -> Indices:
 
 
 def _reconstruction(runs: Sequence[NetworkRun], answers: Sequence[Answers]) -> dict[str, Any] | None:
-    """How far generated pixels are from the picture's, compared with as many principal components."""
-    errors = [given["squared_error"] for given in answers if "squared_error" in given]
-    if not errors:
+    """How far generated pixels are from the picture's, compared with as many principal components.
+
+    Both on pictures of the tests, of its emotion where each has an autoencoder; `each` has these one by one.
+    """
+    if "restored" not in answers[0]:
         return None
-    n = sum(len(run.test) for run in runs)
-    ours, theirs = np.sqrt(np.sum(errors, axis=0) / n).tolist()
+    sums = np.sum([given["restored"] for given in answers], axis=0)  # (A, 4)
+
+    def figures(row: NDArray[np.float64]) -> dict[str, Any]:
+        n = max(1, int(row[3]))
+        ours, theirs = np.sqrt(row[:2] / n).tolist()
+        return {"autoencoder": ours, "pca": theirs, "negative": float(row[2] / n), "n": int(row[3])}
+
     return {
         "width": min(runs[0].recipe.hidden),
-        "autoencoder": ours,
-        "pca": theirs,
-        "n": n,
+        **figures(sums.sum(0)),
+        "each": dict(zip(EMOTIONS, map(figures, sums), strict=True)) if len(sums) > 1 else {},
         "unit": "root mean squared error, gray levels",
     }
 

@@ -10,9 +10,11 @@ Legend: N pictures, M pictures without labels, B batch, H and W rows and columns
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,23 +27,37 @@ from torch import Tensor, nn
 from mien.config import provenance
 from mien.data.arrays import data_hash
 from mien.data.splits import Indices
+from mien.files import write_whole
 from mien.labels import EMOTIONS
 from mien.paper.corpora import CroppedCorpus, load_corpus
-from mien.paper.networks import AutoencoderThenCNN, ConvolutionalAutoencoder, OneForEachEmotion, PaperCNN
-from mien.paper.pretrain import pretrain
-from mien.paper.variants import PaperRecipe, make_network
+from mien.paper.networks import ConvolutionalAutoencoder, DenseAutoencoder, PaperCNN, find_autoencoders
+from mien.paper.pretrain import pretrain, pretrain_each
+from mien.paper.variants import SHOWN_TO_ONE, PaperRecipe, make_network
 from mien.train import distributed
 from mien.train.augment import AugmentOptions, augment, labelled_loss
 from mien.train.export import UNLABELLED, read_run, write_model
 from mien.train.faces import as_tensor, predict, unlabelled_faces
-from mien.train.loop import LOG, Loss, Report, TrainingTask, load_averaged, staged, train
+from mien.train.loop import (
+    LOG,
+    Batch,
+    LoopOptions,
+    Loss,
+    Report,
+    TrainingTask,
+    load_averaged,
+    staged,
+    train,
+)
 from mien.train.recipes import CONFIG, claim_provenance, claim_recipe
 from mien.types import Floats, Image
 
 #: Folders of a run's stages.
 AUTOENCODER: Final = "autoencoder"
 LAST_LAYER: Final = "last-layer"
+SHARED: Final = "shared"  # what eight networks start with
 WHOLE: Final = "whole"
+AGAIN: Final = "again"  # in a stage's folder: it was begun anew
+FIGURES: Final = "figures.json"  # of eight networks together, on the faces that judge
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,51 +90,159 @@ def train_variant(
 ) -> nn.Module:
     """Train a variant in its stages; each has a folder in `run` and resumes where it was stopped.
 
+    Eight networks begin with the layers of one that learned all emotions, since a few hundred faces of
+    contempt teach no filters. Then they learn one after the other, each with its own pictures, loss and cut
+    of the gradient.
+
     Args:
         recipe: the variant.
         pictures: what it learns from.
         run: the folder.
         report: takes one line for each epoch.
-        judge: gives the figures of the network after each epoch with labels.
+        judge: gives the figures of one network after each epoch with labels, of eight at the end.
     """
     torch.manual_seed(recipe.loop.seed)
     net = make_network(recipe).to(pictures.images.device)
-    _train_autoencoders(recipe, net, pictures, run, report)
-    if recipe.networks == "eight":
-        loss = binary_loss(recipe.augment, pictures.targets.mean(0))
-    else:
-        loss = labelled_loss(recipe.augment)
-    task = TrainingTask(pictures.images, pictures.targets, loss, judge)
-    batch = min(recipe.loop.batch, len(pictures.images))
+    dense = _train_autoencoders(recipe, net, pictures, run, report)
+    mean = pictures.targets.mean(0)  # (8,)
+    knows_nothing = -float(torch.special.xlogy(mean, mean).sum())
+    loss = labelled_loss(recipe.augment)
+    all_eight = Drawn(pictures.images, pictures.targets, loss, judge, length=SHOWN_TO_ONE * recipe.draws)
+    if recipe.networks == "one":
+        if recipe.variant == "pretrained":
+            net = _train_stack(recipe, net, all_eight, pictures, run, report)
+        return _learn(net, all_eight, recipe.loop_of_one(), run / WHOLE, knows_nothing, report)
+
+    shared = PaperCNN(recipe.width, dropout=recipe.dropout).to(pictures.images.device)
+    all_eight = replace(all_eight, judge=lambda _: {})
     if recipe.variant == "pretrained":
-        options = replace(recipe.head, batch=batch)
-        trained = train(LastLayerOnly(net), task, options, run / LAST_LAYER, staged(LAST_LAYER, report))
-        net.load_state_dict(trained.net.state_dict())  # type: ignore[union-attr]
-        net.requires_grad_()
-    return train(net, task, replace(recipe.loop, batch=batch), run / WHOLE, staged(WHOLE, report))
+        shared = _train_stack(recipe, shared, all_eight, pictures, run, report)
+    started = SharedStart(dense, shared)
+    started = _learn(started, all_eight, recipe.shared, run / SHARED, knows_nothing, report)
+    for k, (emotion, member) in enumerate(zip(EMOTIONS, net.members, strict=True)):  # type: ignore[arg-type]
+        if not float(pictures.targets[:, k].sum()):
+            continue  # nothing shows it: the network stays undecided
+        (cnn,) = _cnns(member)
+        cnn.layers.load_state_dict(started.cnn.layers.state_dict())  # type: ignore[union-attr]
+        task = OneAgainstRest(
+            pictures.images,
+            pictures.targets,
+            binary_loss(recipe.augment),
+            lambda _: {},
+            emotion=k,
+            length=recipe.draws,
+        )
+        learned = _learn(member, task, recipe.loop, run / WHOLE / emotion, math.log(2), report)
+        member.load_state_dict(learned.state_dict())  # into the member, which may share its autoencoder
+    if figures := judge(net):
+        report({"stage": WHOLE, **figures})
+        write_whole(run / FIGURES, json.dumps(figures) + "\n")
+    return net
+
+
+def _learn(
+    net: nn.Module, task: TrainingTask, options: LoopOptions, folder: Path, chance: float, report: Report
+) -> nn.Module:
+    """One stage of one network.
+
+    One that still knows nothing after a fourth of its epochs (`is_at_chance`) begins anew, once, at a third
+    of the rate.
+
+    Args:
+        net: the network.
+        task: what to learn.
+        options: how long and how fast.
+        folder: of the stage, in the folder of the run.
+        chance: the loss of knowing nothing.
+        report: takes one line for each epoch.
+    """
+    judge = task.judge
+    task = replace(task, judge=lambda averaged: {"chance": round(chance, 5), **judge(averaged)})
+    options = replace(options, batch=min(options.batch, len(task)))
+    patience = max(3, options.epochs // 4)
+    stage = f"{WHOLE}/{folder.name}" if folder.parent.name == WHOLE else folder.name
+    again = folder / AGAIN
+    if not again.is_dir():
+        begun = copy.deepcopy(net)
+
+        def watch(line: Mapping[str, Any]) -> None:
+            report({"stage": stage, **line})
+            # processes that learn one network together all go on: only the first reports
+            if patience <= line["epoch"] < options.epochs and is_at_chance(line) and distributed.size() == 1:
+                raise _StillAtChance
+
+        try:
+            return train(net, task, options, folder, watch)
+        except _StillAtChance:
+            again.mkdir()
+            net = begun
+    return train(
+        net, task, replace(options, rate=options.rate / 3), again, staged(f"{stage}/{AGAIN}", report)
+    )
+
+
+class _StillAtChance(Exception):
+    """A network that knows nothing after the epochs in which others learn."""
+
+
+def is_at_chance(line: Mapping[str, Any]) -> bool:
+    """Whether a line of a log tells of a network that is no better than one that always answers alike."""
+    return bool(line["loss"] > 0.98 * line.get("chance", math.inf))
+
+
+def _folder_of(run: Path, emotion: str = "") -> Path:
+    """Where the last stage of a network was learned."""
+    folder = run / WHOLE / emotion
+    return folder / AGAIN if (folder / AGAIN).is_dir() else folder
 
 
 def _train_autoencoders(
     recipe: PaperRecipe, net: nn.Module, pictures: TrainingPictures, run: Path, report: Report
-) -> None:
-    """Train what a variant learns without labels, in place."""
+) -> list[DenseAutoencoder]:
+    """Train the dense autoencoders of a variant, in place: none, one, or one for each emotion."""
+    folder, report = run / AUTOENCODER, staged(AUTOENCODER, report)
+    dense = find_autoencoders(net)
+    if recipe.autoencoder_of_each:
+        answer = pictures.targets.argmax(1)  # (N,)
+        own = [pictures.images[answer == k] for k in range(len(EMOTIONS))]
+        pretrain_each(dense, own, recipe.pretrain, folder, report)
+    elif dense:
+        pretrain(dense[0], pictures.unlabelled, recipe.pretrain, folder, report)
+        for other in dense[1:]:
+            other.load_state_dict(dense[0].state_dict())
+    for each in dense:
+        each.requires_grad_(recipe.joint)
+    return dense
+
+
+def _train_stack(
+    recipe: PaperRecipe, cnn: nn.Module, task: Drawn, pictures: TrainingPictures, run: Path, report: Report
+) -> nn.Module:
+    """Section 3: train a CNN's layers as autoencoders, then its last layer alone; all are to learn next."""
+    stack = ConvolutionalAutoencoder(cnn)  # type: ignore[arg-type]
     folder = run / AUTOENCODER
-    if recipe.variant == "pretrained":
-        # of eight networks, the first learns and the others copy it
-        first, *others = _cnns(net)
-        pretrain(ConvolutionalAutoencoder(first), pictures.unlabelled, recipe.pretrain, folder, report)
-        for other in others:
-            other.layers.load_state_dict(first.layers.state_dict())
-    elif isinstance(net, AutoencoderThenCNN):
-        if isinstance(net.autoencoder, OneForEachEmotion):
-            answer = pictures.targets.argmax(1)  # (N,)
-            for i, (emotion, member) in enumerate(zip(EMOTIONS, net.autoencoder.members, strict=True)):
-                own = pictures.images[answer == i]
-                if len(own):  # else it stays as it is, and generates noise
-                    pretrain(member, own, recipe.pretrain, folder / emotion, report)  # type: ignore[arg-type]
-        else:
-            pretrain(net.autoencoder, pictures.unlabelled, recipe.pretrain, folder, report)  # type: ignore[arg-type]
-        net.autoencoder.requires_grad_(False)
+    pretrain(stack, pictures.unlabelled, recipe.pretrain, folder, staged(AUTOENCODER, report))
+    options = replace(recipe.head, batch=min(recipe.head.batch, len(task)))
+    trained = train(LastLayerOnly(cnn), task, options, run / LAST_LAYER, staged(LAST_LAYER, report))
+    cnn.load_state_dict(trained.net.state_dict())  # type: ignore[union-attr]
+    return cnn.requires_grad_()
+
+
+class SharedStart(nn.Module):
+    """A CNN of eight outputs that learns from what autoencoders generate, in each step from one of them."""
+
+    def __init__(self, autoencoders: Sequence[nn.Module], cnn: nn.Module) -> None:
+        super().__init__()
+        self.autoencoders = nn.ModuleList(autoencoders).requires_grad_(False)
+        self.cnn = cnn
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 1, H, W) gray levels to (B, 8) logits."""
+        if len(self.autoencoders):
+            drawn = int(torch.randint(len(self.autoencoders), ())) if self.training else 0
+            images = self.autoencoders[drawn](images).clamp(0, 255)
+        logits: Tensor = self.cnn(images)
+        return logits
 
 
 def _cnns(net: nn.Module) -> list[PaperCNN]:
@@ -135,31 +259,64 @@ class LastLayerOnly(nn.Module):
             cnn.last.requires_grad_()
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 1, H, W) to (B, 8) logits."""
+        """(B, 1, H, W) to (B, 8) logits, or (B, 1) of one emotion."""
         logits: Tensor = self.net(images)
         return logits
 
 
-def binary_loss(options: AugmentOptions, prevalence: Tensor) -> Loss:
-    """Of eight networks, each against the rest: cross-entropy in which both halves weigh the same.
+@dataclass(frozen=True, slots=True)
+class Drawn(TrainingTask):
+    """Batches of pictures drawn with replacement, so that an epoch is as long for any corpus."""
 
-    A test of the paper is balanced (140 of the emotion, 140 of others), training pictures are not: the
-    emotion's own weigh more, so that a probability of a half is where the test has its middle.
+    length: int  # pictures of an epoch
 
-    Args:
-        options: of the augmentation.
-        prevalence: (8,) share of each emotion among the training labels; one that is absent counts for
-            nothing.
+    def __len__(self) -> int:
+        return self.length
+
+    def batches(self, size: int, generator: torch.Generator) -> Iterator[Batch]:
+        """This process's share of the batches of an epoch."""
+        drawn = torch.randint(len(self.images), (self.length // size, size), generator=generator)
+        for i in map(distributed.share, drawn.to(self.images.device)):
+            yield self.images[i].to(self.device), self.targets[i.to(self.device)]
+
+
+@dataclass(frozen=True, slots=True)
+class OneAgainstRest(Drawn):
+    """Batches as the paper's tests are made: half show the emotion, half the seven others, each as often.
+
+    A picture is drawn for an emotion as often as people voted for it, so that the log-odds that are learned
+    are those of a balanced test, and 2 of 10 votes for contempt teach too. Targets of a batch: (B,) 1 or 0.
     """
-    weight = (1 - prevalence) / prevalence.clamp(min=1e-6)  # (8,)
-    present = (prevalence > 0).to(prevalence)
+
+    emotion: int  # position in EMOTIONS
+
+    def batches(self, size: int, generator: torch.Generator) -> Iterator[Batch]:
+        """This process's share of the batches of an epoch, drawn with replacement."""
+        count, half = self.length // size, size // 2
+        votes = self.targets.T.cpu()  # (8, N)
+        others = [k for k in range(len(votes)) if k != self.emotion and bool(votes[k].sum())] or [
+            self.emotion
+        ]
+        each = -(-count * (size - half) // len(others))
+
+        def draw(emotion: int, n: int) -> Tensor:
+            return torch.multinomial(votes[emotion], n, replacement=True, generator=generator)
+
+        rest = torch.cat([draw(k, each) for k in others])
+        rest = rest[torch.randperm(len(rest), generator=generator)[: count * (size - half)]]
+        drawn = torch.cat([draw(self.emotion, count * half).view(count, half), rest.view(count, -1)], 1)
+        truth = (torch.arange(size) < half).float()
+        for batch in drawn.to(self.images.device):
+            pictures = self.images[distributed.share(batch)].to(self.device)
+            yield pictures, distributed.share(truth).to(self.device)
+
+
+def binary_loss(options: AugmentOptions) -> Loss:
+    """Cross-entropy of one emotion against the rest, on augmented pictures; targets (B,) 1 or 0."""
 
     def loss(net: nn.Module, pictures: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
-        log_odds = net(augment(pictures, generator, options))  # (B, 8)
-        each = nn.functional.binary_cross_entropy_with_logits(
-            log_odds, target, pos_weight=weight.to(log_odds), weight=present.to(log_odds)
-        )
-        return each * 0.5
+        log_odds = net(augment(pictures, generator, options)).float()  # (B, 1)
+        return nn.functional.binary_cross_entropy_with_logits(log_odds[:, 0], target)
 
     return loss
 
@@ -171,13 +328,23 @@ def predict_probabilities(recipe: PaperRecipe, net: nn.Module, images: Image, de
 
 
 def load_network(recipe: PaperRecipe, run: Path) -> nn.Module:
-    """The network that `train_variant` made in `run`, from its last checkpoint."""
-    return load_averaged(make_network(recipe), run / WHOLE)
+    """The network that `train_variant` made in `run`, from its last checkpoints."""
+    net = make_network(recipe)
+    if recipe.networks == "one":
+        return load_averaged(net, _folder_of(run))
+    for emotion, member in zip(EMOTIONS, net.members, strict=True):  # type: ignore[arg-type]
+        if (run / WHOLE / emotion).is_dir():
+            load_averaged(member, _folder_of(run, emotion))
+    return net
 
 
 def learning_curves(run: Path) -> list[dict[str, Any]]:
     """The log of each stage of a run, one line for each epoch, in the order in which they are learned."""
-    stages = [*sorted((run / AUTOENCODER).rglob(LOG)), run / LAST_LAYER / LOG, run / WHOLE / LOG]
+    stages = [
+        log
+        for stage in (AUTOENCODER, LAST_LAYER, SHARED, WHOLE)
+        for log in sorted((run / stage).rglob(LOG), key=lambda log: log.parent)
+    ]
     return [
         {
             "part": run.name,
@@ -185,7 +352,6 @@ def learning_curves(run: Path) -> list[dict[str, Any]]:
             "lines": [json.loads(line) for line in log.read_text().splitlines()],
         }
         for log in stages
-        if log.is_file()
     ]
 
 
@@ -254,9 +420,12 @@ def export_paper_run(run: Path, path: Path, *, name: str | None = None) -> None:
         path: the file to write.
         name: what the card calls the network; None: as its recipe is called.
     """
-    recipe, facts, last = read_run(run, PaperRecipe, run / WHOLE / LOG)
+    logs = sorted((run / WHOLE).rglob(LOG)) or [run / WHOLE / LOG]
+    recipe, facts, last = read_run(run, PaperRecipe, logs[-1])
+    last.pop("chance", None)
     limits = []
     if recipe.networks == "eight":
+        last = json.loads((run / FIGURES).read_text()) if (run / FIGURES).is_file() else {}
         limits.append(
             "Eight networks, each of one emotion against the rest: its outputs are their log-odds, so that "
             "the probabilities of the eight emotions are not those that the networks give one by one."

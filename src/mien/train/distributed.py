@@ -31,16 +31,8 @@ _TIMEOUT: Final = timedelta(hours=2)
 def joined(device: str) -> Iterator[str]:
     """Join `torchrun`'s processes; gives the device of this one (`cuda` becomes `cuda:LOCAL_RANK`)."""
     many = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    device = own_device(device)
     on_gpu = device.startswith("cuda")
-    if many and on_gpu:
-        device = f"cuda:{os.environ['LOCAL_RANK']}"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        raise ConfigError(
-            f"device: expected cpu, or a GPU that is there for each process, got {device!r} "
-            f"({str(error).splitlines()[0]}); give another --device, or start fewer processes"
-        ) from error
     if many and on_gpu:
         torch.cuda.set_device(device)
     if many:
@@ -50,6 +42,29 @@ def joined(device: str) -> Iterator[str]:
     # torchrun ends them.
     if many:
         distributed.destroy_process_group()
+
+
+def own_device(device: str) -> str:
+    """The device of this process: under `torchrun`, `cuda` becomes `cuda:LOCAL_RANK`.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    if device.startswith("cuda") and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        raise ConfigError(
+            f"device: expected cpu, or a GPU that is there for each process, got {device!r} "
+            f"({str(error).splitlines()[0]}); give another --device, or start fewer processes"
+        ) from error
+    return device
+
+
+def is_first() -> bool:
+    """Whether this process is the first of those that `torchrun` started, joined or not."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def rank() -> int:

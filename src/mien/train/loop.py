@@ -27,6 +27,7 @@ from mien.train import distributed
 
 CHECKPOINT: Final = "checkpoint.pt"
 LOG: Final = "log.jsonl"
+OPTIMIZERS: Final = ("sgd", "adamw", "muon")
 PRECISIONS: Final = ("float32", "bfloat16")  # bfloat16 has float32's range, so that the loss needs no scaling
 _CHECK_EVERY: Final = 32  # steps between checks of the loss: each makes the processor wait for a GPU
 
@@ -48,6 +49,7 @@ class LoopOptions:
     channels_last: bool = True  # memory layout; which is faster depends on the network
     clip: float = 0.0  # gradients with a larger Euclidean norm are scaled down to it; 0: never
     precision: str = "float32"  # of the arithmetic, one of PRECISIONS; weights are float32 always
+    optimizer: str = "sgd"  # one of OPTIMIZERS
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch) < 1 or not 0 <= self.rate < float("inf") or not 0 <= self.average < 1:
@@ -57,6 +59,8 @@ class LoopOptions:
             )
         if self.precision not in PRECISIONS:
             raise ConfigError(f"precision: expected one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+        if self.optimizer not in OPTIMIZERS:
+            raise ConfigError(f"optimizer: expected one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
 
 
 #: (net, pictures (B, 1, H, W) float32 0..255, targets of the batch, generator) -> scalar loss. What is
@@ -158,20 +162,67 @@ def _start(net: nn.Module, options: LoopOptions, run: Path) -> TrainingState:
     if options.channels_last:
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     distributed.agree(net)
-    # Nesterov momentum; no decay on biases and norms
-    weights = [p for p in net.parameters() if p.ndim > 1]
-    others = [p for p in net.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": weights, "weight_decay": options.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.SGD(groups, lr=0.0, momentum=options.momentum, nesterov=True)
-    state = TrainingState(net, copy.deepcopy(net).requires_grad_(False), optimizer)
+    state = TrainingState(net, copy.deepcopy(net).requires_grad_(False), _make_optimizer(net, options))
     if (run / CHECKPOINT).is_file():
         state.unpack(load_checkpoint(run / CHECKPOINT))
         if distributed.rank() == 0:
             _write_log(state, run)
     return state
+
+
+def _make_optimizer(net: nn.Module, options: LoopOptions) -> torch.optim.Optimizer:
+    """SGD has Nesterov's momentum; weights decay, biases and norms do not."""
+    groups = [
+        {"params": [p for p in net.parameters() if p.ndim > 1], "weight_decay": options.weight_decay},
+        {"params": [p for p in net.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if options.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=0.0)
+    if options.optimizer == "muon":
+        return Muon(groups)
+    return torch.optim.SGD(groups, lr=0.0, momentum=options.momentum, nesterov=True)
+
+
+class Muon(torch.optim.Optimizer):
+    """Steps as long in every direction of a matrix, also where its gradient is short.
+
+    Jordan et al. 2024, https://kellerjordan.github.io/posts/muon; a step is as long as in arXiv:2502.16982.
+    A vector is taken as a matrix of one row, more than two dimensions as several matrices.
+    """
+
+    def __init__(self, params: Any, momentum: float = 0.95) -> None:
+        super().__init__(params, {"lr": 0.0, "momentum": momentum, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002
+        """Move every weight that has a gradient."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                mean = self.state[p].setdefault("mean", torch.zeros_like(p))
+                mean.lerp_(p.grad, 1 - group["momentum"])
+                ahead = p.grad.lerp(mean, group["momentum"])  # Nesterov's
+                step = orthogonalize(ahead if p.ndim > 1 else ahead[None]).view_as(p)
+                length = 0.2 * max(step.shape[-2:]) ** 0.5
+                p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(step, alpha=group["lr"] * length)
+
+
+def orthogonalize(matrix: Tensor) -> Tensor:
+    """(..., R, C) to nearly the nearest with orthonormal rows or columns: five steps of Newton and Schulz.
+
+    A step is x -> (a + b x x' + c (x x')^2) x; all five are taken on the square x x', which is small.
+    """
+    x = matrix / (matrix.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    square = x @ x.mT  # (..., R, R)
+    whole = same = torch.eye(x.shape[-2], device=x.device, dtype=x.dtype)
+    for _ in range(5):
+        step = 3.4445 * same - 4.775 * square + 2.0315 * square @ square
+        whole, square = step @ whole, step @ square @ step
+    x = whole @ x
+    return x.mT if tall else x
 
 
 def _epoch(state: TrainingState, task: TrainingTask, options: LoopOptions) -> float:

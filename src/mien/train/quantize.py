@@ -56,7 +56,9 @@ class QuantizationReport:
         return 100 * (self.before - self.after)
 
 
-def run_quantize(model: Path, root: Path, path: Path, *, within: float = 1.0) -> QuantizationReport:
+def run_quantize(
+    model: Path, root: Path, path: Path, *, within: float = 1.0, weights_only: bool = False
+) -> QuantizationReport:
     """Write the network in 8 bits, if no emotion's recall on FER+ valid falls by more than `within` points.
 
     Args:
@@ -64,6 +66,7 @@ def run_quantize(model: Path, root: Path, path: Path, *, within: float = 1.0) ->
         root: folder or zip of FER+.
         path: the file to write.
         within: points of recall that an emotion may lose.
+        weights_only: keep the arithmetic in float32, which makes the file small and the network no faster.
 
     Raises:
         DataError: FER+ is not at `root`.
@@ -73,7 +76,7 @@ def run_quantize(model: Path, root: Path, path: Path, *, within: float = 1.0) ->
     train, valid = draw(ferplus(root, "train"), FACES), ferplus(root, "valid")
     content = model.read_bytes()
     card = read_card(open_session(content))
-    small = quantize(content, load_images(train))
+    small = quantize_weights(content) if weights_only else quantize(content, load_images(train))
     faces = load_images(valid)
     guesses = [Classifier.read(one)(faces).argmax(1) for one in (content, small)]  # (N,) each
     found = _compare(guesses, PROTOCOLS[PROTOCOL](valid.samples))
@@ -90,6 +93,7 @@ def run_quantize(model: Path, root: Path, path: Path, *, within: float = 1.0) ->
         "faces": FACES,
         "of": train.name,
         "weights": "int8 a channel",
+        "arithmetic": "float32" if weights_only else "int8",
     }
     new = replace(
         card,
@@ -153,6 +157,28 @@ def quantize(model: bytes, faces: Image) -> bytes:
         except (ValueError, RuntimeError, KeyError) as error:
             raise ModelError(f"the network cannot be quantised: {error}") from error
         return after.read_bytes()
+
+
+def quantize_weights(model: bytes) -> bytes:
+    """The network with each matrix and convolution in 8 bits, a scale per row; all is computed in float32."""
+    whole = onnx.load_from_string(model)
+    graph = whole.graph
+    for weight in [w for w in graph.initializer if len(w.dims) > 1 and w.data_type == onnx.TensorProto.FLOAT]:
+        values = onnx.numpy_helper.to_array(weight)
+        rows = np.abs(values).reshape(len(values), -1).max(1)
+        scale = (np.maximum(rows, 1e-12) / 127).astype(np.float32)
+        levels = np.rint(values / scale.reshape(-1, *[1] * (values.ndim - 1))).astype(np.int8)
+        name = weight.name
+        graph.initializer.remove(weight)
+        graph.initializer.extend(
+            [
+                onnx.numpy_helper.from_array(levels, f"{name}.levels"),
+                onnx.numpy_helper.from_array(scale, f"{name}.scale"),
+            ]
+        )
+        node = onnx.helper.make_node("DequantizeLinear", [f"{name}.levels", f"{name}.scale"], [name], axis=0)
+        graph.node.insert(0, node)
+    return whole.SerializeToString()
 
 
 def _float_nodes(model: onnx.ModelProto) -> list[str]:
