@@ -65,6 +65,7 @@ class PretrainOptions:
             self.epochs,
             min(self.batch, pictures),
             self.rate,
+            warmup=min(2.0, self.epochs / 10),
             weight_decay=0.0,
             average=0.998 if self.optimizer == "sgd" else 0.99,
             seed=self.seed,

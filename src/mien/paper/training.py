@@ -113,17 +113,19 @@ def train_variant(
             net = _train_stack(recipe, net, all_eight, pictures, run, report)
         return _learn(net, all_eight, recipe.loop_of_one(), run / WHOLE, knows_nothing, report)
 
-    shared = PaperCNN(recipe.width, dropout=recipe.dropout).to(pictures.images.device)
+    shared: nn.Module = PaperCNN(recipe.width, dropout=recipe.dropout).to(pictures.images.device)
     all_eight = replace(all_eight, judge=lambda _: {})
     if recipe.variant == "pretrained":
         shared = _train_stack(recipe, shared, all_eight, pictures, run, report)
-    started = SharedStart(dense, shared)
-    started = _learn(started, all_eight, recipe.shared, run / SHARED, knows_nothing, report)
+    start = SharedStart(dense, shared)
+    start.load_state_dict(
+        _learn(start, all_eight, recipe.shared, run / SHARED, knows_nothing, report).state_dict()
+    )
     for k, (emotion, member) in enumerate(zip(EMOTIONS, net.members, strict=True)):  # type: ignore[arg-type]
         if not float(pictures.targets[:, k].sum()):
             continue  # nothing shows it: the network stays undecided
         (cnn,) = _cnns(member)
-        cnn.layers.load_state_dict(started.cnn.layers.state_dict())  # type: ignore[union-attr]
+        cnn.layers.load_state_dict(start.cnn.layers.state_dict())  # type: ignore[union-attr]
         task = OneAgainstRest(
             pictures.images,
             pictures.targets,

@@ -159,6 +159,8 @@ def make_variant(name: str) -> PaperRecipe:
     # narrow and short; what is narrow bears larger rates
     narrow = recipe.with_width(16)
     dense = replace(recipe.pretrain, epochs=5, batch=64)
+    if dense.optimizer == "muon" and dense.start == "random":  # its steps take seconds without a GPU
+        dense = replace(dense, optimizer="adamw", rate=3e-3)
     return replace(
         narrow,
         name=name,
@@ -181,13 +183,17 @@ def make_network(recipe: PaperRecipe) -> nn.Module:
         cnn = PaperCNN(recipe.width, len(EMOTIONS) if each else 1, dropout=recipe.dropout)
         if recipe.variant != "generated":
             return cnn
-        dense = [DenseAutoencoder(recipe.hidden) for _ in (EMOTIONS if each else "1")]
-        return AutoencoderThenCNN(OneForEachEmotion(dense) if each else dense[0], cnn, recipe.joint)
+        before: nn.Module = DenseAutoencoder(recipe.hidden)
+        if each:
+            before = OneForEachEmotion(DenseAutoencoder(recipe.hidden) for _ in EMOTIONS)
+        return AutoencoderThenCNN(before, cnn, recipe.joint)
     members: list[nn.Module] = [PaperCNN(recipe.width, classes=1, dropout=recipe.dropout) for _ in EMOTIONS]
     if recipe.variant == "generated":
-        one = DenseAutoencoder(recipe.hidden)
+        shared = DenseAutoencoder(recipe.hidden)
         for i, member in enumerate(members):
             # one for all is one object, unless each network is to change it
-            dense = DenseAutoencoder(recipe.hidden) if each else copy.deepcopy(one) if recipe.joint else one
-            members[i] = AutoencoderThenCNN(dense, member, recipe.joint)
+            own = (
+                DenseAutoencoder(recipe.hidden) if each else copy.deepcopy(shared) if recipe.joint else shared
+            )
+            members[i] = AutoencoderThenCNN(own, member, recipe.joint)
     return OneForEachEmotion(members)

@@ -222,7 +222,8 @@ def orthogonalize(matrix: Tensor) -> Tensor:
         step = 3.4445 * same - 4.775 * square + 2.0315 * square @ square
         whole, square = step @ whole, step @ square @ step
     x = whole @ x
-    return x.mT if tall else x
+    nearest: Tensor = x.mT if tall else x
+    return nearest
 
 
 def _epoch(state: TrainingState, task: TrainingTask, options: LoopOptions) -> float:

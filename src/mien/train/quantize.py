@@ -178,7 +178,8 @@ def quantize_weights(model: bytes) -> bytes:
         )
         node = onnx.helper.make_node("DequantizeLinear", [f"{name}.levels", f"{name}.scale"], [name], axis=0)
         graph.node.insert(0, node)
-    return whole.SerializeToString()
+    small: bytes = whole.SerializeToString()
+    return small
 
 
 def _float_nodes(model: onnx.ModelProto) -> list[str]:
