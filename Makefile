@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test test-slow check format docs bench page clean help faults fuzz lock locked audit sbom mutation
+.PHONY: demo test test-slow check format refresh docs bench page clean help faults fuzz lock locked audit sbom mutation
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ check: $(VENV)/.dev  ## ruff, mypy, and the test of the layers
 format: $(VENV)/.dev  ## lay the code out
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+refresh: $(VENV)/.dev  ## set the line numbers and the drawing in the guide to what the code is now
+	$(BIN)/python docs/refresh.py
 
 $(VENV)/.docs: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) -e '.[docs]'

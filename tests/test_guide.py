@@ -96,6 +96,29 @@ def test_a_python_example_runs(code, folder):
     assert run.returncode == 0, run.stderr
 
 
+def links_to_code():
+    for page in PAGES:
+        for name, path, line in re.findall(
+            r"\[`([\w.]+)`\]\(\.\./(src/[\w/]+\.py)#L(\d+)\)", page.read_text()
+        ):
+            yield pytest.param(ROOT / path, name.split(".")[-1], int(line), id=f"{page.stem}-{name}")
+
+
+@pytest.mark.parametrize(("path", "name", "line"), list(links_to_code()))
+def test_a_link_to_code_leads_to_the_line_that_defines_it(path, name, line):
+    there = path.read_text().splitlines()[line - 1]
+    assert re.match(rf"\s*(class|def) {name}\b", there), "run `make refresh`"
+
+
+def test_the_drawing_of_the_papers_network_is_that_of_its_modules():
+    pytest.importorskip("torch", reason="the learning half is not installed")
+    from mien.paper.diagram import draw_network
+    from mien.paper.variants import VARIANTS
+
+    drawn = draw_network(VARIANTS["paper-300"], alone=True)
+    assert (ROOT / "docs" / "network.svg").read_text() == drawn, "run `make refresh`"
+
+
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "benchmarks" / "README.md"], ids=lambda page: page.name)
 def test_links_lead_to_files_that_are_there(page):
     links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()) if "://" not in link]

@@ -54,4 +54,4 @@ def test_the_drawing_says_what_it_shows_and_stands_alone_on_white():
         assert f">{layer.words}</text>" in inside
     assert "#fff" in alone
     assert "#fff" not in inside
-    assert re.match(r'<svg xmlns="[^"]*" viewBox="0 0 \d+ 216"', alone)
+    assert re.match(r'<svg xmlns="[^"]*" viewBox="0 0 \d+ \d+"', alone)

@@ -7,7 +7,7 @@ Legend: C channels, H and W rows and columns, D numbers.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import log2
@@ -101,17 +101,30 @@ def draw_network(recipe: PaperRecipe, *, alone: bool = False) -> str:
         alone: as a file of its own, on white; else in the ink of the page that it stands in.
     """
     layers = trace_layers(recipe)
-    boxes = [_box(i, layer) for i, layer in enumerate(layers)]
-    groups = []
-    for (name, times), members in groupby(enumerate(layers), lambda item: (item[1].group, item[1].times)):
+    # the CNN stands below the autoencoder, so that its words stay readable on a page
+    cnn = next(i for i, layer in enumerate(layers) if layer.group == "CNN")
+    rows = [layers[:cnn], layers[cnn:]] if layers[cnn - 1].group else [layers]
+    return (
+        template_environment("mien.paper")
+        .get_template("network.svg")
+        .render(
+            rows=[
+                {"boxes": [_box(i, one) for i, one in enumerate(row)], "groups": _groups(row)} for row in rows
+            ],
+            width=max(map(len, rows)) * _COLUMN,
+            words="; ".join(f"{layer.words}: {_size(layer)}" for layer in layers),
+            alone=alone,
+        )
+    )
+
+
+def _groups(row: Sequence[LayerTrace]) -> Iterator[dict[str, Any]]:
+    """The bracket over each group, with its title."""
+    for (name, times), members in groupby(enumerate(row), lambda item: (item[1].group, item[1].times)):
         numbers = [i for i, _ in members]
         if name:
             title = f"{name} of each emotion ({times})" if times > 1 else f"one {name} for all emotions"
-            left, right = numbers[0] * _COLUMN + 6, (numbers[-1] + 1) * _COLUMN - 6
-            groups.append({"title": title, "left": left, "right": right})
-    template = template_environment("mien.paper").get_template("network.svg")
-    words = "; ".join(f"{box['words']}: {box['shape']}" for box in boxes)
-    return template.render(boxes=boxes, groups=groups, width=len(layers) * _COLUMN, words=words, alone=alone)
+            yield {"title": title, "left": numbers[0] * _COLUMN + 6, "right": (numbers[-1] + 1) * _COLUMN - 6}
 
 
 def _box(number: int, layer: LayerTrace) -> dict[str, Any]:
@@ -125,7 +138,7 @@ def _box(number: int, layer: LayerTrace) -> dict[str, Any]:
     return {
         "kind": layer.words.split(" ")[-1 if channels == 1 and not flat else 0],
         "words": layer.words,
-        "shape": "×".join(map(str, (layer.shape[0],) if flat else (*layer.shape[1:], channels))),
+        "shape": _size(layer),
         "weights": _weights_in_words(layer.weights),
         "middle": middle,
         "left": middle - (width + depth) / 2,
@@ -134,6 +147,11 @@ def _box(number: int, layer: LayerTrace) -> dict[str, Any]:
         "height": height,
         "depth": depth,
     }
+
+
+def _size(layer: LayerTrace) -> str:
+    """Rows, columns and maps, or nodes."""
+    return "×".join(map(str, (*layer.shape[1:], layer.shape[0])))
 
 
 def _weights_in_words(count: int) -> str:

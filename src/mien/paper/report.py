@@ -186,7 +186,7 @@ def _describe(recipe: PaperRecipe) -> str:
         pictures = _CORRUPTIONS[recipe.pretrain.corruption]
         return f"{networks}, whose layers first learned as autoencoders{pictures}"
     start = "; it starts at PCA" if recipe.pretrain.start == "pca" else ""
-    joint = "; it learns on with the CNN" if getattr(recipe, "joint", False) else ""
+    joint = "; it learns on with the CNN" if recipe.joint else ""
     return f"pictures that {_AUTOENCODERS[recipe.autoencoders]} generates into {networks}{start}{joint}"
 
 
@@ -239,7 +239,8 @@ def _generated(
         columns: list[Any] = [(name, errors[name], generated[name][:, 0]) for name in alone]
         yield {"name": "", "error": None, "columns": columns, "of": pictures[alone[0]]}
     for name in (name for name in generated if name not in alone):
-        columns = [(emotion, None, generated[name][:, k]) for k, emotion in enumerate(EMOTIONS)]
+        each = (errors[name] or {}).get("each", {})
+        columns = [(emotion, each.get(emotion), generated[name][:, k]) for k, emotion in enumerate(EMOTIONS)]
         yield {"name": name, "error": errors[name], "columns": columns, "of": pictures[name]}
 
 

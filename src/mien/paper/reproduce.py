@@ -217,7 +217,8 @@ def reproduce(
         "variants": variants,
         "pairs": _compare_with_first(probabilities, corpus.labels),
         "recipes": {name: to_toml(runs[name.removesuffix(LIKELIEST)][0].recipe) for name in variants},
-        "notes": [*corpus.notes, *_stuck(variants)],
+        "notes": list(corpus.notes),
+        "warnings": _stuck(variants),
         "provenance": made,
     }
     write_whole(out / RESULTS, json.dumps(results, indent=1) + "\n")
@@ -330,7 +331,7 @@ def _work_off(runs: Sequence[NetworkRun], report: Report) -> None:
 
 
 def _stuck(variants: Mapping[str, Any]) -> list[str]:
-    """A note on each network that never learned, though it was begun anew."""
+    """A warning of each network that never learned, though it was begun anew."""
     notes = []
     for name, data in variants.items():
         stages = {(curve["part"], curve["stage"]) for curve in data["curves"]}

@@ -419,7 +419,7 @@ def _eight_way(eight: TableData) -> Iterator[PaperTable]:
 def tables_as_text(data: TableData) -> str:
     """Plain text of at most 110 columns, ending in a newline."""
     parts = [f"{data['name']}, beside the paper's own figures", *map(_wrap, data["notes"])]
-    parts += [_table_as_text(table) for table in paper_tables(data)]
+    parts += [table_as_text(table) for table in paper_tables(data)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -437,7 +437,7 @@ def tables_as_csv(data: TableData) -> str:
     return out.getvalue()
 
 
-def _table_as_text(table: PaperTable) -> str:
+def table_as_text(table: PaperTable) -> str:
     """Aligned columns; groups of the head on a line above, each at its first column."""
     names = [name for _, name in table.head]
     widths = [max(len(row[i]) for row in (names, *table.rows)) for i in range(len(names))]
