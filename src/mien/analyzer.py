@@ -20,7 +20,7 @@ from mien.card import ACCURATE, ModelCard, Policy
 from mien.config import count_cores
 from mien.errors import ConfigError, ImageError, MienError, shorten
 from mien.faces.align import crop, fit
-from mien.faces.detect import Detector, DetectorOptions, RegionDetector, WholePicture, YuNet
+from mien.faces.detect import Detector, DetectorOptions, RegionDetector, WholePicture, YuNet, keep_largest
 from mien.faces.network import CPU, Classifier
 from mien.faces.policy import label_faces
 from mien.faces.yunet import YuNetNetwork
@@ -116,7 +116,7 @@ class Analyzer:
             name = shorten(os.fspath(source)) if isinstance(source, str | os.PathLike) else f"[{place}]"
             try:
                 picture = read_image(source, white=white, color=color)
-                faces = self.detector.detect(picture.pixels)[: self.max_faces]
+                faces = keep_largest(self.detector.detect(picture.pixels), self.max_faces)
                 crops = [self.crop(picture.pixels, face, card) for face in faces]
             except ConfigError:
                 raise
@@ -264,7 +264,7 @@ class Analyzer:
             raise ConfigError(f"detect_every: expected at least 1, got {detect_every}")
         detector = self.video_detector or self.detector
         return Follower(
-            lambda pixels: detector.detect(pixels)[: self.max_faces],
+            lambda pixels: keep_largest(detector.detect(pixels), self.max_faces),
             self.read_faces,
             detect_every=detect_every,
             threads=threads,
@@ -286,7 +286,7 @@ class Analyzer:
         >>> analyzer.frame(np.zeros((64, 64, 3), np.uint8), source="camera", index=7, time=0.28).index
         7
         """
-        faces = self.detector.detect(pixels)[: self.max_faces]
+        faces = keep_largest(self.detector.detect(pixels), self.max_faces)
         read = tuple(self.read_faces([pixels], [faces])[0])
         return Frame(source, index, time, read, notes, size=(pixels.shape[1], pixels.shape[0]))
 
@@ -373,6 +373,7 @@ def load(  # noqa: PLR0913 - each is one choice of a user
     policy: str = ACCURATE,
     crops: bool = False,
     min_face: int | None = None,
+    min_score: float | None = None,
     max_faces: int | None = None,
     region: tuple[float, float, float, float] | None = None,
     threads: int = 1,
@@ -387,7 +388,9 @@ def load(  # noqa: PLR0913 - each is one choice of a user
             finds more of the rare emotions and is wrong more often. The probabilities stay the same.
         crops: pictures already are faces, so that nothing is to be detected.
         min_face: pixels; smaller faces are left out. None: the detector's own limit.
-        max_faces: at most this many of each picture, the largest. None: all.
+        min_score: detection score in [0, 1]; faces with less are left out. None: the detector's own limit.
+        max_faces: at most this many of each picture, the largest of those that are surely faces, then of the
+            others. None: all.
         region: x, y, width, height in pixels; faces whose middle lies elsewhere are left out. None: none are.
         threads: threads inside the networks; with several worker processes keep it at 1.
         device: what runs the networks: "cpu", "cuda" ("cuda:1" is the second card), "coreml", "directml" or
@@ -395,12 +398,14 @@ def load(  # noqa: PLR0913 - each is one choice of a user
         providers: or several of these, or execution providers of ONNX Runtime, the preferred first.
 
     Raises:
-        ConfigError: `min_face` or `max_faces` below 1, a region that is none or with `crops`, a device
+        ConfigError: `min_face` or `max_faces` below 1, `min_score` outside of [0, 1], a region that is none or with `crops`, a device
             that is not there, or the network has no such policy.
         ModelError: no such file, not an ONNX network with its card, or a shipped file was altered.
     """
     if max_faces is not None and max_faces < 1:
         raise ConfigError(f"max_faces: expected at least 1 or None for all, got {max_faces}")
+    if min_score is not None and not 0 <= min_score <= 1:
+        raise ConfigError(f"min_score: expected a number from 0 to 1, got {min_score}")
     if region is not None and crops:
         raise ConfigError("region: pictures that already are faces have none; leave out region or crops")
     if device is not None and providers:
@@ -411,10 +416,12 @@ def load(  # noqa: PLR0913 - each is one choice of a user
     if crops:
         return Analyzer(WholePicture(), classifier, crop=crop_whole, max_faces=max_faces, policy=chosen)
     network = YuNetNetwork(threads, providers)  # opened when a picture is first looked at
+    limits: dict[str, Any] = {} if min_face is None else {"min_face": min_face}
+    limits |= {} if min_score is None else {"threshold": min_score}
     photo: Detector
     clip: Detector
     photo, clip = (
-        YuNet(options if min_face is None else replace(options, min_face=min_face), network=network)
+        YuNet(replace(options, **limits), network=network)
         for options in (DetectorOptions(), DetectorOptions.video())
     )
     if region is not None:

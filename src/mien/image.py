@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from mien.errors import ImageError, ImageTooLarge, OutputError, shorten
 from mien.files import WholeFile
-from mien.pixels import BACKGROUND, Image, array_to_rgb
+from mien.pixels import BACKGROUND, WHITES, Image, array_to_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | PillowImage | NDArray[Any]
     )
 
+_DARK: Final = 64  # a picture that does not reach this may have 12 bits of 16
 #: Pictures with more pixels are refused before they are decoded: 150 million take 450 MB as RGB,
 #: and the largest phone cameras (108 Mpx) stay under it.
 MAX_PIXELS: Final = 150_000_000
@@ -54,20 +55,34 @@ KINDS: Final = {
     "GIF": (rb"GIF8[79]a", "Gif"),
     "TIFF": (rb"II\*\0|MM\0\*|II\+\0|MM\0\+", "Tiff"),
     "AVIF": (rb".{4}ftyp.*avi[fs]", "Avif"),
+    "HEIC": (rb".{4}ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", ""),  # Pillow has no reader
+    "JPEG2000": (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", "Jpeg2K"),
     "BMP": (rb"BM", "Bmp"),
     "PPM": (rb"P[1-6]\s", "Ppm"),
+    "PCX": (rb"\x0a[\0-\x05]\x01[\x01\x02\x04\x08]", "Pcx"),
+    "ICO": (rb"\0\0\x01\0[\x01-\x40]\0", "Ico"),
+    "TGA": (rb".(\0[\x02\x03\x0a\x0b]\0{5}|\x01[\x01\x09].{5}).{8}[\x08\x0f\x10\x18\x20][\0-\x3f]", "Tga"),
 }
 
 #: The kind that each file ending stands for.
 SUFFIX_KINDS: Final = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".apng": "PNG",
     ".webp": "WEBP", ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF", ".avif": "AVIF", ".bmp": "BMP",
-    ".dib": "BMP", ".ppm": "PPM", ".pgm": "PPM",
+    ".dib": "BMP", ".ppm": "PPM", ".pgm": "PPM", ".pnm": "PPM", ".pbm": "PPM", ".heic": "HEIC",
+    ".heif": "HEIC", ".hif": "HEIC", ".jp2": "JPEG2000", ".j2k": "JPEG2000", ".jpx": "JPEG2000",
+    ".pcx": "PCX", ".ico": "ICO", ".tga": "TGA",
 }  # fmt: skip
 IMAGE_SUFFIXES: Final = frozenset(SUFFIX_KINDS)
 
-#: How clips begin: MP4 and MOV, AVI, Matroska and WebM, FLV, Ogg, ASF and WMV, MPEG.
-_CLIP: Final = rb".{4}(ftyp|moov|mdat|wide)|RIFF.{4}AVI |\x1aE\xdf\xa3|FLV\x01|OggS|0&\xb2u|\0\0\1[\xba\xb3]"
+#: How clips begin; sound alone does not.
+CLIPS: Final = (
+    rb".{4}(ftyp(?!M4[AB])|moov|mdat|wide|free|skip|pnot)"  # MP4, QuickTime
+    rb"|\x1aE\xdf\xa3|RIFF.{4}AVI |0&\xb2u\x8ef\xcf\x11|FLV\x01"  # Matroska, AVI, ASF, FLV
+    rb"|OggS.{24,60}(\x80theora|BBCD|OVP80)|\0\0\x01[\xba\xb3]"  # Ogg, MPEG
+    rb"|(.{4})?G.{187}(.{4})?G"  # MPEG transport stream, 188 or 192 bytes a packet
+    rb"|\0\0\0\x01[\x67\x27\x09\x40\x42\x46]|YUV4MPEG2|\x1f\x07\0|\x06\x0e\x2b\x34|DKIF|nut/|\.RMF|[FC]WS[\x01-\x0f]"
+    rb"|\xb7\xd8\0\x20\x37\x49\xda\x11"
+)
 
 PREVIEW: Final = 480  # pixels: longer side of a picture shown in a notebook
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")  # the other alphabet of base64
@@ -91,6 +106,24 @@ class Picture:
 def is_image(path: str | os.PathLike[str]) -> bool:
     """Whether the ending of `path` is that of a picture; the file itself is not looked at."""
     return Path(path).suffix.lower() in IMAGE_SUFFIXES
+
+
+def is_animated(path: Path) -> bool:
+    """Whether a file is an animated GIF, WebP, PNG or AVIF."""
+    try:
+        with _open(path) as stream:
+            kind = _kind(stream, "")
+            if kind not in {"GIF", "WEBP", "PNG", "AVIF"}:
+                return False
+            return getattr(_open_kind(stream, kind), "is_animated", False)
+    except (ImageError, *_DAMAGE):
+        return False
+
+
+def _open_kind(stream: BinaryIO, kind: str) -> Any:
+    """Pillow's reader of a picture of this kind, which has read the header alone: size and layout, no pixels."""
+    reader = f"{KINDS[kind][1]}Image"
+    return getattr(import_module(f"PIL.{reader}Plugin"), f"{reader}File")(stream)
 
 
 def read_image(
@@ -288,7 +321,7 @@ def encode_image(pixels: NDArray[np.uint8], suffix: str = ".jpg", *, quality: in
     from PIL import Image as pil  # noqa: N813 - the name `Image` is ours
 
     kind = SUFFIX_KINDS.get(suffix.lower())
-    if kind is None:
+    if kind is None or kind in {"HEIC", "ICO"}:  # Pillow writes no HEIC, and shrinks icons
         raise OutputError(f"expected a picture ending ({' '.join(SUFFIX_KINDS)}), got {suffix!r}")
     if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
         raise OutputError(f"expected uint8 (H, W) or (H, W, 3) pixels, got {pixels.dtype} {pixels.shape}")
@@ -334,17 +367,79 @@ def _from_stream(stream: BinaryIO, name: str, max_pixels: int) -> Picture:
     """Decode a seekable stream; messages call it `name`."""
     kind = _kind(stream, name)
     with _damage_named(kind, name):
-        reader = f"{KINDS[kind][1]}Image"
-        # reads the header alone: size and layout, no pixels
-        picture: ImageFile = getattr(import_module(f"PIL.{reader}Plugin"), f"{reader}File")(stream)
+        if kind == "HEIC":
+            return _read_heic(stream, name, max_pixels)
+        picture = _open_kind(stream, kind)
         _refuse_large(picture.size, name, max_pixels)
         if kind == "JPEG":
             _check_jpeg_end(stream)
+        if kind == "TIFF" and (picture.tag_v2.get(254) == 1 or 50706 in picture.tag_v2):
+            raise ImageError(
+                f"expected a picture, {name} is the raw file of a camera, with only a small preview to read; "
+                "export it as JPEG or TIFF"
+            )
         pixels, notes = _decode(picture)
+        if kind in {"PNG", "TIFF"} and pixels.max() < _DARK:
+            pixels, notes = _read_deep(stream, picture, pixels, notes)
         if getattr(picture, "is_animated", False):
-            what = "TIFF of several pages: first page" if kind == "TIFF" else f"animated {kind}: first frame"
-            notes = (f"{what} used", *notes)
+            what = (
+                "TIFF of several pages: first page used"
+                if kind == "TIFF"
+                else f"animated {kind}: first frame used (--animated, or `video`, reads all)"
+            )
+            notes = (what, *notes)
         return Picture(pixels, notes)
+
+
+def _read_heic(stream: BinaryIO, name: str, max_pixels: int) -> Picture:
+    """A photo of a phone. FFmpeg reads it where it is stored whole; most are stored in tiles."""
+    import av
+    from av.stream import Disposition
+
+    with av.open(
+        stream, metadata_errors="replace", options={"format_whitelist": "mov", "protocol_whitelist": ""}
+    ) as file:
+        whole = [s for s in file.streams.video if s.disposition & Disposition.default]
+        if whole and not whole[0].disposition & Disposition.dependent:
+            _refuse_large((whole[0].width, whole[0].height), name, max_pixels)
+            frame = next(file.decode(whole[0]), None)
+            if frame is not None:
+                pixels = np.rot90(
+                    frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)
+                )  # counterclockwise
+                return Picture(np.ascontiguousarray(pixels))
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError as error:
+        raise ImageError(
+            f"expected a picture, {name} is a HEIC in tiles, and no reader for it is installed; install with: "
+            "pip install 'mien[heic]'"
+        ) from error
+    stream.seek(0)
+    picture = HeifImageFile(stream)
+    _refuse_large(picture.size, name, max_pixels)
+    return Picture(*_decode(picture))
+
+
+def _read_deep(
+    stream: BinaryIO, picture: PillowImage, pixels: Image, notes: tuple[str, ...]
+) -> tuple[Image, tuple[str, ...]]:
+    """A dark picture; 16-bit colour, of which Pillow keeps the high bytes alone, by all its bits."""
+    tags = getattr(picture, "tag_v2", {})
+    stream.seek(24)
+    if stream.read(1) != b"\x10" if picture.format == "PNG" else 16 not in np.atleast_1d(tags.get(258, 8)):
+        return pixels, notes
+    if picture.mode not in {"RGB", "RGBA"}:
+        return pixels, notes
+    import av
+
+    stream.seek(0)
+    with av.open(stream, options={"protocol_whitelist": ""}) as file:
+        deep = next(file.decode(video=0)).to_ndarray(format="rgb48le")  # (H, W, 3) uint16
+    white = next(white for white in WHITES if deep.max() <= white)
+    levels, more = array_to_rgb(deep, white=white)
+    told = f"16-bit colour that only reaches {deep.max()}: {white} taken as white"
+    return _upright(levels, _orientation(picture)), (*notes, told, *more)
 
 
 def _from_pillow(picture: PillowImage, max_pixels: int) -> Picture:
@@ -367,7 +462,7 @@ def _damage_named(kind: str, name: str) -> Iterator[None]:
     except DecompressionBombError as error:  # its WebP and TIFF readers look at its own limit
         raise ImageTooLarge(
             f"expected a picture within Pillow's own limit, {name} is beyond it ({error}); shrink it, or "
-            "raise PIL.Image.MAX_IMAGE_PIXELS"
+            "give --max-pixels (in Python, raise PIL.Image.MAX_IMAGE_PIXELS)"
         ) from error
     except MemoryError as error:
         raise ImageError(f"expected a picture that fits into memory, {name} does not; shrink it") from error
@@ -396,7 +491,7 @@ def _check_jpeg_end(stream: BinaryIO) -> None:
 
 def _kind(stream: BinaryIO, name: str) -> str:
     """The kind of picture that the first bytes announce."""
-    head = stream.read(64)
+    head = stream.read(512)
     stream.seek(0)
     kind = kind_of(head)
     if kind is not None:
@@ -404,11 +499,9 @@ def _kind(stream: BinaryIO, name: str) -> str:
     if not head:
         raise ImageError(f"expected a picture, {name} is empty (0 bytes); get it again")
     what = f"begins with {head[:16]!r}"
-    if re.match(rb".{4}ftyp(hei|hev|mif1|msf1)", head, re.DOTALL):
-        what = "is HEIC"
-    elif re.match(_CLIP, head, re.DOTALL):
+    if re.match(CLIPS, head, re.DOTALL):
         raise ImageError(f"expected a picture, {name} is a clip; use `video`")
-    elif all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
+    if all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
         what = f"is text ({head[:24].decode()!r}...)"
     raise ImageError(f"expected a picture ({', '.join(KINDS)}), {name} {what}; convert it to one of these")
 
@@ -418,7 +511,7 @@ def _refuse_large(size: tuple[int, int], name: str, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise ImageTooLarge(
             f"expected at most {max_pixels:,} pixels, {name} has {width} x {height} = {width * height:,}; "
-            "shrink it, or raise the limit (max_pixels) if the memory is there"
+            "shrink it, or raise the limit with --max-pixels (max_pixels of mien.image.read_image)"
         )
 
 
@@ -441,15 +534,21 @@ def _to_rgb(picture: PillowImage) -> tuple[Image, tuple[str, ...]]:
 def _to_8_bit(picture: PillowImage) -> tuple[Image, tuple[str, ...]]:
     """Gray of 12, 16 or 32 bits, or floats, scaled (never clipped) to uint8 (H, W).
 
-    16 bits span 0..65535 by definition. 32 bits and floats carry no white level: the smallest of 1 (floats),
+    16 bits span 0..65535 by definition; where no value reaches a quarter of that, a camera of fewer bits wrote
+    them, and white is the smallest of 255, 1023, 4095 and 16383 that holds every value. 32 bits and floats carry no white level: the smallest of 1 (floats),
     255 and 65535 that holds every value is taken, else their own range, and a note says so.
     """
     values = np.asarray(picture)  # (H, W)
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
         tags = getattr(picture, "tag_v2", {})
-        white = 4095 if tags.get(258) == (12,) else 65535  # TIFF BitsPerSample
-        gray = ((values.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
-        return (255 - gray if tags.get(262) == 0 else gray), ()  # TIFF PhotometricInterpretation: white is 0
+        most = 4095 if tags.get(258) == (12,) else 65535  # TIFF BitsPerSample
+        # cameras of 10, 12 and 14 bits fill the low ones; a dark picture of 16 bits is brightened as well
+        high = int(values.max())
+        white = next(white for white in WHITES[1:] if white >= min(high, most)) if high <= most // 4 else most
+        gray = ((values.astype(np.uint32) * 255 + white // 2) // white).clip(0, 255).astype(np.uint8)
+        told = (f"{most.bit_length()}-bit gray that only reaches {high}: {white} taken as white",)
+        # TIFF PhotometricInterpretation: white is 0
+        return (255 - gray if tags.get(262) == 0 else gray), told if white < most else ()
     with np.errstate(invalid="ignore"):  # a NaN of any kind is damage, and becomes black
         floats = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(floats.min()), float(floats.max())

@@ -19,7 +19,7 @@ Floats = NDArray[np.float32]
 #: network sees what the person who made the cut-out saw.
 BACKGROUND: Final = "white"
 COLORS: Final = ("rgb", "bgr")  # orders of the channels of an array
-_WHITES: Final = (1, 255, 1023, 4095, 16383, 65535)  # white levels in use: 8, 10, 12, 14 and 16 bits
+WHITES: Final = (1, 255, 1023, 4095, 16383, 65535)  # white levels in use: 8, 10, 12, 14 and 16 bits
 _ROUNDING: Final = 1e-3  # by which floats may leave 0..1: what resizing adds
 
 
@@ -102,7 +102,7 @@ def _to_uint8(pixels: NDArray[Any], white: float | None) -> tuple[Image, tuple[s
     if white is None and kind == "f" and low >= -_ROUNDING and high <= 1 + _ROUNDING:
         white = 1.0
     if white is None or low < -_ROUNDING * white:
-        fits = next((w for w in _WHITES if high <= w), None)
+        fits = next((w for w in WHITES if high <= w), None)
         advice = (
             "undo the normalization" if low < 0 else f"give white={fits or f'{high:g}'} if that is its white"
         )

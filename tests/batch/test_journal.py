@@ -82,7 +82,7 @@ def test_a_journal_that_breaks_off_in_a_line_is_used_up_to_its_last_place(clip, 
     (path,) = kept.glob("a.csv.journal/*.jsonl")
     data = path.read_bytes()
     want = (kept / "a.csv").read_bytes()
-    for share in (0.02, 0.5, 0.95, 0.999):  # a state follows 50 of the 60 frames
+    for share in (0.02, 0.31, 0.77, 0.999):  # a state follows 50 of the 60 frames
         path.write_bytes(data[: int(len(data) * share)])
         ran = mien("analyze", clip, "-o", "a.csv", "--overwrite")
         assert ran.code == 0

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 #: Options that decide what is read of a frame; `smooth` decides what is written of it as well.
 READING: Final = (
-    "policy", "crops", "min_face", "max_faces", "every", "fps", "start", "end", "detect_every",
+    "policy", "crops", "min_face", "min_score", "max_faces", "every", "fps", "start", "end", "detect_every",
     "providers", "landmarks", "region", "tracks",
 )  # fmt: skip
 
@@ -52,7 +52,8 @@ class AnalyzeOptions:
     policy: str = "accurate"  # how probabilities become the emotion shown
     crops: bool = False  # pictures already are faces
     min_face: int | None = None  # pixels
-    max_faces: int | None = None  # the largest n of a picture
+    min_score: float | None = None  # detection score in [0, 1] from which a face counts; None: 0.6
+    max_faces: int | None = None  # the n largest faces of a picture, those that are surely faces first
     region: tuple[float, float, float, float] | None = None  # x, y, width, height: only faces in there
     tracks: tuple[int, ...] = ()  # of clips, only the faces with these numbers; (): all
     providers: tuple[str, ...] = ()  # of ONNX Runtime, the preferred first; (): the processor
@@ -64,6 +65,11 @@ class AnalyzeOptions:
     end: float | None = None  # ... and none from it on
     detect_every: int = 1  # look for faces in every n-th of these frames
     smooth: float | None = None  # seconds over which probabilities are smoothed; None: 0.2, live 0.1
+
+    # which files are read
+    animated: bool = False  # animated GIF, WebP and PNG are clips; else their first frame is a photo
+    all_files: bool = False  # files in folders that are neither picture nor clip have rows, with success 0
+    max_pixels: int | None = None  # photos with more are refused; None: 150 million
 
     # how the work is shared out; nothing from here on changes a row
     workers: int | None = None  # processes; None: by the number of inputs and cores
@@ -87,6 +93,8 @@ class AnalyzeOptions:
                     "region: pictures that already are faces have none; leave out one of the two"
                 )
             RegionDetector(WholePicture(), self.region)  # checks it
+        if self.max_pixels is not None and self.max_pixels < 1:
+            raise ConfigError(f"max_pixels: expected at least 1, got {self.max_pixels}")
         if self.tracks and min(self.tracks) < 1:
             raise ConfigError(f"tracks: expected numbers from 1, got {min(self.tracks)}")
         if self.engine not in {"local", "ray"}:
@@ -129,6 +137,7 @@ class AnalyzeOptions:
             policy=self.policy,
             crops=self.crops,
             min_face=self.min_face,
+            min_score=self.min_score,
             max_faces=self.max_faces,
             region=self.region,
             providers=self.providers,

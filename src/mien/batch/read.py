@@ -13,6 +13,7 @@ generator (a bound on frames or on time is theirs to watch): copy and page so fa
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,8 @@ import numpy as np
 
 from mien.batch.options import AnalyzeOptions, describe_run
 from mien.batch.sources import Source, is_out_of_reach
-from mien.errors import MienError, OutputError, VideoError
+from mien.batch.web import fetch, is_web
+from mien.errors import ImageError, MienError, OutputError, VideoError
 from mien.results.rows import Row, event_row, failure_row, rows
 from mien.types import Frame, Image
 
@@ -85,6 +87,7 @@ class Summary:
     seconds: float = 0.0
     failures: int = 0  # inputs that failed
     failed: list[tuple[str, str]] = field(default_factory=list)  # name, error of the first `KEPT` of them
+    left_out: Counter[str] = field(default_factory=Counter)  # files in folders that are not media, by ending
     interrupted: bool = False  # by Ctrl-C; what was done until then is in the rows
     # of a folder of shards, this run and those before it together
     all_inputs: int = 0
@@ -133,11 +136,16 @@ def read_input(
     if source.kind == "missing":
         yield fail(source.shown, source.error, out_of_reach=True)
         return
+    if source.kind == "other":
+        yield Result(source.shown, [failure_row(source.shown)], last=True)
+        return
     try:
-        if source.kind == "photo":
-            yield _read_photo(analyzer, task)
-        else:
-            yield from _read_clip(analyzer, task, options, show)
+        with ExitStack() as stack:
+            task = _fetched(task, stack)
+            if task.source.kind == "photo":
+                yield _read_photo(analyzer, task, options.max_pixels)
+            else:
+                yield from _read_clip(analyzer, task, options, show)
     except MienError as error:
         yield fail(source.shown, str(error), out_of_reach=is_out_of_reach(error))
     except Exception as error:  # noqa: BLE001 - one bad file never ends a run
@@ -147,9 +155,27 @@ def read_input(
         gc.collect()  # PyAV's decoders sit in cycles with their frames: some 20 MB a clip would wait
 
 
-def _read_photo(analyzer: Analyzer, task: Task) -> Result:
+def _fetched(task: Task, stack: ExitStack) -> Task:
+    """The task, with what is at an address of the web in a temporary file, unless that is a stream."""
+    source = task.source
+    if source.kind not in {"photo", "stream"} or not is_web(source.name):
+        return task
+    try:
+        kind, path = stack.enter_context(fetch(source.name))
+    except OSError as error:
+        if source.kind == "stream":
+            return task  # FFmpeg knows more ways to ask, and says what is wrong
+        text = f"could not fetch {source.shown}: {getattr(error, 'reason', None) or error}; check the address"
+        raise ImageError(text) from error
+    if kind == "stream":
+        return replace(task, source=replace(source, kind=kind))
+    copy = task.copy.with_suffix(".png") if task.copy and kind == "photo" else task.copy
+    return replace(task, source=replace(source, name=str(path), kind=kind), copy=copy)
+
+
+def _read_photo(analyzer: Analyzer, task: Task, max_pixels: int | None) -> Result:
     name = task.source.shown
-    picture = task.source.read_picture()
+    picture = task.source.read_picture(max_pixels)
     frame = analyzer.frame(picture.pixels, source=name, notes=picture.notes)
     if task.copy is not None:
         from mien.image import write_image

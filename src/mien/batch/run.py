@@ -6,12 +6,14 @@ import shutil
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePath
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from mien.batch.options import AnalyzeOptions
@@ -84,16 +86,24 @@ def analyze(
     from mien.batch.pool import Pool
     from mien.batch.shards import analyze_into_shards, make_shards
 
-    found, workers = find_sources(named, stdin=stdin), options.workers or count_cores()
+    left_out: Counter[str] = Counter()
+    found = _find(named, options, left_out, stdin=stdin)
+    workers = options.workers or count_cores()
     if options.engine == "ray":
         from mien.batch.on_ray import make_on_ray
 
         network = options.load().classifier.digest
         make = partial(make_on_ray, options, workers)
-        return analyze_into_shards(found, options, network, make, progress)
+        return replace(analyze_into_shards(found, options, network, make, progress), left_out=left_out)
     with closing(Pool(options, workers)) as pool:
         network, make = pool.start(1), partial(make_shards, pool, options)
-        return analyze_into_shards(found, options, network, make, progress)
+        return replace(analyze_into_shards(found, options, network, make, progress), left_out=left_out)
+
+
+def _find(
+    named: Sequence[str], options: AnalyzeOptions, left_out: Counter[str], **more: Any
+) -> Iterator[Source]:
+    return find_sources(named, animated=options.animated, left_out=left_out, every=options.all_files, **more)
 
 
 def _analyze_into_tables(
@@ -104,8 +114,10 @@ def _analyze_into_tables(
     stdin: BinaryIO | None,
 ) -> Summary:
     journals = None if options.output is None else Path(f"{options.output}.journal")
-    tasks = plan_tasks(named, options, journals, stdin)
+    left_out: Counter[str] = Counter()
     with ExitStack() as stack:
+        spool = Path(stack.enter_context(TemporaryDirectory(prefix="mien-"))) if "-" in named else None
+        tasks = plan_tasks(named, options, journals, left_out, stdin=stdin, spool=spool)
         results = stack.enter_context(open_results(tasks, options, show))  # before there is an output
         table = stack.enter_context(finish_whole(_open_table(options, tasks)))
         write_events: Write | None = None
@@ -123,6 +135,7 @@ def _analyze_into_tables(
                 summarizer.add(rows)
 
         summary = write_results(results, len(tasks), write, write_events, progress)
+        summary.left_out = left_out
         if options.summary is not None:
             summed.write(summarizer.rows())
     if journals is not None and not summary.interrupted:
@@ -131,11 +144,15 @@ def _analyze_into_tables(
 
 
 def plan_tasks(
-    named: Sequence[str], options: AnalyzeOptions, journals: Path | None, stdin: BinaryIO | None = None
+    named: Sequence[str],
+    options: AnalyzeOptions,
+    journals: Path | None,
+    left_out: Counter[str],
+    **more: Any,
 ) -> list[Task]:
     """The inputs, and where their copies, pages and journals go; refuses before any work is done."""
     annotate, pages = (None if path is None else Path(path) for path in (options.annotate, options.pages))
-    sources = list(find_sources(named, stdin=stdin, leave=annotate))
+    sources = list(_find(named, options, left_out, leave=annotate, **more))
     copies = name_copies(sources, annotate)
     made = name_pages(sources, pages)
     check_copies([*copies, *made], sources, overwrite=options.overwrite)
@@ -152,7 +169,7 @@ def name_copies(sources: Sequence[Source], folder: Path | None) -> list[Path | N
     """
     taken: set[str] = set()
     return [
-        _free(folder / _copy_name(source), taken) if folder and source.kind != "missing" else None
+        _free(folder / _copy_name(source), taken) if folder and source.readable else None
         for source in sources
     ]
 
@@ -239,7 +256,7 @@ def open_results(
 
 
 def _readable(tasks: Sequence[Task]) -> Iterator[Task]:
-    return (task for task in tasks if task.source.kind != "missing")
+    return (task for task in tasks if task.source.readable)
 
 
 def count_workers(tasks: Sequence[Task]) -> int:

@@ -1,33 +1,36 @@
-"""Finds what the user named: files, folders, globs, lists, tar and Parquet, object stores, cameras, streams.
+"""Finds what the user named: files, folders, globs, lists, tar and Parquet, stores, addresses, cameras, streams.
 
 A `Source` is one input. It knows how to get its picture, wherever that is stored.
 """
 
 from __future__ import annotations
 
+import codecs
 import errno
+import io
 import os
 import re
+import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import glob, has_magic
-from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, Literal
+from urllib.parse import urlsplit
 
 from mien.batch.stores import Member, is_archive, is_object, list_members, list_objects, read_object
+from mien.batch.web import is_web
 from mien.errors import DataError, ImageError, MienError, VideoError
-from mien.image import Picture, is_image, read_image
+from mien.image import MAX_PIXELS, Picture, is_animated, is_image, read_image
+from mien.media import HEAD, file_kind, media_kind
 
-CLIP_SUFFIXES: Final = frozenset({
-    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv",
-    ".3gp", ".ogv", ".mjpeg", ".mjpg", ".y4m", ".vob",
-})  # fmt: skip
-#: How a source is read; "missing" is one that was asked for and is not there.
-Kind = Literal["photo", "clip", "camera", "stream", "missing"]
+#: How a source is read; "missing" is one that was asked for and is not there, "other" a file in a folder that is
+#: neither picture nor clip.
+Kind = Literal["photo", "clip", "camera", "stream", "missing", "other"]
 
 #: Seconds to wait before a picture that could not be fetched is tried again.
 PAUSES: Final = (0.2, 1.0, 3.0)
@@ -63,25 +66,31 @@ class Source:
         """What tables and messages call it: its title, else its name."""
         return self.title or self.name
 
-    def read_picture(self) -> Picture:
-        """Read a photo; where disk or network hiccup, a few times."""
+    @property
+    def readable(self) -> bool:
+        """Whether there is something to read."""
+        return self.kind not in {"missing", "other"}
+
+    def read_picture(self, max_pixels: int | None = None) -> Picture:
+        """Read a photo of so many pixels at most; where disk or network hiccup, a few times."""
+        most = MAX_PIXELS if max_pixels is None else max_pixels
         for pause in PAUSES:
             try:
-                return self._read_once()
+                return self._read_once(most)
             except MienError as error:
                 if not is_out_of_reach(error) or _errno(error) in _FINAL:
                     raise
                 time.sleep(pause)
-        return self._read_once()
+        return self._read_once(most)
 
-    def _read_once(self) -> Picture:
+    def _read_once(self, max_pixels: int) -> Picture:
         if self.member is None and not self.remote:
-            return read_image(self.name)
+            return read_image(Path(self.name), max_pixels=max_pixels)
         try:
             data = read_object(self.name) if self.member is None else self.member.read()
         except OSError as error:
             raise ImageError(self._unreadable(error)) from error
-        return read_image(data)
+        return read_image(data, max_pixels=max_pixels)
 
     @contextmanager
     def on_disk(self) -> Iterator[str]:
@@ -113,23 +122,49 @@ def _errno(error: BaseException) -> int | None:
 
 
 def find_sources(
-    arguments: Sequence[str], *, stdin: BinaryIO | None = None, leave: Path | None = None
+    arguments: Sequence[str],
+    *,
+    stdin: BinaryIO | None = None,
+    leave: Path | None = None,
+    spool: Path | None = None,
+    animated: bool = False,
+    left_out: Counter[str] | None = None,
+    every: bool = False,
 ) -> Iterator[Source]:
     """Every input that the arguments name, in their order; folders are sorted and searched to the bottom.
 
-    Inside folders and globs, hidden files and files that are neither picture nor clip by their ending
-    are left out; a file that was named itself is always tried. One folder's names are in memory at a time.
+    Inside folders and globs, hidden files are left out, and so are files that by their content, and by their
+    ending where that does not tell, are neither picture nor clip; a file that was named itself is always tried.
+    One folder's names are in memory at a time.
 
     Args:
-        arguments: paths, folders, globs, camera numbers, `-` for one path a line from `stdin`, `@FILE` for
-            one path a line from a file, Parquet of paths or bytes, tar shards, addresses of object stores.
+        arguments: paths, folders, globs, camera numbers, `-` for paths or one picture or clip from `stdin`,
+            `@FILE` for paths from a file, Parquet of paths or bytes, tar shards, addresses.
         stdin: where `-` reads.
         leave: a folder whose content is left out (the copies that an earlier run drew).
+        spool: a folder for a picture or clip that comes from `stdin`; None: it is refused.
+        animated: animated pictures are clips.
+        left_out: counts the files left out, by their ending.
+        every: files that are neither picture nor clip come as sources of the kind "other".
     """
-    skip = None if leave is None else leave.resolve()
+    for source in _find_all(arguments, stdin, None if leave is None else leave.resolve(), spool):
+        if source.kind == "other":
+            if left_out is not None:
+                left_out[Path(source.name).suffix.lower() or "no ending"] += 1
+            if not every:
+                continue
+        if animated and source.kind == "photo" and source.member is None and not source.remote:
+            yield replace(source, kind="clip") if is_animated(Path(source.name)) else source
+        else:
+            yield source
+
+
+def _find_all(
+    arguments: Sequence[str], stdin: BinaryIO | None, skip: Path | None, spool: Path | None
+) -> Iterator[Source]:
     for argument in arguments:
         if argument == "-":
-            yield from _find_listed("-", "standard input", stdin or (), skip)
+            yield from _find_on_stdin(stdin or io.BytesIO(), skip, spool)
         elif argument.startswith("@") and not os.path.lexists(argument):
             yield from _find_in_list(argument, skip)
         else:
@@ -145,19 +180,62 @@ def _find_in_list(argument: str, skip: Path | None) -> Iterator[Source]:
         yield Source(argument, "missing", error=text)
 
 
-def _find_listed(argument: str, place: str, lines: Iterable[bytes], skip: Path | None) -> Iterator[Source]:
+def _find_on_stdin(stdin: BinaryIO, skip: Path | None, spool: Path | None) -> Iterator[Source]:
+    """A picture or clip that is piped in, else the paths listed there."""
+    stream = stdin if hasattr(stdin, "peek") else io.BufferedReader(stdin)  # type: ignore[type-var]
+    kind = media_kind(stream.peek(HEAD)[:HEAD])
+    if not kind:
+        yield from _find_listed("-", "standard input", stream, skip)
+    elif spool is None:
+        text = "expected paths on standard input, one per line, got a picture or clip; give -o a file, not a folder"
+        yield Source("-", "missing", error=text)
+    else:
+        path = spool / "stdin"
+        with path.open("wb") as file:
+            shutil.copyfileobj(stream, file)
+        yield Source(str(path), kind, "stdin", title="-")
+
+
+def _find_listed(argument: str, place: str, lines: BinaryIO, skip: Path | None) -> Iterator[Source]:
     """Lines are taken literally: a bracket or a number in a file name means itself."""
-    names = (os.fsdecode(line.rstrip(b"\r\n")) for line in lines)
     empty = True
-    for name in filter(None, names):
+    for line in filter(None, _read_lines(lines)):
         empty = False
+        name = line
+        if not os.path.lexists(name):  # as Windows copies a path, or with blanks at its end
+            name = line.strip().strip('"').strip("'") or line
         yield from _find_named(name, skip, literal=True)
     if empty:
         yield Source(argument, "missing", error=f"expected paths on {place}, one per line, got none")
 
 
+def _read_lines(stream: BinaryIO) -> Iterator[str]:
+    """The lines of a list: UTF-8 or UTF-16, with or without a mark, or ended by NUL, as `find -print0` does."""
+    first = stream.read(4096)
+    encoding, ends = "utf-8-sig", "\n"
+    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    elif first[1:2] == b"\0" and first[3:4] == b"\0":
+        encoding = "utf-16-le"
+    elif first[:1] == b"\0" and first[2:3] == b"\0":
+        encoding = "utf-16-be"
+    elif b"\0" in first:
+        ends = "\0"
+    decoder = codecs.getincrementaldecoder(encoding)("surrogateescape" if "8" in encoding else "replace")
+    rest = ""
+    while first:
+        *lines, rest = (rest + decoder.decode(first)).split(ends)
+        yield from (line.rstrip("\r\n") for line in lines)
+        first = stream.read(65536)
+    yield (rest + decoder.decode(b"", final=True)).rstrip("\r\n")
+
+
 def _find_named(name: str, skip: Path | None, *, literal: bool) -> Iterator[Source]:
     """The inputs that a path, glob or number names; a file of exactly that name comes first."""
+    if name.lower().startswith("file://"):
+        from urllib.request import url2pathname
+
+        name = url2pathname(urlsplit(name).path)
     path = Path(name)
     if stream := _find_stream(name):
         yield stream
@@ -192,6 +270,8 @@ def _find_stream(name: str) -> Source | None:
         return None
     address = shown(name)
     inside = re.sub(r"[^\w.-]+", "-", address.partition("://")[2])
+    if is_web(name) and is_image(urlsplit(name).path):
+        return Source(name, "photo", inside, title=address)
     return Source(name, "stream", f"stream-{inside}", title=address)
 
 
@@ -213,8 +293,8 @@ def _find_match(match: str, pattern: str, skip: Path | None) -> Iterator[Source]
             yield from _find_in_folder(path, skip)
     elif is_archive(match):
         yield from _find_in_archive(match, skip)
-    elif _is_media(path):
-        yield _file(match, path.name)
+    else:
+        yield _file(match, path.name, "other")
 
 
 def _find_in_archive(archive: str, skip: Path | None) -> Iterator[Source]:
@@ -232,10 +312,12 @@ def _find_in_archive(archive: str, skip: Path | None) -> Iterator[Source]:
 
 def _find_in_store(address: str) -> Iterator[Source]:
     """The media below an address of an object store, or the object of that name."""
-    media = (
-        _file(name, inside) for name, inside, named in list_objects(address) if named or _is_media(Path(name))
-    )
-    yield from _or_unreachable(address, media)
+
+    def objects() -> Iterator[Source]:
+        for name, inside, named in list_objects(address):
+            yield Source(name, media_kind(b"", name) or ("photo" if named else "other"), inside)
+
+    yield from _or_unreachable(address, objects())
 
 
 def _or_unreachable(name: str, media: Iterator[Source]) -> Iterator[Source]:
@@ -251,11 +333,12 @@ def _or_unreachable(name: str, media: Iterator[Source]) -> Iterator[Source]:
 
 def _or_nothing_found(name: str, media: Iterator[Source]) -> Iterator[Source]:
     """The media found; if there are none, a failed input that says so."""
-    first = next(media, None)
-    if first is None:
-        error = f"no photos or clips in {name!r}; check the path and the files' endings"
-        first = Source(name, "missing", error=error)
-    return chain([first], media)
+    found = False
+    for source in media:
+        found = found or source.kind != "other"
+        yield source
+    if not found:
+        yield Source(name, "missing", error=f"no photos or clips in {name!r}; check the path")
 
 
 def _find_in_folder(folder: Path, skip: Path | None) -> Iterator[Source]:
@@ -275,22 +358,13 @@ def _find_in_folder(folder: Path, skip: Path | None) -> Iterator[Source]:
                 yield Source(str(path), "missing", error=text)
                 continue
             pending += [path / name for name in inside if not name.startswith(".")]
-        elif _is_media(path):
-            yield _file(str(path), str(path.relative_to(folder)))
+        else:
+            yield _file(str(path), str(path.relative_to(folder)), "other")
 
 
-def _file(name: str, inside: str) -> Source:
-    """The source that a file is by its ending."""
-    return Source(name, "clip" if is_clip(name) else "photo", inside)
-
-
-def is_clip(path: str | os.PathLike[str]) -> bool:
-    """Whether the ending of `path` is that of a clip; the file itself is not looked at."""
-    return Path(path).suffix.lower() in CLIP_SUFFIXES
-
-
-def _is_media(path: Path) -> bool:
-    return is_image(path) or is_clip(path)
+def _file(name: str, inside: str, otherwise: Kind = "photo") -> Source:
+    """The source that a file is; `otherwise` is what it is if neither content nor ending tells."""
+    return Source(name, file_kind(Path(name)) or otherwise, inside)
 
 
 def _is_dir(path: Path) -> bool:

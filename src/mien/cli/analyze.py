@@ -6,7 +6,7 @@ import sys
 from contextlib import ExitStack, closing
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -16,15 +16,34 @@ from mien.cli.progress import choose_progress, end_lines, say
 from mien.errors import ConfigError
 
 
+_UNITS: Final = (1, 60, 3600)  # seconds of s, m:s, h:m:s from the right
+
+
+def parse_time(text: str) -> float:
+    """Seconds of "90", "1:30" or "0:01:30.5".
+
+    >>> parse_time("1:30"), parse_time("12.5")
+    (90.0, 12.5)
+    """
+    try:
+        parts = [float(part) for part in reversed(text.split(":"))]
+        if len(parts) > len(_UNITS) or any(part < 0 for part in parts[:-1]):
+            raise ValueError
+    except ValueError:
+        raise typer.BadParameter(f"expected seconds, M:SS or H:MM:SS, got {text!r}") from None
+    sign = -1 if text.startswith("-") else 1
+    return sign * sum(abs(part) * unit for part, unit in zip(parts, _UNITS, strict=False))
+
+
 def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
     sources: Annotated[
         list[str],
         typer.Argument(
             metavar="SOURCE",
             help="Photos, clips, folders (with subfolders) or quoted globs. Also: the number of a camera; "
-            "the address of a stream (rtsp://, http://...); a list of paths, one per line, on standard input "
-            "(-) or in a file (@FILE); a Parquet file of paths or pictures; tar shards; an object store "
-            "(s3://bucket/prefix/).",
+            "the address of a picture, clip or stream (http://, rtsp://...); a list of paths, one per line, on "
+            "standard input (-) or in a file (@FILE); a photo or clip on standard input; a Parquet file of paths "
+            "or pictures; tar shards; an object store (s3://bucket/prefix/).",
         ),
     ],
     output: Annotated[
@@ -99,10 +118,14 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         typer.Option(metavar="F", help="For clips: read F frames per second, instead of --every."),
     ] = None,
     start: Annotated[
-        float | None, typer.Option(metavar="S", help="For clips: leave out frames before S seconds.")
+        float | None,
+        typer.Option(
+            parser=parse_time, metavar="T", help="For clips: leave out frames before T: seconds, or 1:30."
+        ),
     ] = None,
     end: Annotated[
-        float | None, typer.Option(metavar="S", help="For clips: leave out frames at S seconds and later.")
+        float | None,
+        typer.Option(parser=parse_time, metavar="T", help="For clips: leave out frames at T and later."),
     ] = None,
     detect_every: Annotated[
         int,
@@ -124,8 +147,40 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     min_face: Annotated[
         int | None, typer.Option(min=1, metavar="PX", help="Leave out faces smaller than PX pixels.")
     ] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="P",
+            help=r"Leave out faces of which the detector is less sure than P \[default: 0.6].",
+        ),
+    ] = None,
     max_faces: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Read only the N largest faces in each picture.")
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Read only the N largest faces in each picture, those that are surely faces first.",
+        ),
+    ] = None,
+    animated: Annotated[
+        bool,
+        typer.Option(
+            "--animated", metavar="", help="Read animated GIF, WebP and PNG as clips, not their first frame."
+        ),
+    ] = False,
+    all_files: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            metavar="",
+            help="Files in folders that are neither picture nor clip have rows too, with success 0.",
+        ),
+    ] = False,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help=r"Refuse photos of more than N pixels \[default: 150000000]."),
     ] = None,
     region: Annotated[
         str | None,

@@ -131,6 +131,9 @@ def end_lines(summary: Summary, output: str, *, retry: bool = False) -> list[str
         lines += [f"  {name}" for name, _ in summary.failed[:_NAMES]]
         if summary.failures > _NAMES:
             lines.append(f"  and {summary.failures - _NAMES:,} more (rows with success 0)")
+    if summary.left_out:
+        kinds = ", ".join(f"{ending} {number:,}" for ending, number in summary.left_out.most_common())
+        lines.append(f"mien: left out, neither picture nor clip: {kinds}")
     # of a folder of shards: what is left to do
     if summary.missing_shards:
         left = f"mien: {count(summary.missing_shards, 'shard')} still missing; run again"

@@ -47,6 +47,7 @@ _SEEN_SCORE: Final = 0.3  # from which a face is seen in a close-up
 _ROLL_TOLERANCE_DEG: Final = 1.0  # change of roll in a close-up below which no further one follows
 _MAX_SIZE_RATIO: Final = 1.8  # between a face in its close-up and the size that was expected
 _UPRIGHT_SCORE: Final = 0.87  # in a close-up, that an upright face reaches and a leaning one seldom does
+_SURE_SCORE: Final = 0.75  # from which a face comes before larger ones that score less, if not all are kept
 _BETTER_SCORE: Final = 0.05  # by which another turn must score more for the landmarks to be mistrusted
 _SQUARE_PER_BOX: Final = 1.085  # side of the template's square per root of the box's area, median
 _ANGLES: Final = (45, 90, 135, 180, 225, 270, 315)  # degrees, clockwise
@@ -88,6 +89,14 @@ class WholePicture:
         corner = np.array([columns - side, rows - side]) / 2
         landmarks = (np.array(TEMPLATE) * side + corner).astype(np.float32)  # (5, 2)
         return [Face((0.0, 0.0, float(columns), float(rows)), landmarks, 1.0)]
+
+
+def keep_largest(faces: list[Face], most: int | None) -> list[Face]:
+    """The `most` largest of the faces that are surely faces, then of the others; largest first, as they come."""
+    if most is None or len(faces) <= most:
+        return faces
+    chosen = sorted(range(len(faces)), key=lambda i: (faces[i].score < _SURE_SCORE, i))[:most]
+    return [faces[i] for i in sorted(chosen)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +227,7 @@ class YuNet:
             for (x, y, width, height), points, score in zip(
                 found.boxes, found.landmarks, found.scores, strict=True
             )
-            if max(width, height) >= self.options.min_face
+            if max(width, height) >= self.options.min_face and score >= self.options.threshold
         ]
         return sorted(faces, key=lambda face: -face.box[2] * face.box[3])
 
