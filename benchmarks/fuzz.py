@@ -131,8 +131,7 @@ def judge(rows: Sequence[Record], said: Sequence[str]) -> dict[str, str]:
     if wrong:
         return {"how": "wrong", "text": str(wrong[0])}
     if errors:
-        known = ("expected", "read only in part", "died while reading")
-        clear = all(any(text in line for text in known) and "bug in Mien" not in line for line in errors)
+        clear = all("expected" in line and "bug in Mien" not in line for line in errors)
         return {"how": "refused" if clear else "unclear", "text": "; ".join(errors)}
     return {"how": "read", "text": ""}
 

@@ -22,7 +22,7 @@ LADDER = [
     {"pixels"},
     {"image", "models"},
     {"types"},
-    {"card"},
+    {"card", "media"},
     {"faces", "data", "nets"},
     {"video"},
     {"analyzer", "results"},

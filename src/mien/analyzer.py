@@ -398,8 +398,8 @@ def load(  # noqa: PLR0913 - each is one choice of a user
         providers: or several of these, or execution providers of ONNX Runtime, the preferred first.
 
     Raises:
-        ConfigError: `min_face` or `max_faces` below 1, `min_score` outside of [0, 1], a region that is none or with `crops`, a device
-            that is not there, or the network has no such policy.
+        ConfigError: `min_face` or `max_faces` below 1, `min_score` outside of [0, 1], a region that is none
+            or with `crops`, a device that is not there, or the network has no such policy.
         ModelError: no such file, not an ONNX network with its card, or a shipped file was altered.
     """
     if max_faces is not None and max_faces < 1:

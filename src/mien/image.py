@@ -18,7 +18,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -34,7 +34,6 @@ from mien.pixels import BACKGROUND, WHITES, Image, array_to_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
-    from PIL.ImageFile import ImageFile
 
     #: A path, the bytes of a file (as base64, too), an open binary file, a PIL image, or an array.
     ImageSource = (
@@ -63,6 +62,8 @@ KINDS: Final = {
     "ICO": (rb"\0\0\x01\0[\x01-\x40]\0", "Ico"),
     "TGA": (rb".(\0[\x02\x03\x0a\x0b]\0{5}|\x01[\x01\x09].{5}).{8}[\x08\x0f\x10\x18\x20][\0-\x3f]", "Tga"),
 }
+
+_ANIMATED: Final = frozenset({"GIF", "WEBP", "PNG", "AVIF"})  # kinds that may be
 
 #: The kind that each file ending stands for.
 SUFFIX_KINDS: Final = {
@@ -108,20 +109,42 @@ def is_image(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in IMAGE_SUFFIXES
 
 
-def is_animated(path: Path) -> bool:
-    """Whether a file is an animated GIF, WebP, PNG or AVIF."""
+def count_frames(file: Path | BinaryIO) -> int:
+    """Frames of an animated GIF, WebP, PNG or AVIF; 1 of any other file, also of one that cannot be read."""
     try:
-        with _open(path) as stream:
-            kind = _kind(stream, "")
-            if kind not in {"GIF", "WEBP", "PNG", "AVIF"}:
-                return False
-            return getattr(_open_kind(stream, kind), "is_animated", False)
+        with _open(file) if isinstance(file, Path) else nullcontext(file) as stream:
+            kind = peek_kind(stream)
+            if kind not in _ANIMATED:
+                return 1
+            stream.seek(0)
+            return int(getattr(_open_kind(stream, kind), "n_frames", 1))
     except (ImageError, *_DAMAGE):
-        return False
+        return 1
+
+
+def read_frames(file: Path | BinaryIO) -> Iterator[tuple[float, PillowImage]]:
+    """The frames of such a picture with their times in seconds; read each before asking for the next.
+
+    Raises:
+        ImageError: it is damaged; what came before has been given.
+    """
+    with _open(file) if isinstance(file, Path) else nullcontext(file) as stream:
+        kind = str(peek_kind(stream))
+        stream.seek(0)
+        with _damage_named(kind, "the file given"):
+            picture = _open_kind(stream, kind)
+            _refuse_large(picture.size, "the file given", MAX_PIXELS)
+            time = 0.0  # milliseconds
+            for number in range(picture.n_frames):
+                picture.seek(number)
+                picture.load()
+                yield time / 1000, picture
+                shown = float(picture.info.get("duration", 0))
+                time += shown if shown > 10 else 100  # as browsers do
 
 
 def _open_kind(stream: BinaryIO, kind: str) -> Any:
-    """Pillow's reader of a picture of this kind, which has read the header alone: size and layout, no pixels."""
+    """Pillow's reader of a picture of this kind; it has read the header alone: size and layout, no pixels."""
     reader = f"{KINDS[kind][1]}Image"
     return getattr(import_module(f"PIL.{reader}Plugin"), f"{reader}File")(stream)
 
@@ -392,33 +415,42 @@ def _from_stream(stream: BinaryIO, name: str, max_pixels: int) -> Picture:
 
 
 def _read_heic(stream: BinaryIO, name: str, max_pixels: int) -> Picture:
-    """A photo of a phone. FFmpeg reads it where it is stored whole; most are stored in tiles."""
+    """A photo of a phone; without the extra, only one that is stored whole and uncropped, by FFmpeg."""
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError:
+        pixels = _read_whole_heic(stream, name, max_pixels)
+        if pixels is None:
+            raise ImageError(
+                f"expected a picture, {name} is a HEIC in tiles, and no reader for it is installed; install "
+                "it with: pip install 'mien[heic]'"
+            ) from None
+        return Picture(pixels)
+    picture = HeifImageFile(stream)  # type: ignore[no-untyped-call]
+    _refuse_large(picture.size, name, max_pixels)
+    return Picture(*_decode(picture))
+
+
+def _read_whole_heic(stream: BinaryIO, name: str, max_pixels: int) -> Image | None:
+    """The pixels of a HEIC as FFmpeg reads it; None: it is in tiles or cropped, which FFmpeg does not do."""
     import av
     from av.stream import Disposition
 
-    with av.open(
-        stream, metadata_errors="replace", options={"format_whitelist": "mov", "protocol_whitelist": ""}
-    ) as file:
-        whole = [s for s in file.streams.video if s.disposition & Disposition.default]
-        if whole and not whole[0].disposition & Disposition.dependent:
-            _refuse_large((whole[0].width, whole[0].height), name, max_pixels)
-            frame = next(file.decode(whole[0]), None)
-            if frame is not None:
-                pixels = np.rot90(
-                    frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)
-                )  # counterclockwise
-                return Picture(np.ascontiguousarray(pixels))
-    try:
-        from pillow_heif import HeifImageFile
-    except ImportError as error:
-        raise ImageError(
-            f"expected a picture, {name} is a HEIC in tiles, and no reader for it is installed; install with: "
-            "pip install 'mien[heic]'"
-        ) from error
+    cropped = b"clap" in stream.read(1 << 16)
     stream.seek(0)
-    picture = HeifImageFile(stream)
-    _refuse_large(picture.size, name, max_pixels)
-    return Picture(*_decode(picture))
+    options = {"format_whitelist": "mov", "protocol_whitelist": ""}
+    with av.open(stream, "r", metadata_errors="replace", options=options) as file:
+        whole = [s for s in file.streams.video if s.disposition & Disposition.default]
+        if cropped or not whole or whole[0].disposition & Disposition.dependent:
+            return None
+        _refuse_large((whole[0].width, whole[0].height), name, max_pixels)
+        for packet in file.demux(whole[0]):
+            if packet.is_corrupt:
+                raise OSError("its data end early")
+            for frame in packet.decode():
+                quarters = round(frame.rotation / 90)  # counterclockwise
+                return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarters))
+    raise OSError("no picture in it")
 
 
 def _read_deep(
@@ -434,7 +466,7 @@ def _read_deep(
     import av
 
     stream.seek(0)
-    with av.open(stream, options={"protocol_whitelist": ""}) as file:
+    with av.open(stream, "r", options={"protocol_whitelist": ""}) as file:
         deep = next(file.decode(video=0)).to_ndarray(format="rgb48le")  # (H, W, 3) uint16
     white = next(white for white in WHITES if deep.max() <= white)
     levels, more = array_to_rgb(deep, white=white)
@@ -534,26 +566,28 @@ def _to_rgb(picture: PillowImage) -> tuple[Image, tuple[str, ...]]:
 def _to_8_bit(picture: PillowImage) -> tuple[Image, tuple[str, ...]]:
     """Gray of 12, 16 or 32 bits, or floats, scaled (never clipped) to uint8 (H, W).
 
-    16 bits span 0..65535 by definition; where no value reaches a quarter of that, a camera of fewer bits wrote
-    them, and white is the smallest of 255, 1023, 4095 and 16383 that holds every value. 32 bits and floats carry no white level: the smallest of 1 (floats),
-    255 and 65535 that holds every value is taken, else their own range, and a note says so.
+    16 bits span 0..65535 by definition; where no value reaches a quarter of that, a camera of fewer bits
+    wrote them, and white is the smallest of 255, 1023, 4095 and 16383 that holds every value, with a note. 32
+    bits and floats carry no white level: the smallest of 1 (floats), 255 and 65535 that holds every value is
+    taken, else their own range, and a note says so.
     """
     values = np.asarray(picture)  # (H, W)
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
         tags = getattr(picture, "tag_v2", {})
         most = 4095 if tags.get(258) == (12,) else 65535  # TIFF BitsPerSample
         # cameras of 10, 12 and 14 bits fill the low ones; a dark picture of 16 bits is brightened as well
-        high = int(values.max())
-        white = next(white for white in WHITES[1:] if white >= min(high, most)) if high <= most // 4 else most
+        brightest = int(values.max())
+        fewer = [white for white in WHITES[1:] if brightest <= white <= most // 4]
+        white = fewer[0] if fewer else most
         gray = ((values.astype(np.uint32) * 255 + white // 2) // white).clip(0, 255).astype(np.uint8)
-        told = (f"{most.bit_length()}-bit gray that only reaches {high}: {white} taken as white",)
+        told = (f"{most.bit_length()}-bit gray that only reaches {brightest}: {white} taken as white",)
         # TIFF PhotometricInterpretation: white is 0
         return (255 - gray if tags.get(262) == 0 else gray), told if white < most else ()
     with np.errstate(invalid="ignore"):  # a NaN of any kind is damage, and becomes black
         floats = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(floats.min()), float(floats.max())
-    whites = (1, 255, 65535) if picture.mode == "F" else (255, 65535)
-    fitting = [w for w in whites if high <= w] if low >= 0 else []
+    levels = (1, 255, 65535) if picture.mode == "F" else (255, 65535)
+    fitting = [w for w in levels if high <= w] if low >= 0 else []
     bottom, top = (0.0, float(fitting[0])) if fitting else (low, high)
     gray = np.rint((floats - bottom) * (255 / max(top - bottom, 1e-12))).astype(np.uint8)
     return gray, (f"{values.dtype} gray: {bottom:g}..{top:g} taken as black..white",)

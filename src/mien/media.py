@@ -15,12 +15,12 @@ CLIP_SUFFIXES: Final = frozenset({
     ".3gp", ".ogv", ".mjpeg", ".mjpg", ".y4m", ".vob", ".asf", ".mod", ".tod", ".mxf", ".dv", ".wtv", ".rm",
     ".3g2", ".qt", ".m1v", ".m2v", ".h264", ".264", ".hevc", ".265", ".ivf", ".nut", ".f4v", ".divx",
 })  # fmt: skip
-#: Left out of folders though they begin like clips (sound) or pictures (raw files of cameras: TIFF readers find
-#: their small previews).
+#: Left out of folders though they begin like clips (sound) or pictures (raw files of cameras, of which TIFF
+#: readers find the small preview).
 _OTHER_SUFFIXES: Final = frozenset({
     ".mp3", ".wav", ".m4a", ".m4b", ".aac", ".flac", ".ogg", ".oga", ".opus", ".wma", ".mka", ".aif", ".aiff",
-    ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw", ".3fr",
-    ".iiq", ".kdc", ".dcr", ".mrw", ".x3f", ".erf", ".mef", ".mos", ".rwl",
+    ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw",
+    ".3fr", ".iiq", ".kdc", ".dcr", ".mrw", ".x3f", ".erf", ".mef", ".mos", ".rwl",
 })  # fmt: skip
 #: Kinds that begin with few bytes, with what must follow where the name does not say so as well.
 _FAINT: Final = {

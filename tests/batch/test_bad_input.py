@@ -170,8 +170,8 @@ def test_bad_files_among_good_ones_cost_nothing_but_themselves(analyze, tmp_path
 # --- outputs
 
 
-def nothing_was_done(ran, text):
-    assert (ran.code, ran.out) == (1, b"")
+def nothing_was_done(ran, text, code=1):
+    assert (ran.code, ran.out) == (code, b"")
     assert ran.err.startswith("mien: error: ")
     assert text in ran.err
     assert "inputs" not in ran.err
@@ -180,10 +180,14 @@ def nothing_was_done(ran, text):
 
 @pytest.mark.parametrize(
     ("out", "text"),
-    [("no/such/o.csv", "cannot be written"), ("/proc/o.csv", "/proc/o.csv"), ("o.xyz", ".parquet")],
+    [("no/such/o.csv", "cannot be written"), ("/proc/o.csv", "/proc/o.csv")],
 )
 def test_output_where_nothing_can_be_written(analyze, photo, tmp_path, out, text):
     assert nothing_was_done(analyze(photo, "-o", tmp_path / out)[0], text)
+
+
+def test_output_of_an_unknown_kind_is_a_wrong_command(analyze, photo, tmp_path):
+    assert nothing_was_done(analyze(photo, "-o", tmp_path / "o.xyz")[0], ".parquet", code=2)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which is Linux's")

@@ -1,14 +1,19 @@
 """What the user named to inputs: folders, globs, lists, Parquet of paths and bytes, tar, object stores."""
 
+import csv
 import errno
 import io
 import os
+import subprocess
+import sys
 import tarfile
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image as Pil
 
 from mien.batch import sources, stores
 from mien.batch.sources import Source, find_sources, is_out_of_reach
@@ -76,9 +81,9 @@ def test_stdin_gives_paths_literally_whatever_their_bytes(here):
     ("argument", "text"),
     [
         ("nowhere.jpg", "does not exist"),
-        ("empty", "no photos or clips"),
-        ("*.jpg", "no files match"),
-        ("t[x]t", "no files match"),
+        ("empty", "photos or clips in"),
+        ("*.jpg", "there are none"),
+        ("t[x]t", "there are none"),
         ("-", "got none"),
         ("@empty.txt", "got none"),
         ("@nowhere.txt", "No such file"),
@@ -89,7 +94,93 @@ def test_what_is_not_there_is_an_input_that_failed(here, argument, text):
     (here / "empty.txt").write_text("\n\n")
     (source,) = find_sources([argument], stdin=io.BytesIO(b"\n\n"))
     assert (source.name, source.kind) == (argument, "missing")
+    assert source.error.startswith("expected")
+    assert "; " in source.error  # what to do
     assert text in source.error
+
+
+HEADS = {
+    "photo": [b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF....WEBP", b"....ftypheic", b"GIF89a"],
+    "clip": [b"....ftypisom", b"\0\0\1\xba", b"0&\xb2u\x8ef\xcf\x11", b"FLV\1", b"G" + b"." * 187 + b"G"],
+    "": [b"a,b\n1,2\n", b"P1 name", b"BM and so on", b"....ftypM4A ", b"RIFF....WAVE", b"%PDF-1.7", b""],
+}  # fmt: skip
+
+
+def test_a_folder_is_searched_by_content_and_what_is_left_out_is_counted(here):
+    (here / "in").mkdir()
+    for kind, heads in HEADS.items():
+        for i, head in enumerate(heads):
+            (here / "in" / f"{kind or 'other'}{i}.dat").write_bytes(head)
+    touch(here, "in/damaged.jpg", "in/damaged.mov", "in/photo.NEF", "in/notes", "in/.hidden")
+    left_out = Counter()
+    got = found("in", left_out=left_out)
+    assert {Path(name).name: kind for name, kind in got} == {
+        **{f"{kind}{i}.dat": kind for kind in ("photo", "clip") for i in range(5)},
+        "damaged.jpg": "photo",
+        "damaged.mov": "clip",
+    }
+    assert left_out == {".dat": 7, ".nef": 1, "no ending": 1}
+    everything = found("in", every=True)
+    assert len(everything) == len(got) + 9
+    assert {kind for _, kind in everything} == {"photo", "clip", "other"}
+
+
+def test_what_is_left_out_is_told_and_has_rows_when_asked(mien, here, one_face, tiny_model):
+    touch(here, "in/a.txt", "in/b.txt", "in/c.md")
+    (here / "in/face").write_bytes(encode_image(one_face, ".png"))
+    ran = mien("analyze", "in", "-o", "t.csv", "--model", tiny_model)
+    assert ran.code == 0
+    assert "left out, neither picture nor clip: .txt 2, .md 1" in ran.err
+    assert len(Path("t.csv").read_text().splitlines()) == 2
+    ran = mien("analyze", "in", "-o", "all.csv", "--all", "--model", tiny_model)
+    assert ran.code == 0
+    rows = list(csv.DictReader(Path("all.csv").read_text().splitlines()))
+    assert [(row["source"], row["success"]) for row in rows] == [
+        ("in/a.txt", "0"), ("in/b.txt", "0"), ("in/c.md", "0"), ("in/face", "1"),
+    ]  # fmt: skip
+    assert mien("analyze", "in", "-o", "shards/", "--model", tiny_model).err.count(".txt 2") == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\0"])
+def test_lists_of_every_encoding_and_line_end(here, encoding, end):
+    if end == "\0" and encoding != "utf-8":
+        pytest.skip("only find writes NULs")
+    names = ["a b.jpg", "größe.jpg", "sub/表情.jpg"]
+    touch(here, *names)
+    text = end.join(["a b.jpg", '"größe.jpg"', "  sub/表情.jpg  "]) + end
+    data = text.encode("utf-16-le") if encoding == "utf-16-le" else text.encode(encoding)
+    (here / "list.txt").write_bytes(data)
+    want = [(name, "photo") for name in names]
+    assert found("@list.txt") == want
+    assert found("-", stdin=io.BytesIO(data)) == want
+
+
+def test_a_photo_or_a_clip_on_standard_input_is_read(here, mien, one_face, drawn_clip, tiny_model):
+    for data, rows in ((encode_image(one_face, ".jpg"), 1), (drawn_clip.read_bytes(), 12)):
+        command = [sys.executable, "-m", "mien", "analyze", "-", "-q", "--model", str(tiny_model)]
+        ran = subprocess.run(command, input=data, capture_output=True, check=True)
+        lines = ran.stdout.decode().splitlines()[1:]
+        assert [line.partition(",")[0] for line in lines] == ["-"] * rows
+    (source,) = find_sources(["-"], stdin=io.BytesIO(data))
+    assert source.kind == "missing"
+    assert source.error.startswith("expected paths")
+
+
+def test_an_animated_picture_is_a_clip_when_asked(here, mien, one_face, no_face, tiny_model):
+    first, *rest = [Pil.fromarray(pixels) for pixels in (one_face, no_face, one_face)]
+    for kind in ("gif", "webp", "png"):
+        first.save(here / f"a.{kind}", save_all=True, append_images=rest, duration=[200, 50, 70])
+        first.save(here / f"still.{kind}")
+    photos = mien("analyze", ".", "-o", "photos.csv", "--model", tiny_model)
+    assert photos.err.count("first frame used") == 3
+    assert len(Path("photos.csv").read_text().splitlines()) == 7
+    assert mien("analyze", ".", "-o", "t.csv", "--animated", "--model", tiny_model).code == 0
+    rows = list(csv.DictReader(Path("t.csv").read_text().splitlines()))
+    for kind in ("gif", "webp", "png"):
+        times = [(row["time"], row["success"]) for row in rows if row["source"] == f"a.{kind}"]
+        assert times == [("0.0", "1"), ("0.2", "0"), ("0.25", "1")]
+        assert [row["time"] for row in rows if row["source"] == f"still.{kind}"] == [""]
 
 
 def test_the_folder_of_the_copies_is_left_out(here):
@@ -176,7 +267,7 @@ def test_tar_shards_by_glob(mien, tar, expected, tiny_model):
         ("a.parquet", b"no parquet", "is not Parquet"),
         ("gone.tar", None, "No such file"),
         ("other.parquet", {"face": ["a"]}, "a column `path`"),
-        ("empty.parquet", {"path": pa.array([], pa.string())}, "no photos or clips"),
+        ("empty.parquet", {"path": pa.array([], pa.string())}, "photos or clips in"),
     ],
 )
 def test_what_holds_nothing_is_an_input_that_failed(tmp_path, name, content, text):

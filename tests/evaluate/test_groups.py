@@ -11,7 +11,7 @@ import pytest
 
 from mien.card import ModelCard
 from mien.data.corpus import Corpus, draw
-from mien.errors import ConfigError, MissingExtra, OutputError
+from mien.errors import ConfigError, MissingExtra
 from mien.evaluate.group_tables import check_plot, make_group_record, plot_groups, render_groups
 from mien.evaluate.groups import GroupOptions, compare_groups, find_gaps, parse_attributes
 from mien.evaluate.judge import Predictions
@@ -377,7 +377,7 @@ def test_the_picture_is_the_same_each_time_and_has_a_plot_a_measure():
 
 
 def test_a_picture_wants_matplotlib_and_svg(monkeypatch, tmp_path):
-    with pytest.raises(OutputError, match=r"ends in .svg, got .*a.png"):
+    with pytest.raises(ConfigError, match=r"ends in .svg, got .*a.png"):
         check_plot(tmp_path / "a.png")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingExtra, match="report"):

@@ -555,7 +555,7 @@ def test_the_ending_tells_the_format_or_the_error_lists_them(tmp_path):
         ("b.vtt", "ass", "expected one of mien, openface, pyfeat, eaf, vtt, srt, boris, imotions, got 'ass'"),
         ("b.txt", "srt", r"ends in \.srt for srt, got '\.txt'"),
     ):
-        with pytest.raises(OutputError, match=message):
+        with pytest.raises(ConfigError, match=message):
             convert(start, tmp_path / out, to=to)
     with pytest.raises(DataError, match=r"ends in \.csv, .*\.parquet, got '\.xyz'"):
         convert(tmp_path / "a.xyz", tmp_path / "b.vtt")

@@ -32,7 +32,7 @@ from typing import IO, Final, cast
 
 from mien.batch.options import AnalyzeOptions
 from mien.batch.read import Result, Task, fail, read_input
-from mien.errors import MienError, OutputError
+from mien.errors import ConfigError, MienError, OutputError
 
 #: Workers that may die over one input before it has failed: one may be killed by chance, or for memory.
 DEATHS: Final = 3
@@ -53,6 +53,7 @@ class _Message:
     size: int = 0  # bytes of the input's file that are complete
     last: bool = False  # the file is complete
     fatal: str = ""
+    wrong: bool = False  # ... which is that the options make no sense
 
 
 @dataclass(slots=True, eq=False)
@@ -188,7 +189,7 @@ class Pool:
         if message is None:
             self._bury(worker)
         elif message.fatal:
-            raise MienError(message.fatal)
+            raise (ConfigError if message.wrong else MienError)(message.fatal)
         elif message.network:
             worker.ready, self._network, self._stillborn = True, message.network, 0
         elif worker.reading is not None:
@@ -225,8 +226,8 @@ class Pool:
         if lost.deaths + 1 >= DEATHS:
             lost.last = True
             lost.error = (
-                f"{DEATHS} processes died while reading it (the last by {how}); it may be damaged, or need "
-                "more memory than there is: look at it with other programs, or leave it out"
+                f"expected to read it, but {DEATHS} processes died while reading it (the last by {how}); "
+                "it may be damaged, or need more memory than there is: look at it with other programs"
             )
             return
         (self._folder / lost.file).unlink(missing_ok=True)
@@ -279,7 +280,7 @@ def work() -> None:
                 task, file = what
                 _write_results(read_input(analyzer, task, options), folder / file, tell, stop)
         except MienError as error:
-            tell(_Message(fatal=str(error)))
+            tell(_Message(fatal=str(error), wrong=isinstance(error, ConfigError)))
     except OSError:  # the parent died just now
         thread.join()
 

@@ -165,7 +165,8 @@ def _fetched(task: Task, stack: ExitStack) -> Task:
     except OSError as error:
         if source.kind == "stream":
             return task  # FFmpeg knows more ways to ask, and says what is wrong
-        text = f"could not fetch {source.shown}: {getattr(error, 'reason', None) or error}; check the address"
+        reason = getattr(error, "reason", None) or error
+        text = f"expected a picture, {source.shown} cannot be fetched: {reason}; check the address"
         raise ImageError(text) from error
     if kind == "stream":
         return replace(task, source=replace(source, kind=kind))
@@ -352,8 +353,8 @@ class _Clip:
         error = ""
         if missing:
             error = (
-                f"{name} was read only in part: {'; '.join(missing)}; the rows up to there are kept: get it "
-                "again or save it again for the rest"
+                f"expected a whole clip, {name} was read only in part: {'; '.join(missing)}; the rows up to "
+                "there are kept: get it again or save it again for the rest"
             )
         return Result(name, share=1.0, notes=tuple(notes), error=error, last=True)
 

@@ -1,4 +1,4 @@
-"""Finds what the user named: files, folders, globs, lists, tar and Parquet, stores, addresses, cameras, streams.
+"""Finds what the user named: files, folders, globs, lists, tar, Parquet, stores, addresses, cameras, streams.
 
 A `Source` is one input. It knows how to get its picture, wherever that is stored.
 """
@@ -25,11 +25,11 @@ from urllib.parse import urlsplit
 from mien.batch.stores import Member, is_archive, is_object, list_members, list_objects, read_object
 from mien.batch.web import is_web
 from mien.errors import DataError, ImageError, MienError, VideoError
-from mien.image import MAX_PIXELS, Picture, is_animated, is_image, read_image
+from mien.image import MAX_PIXELS, Picture, count_frames, is_image, read_image
 from mien.media import HEAD, file_kind, media_kind
 
-#: How a source is read; "missing" is one that was asked for and is not there, "other" a file in a folder that is
-#: neither picture nor clip.
+#: How a source is read; "missing" is one that was asked for and is not there, "other" a file in a folder that
+#: is neither picture nor clip.
 Kind = Literal["photo", "clip", "camera", "stream", "missing", "other"]
 
 #: Seconds to wait before a picture that could not be fetched is tried again.
@@ -107,7 +107,7 @@ class Source:
             yield str(path)
 
     def _unreadable(self, error: OSError) -> str:
-        return f"could not read {self.name}: {error.strerror or error}; check that it exists, and the network"
+        return f"expected to read {self.name}, got: {error.strerror or error}; check name and network"
 
 
 def is_out_of_reach(error: BaseException) -> bool:
@@ -133,8 +133,8 @@ def find_sources(
 ) -> Iterator[Source]:
     """Every input that the arguments name, in their order; folders are sorted and searched to the bottom.
 
-    Inside folders and globs, hidden files are left out, and so are files that by their content, and by their
-    ending where that does not tell, are neither picture nor clip; a file that was named itself is always tried.
+    Inside folders and globs, hidden files are left out, and so are files that are neither picture nor clip by
+    their content, or by their ending where that does not tell; a file that was named itself is always tried.
     One folder's names are in memory at a time.
 
     Args:
@@ -154,7 +154,7 @@ def find_sources(
             if not every:
                 continue
         if animated and source.kind == "photo" and source.member is None and not source.remote:
-            yield replace(source, kind="clip") if is_animated(Path(source.name)) else source
+            yield replace(source, kind="clip") if count_frames(Path(source.name)) > 1 else source
         else:
             yield source
 
@@ -176,7 +176,7 @@ def _find_in_list(argument: str, skip: Path | None) -> Iterator[Source]:
         with Path(argument[1:]).open("rb") as lines:
             yield from _find_listed(argument, argument[1:], lines, skip)
     except OSError as error:
-        text = f"could not read the list of paths {argument[1:]!r}: {error.strerror}; check the path"
+        text = f"expected a list of paths, {argument[1:]!r} cannot be read: {error.strerror}; check the path"
         yield Source(argument, "missing", error=text)
 
 
@@ -187,7 +187,7 @@ def _find_on_stdin(stdin: BinaryIO, skip: Path | None, spool: Path | None) -> It
     if not kind:
         yield from _find_listed("-", "standard input", stream, skip)
     elif spool is None:
-        text = "expected paths on standard input, one per line, got a picture or clip; give -o a file, not a folder"
+        text = "expected paths on standard input, got a picture or clip; give -o a file, not a folder"
         yield Source("-", "missing", error=text)
     else:
         path = spool / "stdin"
@@ -206,11 +206,15 @@ def _find_listed(argument: str, place: str, lines: BinaryIO, skip: Path | None) 
             name = line.strip().strip('"').strip("'") or line
         yield from _find_named(name, skip, literal=True)
     if empty:
-        yield Source(argument, "missing", error=f"expected paths on {place}, one per line, got none")
+        yield Source(
+            argument,
+            "missing",
+            error=f"expected paths on {place}, one per line, got none; check what writes them",
+        )
 
 
 def _read_lines(stream: BinaryIO) -> Iterator[str]:
-    """The lines of a list: UTF-8 or UTF-16, with or without a mark, or ended by NUL, as `find -print0` does."""
+    """The lines of a list: UTF-8 or UTF-16, with or without a mark; or ended by NUL, as of `find -print0`."""
     first = stream.read(4096)
     encoding, ends = "utf-8-sig", "\n"
     if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -279,7 +283,7 @@ def _find_matches(pattern: str, skip: Path | None) -> Iterator[Source]:
     """The media that match a glob; folders among them are searched."""
     matches = sorted(glob(pattern, recursive=True))  # noqa: PTH207 - the pattern may be absolute
     if not matches:
-        error = f"no files match {pattern!r}; check the pattern"
+        error = f"expected files that match {pattern!r}, there are none; check the pattern"
         yield Source(pattern, "missing", error=error)
         return
     media = (source for match in matches for source in _find_match(match, pattern, skip))
@@ -327,7 +331,7 @@ def _or_unreachable(name: str, media: Iterator[Source]) -> Iterator[Source]:
     except DataError as error:
         yield Source(name, "missing", error=str(error))
     except OSError as error:
-        text = f"could not read {name}: {error.strerror or error}; check the address and access"
+        text = f"expected to read {name}, got: {error.strerror or error}; check the address and access"
         yield Source(name, "missing", error=text)
 
 
@@ -338,7 +342,7 @@ def _or_nothing_found(name: str, media: Iterator[Source]) -> Iterator[Source]:
         found = found or source.kind != "other"
         yield source
     if not found:
-        yield Source(name, "missing", error=f"no photos or clips in {name!r}; check the path")
+        yield Source(name, "missing", error=f"expected photos or clips in {name!r}, got none; check the path")
 
 
 def _find_in_folder(folder: Path, skip: Path | None) -> Iterator[Source]:
@@ -354,7 +358,7 @@ def _find_in_folder(folder: Path, skip: Path | None) -> Iterator[Source]:
             try:
                 inside = sorted(os.listdir(path), reverse=True)  # noqa: PTH208 - names, not paths
             except OSError as error:
-                text = f"could not read the folder: {error.strerror}; check its permissions"
+                text = f"expected a folder to read, got: {error.strerror}; check its permissions"
                 yield Source(str(path), "missing", error=text)
                 continue
             pending += [path / name for name in inside if not name.startswith(".")]

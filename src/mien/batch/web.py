@@ -51,6 +51,6 @@ def fetch(address: str) -> Iterator[tuple[Literal["photo", "clip", "stream"], Pa
             return
         if says == "text/html":
             raise VideoError(
-                f"expected a picture or video, {parts.hostname} sends a web page; give the address of the file in it"
+                f"expected a picture or video, {parts.hostname} sends a page; give the address of the file"
             )
     yield "stream", path

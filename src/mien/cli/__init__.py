@@ -22,7 +22,7 @@ from mien.cli.reproduce import reproduce
 from mien.cli.serve import serve
 from mien.cli.summary import summary
 from mien.cli.train import train
-from mien.errors import MienError
+from mien.errors import ConfigError, MienError
 
 app = typer.Typer(
     name="mien",
@@ -72,7 +72,7 @@ def main() -> None:
     except MienError as error:
         say(f"mien: error: {error}")
         _let_go_of_stdout()
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
 
 
 def _let_go_of_stdout() -> None:

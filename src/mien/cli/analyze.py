@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import ExitStack, closing
 from dataclasses import fields
@@ -15,7 +16,6 @@ from mien.cli.options import Model, Providers
 from mien.cli.progress import choose_progress, end_lines, say
 from mien.errors import ConfigError
 
-
 _UNITS: Final = (1, 60, 3600)  # seconds of s, m:s, h:m:s from the right
 
 
@@ -25,14 +25,11 @@ def parse_time(text: str) -> float:
     >>> parse_time("1:30"), parse_time("12.5")
     (90.0, 12.5)
     """
-    try:
-        parts = [float(part) for part in reversed(text.split(":"))]
-        if len(parts) > len(_UNITS) or any(part < 0 for part in parts[:-1]):
-            raise ValueError
-    except ValueError:
-        raise typer.BadParameter(f"expected seconds, M:SS or H:MM:SS, got {text!r}") from None
-    sign = -1 if text.startswith("-") else 1
-    return sign * sum(abs(part) * unit for part, unit in zip(parts, _UNITS, strict=False))
+    if not re.fullmatch(r"-?((\d+:)?\d+:)?\d+(\.\d*)?", text):
+        raise typer.BadParameter(f"expected seconds, M:SS or H:MM:SS, got {text!r}")
+    parts = map(float, reversed(text.lstrip("-").split(":")))
+    seconds = sum(part * unit for part, unit in zip(parts, _UNITS, strict=False))
+    return -seconds if text.startswith("-") else seconds
 
 
 def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
@@ -41,9 +38,9 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         typer.Argument(
             metavar="SOURCE",
             help="Photos, clips, folders (with subfolders) or quoted globs. Also: the number of a camera; "
-            "the address of a picture, clip or stream (http://, rtsp://...); a list of paths, one per line, on "
-            "standard input (-) or in a file (@FILE); a photo or clip on standard input; a Parquet file of paths "
-            "or pictures; tar shards; an object store (s3://bucket/prefix/).",
+            "the address of a picture, clip or stream (http://, rtsp://...); a list of paths, one per line, "
+            "on standard input (-) or in a file (@FILE); a photo or clip on standard input; a Parquet file "
+            "of paths or pictures; tar shards; an object store (s3://bucket/prefix/).",
         ),
     ],
     output: Annotated[

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from mien.card import TEXT_WIDTH, join_blocks
-from mien.errors import MissingExtra, OutputError
+from mien.errors import ConfigError, MissingExtra
 from mien.evaluate.groups import FOUND, Gap, GroupReport, GroupTable, MeasureByGroup
 from mien.evaluate.tables import to_json
 from mien.results.draw import COLOURS
@@ -179,7 +179,7 @@ def _make_row_record(row: MeasureByGroup, groups: Sequence[str]) -> dict[str, An
 def check_plot(path: Path) -> None:
     """Say before the work begins that nothing can be drawn to `path`: no .svg, or matplotlib is missing."""
     if path.suffix.lower() != ".svg":
-        raise OutputError(f"--plot: expected a name that ends in .svg, got {path}")
+        raise ConfigError(f"--plot: expected a name that ends in .svg, got {path}")
     _make_figure(1, 1)
 
 

@@ -92,7 +92,7 @@ class WholePicture:
 
 
 def keep_largest(faces: list[Face], most: int | None) -> list[Face]:
-    """The `most` largest of the faces that are surely faces, then of the others; largest first, as they come."""
+    """The `most` largest of the faces that are surely faces, then of the others; in the order they came."""
     if most is None or len(faces) <= most:
         return faces
     chosen = sorted(range(len(faces)), key=lambda i: (faces[i].score < _SURE_SCORE, i))[:most]

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Final, Protocol, Self, TextIO
 
 import numpy as np
 
-from mien.errors import MienError, MissingExtra, OutputError
+from mien.errors import ConfigError, MienError, MissingExtra, OutputError
 from mien.files import WholeFile
 from mien.results.rows import COLUMNS, LANDMARKS, TYPES, Cell, Row, rows
 from mien.types import Frame
@@ -401,7 +401,7 @@ def open_writer(
     ending = path.suffix.lower()
     make = formats.get(ending)
     if make is None:
-        raise OutputError(f"{path}: expected a name that ends in {', '.join(formats)}, got {path.suffix!r}")
+        raise ConfigError(f"{path}: expected a name that ends in {', '.join(formats)}, got {path.suffix!r}")
     if excel:
         if ending not in {".csv", ".tsv"}:
             raise OutputError(f"{path}: expected .csv or .tsv with excel, got {ending}; leave it out")

@@ -19,7 +19,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
 
 from mien.errors import ConfigError, ImageError, VideoError
-from mien.image import decode_text, peek_kind, seekable_file
+from mien.image import count_frames, decode_text, peek_kind, read_frames, seekable_file
 from mien.types import Image
 from mien.video.camera import CameraReader
 from mien.video.file import ClipReader
@@ -228,6 +228,11 @@ def _open(source: Any, threads: int) -> _Reader:
             "expected a path, an address, the number of a camera, the bytes of a clip, an open file, or "
             f"pictures one after the other, got {type(source).__name__}"
         )
+    frames = count_frames(clip)
+    if frames > 1:
+        animation = PictureReader(read_frames(clip))
+        animation.frames_total = frames
+        return animation
     try:
         return ClipReader(clip, threads)
     except VideoError as error:

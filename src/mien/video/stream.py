@@ -114,12 +114,18 @@ class StreamReader:
         if not container.streams.video:
             container.close()
             raise VideoError(f"expected a video stream, {self._name} has none; give another address")
+        if container.format.name.endswith("_pipe") or container.format.name == "image2":
+            container.close()
+            raise VideoError(
+                f"expected a stream, {self._name} is a still picture; `mien analyze` reads it, or fetch "
+                "it and use `image`"
+            )
         if container.duration and scheme in _FILES:
             seconds = container.duration / 1_000_000  # AV_TIME_BASE: microseconds
             container.close()
             raise VideoError(
                 f"expected a live stream, {self._name} is a clip of {seconds:.1f} s, whose frames would be "
-                "skipped; download it and give the file"
+                "skipped; `mien analyze` fetches and reads it, or give the file"
             )
         return container
 

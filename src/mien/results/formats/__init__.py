@@ -136,13 +136,13 @@ def _choose_format(output: Path, name: str | None, read_name: str) -> str:
         fits = [key for key, form in FORMATS.items() if ending in form.endings]
         if not fits or (len(fits) > 1 and read_name == "mien"):
             names = ", ".join(fits or FORMATS)
-            raise OutputError(f"{output}: the ending does not tell the format; choose with --to: {names}")
+            raise ConfigError(f"{output}: the ending does not tell the format; choose with --to: {names}")
         name = fits[0]
     form = FORMATS.get(name)
     if form is None:
-        raise OutputError(f"--to: expected one of {', '.join(FORMATS)}, got {name!r}")
+        raise ConfigError(f"--to: expected one of {', '.join(FORMATS)}, got {name!r}")
     if ending not in form.endings:
-        raise OutputError(
+        raise ConfigError(
             f"{output}: expected a name that ends in {' or '.join(form.endings)} for {name}, got {ending!r}"
         )
     return name
