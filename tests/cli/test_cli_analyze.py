@@ -222,7 +222,7 @@ def test_a_terminal_sees_a_live_line_with_errors_above(folder, tiny_model, tmp_p
     os.close(ours)
     assert process.returncode == 1
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode())
-    assert "mien: error: no files match 'gone[x].jpg'" in text
+    assert "mien: error: expected files that match 'gone[x].jpg'" in text
     assert re.search(r"\d of 5 files, \d+ frames, \d+ faces", text)
 
 
