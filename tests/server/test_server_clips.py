@@ -174,7 +174,7 @@ def test_settings_that_make_no_sense(client, drawn_clip, fields):
 
 
 def test_what_is_no_clip(client, one_face, tmp_path):
-    (tmp_path / "clip.mp4").write_bytes(b"no clip at all" * 50)
+    (tmp_path / "clip.mp4").write_bytes(b"\x01no clip at all" * 50)
     answer = send(client, tmp_path / "clip.mp4")
     assert is_problem(answer, 422, "unreadable")
     assert str(client.service.disk.folder) not in answer.text
@@ -430,4 +430,6 @@ def test_lists_of_other_files_are_no_clips(client, drawn_clip, tmp_path):
         f"ffconcat version 1.0\nfile {drawn_clip}\n",
     ):
         (tmp_path / "list.mp4").write_text(text)
-        assert is_problem(send(client, tmp_path / "list.mp4"), 422, "unreadable")
+        answer = send(client, tmp_path / "list.mp4")
+        assert is_problem(answer, 415, "unsupported")
+        assert "the file is a playlist" in answer.json()["detail"]

@@ -32,6 +32,7 @@ _OTHERS: Final = (
     (rb"(?i)[^\0]{0,1000}<(!doctype\s+html|html)[\s>]", "a web page",
      "look at it in a browser: it may say why the file is not there"),
     (rb"\s*[\[{]\s*[\"{\[\]}\d]", "JSON", "send it with Content-Type: application/json"),
+    (rb"#EXTM3U|ffconcat|\[playlist\]", "a playlist", "send the clips that it names"),
     (rb"[\t\n\r\f\x20-\x7e]+$", "text", "send the file itself"),
 )  # fmt: skip
 _ZIP_END: Final = b"PK\x05\x06"  # of the record that ends a ZIP: 22 bytes and a comment of up to 65535
