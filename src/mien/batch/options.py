@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_origin
 
 from mien._version import __version__
 from mien.errors import ConfigError
-from mien.results.rows import COLUMNS, LANDMARKS
 
 if TYPE_CHECKING:
     from mien.analyzer import Analyzer
@@ -117,6 +116,8 @@ class AnalyzeOptions:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of the table."""
+        from mien.results.rows import COLUMNS, LANDMARKS  # it loads NumPy, which `--help` does without
+
         return (*COLUMNS, *LANDMARKS) if self.landmarks else COLUMNS
 
     @property
