@@ -116,8 +116,9 @@ def count_frames(file: Path | BinaryIO) -> int:
             kind = peek_kind(stream)
             if kind not in _ANIMATED:
                 return 1
+            frames = int(getattr(_open_kind(stream, kind), "n_frames", 1))
             stream.seek(0)
-            return int(getattr(_open_kind(stream, kind), "n_frames", 1))
+            return frames
     except (ImageError, *_DAMAGE):
         return 1
 
@@ -208,13 +209,13 @@ def kind_of(head: bytes) -> str | None:
 
 
 def peek_kind(file: Path | BinaryIO) -> str | None:
-    """The same of a path or a seekable file; None also where it cannot be read."""
+    """The same of a path or a seekable file, then at its begin; None also where it cannot be read."""
     try:
-        if isinstance(file, Path):
-            with _open(file) as stream:
-                return kind_of(stream.read(64))
-        file.seek(0)
-        return kind_of(file.read(64))
+        with _open(file) if isinstance(file, Path) else nullcontext(file) as stream:
+            stream.seek(0)
+            head = stream.read(64)
+            stream.seek(0)
+            return kind_of(head)
     except (ImageError, OSError):
         return None
 
