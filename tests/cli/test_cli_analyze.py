@@ -320,3 +320,25 @@ def test_regions_tracks_and_tables_that_make_no_sense(mien, folder, tiny_model, 
     ran = mien("analyze", folder / "one.png", "--model", tiny_model, *wrong)
     assert ran.code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("start", ["0.4", "0:00.4", "0:00:00.4"])
+def test_times_may_be_minutes_and_hours(mien, drawn_clip, tiny_model, start):
+    ran = mien("analyze", drawn_clip, "--start", start, "--end", "0:01", "--model", tiny_model)
+    times = {line.split(",")[2] for line in ran.out.decode().splitlines()[1:]}
+    assert times
+    assert all(0.4 <= float(time) < 1 for time in times)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--start", "1:xx"], ["--start", "2", "--end", "1"], ["--fps", "2", "--every", "3"], ["--shard", "3"],
+        ["-o", "t.doc"], ["--events", "t.doc"], ["--provider", "None"], ["--min-score", "2"], ["--frob"],
+        ["--region", "1,2"], ["--policy", "none"],
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("inputs", ["photo", "clip"])
+def test_a_wrong_command_ends_with_status_2(mien, drawn_clip, folder, tiny_model, inputs, wrong):
+    named = drawn_clip if inputs == "clip" else folder
+    assert mien("analyze", named, *wrong, "--model", tiny_model).code == 2

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from PIL import Image as Pil
 
+from mien.analyzer import load
 from mien.errors import ConfigError, ModelError
 from mien.faces import yunet
 from mien.faces.align import TEMPLATE, invert, move, roll
@@ -24,6 +25,7 @@ from mien.faces.detect import (
     Pyramid,
     YuNet,
     check_on_sheets,
+    keep_largest,
     map_proposal,
     tile_starts,
     tiles,
@@ -279,3 +281,23 @@ def test_tight_heads_are_found_upright_and_turned(detector: YuNet, shared_data: 
     assert len(pairs) >= 18
     turns = np.array([roll(b.landmarks) - roll(a.landmarks) + 90 for a, b in pairs])
     assert (np.abs((turns + 180) % 360 - 180) < 15).mean() >= 0.9
+
+
+def test_the_largest_of_the_sure_faces_are_kept():
+    def face(side, score):
+        return Face((0, 0, side, side), np.zeros((5, 2), np.float32), score)
+
+    found = [face(90, 0.62), face(80, 0.95), face(70, 0.7), face(60, 0.9)]
+    assert [f.box[2] for f in keep_largest(found, 1)] == [80]
+    assert [f.box[2] for f in keep_largest(found, 2)] == [80, 60]
+    assert [f.box[2] for f in keep_largest(found, 3)] == [90, 80, 60]
+    assert keep_largest(found, None) == found
+
+
+def test_a_least_score_leaves_out_what_scores_less(two_faces):
+    every = load().detector.detect(two_faces)
+    between = (every[0].score + every[1].score) / 2
+    kept = load(min_score=between).detector.detect(two_faces)
+    assert [face.score for face in kept] == [max(face.score for face in every)]
+    with pytest.raises(ConfigError, match="min_score"):
+        load(min_score=1.5)

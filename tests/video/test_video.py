@@ -320,7 +320,10 @@ def test_no_video_stream(tmp_path):
     ("content", "message"),
     [
         (b"", r"is empty \(0 bytes\)"),
-        (b"Dear sir,\nthis is a letter.\n" * 99, "cannot be opened: Invalid data"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n",
+            "cannot be opened: it is text .'version",
+        ),
         (bytes(range(256)) * 64, "cannot be opened"),
         (b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.ts\n#EXT-X-ENDLIST\n", "cannot be opened"),
         (b"ffconcat version 1.0\nfile /etc/passwd\n", "playlist"),

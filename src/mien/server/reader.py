@@ -18,7 +18,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from mien.analyzer import Analyzer, crop_whole
 from mien.errors import ImageError
-from mien.faces.detect import WholePicture, YuNet
+from mien.faces.detect import WholePicture, YuNet, keep_largest
 from mien.image import read_image
 from mien.server.answers import Problem
 from mien.server.content import check_picture, tell_photo_error
@@ -127,7 +127,7 @@ class PhotoReader:
         if len(faces) > self._faces:
             notes = (*notes, f"{len(faces)} faces found, the {self._faces} largest read")
         most = min(self._faces, options.max_faces or self._faces)
-        return _Found(task, picture.pixels, faces[:most], notes)
+        return _Found(task, picture.pixels, keep_largest(faces, most), notes)
 
     def _finish(self, found: list[_Found]) -> None:
         """Classify the faces of several photos, in one batch if options agree, and answer each photo."""

@@ -162,10 +162,26 @@ def _open_container(source: Path | BinaryIO, name: str) -> Any:
         reason = getattr(error, "strerror", None) or error
         if isinstance(error, av.ArgumentError):  # what FFmpeg answers for a format off the list
             reason = "a playlist, or a format that is not read"
+        elif text := _text_in(source):
+            reason = f"it is text ({text!r}...)"
         raise VideoError(
             f"expected a clip (MP4, MOV, MKV, WebM, AVI...), {name} cannot be opened: {reason}; it is "
             "no clip, or was cut before its index was written: get it again or save it again"
         ) from error
+
+
+def _text_in(source: Path | BinaryIO) -> str:
+    """How a file of text begins: a pointer of Git LFS, a page that says why there is no clip; "": no text."""
+    try:
+        if isinstance(source, Path):
+            with source.open("rb") as file:
+                head = file.read(48)
+        else:
+            source.seek(0)
+            head = source.read(48)
+        return head.decode() if head.decode().isprintable() or b"\n" in head else ""
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _check_file(path: Path, name: str) -> None:
