@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.config import from_toml
+from mien.data.pictures import list_few
 from mien.errors import DataError
 from mien.files import write_whole
 from mien.image import encode_image
@@ -25,6 +26,7 @@ from mien.labels import EMOTIONS
 from mien.paper.diagram import draw_network
 from mien.paper.figures import ReportPictures, accuracy_plot, confusion_plot, curves_plot, load_pictures
 from mien.paper.tables import PaperTable, error_sums_table, paper_tables
+from mien.paper.training import AGAIN
 from mien.paper.variants import PaperRecipe
 from mien.results.draw import COLOURS
 from mien.results.page import template_environment
@@ -192,14 +194,18 @@ def _describe(recipe: PaperRecipe) -> str:
 
 def _warnings(results: Mapping[str, Any], recipes: Mapping[str, PaperRecipe]) -> list[str]:
     """What must be known before the figures are: networks that never learned, or did so at the second try."""
-    begun = {
-        f"{recipes[name].name}, {curve['part']}, {curve['stage'].rpartition('/')[0]}"
-        for name, data in results["variants"].items()
-        for curve in data["curves"]
-        if curve["stage"].endswith("/again")
-    }
-    again = [f"learned nothing at first and was begun anew at a lower rate: {name}" for name in sorted(begun)]
-    return [*results.get("warnings", ()), *again]
+    begun: dict[str, dict[str, None]] = {}  # variant to its networks, each once
+    for name, data in results["variants"].items():
+        for curve in data["curves"]:
+            stage, _, last = curve["stage"].rpartition("/")
+            if last == AGAIN:
+                begun.setdefault(recipes[name].name, {})[f"{curve['part']}/{stage}"] = None
+    again = [
+        f"{name}: {len(found)} of its networks learned nothing at first and were begun anew at a lower rate: "
+        f"{list_few(list(found))}"
+        for name, found in begun.items()
+    ]
+    return [*results["warnings"], *again]
 
 
 def _networks(recipes: Mapping[str, PaperRecipe]) -> list[dict[str, Any]]:

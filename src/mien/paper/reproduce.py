@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from mien.config import provenance, to_toml
 from mien.data.arrays import data_hash, in_other
+from mien.data.pictures import list_few
 from mien.data.splits import Indices, Labels, fraction
 from mien.errors import ConfigError
 from mien.evaluate.metrics import confusion
@@ -331,19 +332,24 @@ def _work_off(runs: Sequence[NetworkRun], report: Report) -> None:
 
 
 def _stuck(variants: Mapping[str, Any]) -> list[str]:
-    """A warning of each network that never learned, though it was begun anew."""
-    notes = []
+    """A warning of each variant with networks that never learned, though they were begun anew."""
+    warnings = []
     for name, data in variants.items():
+        if name.endswith(LIKELIEST):
+            continue  # the same networks, read otherwise
         stages = {(curve["part"], curve["stage"]) for curve in data["curves"]}
+        stuck = []
         for curve in data["curves"]:
             part, stage = curve["part"], curve["stage"]
             begun_anew = (part, f"{stage}/{AGAIN}") in stages
             if stage.startswith((SHARED, WHOLE)) and not begun_anew and is_at_chance(curve["lines"][-1]):
-                notes.append(
-                    f"{name}/{part}, {stage}: no better than always the same answer after its last epoch; "
-                    "its part of the tables says nothing of the variant"
-                )
-    return notes
+                stuck.append(f"{part}/{stage}")
+        if stuck:
+            warnings.append(
+                f"{name}: {len(stuck)} of its networks are no better than always the same answer after their "
+                f"last epoch, so that their tests say nothing of the variant: {list_few(stuck)}"
+            )
+    return warnings
 
 
 def _keep_predictions(runs: Sequence[NetworkRun], answers: Sequence[Answers], folder: Path) -> Floats:
