@@ -495,7 +495,7 @@ def _damage_named(kind: str, name: str) -> Iterator[None]:
     except DecompressionBombError as error:  # its WebP and TIFF readers look at its own limit
         raise ImageTooLarge(
             f"expected a picture within Pillow's own limit, {name} is beyond it ({error}); shrink it, or "
-            "give --max-pixels (in Python, raise PIL.Image.MAX_IMAGE_PIXELS)"
+            "raise PIL.Image.MAX_IMAGE_PIXELS"
         ) from error
     except MemoryError as error:
         raise ImageError(f"expected a picture that fits into memory, {name} does not; shrink it") from error

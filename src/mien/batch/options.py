@@ -133,6 +133,10 @@ class AnalyzeOptions:
         from mien.image import quiet_decoders
 
         quiet_decoders()
+        if self.max_pixels is not None:  # Pillow's readers of WebP and TIFF have a limit of their own
+            from PIL import Image
+
+            Image.MAX_IMAGE_PIXELS = self.max_pixels
         return load(
             self.model,
             policy=self.policy,
