@@ -99,7 +99,7 @@ def test_faces_of_a_stream_are_read_and_the_address_loses_its_password(body, mie
 def test_a_stream_that_does_not_answer_or_is_a_clip_is_told(drawn_clip):
     with pytest.raises(VideoError, match=r"expected a stream, rtsp://127.0.0.1:1/x cannot be opened"):
         Video("rtsp://ann:secret@127.0.0.1:1/x")
-    with server([drawn_clip.read_bytes()]) as address, pytest.raises(VideoError, match="download it"):
+    with server([drawn_clip.read_bytes()]) as address, pytest.raises(VideoError, match="give the file"):
         Video(address)
 
 

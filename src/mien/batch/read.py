@@ -140,12 +140,12 @@ def read_input(
         yield Result(source.shown, [failure_row(source.shown)], last=True)
         return
     try:
-        with ExitStack() as stack:
-            task = _fetched(task, stack)
-            if task.source.kind == "photo":
-                yield _read_photo(analyzer, task, options.max_pixels)
-            else:
-                yield from _read_clip(analyzer, task, options, show)
+        if is_web(source.name) and source.kind in {"photo", "stream"}:
+            yield from _read_address(analyzer, task, options, show)
+        elif source.kind == "photo":
+            yield _read_photo(analyzer, task, options.max_pixels)
+        else:
+            yield from _read_clip(analyzer, task, options, show)
     except MienError as error:
         yield fail(source.shown, str(error), out_of_reach=is_out_of_reach(error))
     except Exception as error:  # noqa: BLE001 - one bad file never ends a run
@@ -155,20 +155,51 @@ def read_input(
         gc.collect()  # PyAV's decoders sit in cycles with their frames: some 20 MB a clip would wait
 
 
-def _fetched(task: Task, stack: ExitStack) -> Task:
-    """The task, with what is at an address of the web in a temporary file, unless that is a stream."""
+def _read_address(
+    analyzer: Analyzer, task: Task, options: AnalyzeOptions, show: Show | None
+) -> Iterator[Result]:
+    """The results of what is at an address of the web: a stream, else the picture or clip that is fetched."""
+    failure: VideoError | None = None
+    if task.source.kind == "stream":  # not fetched first, since some cameras answer only once
+        begun = False
+        try:
+            for result in _read_clip(analyzer, task, options, show):
+                begun = True
+                yield result
+        except VideoError as error:
+            if begun:
+                raise
+            failure = error
+        else:
+            return
+    with ExitStack() as stack:
+        task = _fetched(task, stack, failure)
+        if task.source.kind == "photo":
+            yield _read_photo(analyzer, task, options.max_pixels)
+        else:
+            yield from _read_clip(analyzer, task, options, show)
+
+
+def _fetched(task: Task, stack: ExitStack, failure: VideoError | None) -> Task:
+    """The task, with the picture or clip at an address of the web in a temporary file.
+
+    Args:
+        task: the input.
+        stack: closes what is fetched.
+        failure: why it is no stream; raised if it is neither picture nor clip.
+    """
     source = task.source
-    if source.kind not in {"photo", "stream"} or not is_web(source.name):
-        return task
     try:
         kind, path = stack.enter_context(fetch(source.name))
     except OSError as error:
-        if source.kind == "stream":
-            return task  # FFmpeg knows more ways to ask, and says what is wrong
+        if failure is not None:
+            raise failure from error
         reason = getattr(error, "reason", None) or error
         text = f"expected a picture, {source.shown} cannot be fetched: {reason}; check the address"
         raise ImageError(text) from error
     if kind == "stream":
+        if failure is not None:
+            raise failure
         return replace(task, source=replace(source, kind=kind))
     copy = task.copy.with_suffix(".png") if task.copy and kind == "photo" else task.copy
     return replace(task, source=replace(source, name=str(path), kind=kind), copy=copy)

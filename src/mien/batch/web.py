@@ -31,6 +31,7 @@ def fetch(address: str) -> Iterator[tuple[Literal["photo", "clip", "stream"], Pa
         OSError: nothing is there, or it cannot be reached.
         VideoError: it is neither picture nor video.
     """
+    from urllib.error import HTTPError
     from urllib.request import Request, urlopen  # slow to import
 
     parts = urlsplit(address)
@@ -38,7 +39,12 @@ def fetch(address: str) -> Iterator[tuple[Literal["photo", "clip", "stream"], Pa
     request = Request(parts._replace(netloc=host).geturl(), headers={"User-Agent": f"mien/{__version__}"})  # noqa: S310 - http
     if person:
         request.add_header("Authorization", f"Basic {base64.b64encode(unquote(person).encode()).decode()}")
-    with tempfile.TemporaryDirectory(prefix="mien-") as folder, urlopen(request, timeout=_WAIT) as answer:  # noqa: S310
+    try:
+        asked = urlopen(request, timeout=_WAIT)  # noqa: S310 - http
+    except HTTPError as error:
+        error.close()
+        raise
+    with tempfile.TemporaryDirectory(prefix="mien-") as folder, asked as answer:
         path = Path(folder, "fetched")
         says, ends = answer.headers.get_content_type(), answer.headers.get("Content-Length") is not None
         head = b"" if says.startswith("multipart/") else answer.read(HEAD)
