@@ -1,18 +1,18 @@
-"""Finds faces: YuNet at several sizes of the picture, with a close-up of every candidate.
+"""Finds faces: YuNet at a few sizes of the picture, and a close-up of each find, which refines its landmarks.
 
-1. The picture is scanned at a few sizes: YuNet loses large faces that are noisy or blocky at full
-   size, and small ones in a reduced picture. Large pictures are scanned tile by tile.
-2. What scores above a low threshold is a candidate. Each is turned upright by its own landmarks, brought
-   to one size, and detected again: this close-up refines the landmarks, and a candidate stays only when it
-   passes the full threshold there. Where small candidates are many, they are first enlarged and checked
-   together, on sheets.
-3. When nothing was found, the picture is turned by every eighth of a turn. So is each face that does
-   not look upright in its close-up: YuNet finds many faces turned on their side, but with upright landmarks.
+1. The picture is scanned at a few sizes: YuNet loses large faces that are noisy or blocky at full size, and
+   small ones in a reduced picture. Large pictures are scanned tile by tile; those with no large face are
+   enlarged for small ones. What scores the threshold or more is a face.
+2. Of a dark picture a brightened copy is scanned.
+3. Where nothing was found, the picture is turned by every eighth of a turn.
+4. Each find is turned upright by its own landmarks and detected again, large, which refines them. One that
+   does not look upright there is tried in every eighth of a turn: YuNet finds many faces turned on their
+   side, but with upright landmarks.
 
-Measured by `benchmarks/detector.py`. Views made here are for the detector alone; crops for networks come
-from `align`.
+Thresholds and sizes were chosen on real pictures, with and without people: `benchmarks/results/detector.md`.
+Views made here are for the detector alone; crops for networks come from `align`.
 
-Legend: N candidates, H rows, W columns.
+Legend: N proposals, H rows, W columns.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from math import ceil, cos, floor, hypot, log, log2, radians, sin, sqrt
 from typing import Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as Pil
 
 from mien.errors import ConfigError, ImageError
@@ -34,13 +33,14 @@ from mien.types import Face, Image, check_shape
 # sizes at which a picture is scanned, pixels
 TILE: Final = 1280  # the longest side of one pass of the network, which bounds its memory
 TILE_OVERLAP: Final = 128  # that neighbouring tiles share at least
+COARSE: Final = 224  # the long side of the smallest size; smaller pictures are enlarged to it
 _RELIABLE_FACE: Final = 40  # the smallest face that YuNet seldom misses
-_MAX_ENLARGED: Final = 8000  # nothing is enlarged beyond, which bounds time and memory
-_ALWAYS_FULL: Final = 640  # a picture up to this long side is scanned in full whatever `min_face` says
-_MAX_ENLARGEMENT: Final = 1.7  # of a large picture, for its smallest faces, ...
-_MAX_ENLARGEMENT_SMALL: Final = 2.0  # ... and of one that stays below a tile
-_MAX_STEP: Final = 4.0  # by which one size is larger than the next
+_MAX_ENLARGED: Final = 1920  # no picture is enlarged beyond, which bounds the time
+_LARGEST: Final = 8000  # nothing is scanned larger, which bounds time and memory
+_MAX_STEP: Final = 3.0  # by which one size is larger than the next
 _PORTRAIT_SHARE: Final = 1 / 3  # of the picture's longer side: a face of this size makes it a portrait
+_DARK: Final = 96  # gray level that 99 of 100 pixels of a dark picture stay below
+_BRIGHT: Final = 230  # gray level that these are brought to
 
 # close-ups
 _SEEN_SCORE: Final = 0.3  # from which a face is seen in a close-up
@@ -51,15 +51,6 @@ _SURE_SCORE: Final = 0.75  # from which a face comes before larger ones that sco
 _BETTER_SCORE: Final = 0.05  # by which another turn must score more for the landmarks to be mistrusted
 _SQUARE_PER_BOX: Final = 1.085  # side of the template's square per root of the box's area, median
 _ANGLES: Final = (45, 90, 135, 180, 225, 270, 315)  # degrees, clockwise
-
-# sheets of small candidates
-_SMALL_FACE: Final = 40  # pixels: longer side of a candidate from which enlarging it brings nothing
-_MAX_CLOSE_UPS_OF_SMALL: Final = 64  # small candidates up to which each gets a close-up of its own
-_MAX_ON_SHEETS: Final = 2000  # small candidates checked in one picture, best first, which bounds the time
-_CELL: Final = 64  # pixels: side of a candidate's cell
-_CELL_FACE: Final = 40  # pixels of a candidate's longer side in its cell
-_CELLS_ACROSS: Final = 20
-_SHEET_SCORE: Final = 0.4  # from which a candidate stays
 
 
 class Detector(Protocol):
@@ -142,26 +133,22 @@ class DetectorOptions:
     """How thoroughly to search; the defaults are for photos."""
 
     min_face: int = 20  # pixels; faces whose longer side is less are left out, and not searched for
-    threshold: float = 0.6  # score in [0, 1] from which a candidate is a face
-    candidate: float = 0.2  # score from which a candidate gets a close-up; >= threshold: no close-ups
-    certain: float = 0.7  # score from which a candidate is a face without a close-up
-    coarse: int = 224  # long side in pixels of the smallest size scanned
+    threshold: float = 0.8  # score in [0, 1] from which something is a face
     finest: int | None = None  # long side of the largest size scanned; None: as min_face asks
-    turned: bool = True  # turn pictures without faces, and uncertain faces, by every eighth of a turn
+    turned: bool = True  # turn pictures without faces, and faces that do not look upright
     refinements: int = 2  # close-ups of each face that refine its landmarks
-    most_candidates: int = 100  # candidates that get a close-up in one picture, best first
 
     def __post_init__(self) -> None:
-        if self.min_face < 1 or not 0 < self.threshold <= 1 or not 0 < self.candidate <= 1:
+        if self.min_face < 1 or not 0 < self.threshold <= 1:
             raise ConfigError(
-                "detector: expected min_face >= 1 and threshold and candidate in (0, 1], "
-                f"got {self.min_face}, {self.threshold} and {self.candidate}"
+                "detector: expected min_face >= 1 and a threshold in (0, 1], "
+                f"got {self.min_face} and {self.threshold}"
             )
 
     @classmethod
     def video(cls) -> DetectorOptions:
-        """For clips: no more than 640 pixels, nothing turned, few close-ups, one refinement."""
-        return cls(finest=640, turned=False, refinements=1, most_candidates=8)
+        """For clips: no more than 640 pixels, nothing turned, one refinement."""
+        return cls(finest=640, turned=False, refinements=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,9 +172,9 @@ class _CloseUp:
         return np.column_stack([turn, self.side / 2 - turn @ np.array([x + width / 2, y + height / 2])])
 
 
-#: Small: cheap, and sees nearly all that is there. Large: YuNet's landmarks follow only .2 of a turn when
-#: the template's square is 104 pixels, .6 at 160, .84 at 180 and .94 at 240 (roll against a known turn of
-#: 10 degrees, 60 photos), so that refining needs the large one.
+#: Small: cheap, and scores an upright face high. Large: YuNet's landmarks follow only .2 of a turn when the
+#: template's square is 104 pixels, .6 at 160, .84 at 180 and .94 at 240 (roll against a known turn of 10 degrees,
+#: 60 photos), so that refining needs the large one.
 _VERIFY: Final = _CloseUp(side=160, face=104)
 _REFINE: Final = _CloseUp(side=288, face=240)
 
@@ -218,10 +205,12 @@ class YuNet:
         check_shape("detect: image", image, (None, None, 3))
         if 0 in image.shape:
             return []
-        picture = Pyramid(image)
-        found = self._confirm(picture, self._scan(picture))
+        picture = Pyramid(brighten(image))
+        found = self._scan(picture)
         if not len(found) and self.options.turned:
-            found = self._confirm(picture, self._scan_turned(picture))
+            found = self._scan_turned(picture)
+        refined = [self._refine(picture, found.take(np.array([i]))) for i in range(len(found))]
+        found = suppress(join(refined))
         faces = [
             Face((float(x), float(y), float(width), float(height)), points, float(score))
             for (x, y, width, height), points, score in zip(
@@ -234,32 +223,27 @@ class YuNet:
     def sizes(self, long: int) -> list[float]:
         """The long sides at which a picture with a long side of `long` pixels is scanned, smallest first.
 
-        Ratios between them are even and at most 4.
+        Up to the picture's own size the ratios between them are even and at most 3; a larger one is for small
+        faces.
         """
-        options = self.options
-        wanted = long * _RELIABLE_FACE / options.min_face
-        enlarged = max(long * _MAX_ENLARGEMENT, TILE)
-        most = min(long * _MAX_ENLARGEMENT_SMALL, enlarged, max(long, _MAX_ENLARGED))
-        finest = max(options.coarse, min(wanted, most), min(long, _ALWAYS_FULL))
-        finest = min(finest, long, options.finest) if options.finest else finest
-        steps = max(1, ceil(log(finest / options.coarse) / log(_MAX_STEP) - 1e-9))
-        ratio = (options.coarse / finest) ** (1 / steps)
-        return [finest * ratio**i for i in reversed(range(steps + 1))]
+        wanted = long * _RELIABLE_FACE / self.options.min_face
+        finest = max(COARSE, min(wanted, max(long, _MAX_ENLARGED), self.options.finest or _LARGEST))
+        own = max(COARSE, min(finest, long))
+        steps = ceil(log(own / COARSE) / log(_MAX_STEP) - 1e-9)
+        ladder = [COARSE * (own / COARSE) ** (i / max(1, steps)) for i in range(steps + 1)]
+        return [*ladder, finest] if finest > own and self.options.finest is None else ladder
 
     def _scan(self, picture: Pyramid) -> Proposals:
-        """Candidates from the whole picture at each size, in pixels of the picture."""
-        threshold = min(self.options.candidate, self.options.threshold)
+        """Faces in the whole picture at each size, in pixels of the picture."""
         parts: list[Proposals] = []
-        for wanted in self.sizes(picture.long):
-            size = wanted
-            if wanted > picture.long:
-                # a portrait is not enlarged: that would take twice the time for small faces it seldom has
-                least = picture.long * _PORTRAIT_SHARE
-                if any(((p.scores >= self.options.certain) & (p.longer >= least)).any() for p in parts):
-                    size = picture.long
+        for size in self.sizes(picture.long):
+            # a portrait is not enlarged: that would take long for small faces it seldom has
+            portrait = any((part.longer >= picture.long * _PORTRAIT_SHARE).any() for part in parts)
+            if portrait and size > max(COARSE, picture.long):
+                break
             small, scale = picture.resized(size)
             for left, top, tile in tiles(small):
-                seen = self._network(tile, threshold)
+                seen = self._network(tile, self.options.threshold)
                 if tile is not small:  # what is cut by a tile's edge is seen whole at the next size
                     seen = seen.take(seen.longer < TILE_OVERLAP)
                 corner = np.array([left, top], np.float32)
@@ -269,57 +253,27 @@ class YuNet:
         return suppress(join(parts))
 
     def _scan_turned(self, picture: Pyramid) -> Proposals:
-        """Candidates from the picture turned by every eighth of a turn, at the smallest size."""
+        """Faces in the picture turned by every eighth of a turn, at the smallest size."""
         parts = []
         for angle in _ANGLES:
-            turn, side = picture.turn(angle, self.options.coarse)
-            seen = self._network(picture.view(turn, side), self.options.candidate)
+            turn, side = picture.turn(angle, COARSE)
+            seen = self._network(picture.view(turn, side), self.options.threshold)
             back = invert(turn)
             parts += [map_proposal(seen.take(np.array([i])), back) for i in range(len(seen))]
         return suppress(join(parts))
 
-    def _confirm(self, picture: Pyramid, candidates: Proposals) -> Proposals:
-        """Those candidates that reach the full threshold, at once or in a close-up; landmarks refined."""
-        options = self.options
-        # drop unsure candidates whose middle is in the box of a sure one: they are a part of that face
-        sure = candidates.scores >= options.threshold
-        boxes, middles = candidates.boxes[sure], candidates.middles[:, None]  # (M, 4), (N, 1, 2)
-        inside = (middles > boxes[:, :2]) & (middles < boxes[:, :2] + boxes[:, 2:])  # (N, M, 2)
-        candidates = candidates.take(sure | (inside.all(axis=2).sum(axis=1) == 0))
-        sure = candidates.scores >= options.threshold
-        large_enough = candidates.longer >= options.min_face * 0.8
-        small = ~sure & large_enough & (candidates.longer < _SMALL_FACE)
-        if small.sum() <= _MAX_CLOSE_UPS_OF_SMALL:
-            uncertain = candidates.take(~sure & large_enough)
-        else:
-            on_sheets = candidates.take(np.flatnonzero(small)[:_MAX_ON_SHEETS])
-            checked = check_on_sheets(self._network, picture, on_sheets)
-            uncertain = join([candidates.take(~sure & (candidates.longer >= _SMALL_FACE)), checked])
-        tried = [
-            candidates.take(sure),
-            uncertain.take(np.arange(min(len(uncertain), options.most_candidates))),
-        ]
-        refined = [
-            self._refine(picture, part.take(np.array([i]))) for part in tried for i in range(len(part))
-        ]
-        return suppress(join([face for face in refined if face is not None]))
-
-    def _refine(self, picture: Pyramid, face: Proposals) -> Proposals | None:
-        """One face, its landmarks refined upright; None: uncertain, and no face in its close-up."""
-        options, first = self.options, face.scores
-        if first[0] < options.certain or options.turned:
+    def _refine(self, picture: Pyramid, face: Proposals) -> Proposals:
+        """One face, its landmarks refined upright."""
+        first = face.scores
+        if self.options.turned:
             seen = self._see(picture, _VERIFY.by_landmarks(face), _VERIFY)
             upright = 0.0 if seen is None else float(seen.scores[0])
-            if first[0] < options.certain:
-                if seen is None or upright < options.threshold:
-                    return None
-                face = seen
-            if options.turned and upright < _UPRIGHT_SCORE:
+            if upright < _UPRIGHT_SCORE:
                 # take that of eight turns in which it clearly scores highest, if there is one
                 turns = [self._see(picture, _VERIFY.by_box(face, a), _VERIFY) for a in (0, *_ANGLES)]
                 better = [t for t in turns if t is not None and t.scores[0] > upright + _BETTER_SCORE]
                 face = max(better, key=lambda turn: float(turn.scores[0]), default=face)
-        for _ in range(options.refinements):
+        for _ in range(self.options.refinements):
             seen = self._see(picture, _REFINE.by_landmarks(face), _REFINE)
             if seen is None:
                 break
@@ -352,37 +306,13 @@ def map_proposal(face: Proposals, matrix: Matrix) -> Proposals:
     return Proposals(box, landmarks, face.scores)
 
 
-def check_on_sheets(network: YuNetNetwork, picture: Pyramid, candidates: Proposals) -> Proposals:
-    """Those of N small candidates in which a face is seen when they are enlarged, best there first.
-
-    Each is enlarged into a cell of a sheet, and the sheet is detected at once. In a large picture full of
-    texture YuNet gives low scores to thousands of places of some twenty pixels, and a true face of that
-    size scores no higher. Enlarged about twice it scores far higher, and a cell costs a sixth of a close-up.
-    """
-    scores = np.zeros(len(candidates), np.float32)
-    per_sheet = _CELLS_ACROSS * _CELLS_ACROSS
-    for start in range(0, len(candidates), per_sheet):
-        boxes = candidates.boxes[start : start + per_sheet]
-        seen = network(_sheet(picture, boxes), _SHEET_SCORE)
-        column, row = np.floor(seen.middles / _CELL).astype(np.intp).T  # (M,) each
-        cell = row * _CELLS_ACROSS + column
-        inside = (column >= 0) & (column < _CELLS_ACROSS) & (cell >= 0) & (cell < len(boxes))
-        np.maximum.at(scores, start + cell[inside], seen.scores[inside])
-    order = np.argsort(-scores, kind="stable")
-    return candidates.take(order[scores[order] > 0])
-
-
-def _sheet(picture: Pyramid, boxes: NDArray[np.float32]) -> Image:
-    """The surroundings of (N, 4) boxes, each in the middle of its cell: (rows * cell, columns * cell, 3)."""
-    rows = -(-len(boxes) // _CELLS_ACROSS)
-    sheet = np.zeros((rows * _CELL, min(len(boxes), _CELLS_ACROSS) * _CELL, 3), np.uint8)
-    for i, (x, y, width, height) in enumerate(boxes.astype(np.float64)):
-        scale = _CELL_FACE / max(width, height)
-        left, top = _CELL / 2 - scale * (x + width / 2), _CELL / 2 - scale * (y + height / 2)
-        row, column = divmod(i, _CELLS_ACROSS)
-        view = picture.view(np.array([[scale, 0, left], [0, scale, top]]), _CELL)
-        sheet[row * _CELL : (row + 1) * _CELL, column * _CELL : (column + 1) * _CELL] = view
-    return sheet
+def brighten(image: Image) -> Image:
+    """A dark picture with its levels stretched, (H, W, 3) uint8; any other as it is."""
+    step = 1 + max(image.shape) // 256
+    level = float(np.percentile(image[::step, ::step], 99))
+    if level >= _DARK:
+        return image
+    return (image * np.float32(_BRIGHT / max(level, 1.0))).clip(0, 255).astype(np.uint8)
 
 
 class Pyramid:
