@@ -1,13 +1,14 @@
-"""Finds faces: YuNet at a few sizes of the picture, and a close-up of each find, which refines its landmarks.
+"""Finds faces: YuNet at a few sizes of the picture, then close-ups of each candidate.
 
 1. The picture is scanned at a few sizes: YuNet loses large faces that are noisy or blocky at full size, and
-   small ones in a reduced picture. Large pictures are scanned tile by tile; those with no large face are
-   enlarged for small ones. What scores the threshold or more is a face.
-2. Of a dark picture a brightened copy is scanned.
-3. Where nothing was found, the picture is turned by every eighth of a turn.
-4. Each find is turned upright by its own landmarks and detected again, large, which refines them. One that
-   does not look upright there is tried in every eighth of a turn: YuNet finds many faces turned on their
-   side, but with upright landmarks.
+   small ones in a reduced picture. Large pictures are scanned tile by tile; small ones in which no large face
+   was found are enlarged. A dark picture is brightened first.
+2. What is half believed is a candidate. It is turned upright by its own landmarks, brought to one size and
+   detected again, twice. A face is what scores the threshold in two of these three looks. Alone, a scan loses
+   most small faces or invents some; a close-up of what is no face seldom scores high, and never twice.
+3. A face that does not look upright in its close-up is tried in every eighth of a turn: YuNet finds many
+   faces turned on their side, but with upright landmarks. Larger close-ups then refine the landmarks.
+4. Where nothing was found, all of the picture is turned by every eighth of a turn.
 
 Thresholds and sizes were chosen on real pictures, with and without people: `benchmarks/results/detector.md`.
 Views made here are for the detector alone; crops for networks come from `align`.
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, cos, floor, hypot, log, log2, radians, sin, sqrt
+from math import ceil, cos, floor, hypot, inf, log, log2, radians, sin, sqrt
 from typing import Final, Protocol
 
 import numpy as np
@@ -36,7 +37,7 @@ TILE_OVERLAP: Final = 128  # that neighbouring tiles share at least
 COARSE: Final = 224  # the long side of the smallest size; smaller pictures are enlarged to it
 _RELIABLE_FACE: Final = 40  # the smallest face that YuNet seldom misses
 _MAX_ENLARGED: Final = 1920  # no picture is enlarged beyond, which bounds the time
-_LARGEST: Final = 8000  # nothing is scanned larger, which bounds time and memory
+
 _MAX_STEP: Final = 3.0  # by which one size is larger than the next
 _PORTRAIT_SHARE: Final = 1 / 3  # of the picture's longer side: a face of this size makes it a portrait
 _DARK: Final = 96  # gray level that 99 of 100 pixels of a dark picture stay below
@@ -133,22 +134,24 @@ class DetectorOptions:
     """How thoroughly to search; the defaults are for photos."""
 
     min_face: int = 20  # pixels; faces whose longer side is less are left out, and not searched for
-    threshold: float = 0.8  # score in [0, 1] from which something is a face
+    threshold: float = 0.8  # score in [0, 1] that a face has in two of three looks
+    candidate: float = 0.3  # score from which something gets close-ups; >= threshold: none, the scan decides
     finest: int | None = None  # long side of the largest size scanned; None: as min_face asks
     turned: bool = True  # turn pictures without faces, and faces that do not look upright
-    refinements: int = 2  # close-ups of each face that refine its landmarks
+    refinements: int = 2  # larger close-ups of each face that refine its landmarks
+    most_candidates: int = 100  # candidates below the threshold that get close-ups, best first
 
     def __post_init__(self) -> None:
-        if self.min_face < 1 or not 0 < self.threshold <= 1:
+        if self.min_face < 1 or not 0 < self.threshold <= 1 or not 0 < self.candidate <= 1:
             raise ConfigError(
-                "detector: expected min_face >= 1 and a threshold in (0, 1], "
-                f"got {self.min_face} and {self.threshold}"
+                "detector: expected min_face >= 1 and threshold and candidate in (0, 1], "
+                f"got {self.min_face}, {self.threshold} and {self.candidate}"
             )
 
     @classmethod
     def video(cls) -> DetectorOptions:
-        """For clips: no more than 640 pixels, nothing turned, one refinement."""
-        return cls(finest=640, turned=False, refinements=1)
+        """For clips: no more than 640 pixels, one look, nothing turned, one refinement."""
+        return cls(candidate=1, finest=640, turned=False, refinements=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,8 +176,8 @@ class _CloseUp:
 
 
 #: Small: cheap, and scores an upright face high. Large: YuNet's landmarks follow only .2 of a turn when the
-#: template's square is 104 pixels, .6 at 160, .84 at 180 and .94 at 240 (roll against a known turn of 10 degrees,
-#: 60 photos), so that refining needs the large one.
+#: template's square is 104 pixels, .6 at 160, .84 at 180 and .94 at 240 (roll against a known turn of 10
+#: degrees, 60 photos), so that refining needs the large one.
 _VERIFY: Final = _CloseUp(side=160, face=104)
 _REFINE: Final = _CloseUp(side=288, face=240)
 
@@ -206,11 +209,9 @@ class YuNet:
         if 0 in image.shape:
             return []
         picture = Pyramid(brighten(image))
-        found = self._scan(picture)
+        found = self._confirm(picture, self._scan(picture))
         if not len(found) and self.options.turned:
-            found = self._scan_turned(picture)
-        refined = [self._refine(picture, found.take(np.array([i]))) for i in range(len(found))]
-        found = suppress(join(refined))
+            found = self._confirm(picture, self._scan_turned(picture))
         faces = [
             Face((float(x), float(y), float(width), float(height)), points, float(score))
             for (x, y, width, height), points, score in zip(
@@ -227,24 +228,27 @@ class YuNet:
         faces.
         """
         wanted = long * _RELIABLE_FACE / self.options.min_face
-        finest = max(COARSE, min(wanted, max(long, _MAX_ENLARGED), self.options.finest or _LARGEST))
+        finest = max(COARSE, min(wanted, max(long, _MAX_ENLARGED), self.options.finest or inf))
         own = max(COARSE, min(finest, long))
         steps = ceil(log(own / COARSE) / log(_MAX_STEP) - 1e-9)
         ladder = [COARSE * (own / COARSE) ** (i / max(1, steps)) for i in range(steps + 1)]
         return [*ladder, finest] if finest > own and self.options.finest is None else ladder
 
     def _scan(self, picture: Pyramid) -> Proposals:
-        """Faces in the whole picture at each size, in pixels of the picture."""
+        """Candidates in the whole picture at each size, in pixels of the picture."""
+        threshold = min(self.options.candidate, self.options.threshold)
         parts: list[Proposals] = []
         for size in self.sizes(picture.long):
             # a portrait is not enlarged: that would take long for small faces it seldom has
-            portrait = any((part.longer >= picture.long * _PORTRAIT_SHARE).any() for part in parts)
+            least = picture.long * _PORTRAIT_SHARE
+            sure = (part.take(part.scores >= self.options.threshold) for part in parts)
+            portrait = any((part.longer >= least).any() for part in sure)
             if portrait and size > max(COARSE, picture.long):
                 break
             small, scale = picture.resized(size)
             for left, top, tile in tiles(small):
-                seen = self._network(tile, self.options.threshold)
-                if tile is not small:  # what is cut by a tile's edge is seen whole at the next size
+                seen = self._network(tile, threshold)
+                if tile.shape != small.shape:  # what is cut by a tile's edge is seen whole at the next size
                     seen = seen.take(seen.longer < TILE_OVERLAP)
                 corner = np.array([left, top], np.float32)
                 boxes = np.concatenate([seen.boxes[:, :2] + corner, seen.boxes[:, 2:]], axis=1) * scale
@@ -253,26 +257,48 @@ class YuNet:
         return suppress(join(parts))
 
     def _scan_turned(self, picture: Pyramid) -> Proposals:
-        """Faces in the picture turned by every eighth of a turn, at the smallest size."""
+        """Candidates in the picture turned by every eighth of a turn, at the smallest size."""
         parts = []
         for angle in _ANGLES:
             turn, side = picture.turn(angle, COARSE)
-            seen = self._network(picture.view(turn, side), self.options.threshold)
+            seen = self._network(picture.view(turn, side), self.options.candidate)
             back = invert(turn)
             parts += [map_proposal(seen.take(np.array([i])), back) for i in range(len(seen))]
         return suppress(join(parts))
 
-    def _refine(self, picture: Pyramid, face: Proposals) -> Proposals:
-        """One face, its landmarks refined upright."""
-        first = face.scores
-        if self.options.turned:
+    def _confirm(self, picture: Pyramid, candidates: Proposals) -> Proposals:
+        """Those candidates that are faces, their landmarks refined."""
+        options = self.options
+        sure = candidates.scores >= options.threshold
+        tried = sure | (
+            (candidates.longer >= options.min_face * 0.8) & (np.cumsum(~sure) <= options.most_candidates)
+        )
+        looks = [self._look(picture, candidates.take(np.array([i]))) for i in np.flatnonzero(tried)]
+        return suppress(join([face for face in looks if face is not None]))
+
+    def _look(self, picture: Pyramid, face: Proposals) -> Proposals | None:
+        """One candidate seen in close-ups, its landmarks refined; None: no face."""
+        options, looks = self.options, [float(face.scores[0])]
+        while options.candidate < options.threshold and len(looks) < 3:
             seen = self._see(picture, _VERIFY.by_landmarks(face), _VERIFY)
-            upright = 0.0 if seen is None else float(seen.scores[0])
-            if upright < _UPRIGHT_SCORE:
+            looks.append(0.0 if seen is None else float(seen.scores[0]))
+            face = face if seen is None else seen
+            if (
+                len(looks) == 2
+                and options.turned
+                and looks[1] < _UPRIGHT_SCORE
+                and looks[0] >= options.threshold
+            ):
                 # take that of eight turns in which it clearly scores highest, if there is one
                 turns = [self._see(picture, _VERIFY.by_box(face, a), _VERIFY) for a in (0, *_ANGLES)]
-                better = [t for t in turns if t is not None and t.scores[0] > upright + _BETTER_SCORE]
+                better = [t for t in turns if t is not None and t.scores[0] > looks[1] + _BETTER_SCORE]
                 face = max(better, key=lambda turn: float(turn.scores[0]), default=face)
+                looks[1] = max([looks[1], *(float(turn.scores[0]) for turn in better)])
+            if sum(look >= options.threshold for look in looks) != 1:
+                break  # two suffice, and none of two is too few
+        score = sorted(looks)[-2:][0]
+        if score < options.threshold:
+            return None
         for _ in range(self.options.refinements):
             seen = self._see(picture, _REFINE.by_landmarks(face), _REFINE)
             if seen is None:
@@ -281,7 +307,7 @@ class YuNet:
             face = seen
             if abs(change) < _ROLL_TOLERANCE_DEG:
                 break
-        return Proposals(face.boxes, face.landmarks, np.maximum(face.scores, first))
+        return Proposals(face.boxes, face.landmarks, np.array([score], np.float32))
 
     def _see(self, picture: Pyramid, matrix: Matrix, view: _CloseUp) -> Proposals | None:
         """The one face that a (2, 3) similarity brings to the middle of a close-up; None: not seen."""
@@ -361,16 +387,14 @@ class Pyramid:
 
 def tiles(image: Image) -> Iterator[tuple[int, int, Image]]:
     """Left, top and pixels of the overlapping tiles of a large picture; the picture itself if it is small."""
-    rows, columns = image.shape[:2]
-    if max(rows, columns) <= TILE:
-        yield 0, 0, image
-        return
-    for top in tile_starts(rows):
-        for left in tile_starts(columns):
-            yield left, top, image[top : top + TILE, left : left + TILE]
+    for top, bottom in spans(image.shape[0]):
+        for left, right in spans(image.shape[1]):
+            yield left, top, image[top:bottom, left:right]
 
 
-def tile_starts(length: int) -> list[int]:
-    """Where the tiles begin along one side: evenly, overlapping by at least `TILE_OVERLAP`."""
+def spans(length: int) -> list[tuple[int, int]]:
+    """Where the tiles begin and end along one side: as few as there can be, of one size, overlapping."""
     count = max(1, ceil((length - TILE_OVERLAP) / (TILE - TILE_OVERLAP)))
-    return [round(i * (length - TILE) / (count - 1)) for i in range(count)] if count > 1 else [0]
+    side = ceil((length + (count - 1) * TILE_OVERLAP) / count)
+    starts = [round(i * (length - side) / max(1, count - 1)) for i in range(count)]
+    return [(start, start + side) for start in starts]
