@@ -294,8 +294,8 @@ class YuNet:
                 better = [t for t in turns if t is not None and t.scores[0] > looks[1] + _BETTER_SCORE]
                 face = max(better, key=lambda turn: float(turn.scores[0]), default=face)
                 looks[1] = max([looks[1], *(float(turn.scores[0]) for turn in better)])
-            if sum(look >= options.threshold for look in looks) != 1:
-                break  # two suffice, and none of two is too few
+            if max(looks) < options.threshold and len(looks) == 2:
+                return None  # a third look cannot make it two
         score = sorted(looks)[-2:][0]
         if score < options.threshold:
             return None
