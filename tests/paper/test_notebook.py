@@ -12,6 +12,7 @@ NOTEBOOK = Path(__file__).parents[2] / "examples" / "paper.ipynb"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_every_cell_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
