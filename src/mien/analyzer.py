@@ -417,7 +417,11 @@ def load(  # noqa: PLR0913 - each is one choice of a user
         return Analyzer(WholePicture(), classifier, crop=crop_whole, max_faces=max_faces, policy=chosen)
     network = YuNetNetwork(threads, providers)  # opened when a picture is first looked at
     limits: dict[str, Any] = {} if min_face is None else {"min_face": min_face}
-    limits |= {} if min_score is None else {"threshold": min_score}
+    if min_score is not None:  # more than the detector's own limit changes what is kept, not what is seen
+        limits |= {
+            "min_score": min_score,
+            "threshold": min(max(min_score, 0.05), DetectorOptions().threshold),
+        }
     photo: Detector
     clip: Detector
     photo, clip = (

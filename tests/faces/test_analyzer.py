@@ -135,7 +135,7 @@ def test_small_and_many_faces_are_left_out_if_asked(tiny_model, two_faces):
     large, small = load(tiny_model).image(two_faces).faces
     for options in ({"max_faces": 1}, {"min_face": int(max(small.box[2:])) + 5}):
         (kept,) = load(tiny_model, **options).image(two_faces).faces
-        assert kept.box == pytest.approx(large.box, abs=2)  # other sizes are scanned
+        assert kept.box == pytest.approx(large.box, abs=6)  # other sizes are scanned
 
 
 def test_faces_of_a_picture_are_classified_in_one_call(tiny_model, no_face):

@@ -134,6 +134,7 @@ class DetectorOptions:
     """How thoroughly to search; the defaults are for photos."""
 
     min_face: int = 20  # pixels; faces whose longer side is less are left out, and not searched for
+    min_score: float = 0.0  # faces that score less are left out
     threshold: float = 0.8  # score in [0, 1] that a face has in two of three looks
     candidate: float = 0.3  # score from which something gets close-ups; >= threshold: none, the scan decides
     finest: int | None = None  # long side of the largest size scanned; None: as min_face asks
