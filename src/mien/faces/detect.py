@@ -218,7 +218,7 @@ class YuNet:
             for (x, y, width, height), points, score in zip(
                 found.boxes, found.landmarks, found.scores, strict=True
             )
-            if max(width, height) >= self.options.min_face and score >= self.options.threshold
+            if max(width, height) >= self.options.min_face and score >= self.options.min_score
         ]
         return sorted(faces, key=lambda face: -face.box[2] * face.box[3])
 
