@@ -90,7 +90,7 @@ def train_variant(
 ) -> nn.Module:
     """Train a variant in its stages; each has a folder in `run` and resumes where it was stopped.
 
-    Eight networks begin with the layers of one that learned all emotions, since a few hundred faces of
+    Eight networks begin with the weights of one that learned all emotions, since a few hundred faces of
     contempt teach no filters. Then they learn one after the other, each with its own pictures, loss and cut
     of the gradient.
 
@@ -125,7 +125,7 @@ def train_variant(
         if not float(pictures.targets[:, k].sum()):
             continue  # nothing shows it: the network stays undecided
         (cnn,) = _cnns(member)
-        cnn.layers.load_state_dict(start.cnn.layers.state_dict())  # type: ignore[union-attr]
+        _start_at(cnn, shared, k, mean)  # type: ignore[arg-type]
         task = OneAgainstRest(
             pictures.images,
             pictures.targets,
@@ -140,6 +140,20 @@ def train_variant(
         report({"stage": WHOLE, **figures})
         write_whole(run / FIGURES, json.dumps(figures) + "\n")
     return net
+
+
+@torch.no_grad()
+def _start_at(cnn: PaperCNN, shared: PaperCNN, emotion: int, prevalence: Tensor) -> None:
+    """Give a network of one emotion the layers of one of eight outputs, and the last that tells the emotion.
+
+    Its log-odds begin as the emotion's logit less the mean of the others', all without the logarithm of how
+    often each is shown: about those of a test balanced over the others.
+    """
+    cnn.layers.load_state_dict(shared.layers.state_dict())
+    share = torch.full((len(prevalence),), -1 / (len(prevalence) - 1), device=prevalence.device)
+    share[emotion] = 1
+    cnn.last.weight.copy_(share[None] @ shared.last.weight)
+    cnn.last.bias.copy_(share[None] @ (shared.last.bias - prevalence.clamp(min=1e-4).log()))
 
 
 def _learn(
