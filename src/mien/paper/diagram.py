@@ -44,7 +44,12 @@ def trace_layers(recipe: PaperRecipe) -> list[LayerTrace]:
     owners = _owners(net)
     found = [LayerTrace("", 1, "picture", (1, SIDE, SIDE), 0)]
 
+    seen: set[nn.Module] = set()
+
     def note(layer: nn.Module, _: Any, made: Tensor) -> None:
+        if layer in seen:  # an autoencoder that all share is called by each
+            return
+        seen.add(layer)
         group, times = owners[layer]
         weights = 0 if isinstance(layer, StackedAutoencoder) else count_parameters(layer)
         found.append(LayerTrace(group, times, _describe(layer), tuple(made.shape[1:]), weights))
