@@ -158,7 +158,7 @@ def make_variant(name: str) -> PaperRecipe:
         return recipe
     # narrow and short; what is narrow bears larger rates
     narrow = recipe.with_width(16)
-    dense = replace(recipe.pretrain, epochs=5, batch=64)
+    dense = replace(recipe.pretrain, epochs=20, batch=64)
     if dense.optimizer == "muon" and dense.start == "random":  # its steps take seconds without a GPU
         dense = replace(dense, optimizer="adamw", rate=3e-3)
     return replace(
