@@ -506,7 +506,7 @@ def test_a_heic_that_is_stored_whole_needs_no_extra(monkeypatch):
     cropped = heic(pixels[:99, :29])
     assert off(read_image(data).pixels, pixels) < 24
     assert off(read_image(cropped).pixels, pixels[:99, :29]) < 24
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
     assert off(read_image(data).pixels, pixels) < 24
     with pytest.raises(ImageError, match=r"pip install 'mien\[heic\]'"):
         read_image(cropped)
@@ -516,7 +516,7 @@ def test_a_heic_that_is_stored_whole_needs_no_extra(monkeypatch):
 def test_a_cut_heic_is_refused_and_never_half_read(extra, monkeypatch):
     data = heic(drawn(128, 160))
     if not extra:
-        monkeypatch.setitem(sys.modules, "pillow_heif", None)
+        monkeypatch.setitem(sys.modules, "pi_heif", None)
     for cut in range(16, len(data), len(data) // 30):
         with pytest.raises(ImageError):
             read_image(data[:cut])

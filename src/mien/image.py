@@ -418,7 +418,7 @@ def _from_stream(stream: BinaryIO, name: str, max_pixels: int) -> Picture:
 def _read_heic(stream: BinaryIO, name: str, max_pixels: int) -> Picture:
     """A photo of a phone; without the extra, only one that is stored whole and uncropped, by FFmpeg."""
     try:
-        from pillow_heif import HeifImageFile
+        from pi_heif import HeifImageFile
     except ImportError:
         pixels = _read_whole_heic(stream, name, max_pixels)
         if pixels is None:
