@@ -100,14 +100,14 @@ def test_other_inputs_and_settings_are_refused_by_name(into, photos, tmp_path):
     shutil.copytree(photos, copied)
     into(copied, out)
     ran = into(copied, out, "--max-faces", 1)
-    assert (ran.code, ran.out) == (1, b"")
+    assert (ran.code, ran.out) == (2, b"")
     assert "max_faces was None and is 1 now" in ran.err
     assert "shard was 4 and is 3 now" in into(copied, out, "--shard", 3).err
     (copied / "3.png").unlink()
     ran = into(copied, out)
-    assert ran.code == 1
+    assert ran.code == 2
     assert f"input 3 was '{copied}/3.png' and is '{copied}/4.png' now" in ran.err
-    assert into(copied, out, "--overwrite").code == 1
+    assert into(copied, out, "--overwrite").code == 2
     assert json.loads((out / "_manifest.json").read_text())["inputs"]["count"] == 10
 
 
@@ -136,7 +136,7 @@ def test_what_cannot_be_a_run_in_a_folder_is_refused(into, photos, tmp_path):
         ("0", tmp_path / "out", [], "0 is live"),
     ):
         ran = into(source, out, *options)
-        assert ran.code == 1
+        assert ran.code == 2
         assert text in ran.err
 
 

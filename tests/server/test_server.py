@@ -327,7 +327,7 @@ def test_parquet_without_pyarrow_says_what_is_missing(client, one_face, monkeypa
 
 def test_a_port_that_is_taken(client, mien):
     ran = mien("serve", "--port", str(client.base_url.port))
-    assert ran.code == 1
+    assert ran.code == 2
     assert f"--port {client.base_url.port}" in ran.err
     assert "serving" not in ran.err
 
