@@ -107,7 +107,7 @@ def test_other_inputs_and_settings_are_refused_by_name(into, photos, tmp_path):
     ran = into(copied, out)
     assert ran.code == 2
     assert f"input 3 was '{copied}/3.png' and is '{copied}/4.png' now" in ran.err
-    assert into(copied, out, "--overwrite").code == 2
+    assert into(copied, out, "--overwrite").code == 1
     assert json.loads((out / "_manifest.json").read_text())["inputs"]["count"] == 10
 
 
@@ -130,13 +130,13 @@ def test_what_failed_is_read_again_and_nothing_else(into, photos, tmp_path):
 
 def test_what_cannot_be_a_run_in_a_folder_is_refused(into, photos, tmp_path):
     (tmp_path / "part-00000.parquet").touch()
-    for source, out, options, text in (
-        (photos, tmp_path / "out", ["--retry"], "holds no run"),
-        (photos, tmp_path, [], "has results but no"),
-        ("0", tmp_path / "out", [], "0 is live"),
+    for source, out, options, text, code in (
+        (photos, tmp_path / "out", ["--retry"], "holds no run", 1),
+        (photos, tmp_path, [], "has results but no", 1),
+        ("0", tmp_path / "out", [], "0 is live", 2),
     ):
         ran = into(source, out, *options)
-        assert ran.code == 2
+        assert ran.code == code
         assert text in ran.err
 
 

@@ -239,7 +239,8 @@ def _same_table(table: list[dict[str, str]], folder: Path, names: Sequence[str])
     assert tuple(table[0]) == COLUMNS
     wanted = [row | {"source": name} for name in names for row in rows(load().image(folder / name))]
     for got, want in zip(table, wanted, strict=True):
-        for name, cell in want.items():
+        for name in COLUMNS:
+            cell = want[name]
             if isinstance(cell, (int, float)):
                 assert np.float32(got[name]) == np.float32(cell), name
             else:
