@@ -427,7 +427,7 @@ def _read_heic(stream: BinaryIO, name: str, max_pixels: int) -> Picture:
                 "it with: pip install 'mien[heic]'"
             ) from None
         return Picture(pixels)
-    picture = HeifImageFile(stream)  # type: ignore[no-untyped-call]
+    picture = HeifImageFile(stream)
     _refuse_large(picture.size, name, max_pixels)
     return Picture(*_decode(picture))
 
