@@ -63,7 +63,7 @@ KINDS: Final = {
     "TGA": (rb".(\0[\x02\x03\x0a\x0b]\0{5}|\x01[\x01\x09].{5}).{8}[\x08\x0f\x10\x18\x20][\0-\x3f]", "Tga"),
 }
 
-_ANIMATED: Final = frozenset({"GIF", "WEBP", "PNG", "AVIF"})  # kinds that may be
+ANIMATED: Final = frozenset({"GIF", "WEBP", "PNG", "AVIF"})  # kinds that may be
 
 #: The kind that each file ending stands for.
 SUFFIX_KINDS: Final = {
@@ -114,7 +114,7 @@ def count_frames(file: Path | BinaryIO) -> int:
     try:
         with _open(file) if isinstance(file, Path) else nullcontext(file) as stream:
             kind = peek_kind(stream)
-            if kind not in _ANIMATED:
+            if kind not in ANIMATED:
                 return 1
             frames = int(getattr(_open_kind(stream, kind), "n_frames", 1))
             stream.seek(0)

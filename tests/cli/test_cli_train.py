@@ -1,6 +1,7 @@
 """`mien train` and `mien export` on the paper's variants: from a corpus to a model that reads faces."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +9,12 @@ from typer.testing import CliRunner
 
 pytest.importorskip("torch", reason="the learning half is not installed: pip install 'mien[train]'")
 
+from makers import shrink_recipe
 from mien.cli import app
 from mien.data.toy import ToySettings, write_toy
 from mien.errors import ConfigError
 from mien.faces.network import Classifier
+from mien.paper import variants
 
 
 def call(*args):
@@ -27,12 +30,16 @@ def toy(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(toy, tmp_path_factory):
-    """A trained run of generated pictures, autoencoder and network."""
+    """A trained run of generated pictures, autoencoders and networks, of a recipe that takes seconds."""
     out = tmp_path_factory.mktemp("run") / "run"
-    done = call("train", "paper-300-small", "--data", "toy", "--root", toy, "--out", out, "--epochs", 2)
+    recipe = shrink_recipe(variants.make_variant("paper-300-small"))
+    recipe = replace(recipe, pretrain=replace(recipe.pretrain, epochs=4))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(variants, "make_variant", lambda _: recipe)
+        done = call("train", "paper-300-small", "--data", "toy", "--root", toy, "--out", out, "--epochs", 2)
     assert done.exit_code == 0, done.output
     assert "stage unit-1  epoch 4" in done.output
-    assert "stage whole  epoch 2" in done.output
+    assert "stage whole/contempt  epoch 2" in done.output
     return out
 
 
@@ -65,7 +72,7 @@ def test_a_folder_with_a_run_of_other_settings_is_refused(run, toy):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["nothing"], "expected one of compact, teacher, distill, paper-raw"),
+        (["nothing"], "expected one of compact, teacher, distill, paper-300, paper-500"),
         (["paper-raw", "--data", "affectnet"], "expected one of rafd, ferplus, toy, got 'affectnet'"),
         (["compact", "--data", "toy"], "learns from 'ferplus', got --data toy"),
         (["compact", "--precision", "half"], "expected one of float32, bfloat16, got 'half'"),

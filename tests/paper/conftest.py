@@ -1,9 +1,8 @@
 """A few drawn faces, and plans of experiments that take seconds on them."""
 
-from dataclasses import replace
-
 import pytest
 
+from makers import shrink_recipe
 from mien.data.toy import ToySettings, write_toy
 
 
@@ -25,20 +24,8 @@ def tiny_plan():
     from mien.paper.reproduce import ExperimentPlan
     from mien.paper.variants import make_variant
 
-    def shrink(recipe):
-        return replace(
-            recipe,
-            width=2,
-            hidden=tuple(nodes // 20 for nodes in recipe.hidden),
-            draws=32,
-            pretrain=replace(recipe.pretrain, epochs=1, batch=32, draws=min(32, recipe.pretrain.draws)),
-            head=replace(recipe.head, epochs=1, batch=32),
-            shared=replace(recipe.shared, epochs=1, batch=32),
-            loop=replace(recipe.loop, epochs=1, batch=32),
-        )
-
     def make_plan(*names, readings=(None, None), **more):
-        recipes = tuple(shrink(make_variant(name)).with_readings(*readings) for name in names)
+        recipes = tuple(shrink_recipe(make_variant(name)).with_readings(*readings) for name in names)
         folds = FoldOptions("person", folds=2, positives=8, others=1)
         return ExperimentPlan(**{"variants": recipes, "folds": folds, **more})
 

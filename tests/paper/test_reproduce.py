@@ -103,7 +103,7 @@ def test_a_killed_reproduction_goes_on_and_ends_alike(toy_faces, tiny_plan, tmp_
 
 
 def test_nobody_stands_on_both_sides_of_a_fold(toy_faces, tiny_plan, tmp_path, taught):
-    reproduce(tiny_plan("paper-raw"), toy_faces, tmp_path)
+    reproduce(tiny_plan("paper-raw", threshold="training"), toy_faces, tmp_path)
     persons = {
         image.tobytes(): person for image, person in zip(toy_faces.images, toy_faces.persons, strict=True)
     }

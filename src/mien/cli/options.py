@@ -28,3 +28,15 @@ Providers = Annotated[
         "an execution provider of ONNX Runtime; may be repeated, the preferred one first.",
     ),
 ]
+#: Where networks are trained, and how they count.
+TrainingDevice = Annotated[
+    str, typer.Option("--device", metavar="NAME", help="Device to train on: cpu, cuda, cuda:0, ...")
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="NAME",
+        help="Number format: float32, or bfloat16 (faster on GPUs that support it).",
+    ),
+]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from mien.cli.options import Precision, TrainingDevice
 from mien.cli.train import say
 
 #: The paper's two autoencoders, and raw pictures.
@@ -125,15 +126,8 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder for the experiment and its results.")
     ] = Path("runs/paper"),
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="Device to train on: cpu, cuda, cuda:0, ...")
-    ] = "cpu",
-    precision: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="Number format: float32, or bfloat16 (faster on GPUs that support it)."
-        ),
-    ] = "float32",
+    device: TrainingDevice = "cpu",
+    precision: Precision = "float32",
 ) -> None:
     """Train and test the paper's system on its folds; run the same command again to resume.
 

@@ -8,15 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
+from mien.cli.options import Precision, TrainingDevice
+
 
 def train(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
     recipe: Annotated[
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="compact, teacher or distill; or a variant of the paper: paper-raw, paper-300, paper-500, "
-            "paper-300-500, paper-pretrained, paper-noise or paper-mask, each also with -small (see "
-            "docs/paper.md).",
+            help="compact, teacher or distill; or a variant of the paper: paper-300, paper-500, "
+            "paper-300-500, paper-raw, paper-300-8way, paper-300-one, paper-300-pca, paper-300-joint, "
+            "paper-pretrained, paper-noise or paper-mask, each also with -small (see docs/paper.md).",
         ),
     ],
     root: Annotated[Path, typer.Option(metavar="PATH", help="Folder or zip file of the corpus.")],
@@ -52,15 +54,8 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         Path | None,
         typer.Option(metavar="DIR", help="For distill: folder of the run whose weights to start from."),
     ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="Device to train on: cpu, cuda, cuda:0, ...")
-    ] = "cpu",
-    precision: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="Number format: float32, or bfloat16 (faster on GPUs that support it)."
-        ),
-    ] = "float32",
+    device: TrainingDevice = "cpu",
+    precision: Precision = "float32",
     threads: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help=r"CPU threads \[default: one per core]."),

@@ -239,12 +239,12 @@ class YuNet:
         """Candidates in the whole picture at each size, in pixels of the picture."""
         threshold = min(self.options.candidate, self.options.threshold)
         parts: list[Proposals] = []
+        least = picture.long * _PORTRAIT_SHARE
         for size in self.sizes(picture.long):
             # a portrait is not enlarged: that would take long for small faces it seldom has
-            least = picture.long * _PORTRAIT_SHARE
-            sure = (part.take(part.scores >= self.options.threshold) for part in parts)
-            portrait = any((part.longer >= least).any() for part in sure)
-            if portrait and size > max(COARSE, picture.long):
+            if size > max(COARSE, picture.long) and any(
+                ((part.scores >= self.options.threshold) & (part.longer >= least)).any() for part in parts
+            ):
                 break
             small, scale = picture.resized(size)
             for left, top, tile in tiles(small):
@@ -279,25 +279,21 @@ class YuNet:
 
     def _look(self, picture: Pyramid, face: Proposals) -> Proposals | None:
         """One candidate seen in close-ups, its landmarks refined; None: no face."""
-        options, looks = self.options, [float(face.scores[0])]
-        while options.candidate < options.threshold and len(looks) < 3:
-            seen = self._see(picture, _VERIFY.by_landmarks(face), _VERIFY)
-            looks.append(0.0 if seen is None else float(seen.scores[0]))
-            face = face if seen is None else seen
-            if (
-                len(looks) == 2
-                and options.turned
-                and looks[1] < _UPRIGHT_SCORE
-                and looks[0] >= options.threshold
-            ):
+        options, score = self.options, float(face.scores[0])
+        if options.candidate < options.threshold:
+            scan = score
+            face, first = self._verify(picture, face)
+            if options.turned and first < _UPRIGHT_SCORE and scan >= options.threshold:
                 # take that of eight turns in which it clearly scores highest, if there is one
                 turns = [self._see(picture, _VERIFY.by_box(face, a), _VERIFY) for a in (0, *_ANGLES)]
-                better = [t for t in turns if t is not None and t.scores[0] > looks[1] + _BETTER_SCORE]
-                face = max(better, key=lambda turn: float(turn.scores[0]), default=face)
-                looks[1] = max([looks[1], *(float(turn.scores[0]) for turn in better)])
-            if max(looks) < options.threshold and len(looks) == 2:
-                return None  # a third look cannot make it two
-        score = sorted(looks)[-2:][0]
+                better = [t for t in turns if t is not None and t.scores[0] > first + _BETTER_SCORE]
+                if better:
+                    face = max(better, key=lambda turn: float(turn.scores[0]))
+                    first = float(face.scores[0])
+            if max(scan, first) < options.threshold:
+                return None  # the second close-up cannot make it two
+            face, second = self._verify(picture, face)
+            score = sorted((scan, first, second))[1]
         if score < options.threshold:
             return None
         for _ in range(self.options.refinements):
@@ -309,6 +305,11 @@ class YuNet:
             if abs(change) < _ROLL_TOLERANCE_DEG:
                 break
         return Proposals(face.boxes, face.landmarks, np.array([score], np.float32))
+
+    def _verify(self, picture: Pyramid, face: Proposals) -> tuple[Proposals, float]:
+        """The candidate as a close-up shows it, and its score there; the same and 0 where it is not seen."""
+        seen = self._see(picture, _VERIFY.by_landmarks(face), _VERIFY)
+        return (face, 0.0) if seen is None else (seen, float(seen.scores[0]))
 
     def _see(self, picture: Pyramid, matrix: Matrix, view: _CloseUp) -> Proposals | None:
         """The one face that a (2, 3) similarity brings to the middle of a close-up; None: not seen."""

@@ -68,10 +68,11 @@ LOCK: Final = "lock"  # of a part: held by the process that works at it
 THRESHOLDS: Final = ("winner", "half", "training")
 LIKELIEST: Final = "-likeliest"  # after a variant's name: the same networks, read by the highest probability
 
-#: The answers of one split's network: `trained` (train, 8), the probabilities of the pictures it was trained
-#: on; `tested` (test, 8), of those it was tested on; and where it has A dense autoencoders, `restored`
-#: (A, 4): the error of each on the tested pictures of its emotion (with one for all, on all), that of PCA,
-#: the share of its hidden nodes that are below zero, each summed over pictures, and how many pictures.
+#: The answers of one split's network: `tested` (test, 8), the probabilities of the pictures it was tested on;
+#: where a threshold is fitted, `trained` (train, 8), of those it was trained on; and where it has A dense
+#: autoencoders, `restored` (A, 4): the error of each on the tested pictures of its emotion (with one for all,
+#: on all), that of PCA, the share of its hidden nodes that are below zero, each summed over pictures, and how
+#: many pictures.
 Answers = dict[str, NDArray[Any]]
 
 
@@ -145,8 +146,12 @@ class NetworkRun:
 
     @property
     def is_done(self) -> bool:
-        """Whether its answers are in the folder."""
-        return (self.folder / OUTCOME).is_file()
+        """Whether the answers that the plan needs are in the folder."""
+        return (self.folder / OUTCOME).is_file() and (not self._fits_threshold or "trained" in self.answers())
+
+    @property
+    def _fits_threshold(self) -> bool:
+        return "training" in self.plan.thresholds_of(self.recipe)
 
     def answers(self) -> Answers:
         """What `work` left in the folder."""
@@ -165,9 +170,10 @@ class NetworkRun:
         pictures = TrainingPictures.take(corpus, self.train, labelled, plan.unlabelled, plan.device)
         net = train_variant(recipe, pictures, self.folder, report)
         answers: Answers = {
-            "trained": predict_probabilities(recipe, net, corpus.images[self.train], plan.device),
-            "tested": predict_probabilities(recipe, net, corpus.images[self.test], plan.device),
+            "tested": predict_probabilities(recipe, net, corpus.images[self.test], plan.device)
         }
+        if self._fits_threshold:
+            answers["trained"] = predict_probabilities(recipe, net, corpus.images[self.train], plan.device)
         if dense := find_autoencoders(net):
             answer, truth = pictures.targets.argmax(1), corpus.labels[self.test]
             rows = []

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from mien.errors import ImageError
-from mien.image import KINDS
+from mien.image import ANIMATED, CLIPS, KINDS
 from mien.server.answers import Problem
 
 #: Media types that say nothing; the last is what curl says of every body.
@@ -14,16 +14,13 @@ UNSPECIFIC: Final = frozenset({
     "", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded",
 })  # fmt: skip
 _PHOTO: Final = "send it to /v1/photos"
-_MOVING: Final = ("GIF", "PNG", "WEBP", "AVIF")  # pictures that may be animated, and so clips
 _UNPACK: Final = "unpack it and send the files in it"
 #: How files begin that are neither photos nor clips, or the other of the two; what they are; what to do.
 _OTHERS: Final = (
     (rb"FUJIFILMCCD-RAW|II[*U]\0.{4}CR", "a camera's raw file", "save it as JPEG"),
-    *((pattern, f"a photo ({kind})", _PHOTO) for kind, (pattern, _) in KINDS.items() if kind not in _MOVING),
-    (rb".{4}ftyp(hei|hev|mif1|msf1)", "a photo (HEIC)", f"{_PHOTO}, as JPEG if that does not read it"),
+    *((pattern, f"a photo ({kind})", _PHOTO) for kind, (pattern, _) in KINDS.items() if kind not in ANIMATED),
     (rb"ID3|\xff[\xfb\xf3\xf2]|.{4}ftypM4A|RIFF.{4}WAVE|fLaC", "sound", "send what has pictures"),
-    (rb".{4}(ftyp|moov|mdat|wide)|RIFF.{4}AVI |\x1aE\xdf\xa3|FLV\x01|OggS|0&\xb2u|\0\0\1[\xba\xb3]",
-     "a clip", "send it to /v1/clips"),
+    (CLIPS + rb"|.{4}ftyp|OggS", "a clip", "send it to /v1/clips"),  # these may be sound as well
     (rb".{0,1000}%PDF-", "a PDF document", "save its pictures as JPEG or PNG"),
     (rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf\x27\x1c|Rar!", "an archive", _UNPACK),
     (rb"8BPS", "a Photoshop document", "save it as JPEG or PNG"),
