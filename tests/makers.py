@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ SKIN, HAIR = (222, 176, 148), (60, 40, 30)
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@cache  # drawing one takes as long as finding it
 def drawn_face(side: int = 160) -> Pixels:
     """A cartoon head, (side, side, 3) RGB, that YuNet finds with a score of 0.91; nobody's picture."""
     s = 4 * side / 160  # drawn four times as large, on a grid of 160
@@ -48,7 +50,9 @@ def drawn_face(side: int = 160) -> Pixels:
     ellipse(80, 118, 17, 6, (175, 80, 80))  # mouth
     draw.line([63 * s, 118 * s, 97 * s, 118 * s], fill=(90, 30, 30), width=int(1.5 * s))
     soft = picture.filter(ImageFilter.GaussianBlur(1.2 * s))
-    return np.asarray(soft.resize((side, side), Image.Resampling.LANCZOS))
+    face = np.asarray(soft.resize((side, side), Image.Resampling.LANCZOS))
+    face.setflags(write=False)
+    return face
 
 
 def scene(*faces: tuple[int, int, int], size: tuple[int, int] = (240, 320)) -> Pixels:

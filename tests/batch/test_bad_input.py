@@ -122,8 +122,7 @@ def test_names_that_are_no_text(mien, tiny_model, tmp_path, one_face, ending):
         assert r"gone\xff.png" in text
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_clip_cut_in_the_middle_keeps_what_there_is(analyze, tmp_path, one_face, workers):
+def test_a_clip_cut_in_the_middle_keeps_what_there_is(analyze, tmp_path, one_face):
     """With its index in front, half a clip can be read, and the rest is missed aloud."""
     noise = np.random.default_rng(4)
     whole = tmp_path / "whole.mp4"
@@ -137,8 +136,7 @@ def test_a_clip_cut_in_the_middle_keeps_what_there_is(analyze, tmp_path, one_fac
         container.mux(stream.encode())
     path = tmp_path / "cut.mp4"
     path.write_bytes(cut(whole.read_bytes(), 0.6))
-    options = ("--workers", workers, "--annotate", tmp_path / "seen")
-    ran, rows = analyze(path, tmp_path / "gone.jpg", *options)
+    ran, rows = analyze(path, tmp_path / "gone.jpg", "--annotate", tmp_path / "seen")
     assert ran.code == 1
     frames = [row for row in rows if row["source"] == str(path)]
     assert 5 < len(frames) < 20
@@ -246,7 +244,7 @@ def interrupt(sources, tmp_path, tiny_model, workers, begun):
     return err, list(csv.DictReader(io.StringIO(out.read_text()))), seen
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_ctrl_c_keeps_what_was_done_whole(tmp_path, tiny_model, one_face, workers):
     data = encode_image(one_face, ".jpg")
     (tmp_path / "in").mkdir()
@@ -266,7 +264,7 @@ def test_ctrl_c_keeps_what_was_done_whole(tmp_path, tiny_model, one_face, worker
             picture.load()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_ctrl_c_in_a_clip_keeps_the_frames_so_far(tmp_path, tiny_model, make_clip, draw_scene, workers):
     clip = make_clip(tmp_path / "long.mp4", [draw_scene((60, 40, 160))] * 600)
 

@@ -32,6 +32,7 @@ def gray(side=16):
     return np.linspace(0, 255, side * side).astype(np.uint8).reshape(side, side)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_a_short_run_finds_nothing_and_goes_on_where_it_stopped(tmp_path):
     pytest.importorskip("skimage", reason="needs pip install 'mien[demo]'")

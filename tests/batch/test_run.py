@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -33,6 +32,7 @@ from mien.batch.sources import Source
 from mien.errors import ConfigError, MienError, OutputError
 from mien.image import write_image
 from mien.types import Face, Frame
+from odd_options import KILLS, RAISES, SLOW, DeadOptions, MortalOptions, OddOptions
 
 # --- copies
 
@@ -56,59 +56,6 @@ def test_copies_of_one_name_do_not_meet(tmp_path):
 
 
 # --- runs
-
-KILLS, RAISES, SLOW = 1, 2, 3  # the top left pixel of a picture tells the detector below what to do
-
-
-class Odd:
-    """A detector that dies, fails or dawdles when the picture says so."""
-
-    def detect(self, image):
-        if image[0, 0, 0] == KILLS:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if image[0, 0, 0] == RAISES:
-            raise RuntimeError("a bug")
-        if image[0, 0, 0] == SLOW:
-            time.sleep(0.3)
-        return [Face((0, 0, 48, 48), np.float32([[15, 19], [33, 19], [24, 28], [17, 37], [31, 37]]), 0.5)]
-
-
-class OddOptions(AnalyzeOptions):
-    """Options with that detector; workers find them here by name."""
-
-    detector = Odd
-
-    def load(self):
-        detector = self.detector()
-        return replace(AnalyzeOptions.load(self), detector=detector, video_detector=detector)
-
-
-class Mortal(Odd):
-    """It kills its process in the fortieth picture, once: then the file that tells it to is gone."""
-
-    def __init__(self):
-        self.told, self.calls = Path(os.environ["MIEN_TEST_MORTAL"]), 0
-
-    def detect(self, image):
-        self.calls += 1
-        if self.calls == 40 and self.told.exists():
-            self.told.unlink()
-            time.sleep(1)  # until the frames before, which are read in batches, have been given
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().detect(image)
-
-
-class MortalOptions(OddOptions):
-    """Options with that detector."""
-
-    detector = Mortal
-
-
-class DeadOptions(AnalyzeOptions):
-    """Options whose workers die before they are ready."""
-
-    def load(self):
-        os._exit(7)
 
 
 @pytest.fixture(scope="module")
@@ -142,23 +89,29 @@ def run(tasks, options, workers=1, **more):
     return written, summary
 
 
-def test_three_workers_give_what_one_gives_in_the_same_order(inputs, tiny_model):
-    alone, one = run(inputs, OddOptions(model=tiny_model))
+@pytest.fixture(scope="module")
+def undisturbed(inputs, tiny_model):
+    """What one worker gives of all inputs."""
+    return run(inputs, OddOptions(model=tiny_model))
+
+
+def test_three_workers_give_what_one_gives_in_the_same_order(inputs, tiny_model, undisturbed):
+    alone, one = undisturbed
     together, three = run(inputs, OddOptions(model=tiny_model), workers=3)
     assert together == alone
     assert (one.frames, one.faces, one.done) == (three.frames, three.faces, three.done) == (20, 20, 10)
     assert one.failed == three.failed == [("gone.jpg", "expected gone.jpg, it is gone")]
 
 
-def test_a_dead_worker_costs_its_input_and_nothing_else(inputs, tiny_model, tmp_path):
+def test_a_dead_worker_costs_its_input_and_nothing_else(inputs, tiny_model, tmp_path, undisturbed):
     deadly = special(tmp_path, KILLS)
-    tasks = [*inputs[:2], deadly, *inputs[2:], deadly]
-    good, _ = run(inputs, OddOptions(model=tiny_model))
+    tasks = [*inputs[:2], deadly, *inputs[2:]]
+    good, _ = undisturbed
     rows, summary = run(tasks, OddOptions(model=tiny_model), workers=2)
-    assert [name for name, _ in summary.failed] == [deadly.source.name, "gone.jpg", deadly.source.name]
+    assert [name for name, _ in summary.failed] == [deadly.source.name, "gone.jpg"]
     assert "3 processes died while reading it (the last by signal 9, SIGKILL)" in summary.failed[0][1]
     assert summary.done == len(tasks)
-    assert len(rows) == len(good) + 2
+    assert len(rows) == len(good) + 1
     assert [row for row in rows if row in good] == good
 
 
@@ -189,6 +142,7 @@ file.ToRgb.__call__ = touch
 """
 
 
+@pytest.mark.slow  # the test above kills workers without a decoder, in a tenth of the time
 @pytest.mark.parametrize(("workers", "alone"), [("1", True), ("1", False), ("2", False)])
 def test_a_clip_over_which_the_decoder_dies_has_its_row_and_the_rest_goes_on(
     workers, alone, tmp_path, tiny_model, one_face, drawn_clip
@@ -253,16 +207,18 @@ def test_a_model_that_cannot_be_loaded_ends_the_run(inputs, tmp_path, workers):
 
 def test_workers_that_never_start_end_the_run(inputs, tiny_model):
     with pytest.raises(MienError, match="exit status 7"):
-        run(inputs, DeadOptions(model=tiny_model), workers=2)
+        run(inputs, DeadOptions(model=tiny_model))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_interrupt_comes_between_parts_and_what_was_done_is_whole(inputs, tiny_model, workers):
+def test_an_interrupt_comes_between_parts_and_what_was_done_is_whole(
+    inputs, tiny_model, workers, undisturbed
+):
     def stop(summary, result):
         if summary.done == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
-    everything, _ = run(inputs, OddOptions(model=tiny_model))
+    everything, _ = undisturbed
     rows, summary = run(inputs, OddOptions(model=tiny_model), workers, progress=stop)
     assert summary.interrupted
     assert summary.done == 2
@@ -311,7 +267,7 @@ def test_results_that_wait_lie_in_files_and_go_when_they_were_passed_on(inputs, 
             made.append(len(list(self._folder.iterdir())))
 
     monkeypatch.setattr(pool, "Pool", Watched)
-    run(inputs, OddOptions(model=tiny_model), workers=3)
+    run(inputs, OddOptions(model=tiny_model), workers=2)
     assert max(made) > 2
     assert not folders[0].exists()
 

@@ -26,12 +26,20 @@ from mien.image import write_image
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory, one_face, two_faces, no_face, drawn_clip):
-    """Ten photos, the last damaged, and a clip between."""
+def photos(tmp_path_factory, one_face, two_faces, no_face):
+    """Ten photos, the last damaged."""
     folder = tmp_path_factory.mktemp("photos")
     for i in range(10):
         write_image(folder / f"{i}.png", (one_face, two_faces, no_face)[i % 3])
     (folder / "9.png").write_bytes((folder / "9.png").read_bytes()[:2000])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def inputs(photos, drawn_clip, tmp_path_factory):
+    """The photos, and a clip between, which is read in a process of its own."""
+    folder = tmp_path_factory.mktemp("inputs")
+    shutil.copytree(photos, folder, dirs_exist_ok=True)
     shutil.copy(drawn_clip, folder / "5b.mp4")
     return folder
 
@@ -49,11 +57,10 @@ def digests(folder):
 
 
 @pytest.fixture(scope="module")
-def one_table(photos, tiny_model, tmp_path_factory):
-    """What one process writes of the photos in one file."""
+def one_table(inputs, tiny_model, tmp_path_factory):
+    """What one process writes of the inputs in one file."""
     out = tmp_path_factory.mktemp("one") / "one.parquet"
-    command = [sys.executable, "-m", "mien", "analyze", photos, "-o", out, "--model", tiny_model, "-q"]
-    assert subprocess.run([*command, "--workers", "1"], check=False, stderr=subprocess.PIPE).returncode == 1
+    assert analyze(inputs, out, model=tiny_model, workers=1).failures == 1
     return pq.read_table(out)
 
 
@@ -66,9 +73,9 @@ def into(mien, tiny_model):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_shards_together_are_the_one_table(into, photos, one_table, tmp_path, workers):
+def test_the_shards_together_are_the_one_table(into, inputs, one_table, tmp_path, workers):
     out = tmp_path / "out"
-    ran = into(photos, out, "--workers", workers)
+    ran = into(inputs, out, "--workers", workers)
     assert ran.code == 1
     assert "1 of all 11 inputs failed; --retry reads them again" in ran.err
     assert union(out).equals(one_table)
@@ -108,7 +115,7 @@ def test_other_inputs_and_settings_are_refused_by_name(into, photos, tmp_path):
     assert ran.code == 2
     assert f"input 3 was '{copied}/3.png' and is '{copied}/4.png' now" in ran.err
     assert into(copied, out, "--overwrite").code == 1
-    assert json.loads((out / "_manifest.json").read_text())["inputs"]["count"] == 10
+    assert json.loads((out / "_manifest.json").read_text())["inputs"]["count"] == 9
 
 
 def test_what_failed_is_read_again_and_nothing_else(into, photos, tmp_path):
@@ -192,9 +199,9 @@ def test_only_what_is_out_of_reach_in_a_row_is_counted():
     assert len(list(stop_when_unreachable(iter([gone] * 500), 0))) == 500
 
 
-def test_a_full_disk_stops_the_run_and_it_goes_on(photos, one_table, tiny_model, tmp_path):
+def test_a_full_disk_stops_the_run_and_it_goes_on(inputs, one_table, tiny_model, tmp_path):
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "mien", "analyze", str(photos), "-o", f"{out}/", "--shard", "4", "-q"]
+    command = [sys.executable, "-m", "mien", "analyze", str(inputs), "-o", f"{out}/", "--shard", "4", "-q"]
     command += ["--model", str(tiny_model), "--workers", "1"]
 
     def small():
