@@ -91,6 +91,14 @@ def copy_pictures(path: Path, pictures: Sequence[bytes], codec: str, size: tuple
     return path
 
 
+def draw_bands(count: int, seed: int) -> Pixels:
+    """(count, 48, 48) of noise with a bright band at one of eight heights, which a network learns fast."""
+    faces = np.random.default_rng(seed).integers(0, 100, (count, 48, 48), np.uint8)
+    for i, face in enumerate(faces):
+        face[i % 8 * 6 : i % 8 * 6 + 4] = 250
+    return faces
+
+
 def shrink_recipe(recipe: Any) -> Any:
     """A recipe of the paper with two filters and epochs of 32 pictures: every stage, in seconds."""
     return replace(

@@ -83,8 +83,14 @@ def folder(reproduced, toy_faces, tiny_plan, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def html(folder):
-    return report_folder(folder).read_text(encoding="utf-8")
+def report(folder):
+    """The file of the report, which takes seconds to draw."""
+    return report_folder(folder)
+
+
+@pytest.fixture(scope="module")
+def html(report):
+    return report.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +101,14 @@ def page(html):
 @pytest.fixture
 def results(folder):
     return json.loads((folder / "results.json").read_text())
+
+
+@pytest.fixture
+def alone(results, folder):
+    """The results and pictures of one of the three variants: its report is drawn three times as fast."""
+    name = "paper-300-one"
+    one = {part: {name: results[part][name]} for part in ("variants", "recipes")}
+    return {**results, **one, "pairs": []}, load_pictures(folder / name / PICTURES)
 
 
 def percent(value):
@@ -173,24 +187,23 @@ def test_the_test_of_a_reading_stands_for_each_variant_beside_the_papers(page, r
         assert row == [name, *(f"{sums[key]:.2f}" for key in ("misses", "alarms", "ratio"))]
 
 
-def test_a_network_that_was_begun_anew_is_named_first(folder, results, tmp_path):
-    name = "paper-300-one"
-    curves = results["variants"][name]["curves"]
+def test_a_network_that_was_begun_anew_is_named_first(alone, tmp_path):
+    results, pictures = alone
+    curves = results["variants"]["paper-300-one"]["curves"]
     curves.append({**curves[-1], "part": "part-2", "stage": "whole/fear/again"})
-    pictures = {name: load_pictures(folder / name / PICTURES) for name in results["variants"]}
-    write_report(results, pictures, tmp_path / "report.html")
+    write_report(results, {"paper-300-one": pictures}, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     assert "begun anew at a lower rate: part-2/whole/fear" in text[: text.index("<table")]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (on Debian: apt-get install chromium)")
-def test_on_paper_all_tables_are_to_be_seen_and_none_is_cut_off(folder):
+def test_on_paper_all_tables_are_to_be_seen_and_none_is_cut_off(report):
     api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install 'mien[dev]')")
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 703, "height": 1000})  # A4 within its margins
         tab.emulate_media(media="print")
-        tab.goto(report_folder(folder).as_uri())
+        tab.goto(report.as_uri())
         titles = [tab.locator(f"h4:has-text('Table {number}.')") for number in range(1, 11)]
         seen = [title.nth(0).is_visible() for title in titles]
         tables = tab.locator("details h4 + .scroll table")
@@ -217,28 +230,30 @@ def test_generated_pictures_of_both_widths_stand_beside_the_original(html, page)
     assert 'alt="Generated from fear by  paper-500"' not in html
 
 
-def test_eight_autoencoders_have_a_column_each(folder, results, tmp_path):
-    pictures = {name: load_pictures(folder / name / PICTURES) for name in results["variants"]}
-    kept = pictures["paper-300-one"]
-    pictures["paper-300-one"] = replace(kept, generated=np.repeat(kept.generated, 8, axis=1))
-    write_report(results, pictures, tmp_path / "report.html")
+def test_eight_autoencoders_have_a_column_each(alone, tmp_path):
+    results, kept = alone
+    pictures = replace(kept, generated=np.repeat(kept.generated, 8, axis=1))
+    write_report(results, {"paper-300-one": pictures}, tmp_path / "report.html")
     (rows,) = Page((tmp_path / "report.html").read_text()).of("paper-300-one: the autoencoder of each")
     assert rows[0] == ["emotion", "original", *EMOTIONS]
 
 
-def test_the_same_results_give_the_same_bytes(folder, html):
-    assert report_folder(folder).read_text(encoding="utf-8") == html
+def test_the_same_results_give_the_same_bytes(alone, tmp_path):
+    results, pictures = alone
+    for name in "ab":
+        write_report(results, {"paper-300-one": pictures}, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_a_name_that_is_markup_is_shown_as_text(folder, results, tmp_path):
+def test_a_name_that_is_markup_is_shown_as_text(alone, tmp_path):
     name = "<script>alert(1)</script>"
-    gallery = load_pictures(folder / "paper-300-one" / PICTURES)
+    results, pictures = alone
     for part in ("variants", "recipes"):
         results[part] = {name: results[part]["paper-300-one"]}
     curves = results["variants"][name]["curves"]
     results["variants"][name]["curves"] = [{**curve, "stage": name} for curve in curves]
-    results |= {"pairs": [], "corpus": name, "provenance": {name: {name: name}}}
-    write_report(results, {name: gallery}, tmp_path / "report.html")
+    results |= {"corpus": name, "provenance": {name: {name: name}}}
+    write_report(results, {name: pictures}, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     assert "<script" not in text
     assert "&lt;script&gt;" in text

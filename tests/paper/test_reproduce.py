@@ -83,8 +83,11 @@ def test_every_variant_runs_to_a_full_set_of_tables_and_is_held_against_the_firs
         assert pair["first_alone"] == (right[first] & ~right[name]).sum()
 
 
-def test_a_killed_reproduction_goes_on_and_ends_alike(toy_faces, tiny_plan, tmp_path):
-    plan = tiny_plan("paper-300", "paper-pretrained")
+@pytest.mark.parametrize(
+    "names", [["paper-300-one"], pytest.param(["paper-300", "paper-pretrained"], marks=pytest.mark.slow)]
+)
+def test_a_killed_reproduction_goes_on_and_ends_alike(toy_faces, tiny_plan, tmp_path, names):
+    plan = tiny_plan(*names)
     whole = reproduce(plan, toy_faces, tmp_path / "a")
     lines = []
 
@@ -192,6 +195,7 @@ def test_a_plan_that_cannot_be_says_why(more, said, tiny_plan):
         tiny_plan("paper-300", **more)
 
 
+@pytest.mark.slow  # `mien export` of a smaller run is in tests/cli/test_cli_train.py
 def test_the_paper_as_its_tables_demand_it_exports_as_one_model(toy_faces, reproduced, tmp_path):
     folder = reproduced / "paper-300"
     data = json.loads((reproduced / RESULTS).read_text())["variants"]["paper-300"]
@@ -217,7 +221,8 @@ def test_one_network_of_eight_outputs_is_read_both_ways(reproduced):
 
 
 def test_processes_share_the_parts_of_a_folder_and_train_none_twice(toy_faces, tiny_plan, tmp_path):
-    plan = tiny_plan("paper-raw", "paper-300")
+    names = ("paper-raw", "paper-300-one")
+    plan = tiny_plan(*names)
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     arguments = (plan, toy_faces, tmp_path, queue)
@@ -231,7 +236,7 @@ def test_processes_share_the_parts_of_a_folder_and_train_none_twice(toy_faces, t
     assert [worker.exitcode for worker in workers] == [0, 0]
     done = [(line["run"], line["stage"], line["epoch"]) for line in lines]
     assert len(done) == len(set(done)) > 0
-    assert {run for run, *_ in done} == {f"{v}/part-{n}" for v in ("paper-raw", "paper-300") for n in (1, 2)}
+    assert {run for run, *_ in done} == {f"{v}/part-{n}" for v in names for n in (1, 2)}
 
 
 def test_a_network_that_stays_at_chance_begins_anew_once_and_is_named(toy_faces, tiny_plan, tmp_path):

@@ -1,9 +1,11 @@
-"""FER+ in its own layout, of pictures that a test makes."""
+"""FER+ in its own layout, of pictures that a test makes; a network that was taught and exported."""
 
 import zipfile
 
 import pytest
 
+from makers import draw_bands
+from mien.card import ModelCard
 from mien.image import encode_image
 
 
@@ -24,3 +26,25 @@ def write_ferplus(tmp_path_factory):
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """A small residual network that was taught bands, and its ONNX file, alone in its folder."""
+    import torch
+
+    from mien.nets.compact import Compact, CompactOptions
+    from mien.train.export import export_onnx
+
+    torch.manual_seed(0)
+    net = Compact(CompactOptions(stem=8, widths=(16, 16), blocks=(1, 1)))
+    optimizer = torch.optim.Adam(net.parameters(), 0.01)
+    for step in range(100):
+        faces = torch.from_numpy(draw_bands(32, 100 + step))[:, None].float()
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(net.train()(faces), torch.arange(32) % 8).backward()
+        optimizer.step()
+    path = tmp_path_factory.mktemp("model") / "bands.onnx"
+    card = ModelCard(name="bands", template=((0.5, 0.5),) * 5, parameters=1, recipe="mien train bands")
+    export_onnx(net, card, path)
+    return net, path

@@ -1,7 +1,8 @@
-"""Two real processes, as torchrun starts them, against one."""
+"""Two real processes against one; torchrun starts them in the slow tests."""
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -128,11 +129,25 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """Three epochs by two processes."""
+    """Three epochs by two processes with what torchrun tells each, which starts slowly itself."""
     run = tmp_path_factory.mktemp("two")
-    done = torchrun(__file__, "plain", run, 3)
-    assert done.returncode == 0, done.stderr
-    return run, done.stdout
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    told = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    told |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, __file__, "plain", run, "3"],
+            env={**told, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=280)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    return run, "".join(said)
 
 
 def test_two_processes_learn_what_one_does_with_the_same_batch(two, tmp_path):
@@ -150,7 +165,7 @@ def test_the_first_process_alone_reports(two):
     ("kind", "stage", "last"),
     [
         pytest.param("plain", "", "", marks=pytest.mark.slow),
-        ("units", "unit-2", "unit-2"),
+        pytest.param("units", "unit-2", "unit-2", marks=pytest.mark.slow),
     ],
 )
 def test_a_run_of_one_goes_on_with_two_and_then_one_and_ends_as_if_unbroken(kind, stage, last, tmp_path):
@@ -194,6 +209,7 @@ def test_the_processes_read_every_picture_once_an_epoch(processes, monkeypatch):
     assert sorted(seen) == list(range(48))
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_brings_all_down_with_its_reason(tmp_path):
     (tmp_path / CHECKPOINT).write_bytes(b"no checkpoint")
     done = torchrun(__file__, "plain", tmp_path, 3)
@@ -216,6 +232,7 @@ def test_the_command_runs_under_torchrun_and_one_process_takes_over(tmp_path):
     assert "epoch" not in again.output, "nothing is left to do"
 
 
+@pytest.mark.slow
 def test_who_waits_for_a_process_that_is_gone_says_so(tmp_path):
     """The first finds a run with other settings in the folder; the other waits for it in vain."""
     (tmp_path / CONFIG).write_text('name = "other"\n')

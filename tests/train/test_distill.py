@@ -93,6 +93,7 @@ def test_a_distilled_run_exports_with_its_sources_on_the_card(
     assert [line["epoch"] for line in lines] == [1]
     export_run(run, tmp_path / "student.onnx")
     card = Classifier.load(tmp_path / "student.onnx").card
+    assert card.name == recipe.name
     assert any("FairFace" in line for line in card.data)
     assert any(file_hash(tiny_model) in line for line in card.data)
     with pytest.raises(ConfigError, match="other settings or data: `unlabelled 3`"):

@@ -6,45 +6,20 @@ import pytest
 
 pytest.importorskip("torch", reason="the learning half is not installed: pip install 'mien[train]'")
 
-import torch
-
-from mien.card import ModelCard
+from makers import draw_bands
 from mien.errors import ModelError
 from mien.faces.network import Classifier
-from mien.nets.compact import Compact, CompactOptions
-from mien.train.export import export_onnx
 from mien.train.quantize import quantize, quantize_weights, run_quantize
 
 
 @pytest.fixture(scope="module")
 def ferplus_zip(write_ferplus):
-    return write_ferplus(_bands(64, 1), _bands(64, 2))
-
-
-def _bands(count, seed):
-    """Noise with a bright band at one of eight heights."""
-    draw = np.random.default_rng(seed)
-    faces = draw.integers(0, 100, (count, 48, 48), np.uint8)
-    for i, face in enumerate(faces):
-        face[i % 8 * 6 : i % 8 * 6 + 4] = 250
-    return faces
+    return write_ferplus(draw_bands(64, 1), draw_bands(64, 2))
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A small residual network that was taught the bands."""
-    torch.manual_seed(0)
-    net = Compact(CompactOptions(stem=8, widths=(16, 16), blocks=(1, 1)))
-    optimizer = torch.optim.Adam(net.parameters(), 0.01)
-    for step in range(100):
-        faces = torch.from_numpy(_bands(64, 100 + step))[:, None].float()
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(net.train()(faces), torch.arange(64) % 8).backward()
-        optimizer.step()
-    path = tmp_path_factory.mktemp("model") / "bands.onnx"
-    card = ModelCard(name="bands", template=((0.5, 0.5),) * 5, parameters=1, recipe="mien train bands")
-    export_onnx(net, card, path)
-    return path
+def model(exported):
+    return exported[1]
 
 
 def test_eight_bits_are_smaller_read_alike_and_say_so_on_the_card(model, ferplus_zip, tmp_path):
@@ -53,7 +28,7 @@ def test_eight_bits_are_smaller_read_alike_and_say_so_on_the_card(model, ferplus
     assert found.accuracy[0] > 0.9, "the network of this test has learnt something"
     assert (found.loss <= 1).all()
     before, after = Classifier.load(model), Classifier.load(out)
-    faces = _bands(64, 3)
+    faces = draw_bands(64, 3)
     assert (before(faces).argmax(1) == after(faces).argmax(1)).mean() > 0.95
     kinds = {node.op_type for node in onnx.load(out).graph.node}
     weights = {array.data_type for array in onnx.load(out).graph.initializer if len(array.dims) == 4}
@@ -68,7 +43,7 @@ def test_weights_alone_in_eight_bits_make_a_small_file_of_a_network_that_reads_t
     content = model.read_bytes()
     small = quantize_weights(content)
     assert len(small) < 0.5 * len(content)
-    faces = _bands(64, 3)
+    faces = draw_bands(64, 3)
     before, after = (Classifier.read(each)(faces) for each in (content, small))
     assert np.abs(before - after).max() < 0.02
     kinds = {node.op_type for node in onnx.load_model_from_string(small).graph.node}
@@ -94,7 +69,7 @@ def test_a_network_that_loses_an_emotion_is_refused_and_nothing_is_written(
 
 def test_a_network_without_convolutions_is_told(tiny_model):
     with pytest.raises(ModelError, match="has no convolutions"):
-        quantize(tiny_model.read_bytes(), _bands(8, 0))
+        quantize(tiny_model.read_bytes(), draw_bands(8, 0))
 
 
 def test_the_command_prints_recall_before_and_after(mien, model, ferplus_zip, tmp_path):
