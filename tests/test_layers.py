@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -49,12 +50,19 @@ def source_files():
     return [path for path in sorted(SOURCE.rglob("*.py")) if path != SOURCE / "__init__.py"]
 
 
+@cache
+def parsed(path):
+    return ast.parse(path.read_text())
+
+
+@cache
 def imports(path):
     """(module or module.name, whether it stands at the top level) for each import, those in functions too."""
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     functions = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
     typing = (n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test))
     later = {id(node) for branch in (*functions, *typing) for node in ast.walk(branch)}
+    found = []
     for node in ast.walk(tree):
         names = []
         if isinstance(node, ast.Import):
@@ -62,8 +70,8 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: write imports in full"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            yield name, id(node) not in later
+        found += [(name, id(node) not in later) for name in names]
+    return found
 
 
 def upward_imports(path):
@@ -123,7 +131,7 @@ def test_no_public_class_name_stands_twice():
     names = Counter(
         node.name
         for path in source_files()
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     )
     assert [name for name, count in names.items() if count > 1] == []

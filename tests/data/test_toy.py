@@ -49,13 +49,10 @@ def test_it_reads_as_rafd(tmp_path):
     assert json.loads((tmp_path / "toy" / "settings.json").read_text())["models"] == 67
 
 
-@pytest.mark.parametrize("camera", ["045", "090", "135"])
-def test_every_drawn_face_is_found(camera):
+def test_every_drawn_face_is_found():
     detector = YuNet()
-    drawn = {
-        name: face for name, face in draw_toy(ToySettings(models=2, cameras=3, gazes=1)) if camera in name
-    }
-    assert [len(detector.detect(face)) for face in drawn.values()] == [1] * 16
+    drawn = [face for _, face in draw_toy(ToySettings(models=1, cameras=3, gazes=1))]
+    assert [len(detector.detect(face)) for face in drawn] == [1] * 24
 
 
 def test_five_cameras_and_three_gazes():

@@ -84,7 +84,11 @@ def test_every_variant_runs_to_a_full_set_of_tables_and_is_held_against_the_firs
 
 
 @pytest.mark.parametrize(
-    "names", [["paper-300-one"], pytest.param(["paper-300", "paper-pretrained"], marks=pytest.mark.slow)]
+    "names",
+    [
+        ["paper-300-one"],
+        pytest.param(["paper-300", "paper-pretrained", "paper-mask"], marks=pytest.mark.slow),
+    ],
 )
 def test_a_killed_reproduction_goes_on_and_ends_alike(toy_faces, tiny_plan, tmp_path, names):
     plan = tiny_plan(*names)
@@ -220,6 +224,7 @@ def test_one_network_of_eight_outputs_is_read_both_ways(reproduced):
     assert (fitted["threshold"], likeliest["threshold"]) == ("training", "winner")
 
 
+@pytest.mark.slow
 def test_processes_share_the_parts_of_a_folder_and_train_none_twice(toy_faces, tiny_plan, tmp_path):
     names = ("paper-raw", "paper-300-one")
     plan = tiny_plan(*names)

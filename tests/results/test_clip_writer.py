@@ -189,6 +189,7 @@ def test_a_clip_without_sound_stays_so(tmp_path, drawn_clip):
     assert sound_of(tmp_path / "out.mp4") is None
 
 
+@pytest.mark.slow  # the sound of drawn clips is compared above
 def test_the_command_keeps_the_sound_of_a_real_clip(media, mien, tmp_path):
     name = "single_face.mp4"
     ran = mien("analyze", media / name, "--annotate", tmp_path, "-o", tmp_path / "r.csv", "--detect-every", 5)

@@ -40,21 +40,19 @@ def test_latency_is_told_in_milliseconds():
     assert str(Latency(0.0312, 0.0487, 9)) == "31 ms (median), 49 ms (95 %)"
 
 
-@pytest.mark.parametrize("enough", [4, 99])
 def test_clips_are_shown_as_they_are_read_and_whoever_watches_can_end_it(
-    mien, drawn_clip, tmp_path, monkeypatch, enough
+    mien, drawn_clip, tmp_path, monkeypatch
 ):
     monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.setattr(Terminal, "__call__", lambda _self, frame, _pixels, _late: frame.index < enough)
+    monkeypatch.setattr(Terminal, "__call__", lambda _self, frame, _pixels, _late: frame.index < 4)
     ran = mien("analyze", drawn_clip, "--show", "-o", tmp_path / "a.csv")
     assert ran.code == 0, ran.err
     with (tmp_path / "a.csv").open() as file:
-        assert [row["frame"] for row in csv.DictReader(file)] == list(map(str, range(12)))[: enough + 1]
+        assert [row["frame"] for row in csv.DictReader(file)] == ["0", "1", "2", "3", "4"]
 
 
-@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
-def test_events_and_pages_are_written_beside_the_table(mien, drawn_clip, one_face, tmp_path, ending):
-    events, pages = tmp_path / f"events.{ending}", tmp_path / "pages"
+def test_events_and_pages_are_written_beside_the_table(mien, drawn_clip, tmp_path):
+    events, pages = tmp_path / "events.parquet", tmp_path / "pages"
     ran = mien("analyze", drawn_clip, "-o", tmp_path / "a.csv", "--events", events, "--pages", pages)
     assert ran.code == 0, ran.err
     assert events.stat().st_size > 0

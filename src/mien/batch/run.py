@@ -119,16 +119,18 @@ def _analyze_into_tables(
         spool = Path(stack.enter_context(TemporaryDirectory(prefix="mien-"))) if "-" in named else None
         tasks = plan_tasks(named, options, journals, left_out, stdin=stdin, spool=spool)
         results = stack.enter_context(open_results(tasks, options, show))  # before there is an output
-        table = stack.enter_context(finish_whole(_open_table(options, tasks)))
         write_events: Write | None = None
         if options.events is not None:
             writer = _open_file(options.events, options, EVENT_COLUMNS)
             write_events = stack.enter_context(finish_whole(writer)).write
-        write: Write = table.write
         if options.summary is not None:
             columns = ("source", "track", *FIGURES)
             summed = stack.enter_context(finish_whole(_open_file(options.summary, options, columns)))
             summarizer = Summarizer()
+        # last: its header is on standard output at once, which a wrong name of another table must not leave
+        table = stack.enter_context(finish_whole(_open_table(options, tasks)))
+        write: Write = table.write
+        if options.summary is not None:
 
             def write(rows: list[Row]) -> None:
                 table.write(rows)
