@@ -13,6 +13,8 @@ MODELS: Final = {
     "compact": "7ac9b6e867f1cfb9494dcaed80425fb8d8e5f745f91691044d297113a6f5d7f8",  # float32
     "compact-int8": "f8981a980b1219fb1358787a26a5ae0344359838ca130c3c2304684abda3fca7",  # the same in 8 bits
 }
+#: The face network of `faces.parts`, which reads no expression.
+FACE: Final = {"face": "935316fa2bfdf7ea6a22a7bc8d5e6c432ff0b57e31ca4475ba9b81e5ab814473"}
 DEFAULT: Final = "compact-int8"
 
 
@@ -22,13 +24,14 @@ def load_model(name: str = DEFAULT) -> bytes:
     Raises:
         ModelError: there is no such network, or its file is not the one that was shipped.
     """
-    if name not in MODELS:
+    known = MODELS | FACE
+    if name not in known:
         raise ModelError(f"model: expected one of {', '.join(MODELS)}, got {name!r}")
     data = resources.files(__name__).joinpath(f"{name}.onnx").read_bytes()
     digest = hashlib.sha256(data).hexdigest()
-    if digest != MODELS[name]:
+    if digest != known[name]:
         raise ModelError(
-            f"shipped model {name!r}: expected sha256 {MODELS[name]}, the file has {digest}; "
+            f"shipped model {name!r}: expected sha256 {known[name]}, the file has {digest}; "
             "it was altered or cut off: install mien again"
         )
     return data

@@ -1,0 +1,92 @@
+"""The face network: is this a face, where are its parts, how is the head turned, which parts move how much.
+
+It sees one upright crop, 96 x 96 gray levels, and learned from Google's Face Landmarker (`mien.train.face`,
+`docs/face.md`).
+
+Legend: N faces, H rows, W columns; 146 landmarks, of which five are those of `types.Face`; 45 movements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import hypot
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.faces.align import PARTS_TEMPLATE, Matrix, crop_gray, invert, move, similarity
+from mien.faces.network import CPU, OnnxNetwork
+from mien.models import load_model
+from mien.types import Floats, Image
+from mien.units import UNITS
+
+MODEL: Final = "face"
+_SIDE: Final = 96  # pixels of the crop
+#: How many numbers of the answer are: the logit of a face's presence; the logarithm of the landmarks' expected
+#: error as a share of the distance of the pupils; landmarks in units of the crop's side; two rows of the head's
+#: turn; movements.
+_OUTPUTS: Final = (1, 1, 292, 6, len(UNITS))
+_RIGHT_PUPIL, _LEFT_PUPIL, _NOSE, _BRIDGE, _RIGHT_MOUTH, _LEFT_MOUTH = 136, 141, 2, 1, 22, 87
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """What the network says of one face, in pixels of the picture."""
+
+    presence: float  # in [0, 1]: that it is a face, and lies in its crop as it should
+    error: float  # expected of the landmarks, as a share of the distance of the pupils
+    dense: Floats  # (146, 2) x, y
+    landmarks: Floats  # (5, 2) x, y, in the order of `Face.landmarks`
+    pose: Floats  # (3,) yaw, pitch, roll in degrees
+    movements: Floats  # (45,) in [0, 1], in the order of `UNITS`
+
+
+class PartsNetwork:
+    """The network that ships; ONNX Runtime opens it when it is first needed."""
+
+    def __init__(self, threads: int = 1, providers: Sequence[str] = CPU) -> None:
+        self._network = OnnxNetwork(load_model(MODEL), name=MODEL, threads=threads, providers=providers)
+
+    def __call__(self, image: Image, faces: Sequence[Floats]) -> list[Parts]:
+        """What it says of the faces of a picture.
+
+        Args:
+            image: (H, W, 3) RGB or (H, W) gray, uint8.
+            faces: the landmarks of each, (5, 2) in pixels; a tenth of a face's size off matters little.
+        """
+        if not faces:
+            return []
+        template = np.array(PARTS_TEMPLATE) * _SIDE
+        matrices = [similarity(points[[0, 1, 3, 4]], template) for points in faces]
+        crops = np.stack([crop_gray(image, matrix, _SIDE) for matrix in matrices])
+        answers = self._network(crops[:, None].astype(np.float32))  # (N, 345)
+        return [_read(answer, matrix) for answer, matrix in zip(answers, matrices, strict=True)]
+
+
+def _read(answer: Floats, to_crop: Matrix) -> Parts:
+    presence, error, points, rows, movements = np.split(answer.astype(np.float64), np.cumsum(_OUTPUTS)[:-1])
+    dense = move(invert(to_crop), points.reshape(-1, 2) * _SIDE)  # (146, 2)
+    nose = (2 * dense[_NOSE] + dense[_BRIDGE]) / 3  # where the detector has the tip
+    five = np.stack([dense[_RIGHT_PUPIL], dense[_LEFT_PUPIL], nose, dense[_RIGHT_MOUTH], dense[_LEFT_MOUTH]])
+    return Parts(
+        presence=float(1 / (1 + np.exp(-presence[0]))),
+        error=float(np.exp(error[0].clip(-6, 2))),
+        dense=dense,
+        landmarks=five.astype(np.float32),
+        pose=_pose(rows.reshape(2, 3), to_crop),
+        movements=movements.clip(0, 1).astype(np.float32),
+    )
+
+
+def _pose(rows: NDArray[np.float64], to_crop: Matrix) -> Floats:
+    """Two rows of the turn of the head in its crop, x right, y down, z away, to angles in the picture."""
+    right = rows[0] / np.linalg.norm(rows[0])
+    down = rows[1] - (rows[1] @ right) * right
+    turn = np.stack([right, down / np.linalg.norm(down)])  # (2, 3)
+    lean = to_crop[:, :2] / hypot(to_crop[0, 0], to_crop[1, 0])
+    turn = lean.T @ turn  # out of the crop's plane into the picture's
+    away = np.cross(turn[0], turn[1])
+    angles = np.arctan2(turn[0, 2], away[2]), np.arcsin(np.clip(-turn[1, 2], -1, 1)), np.arctan2(turn[1, 0], turn[1, 1])
+    return np.degrees(angles).astype(np.float32)
