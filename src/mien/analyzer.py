@@ -22,6 +22,7 @@ from mien.errors import ConfigError, ImageError, MienError, shorten
 from mien.faces.align import crop, fit
 from mien.faces.detect import Detector, DetectorOptions, RegionDetector, WholePicture, YuNet, keep_largest
 from mien.faces.network import CPU, Classifier
+from mien.faces.parts import PartsNetwork
 from mien.faces.policy import label_faces
 from mien.faces.yunet import YuNetNetwork
 from mien.image import make_preview, read_image
@@ -63,6 +64,7 @@ class Analyzer:
     crop: MakeCrop = crop_aligned
     max_faces: int | None = None  # at most this many of a picture, the largest; None: all
     policy: Policy | None = None  # how probabilities become an emotion; None: the card's `accurate`
+    parts: PartsNetwork | None = None  # looks at faces of a detector that did not; None: nobody does
 
     def image(self, source: ImageSource, *, white: float | None = None, color: str = "rgb") -> Frame:
         """The faces of one picture.
@@ -116,7 +118,7 @@ class Analyzer:
             name = shorten(os.fspath(source)) if isinstance(source, str | os.PathLike) else f"[{place}]"
             try:
                 picture = read_image(source, white=white, color=color)
-                faces = keep_largest(self.detector.detect(picture.pixels), self.max_faces)
+                faces = self._find(picture.pixels)
                 crops = [self.crop(picture.pixels, face, card) for face in faces]
             except ConfigError:
                 raise
@@ -264,7 +266,7 @@ class Analyzer:
             raise ConfigError(f"detect_every: expected at least 1, got {detect_every}")
         detector = self.video_detector or self.detector
         return Follower(
-            lambda pixels: keep_largest(detector.detect(pixels), self.max_faces),
+            lambda pixels: self._find(pixels, detector),
             self.read_faces,
             detect_every=detect_every,
             threads=threads,
@@ -286,7 +288,7 @@ class Analyzer:
         >>> analyzer.frame(np.zeros((64, 64, 3), np.uint8), source="camera", index=7, time=0.28).index
         7
         """
-        faces = keep_largest(self.detector.detect(pixels), self.max_faces)
+        faces = self._find(pixels)
         read = tuple(self.read_faces([pixels], [faces])[0])
         return Frame(source, index, time, read, notes, size=(pixels.shape[1], pixels.shape[0]))
 
@@ -312,6 +314,11 @@ class Analyzer:
         crops = [self.crop(picture, face, card) for picture, face in flat]  # (S, S[, 3]) each
         read = iter(self._read([face for _, face in flat], crops))
         return [[next(read) for _ in some] for some in faces]
+
+    def _find(self, pixels: Image, detector: Detector | None = None) -> list[Face]:
+        """The faces of a picture, with all that is known of them but their expression."""
+        faces = keep_largest((detector or self.detector).detect(pixels), self.max_faces)
+        return faces if self.parts is None else self.parts.complete(pixels, faces)
 
     def _read(self, faces: list[Face], crops: Sequence[Image]) -> list[Face]:
         card = self.classifier.card
@@ -413,21 +420,21 @@ def load(  # noqa: PLR0913 - each is one choice of a user
     providers = providers or (CPU if device is None else (device,))
     classifier = Classifier.load(None if model is None else Path(model), threads=threads, providers=providers)
     chosen = classifier.card.policy(policy)
+    parts = PartsNetwork(threads, providers)
     if crops:
-        return Analyzer(WholePicture(), classifier, crop=crop_whole, max_faces=max_faces, policy=chosen)
+        return Analyzer(
+            WholePicture(), classifier, crop=crop_whole, max_faces=max_faces, policy=chosen, parts=parts
+        )
     network = YuNetNetwork(threads, providers)  # opened when a picture is first looked at
     limits: dict[str, Any] = {} if min_face is None else {"min_face": min_face}
-    if min_score is not None:  # more than the detector's own limit changes what is kept, not what is seen
-        limits |= {
-            "min_score": min_score,
-            "threshold": min(max(min_score, 0.05), DetectorOptions().threshold),
-        }
+    if min_score is not None:
+        limits["threshold"] = min_score
     photo: Detector
     clip: Detector
     photo, clip = (
-        YuNet(replace(options, **limits), network=network)
+        YuNet(replace(options, **limits), network=network, parts=parts)
         for options in (DetectorOptions(), DetectorOptions.video())
     )
     if region is not None:
         photo, clip = RegionDetector(photo, region), RegionDetector(clip, region)
-    return Analyzer(photo, classifier, clip, max_faces=max_faces, policy=chosen)
+    return Analyzer(photo, classifier, clip, max_faces=max_faces, policy=chosen, parts=parts)

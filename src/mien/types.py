@@ -19,14 +19,18 @@ from mien.errors import ImageError
 from mien.image import make_preview, read_image
 from mien.labels import EMOTIONS
 from mien.pixels import Floats, Image, check_shape
+from mien.units import ACTION_UNITS, GAZE, UNITS, estimate_action_units, estimate_gaze
 
 if TYPE_CHECKING:
     from mien.image import ImageSource
 
 __all__ = [
+    "ALL_COLUMNS",
     "COLUMNS",
     "FACE_COLUMNS",
+    "EXTRA_COLUMNS",
     "LANDMARKS",
+    "POSE",
     "SMOOTHED",
     "Cell",
     "Face",
@@ -50,6 +54,8 @@ LANDMARKS: Final = tuple(
     for point in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
     for axis in ("x", "y")
 )
+#: Columns of the head's turn, in degrees.
+POSE: Final = ("yaw", "pitch", "roll")
 #: What rows tell of a face, in the order of a table: its attributes, each with the type of its numbers, named
 #: as pyarrow names it (`list` is a list of texts), and their columns. A new field of `Face` that belongs into
 #: tables gets its line here.
@@ -57,6 +63,8 @@ FACE_COLUMNS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "track": ("int32", ("track",)),
     "box": ("float32", ("x", "y", "width", "height")),
     "score": ("float32", ("score",)),
+    "pose": ("float32", POSE),
+    "quality": ("float32", ("quality",)),
     "emotion": ("string", ("emotion",)),
     "confidence": ("float32", ("confidence",)),
     "probabilities": ("float32", EMOTIONS),
@@ -64,12 +72,33 @@ FACE_COLUMNS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "uncertain": ("int32", ("uncertain",)),
     "smoothed": ("float32", SMOOTHED),
     "landmarks": ("float32", LANDMARKS),
+    "movements": ("float32", UNITS),
+    "action_units": ("float32", tuple(ACTION_UNITS)),
+    "gaze": ("float32", GAZE),
 }
-#: Columns of the results table, in their order; those of the landmarks are added where they are asked for.
+#: Columns that a table has where they are asked for, by the name of the option.
+EXTRA_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
+    "landmarks": LANDMARKS,
+    "units": (*UNITS, *ACTION_UNITS),
+    "gaze": GAZE,
+}
+#: Columns of the results table, in their order, before those of `EXTRA_COLUMNS`.
 COLUMNS: Final = (
     "source", "frame", "time", "face", "track", "success",
-    *(c for one, (_, columns) in FACE_COLUMNS.items() if one not in {"track", "landmarks"} for c in columns),
+    *(
+        c for one, (_, columns) in FACE_COLUMNS.items() if one != "track" for c in columns
+        if all(c not in extra for extra in EXTRA_COLUMNS.values())
+    ),
 )  # fmt: skip
+#: All that a row has.
+ALL_COLUMNS: Final = (*COLUMNS, *(c for extra in EXTRA_COLUMNS.values() for c in extra))
+
+
+#: Of the arrays of a face that need not be there.
+_SHAPES: Final = {
+    "probabilities": (len(EMOTIONS),), "smoothed": (len(EMOTIONS),), "pose": (3,), "movements": (len(UNITS),),
+    "landmarks_dense": (146, 2),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,12 +114,16 @@ class Face:
     set: tuple[str, ...] | None = None  # emotions it may be, likeliest first; None: the network knows no sets
     uncertain: bool | None = None  # confidence below the card's threshold; None: the card has none
     smoothed: Floats | None = None  # (8,) probabilities smoothed over time, along its track; None: not so
+    pose: Floats | None = None  # (3,) yaw, pitch and roll in degrees; None, as what follows: not looked at
+    quality: float | None = None  # in [0, 1]: how well it can be read, of light, sharpness, turn and cover
+    movements: Floats | None = None  # (45,) in [0, 1], in the order of `units.UNITS`
+    landmarks_dense: Floats | None = None  # (146, 2) x, y: those of MediaPipe's mesh in `docs/face.md`
 
     def __post_init__(self) -> None:
         check_shape("Face.landmarks", self.landmarks, (5, 2))
-        for name, values in (("probabilities", self.probabilities), ("smoothed", self.smoothed)):
-            if values is not None:
-                check_shape(f"Face.{name}", values, (len(EMOTIONS),))
+        for name, shape in _SHAPES.items():
+            if (values := getattr(self, name)) is not None:
+                check_shape(f"Face.{name}", values, shape)
 
     @property
     def emotion(self) -> str | None:
@@ -102,6 +135,36 @@ class Face:
         """The probability of `emotion`."""
         p = self.probabilities
         return None if p is None else float(p[self._index(p)])
+
+    @property
+    def yaw(self) -> float | None:
+        """Degrees by which the nose points to the picture's left."""
+        return None if self.pose is None else float(self.pose[0])
+
+    @property
+    def pitch(self) -> float | None:
+        """Degrees by which the nose points down; a face that looks into the camera has about 6."""
+        return None if self.pose is None else float(self.pose[1])
+
+    @property
+    def roll(self) -> float | None:
+        """Degrees by which the head leans: above 0 clockwise in the picture."""
+        return None if self.pose is None else float(self.pose[2])
+
+    @property
+    def units(self) -> dict[str, float]:
+        """The movements by their ARKit names, from 0 to 1; empty where the face was not looked at."""
+        return {} if self.movements is None else dict(zip(UNITS, self.movements.tolist(), strict=True))
+
+    @property
+    def action_units(self) -> dict[str, float]:
+        """The action units of FACS as `units.ACTION_UNITS` estimates them, from 0 to 1; empty as `units` is."""
+        return {} if self.movements is None else estimate_action_units(self.units)
+
+    @property
+    def gaze(self) -> tuple[float, float] | None:
+        """Degrees by which the eyes are turned in the head: to the picture's left, and downwards."""
+        return None if self.movements is None else estimate_gaze(self.units)
 
     def __iter__(self) -> Iterator[tuple[str, float]]:
         """Each emotion with its probability, as `dict(face)` takes them; none before it is classified."""
@@ -127,9 +190,9 @@ class Face:
     def to_dict(self) -> dict[str, Any]:
         """All that is known of it, ready for JSON: probabilities by emotion, arrays as lists."""
         named = {"emotion": self.emotion, "confidence": self.confidence}
-        return named | {
-            one.name: _plain(getattr(self, one.name)) for one in fields(self) if one.name != "shown"
-        }
+        held = {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
+        held["units"], held["action_units"] = self.units, self.action_units
+        return named | {name: value for name, value in held.items() if name not in {"shown", "movements"}}
 
     def to_row(self) -> Row:
         """Its cells in a table, by column."""
@@ -139,9 +202,9 @@ class Face:
             if len(columns) == 1:
                 row[columns[0]] = _cell(value)
             else:
-                cells = (
-                    [None] * len(columns) if value is None else np.asarray(value, np.float64).ravel().tolist()
-                )
+                held = list(value.values()) if isinstance(value, dict) else value
+                some = held is not None and len(held) > 0
+                cells = np.asarray(held, np.float32).ravel().tolist() if some else [None] * len(columns)
                 row.update(zip(columns, cells, strict=True))
         return row
 
@@ -208,9 +271,9 @@ class Frame:
         return rest | {"faces": [face.to_dict() for face in self.faces]}
 
     def to_rows(self) -> list[Row]:
-        """Its rows in a table, `COLUMNS` and `LANDMARKS`: one per face, or one with `success` 0."""
+        """Its rows in a table, `ALL_COLUMNS`: one per face, or one with `success` 0."""
         time = None if self.time is None else float(self.time)  # a NumPy number would be written otherwise
-        empty: Row = dict.fromkeys((*COLUMNS, *LANDMARKS))
+        empty: Row = dict.fromkeys(ALL_COLUMNS)
         empty |= {"source": self.source, "frame": int(self.index), "time": time, "success": 0}
         return [empty | face.to_row() | {"face": i, "success": 1} for i, face in enumerate(self.faces)] or [
             empty

@@ -22,7 +22,7 @@ T = TypeVar("T")
 #: Options that decide what is read of a frame; `smooth` decides what is written of it as well.
 READING: Final = (
     "policy", "crops", "min_face", "min_score", "max_faces", "every", "fps", "start", "end", "detect_every",
-    "providers", "landmarks", "region", "tracks",
+    "providers", "landmarks", "units", "gaze", "region", "tracks",
 )  # fmt: skip
 
 
@@ -44,6 +44,8 @@ class AnalyzeOptions:
     pages: Path | None = None  # folder of a page of each clip, its faces over time
     overwrite: bool = False  # replace what is there
     landmarks: bool = False  # tables have the columns of the five landmarks, too
+    units: bool = False  # ... those of the movements of the face and of FACS's action units
+    gaze: bool = False  # ... and those of the direction of the eyes in the head
     excel: bool = False  # CSV and TSV that spreadsheets open as they are meant
 
     # how faces are read
@@ -116,9 +118,9 @@ class AnalyzeOptions:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of the table."""
-        from mien.results.rows import COLUMNS, LANDMARKS  # it loads NumPy, which `--help` does without
+        from mien.results.rows import choose_columns  # it loads NumPy, which `--help` does without
 
-        return (*COLUMNS, *LANDMARKS) if self.landmarks else COLUMNS
+        return choose_columns(landmarks=self.landmarks, units=self.units, gaze=self.gaze)
 
     @property
     def sharded(self) -> bool:

@@ -87,6 +87,21 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
             "--landmarks", metavar="", help="Also write the five landmarks of each face, as ten columns."
         ),
     ] = False,
+    units: Annotated[
+        bool,
+        typer.Option(
+            "--units",
+            metavar="",
+            help="Also write how much each part of the face moves: 45 blendshapes by ARKit's names, and 18 action "
+            "units of FACS estimated from them, each from 0 to 1.",
+        ),
+    ] = False,
+    gaze: Annotated[
+        bool,
+        typer.Option(
+            "--gaze", metavar="", help="Also write the direction of the eyes in the head, in degrees."
+        ),
+    ] = False,
     excel: Annotated[
         bool,
         typer.Option(

@@ -1,13 +1,12 @@
-"""Finds faces: YuNet at a few sizes of the picture, then close-ups of each candidate.
+"""Finds faces: YuNet proposes them at a few sizes of the picture, the face network confirms each.
 
 1. The picture is scanned at a few sizes: YuNet loses large faces that are noisy or blocky at full size, and
    small ones in a reduced picture. Large pictures are scanned tile by tile; small ones in which no large face
    was found are enlarged. A dark picture is brightened first.
-2. What is half believed is a candidate. It is turned upright by its own landmarks, brought to one size and
-   detected again, twice. A face is what scores the threshold in two of these three looks. Alone, a scan loses
-   most small faces or invents some; a close-up of what is no face seldom scores high, and never twice.
-3. A face that does not look upright in its close-up is tried in every eighth of a turn: YuNet finds many
-   faces turned on their side, but with upright landmarks. Larger close-ups then refine the landmarks.
+2. What YuNet half believes is a candidate. The face network (`parts`) looks at it twice, the second time by the
+   landmarks that it found itself. Both have to believe in it.
+3. A candidate that does not look upright is looked at in every eighth of a turn: YuNet finds many faces turned on
+   their side, but with upright landmarks.
 4. Where nothing was found, all of the picture is turned by every eighth of a turn.
 
 Thresholds and sizes were chosen on real pictures, with and without people: `benchmarks/results/detector.md`.
@@ -20,38 +19,45 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, cos, floor, hypot, inf, log, log2, radians, sin, sqrt
+from math import ceil, cos, floor, hypot, inf, log, log2, radians, sin
 from typing import Final, Protocol
 
 import numpy as np
 from PIL import Image as Pil
 
 from mien.errors import ConfigError, ImageError
-from mien.faces.align import MIN_CROP, TEMPLATE, Matrix, invert, move, roll, similarity
+from mien.faces.align import MIN_CROP, TEMPLATE, Matrix, invert, move
+from mien.faces.parts import Parts, PartsNetwork, with_parts
 from mien.faces.yunet import Proposals, YuNetNetwork, join, suppress
-from mien.types import Face, Image, check_shape
+from mien.types import Face, Floats, Image, check_shape
 
 # sizes at which a picture is scanned, pixels
 TILE: Final = 1280  # the longest side of one pass of the network, which bounds its memory
 TILE_OVERLAP: Final = 128  # that neighbouring tiles share at least
 COARSE: Final = 224  # the long side of the smallest size; smaller pictures are enlarged to it
 _RELIABLE_FACE: Final = 40  # the smallest face that YuNet seldom misses
+_LEAST_FACE: Final = 14  # the smallest in which it half believes more often than not
+_CHEAP: Final = 640  # a picture of this long side is scanned at its own size first
 _MAX_ENLARGED: Final = 1920  # no picture is enlarged beyond, which bounds the time
-
 _MAX_STEP: Final = 3.0  # by which one size is larger than the next
-_PORTRAIT_SHARE: Final = 1 / 3  # of the picture's longer side: a face of this size makes it a portrait
+_PORTRAIT_SCORE: Final = 0.8  # YuNet's, and ...
+_PORTRAIT_SHARE: Final = 1 / 3  # ... of the picture's longer side: a face of this size makes it a portrait
 _DARK: Final = 96  # gray level that 99 of 100 pixels of a dark picture stay below
 _BRIGHT: Final = 230  # gray level that these are brought to
 
-# close-ups
-_SEEN_SCORE: Final = 0.3  # from which a face is seen in a close-up
-_ROLL_TOLERANCE_DEG: Final = 1.0  # change of roll in a close-up below which no further one follows
-_MAX_SIZE_RATIO: Final = 1.8  # between a face in its close-up and the size that was expected
-_UPRIGHT_SCORE: Final = 0.87  # in a close-up, that an upright face reaches and a leaning one seldom does
-_SURE_SCORE: Final = 0.75  # from which a face comes before larger ones that score less, if not all are kept
-_BETTER_SCORE: Final = 0.05  # by which another turn must score more for the landmarks to be mistrusted
+# candidates
+_MOST_CANDIDATES: Final = 100  # of a picture, that are looked at, best first
+_TURNED_SCORE: Final = (
+    0.6  # YuNet's, from which a candidate that is no face upright is looked at in other turns
+)
+_SURE_SCORE: Final = 0.95  # from which a face comes before larger ones that score less, if not all are kept
 _SQUARE_PER_BOX: Final = 1.085  # side of the template's square per root of the box's area, median
 _ANGLES: Final = (45, 90, 135, 180, 225, 270, 315)  # degrees, clockwise
+
+#: Of YuNet's score and the face network's presence, both as logits: the share of candidates that are faces is
+#: the sigmoid of their weighted sum (fitted on faces and on pictures without people, `detector.md`).
+_WEIGHTS: Final = (2.0, 2.1, -10.0)
+_MOST_LOGIT: Final = 7.0  # a presence of .999, beyond which it says no more
 
 
 class Detector(Protocol):
@@ -134,60 +140,29 @@ class DetectorOptions:
     """How thoroughly to search; the defaults are for photos."""
 
     min_face: int = 20  # pixels; faces whose longer side is less are left out, and not searched for
-    min_score: float = 0.0  # faces that score less are left out
-    threshold: float = 0.8  # score in [0, 1] that a face has in two of three looks
-    candidate: float = 0.3  # score from which something gets close-ups; >= threshold: none, the scan decides
+    threshold: float = 0.8  # score in [0, 1] from which something is a face
+    candidate: float = 0.3  # YuNet's score from which the face network looks at something
     finest: int | None = None  # long side of the largest size scanned; None: as min_face asks
-    turned: bool = True  # turn pictures without faces, and faces that do not look upright
-    refinements: int = 2  # larger close-ups of each face that refine its landmarks
-    most_candidates: int = 100  # candidates below the threshold that get close-ups, best first
+    turned: bool = True  # turn pictures without faces, and candidates that do not look upright
 
     def __post_init__(self) -> None:
-        if self.min_face < 1 or not 0 < self.threshold <= 1 or not 0 < self.candidate <= 1:
+        if self.min_face < 1 or not 0 <= self.threshold <= 1 or not 0 < self.candidate <= 1:
             raise ConfigError(
-                "detector: expected min_face >= 1 and threshold and candidate in (0, 1], "
+                "detector: expected min_face >= 1, threshold in [0, 1] and candidate in (0, 1], "
                 f"got {self.min_face}, {self.threshold} and {self.candidate}"
             )
 
     @classmethod
     def video(cls) -> DetectorOptions:
-        """For clips: no more than 640 pixels, one look, nothing turned, one refinement."""
-        return cls(candidate=1, finest=640, turned=False, refinements=1)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _CloseUp:
-    """A view of one face, upright in its middle."""
-
-    side: int  # pixels of the view
-    face: int  # pixels of the template's square, in the middle of it
-
-    def by_landmarks(self, face: Proposals) -> Matrix:
-        """The similarity from the picture to the view, by the face's landmarks."""
-        template = np.array(TEMPLATE) * self.face + (self.side - self.face) / 2  # (5, 2)
-        return similarity(face.landmarks[0], template)
-
-    def by_box(self, face: Proposals, angle: float) -> Matrix:
-        """The same by its box alone, for a face that leans by `angle` degrees."""
-        x, y, width, height = (float(v) for v in face.boxes[0])
-        scale = self.face / (_SQUARE_PER_BOX * sqrt(width * height))
-        c, s = scale * cos(radians(angle)), scale * sin(radians(angle))
-        turn = np.array([[c, s], [-s, c]])
-        return np.column_stack([turn, self.side / 2 - turn @ np.array([x + width / 2, y + height / 2])])
-
-
-#: Small: cheap, and scores an upright face high. Large: YuNet's landmarks follow only .2 of a turn when the
-#: template's square is 104 pixels, .6 at 160, .84 at 180 and .94 at 240 (roll against a known turn of 10
-#: degrees, 60 photos), so that refining needs the large one.
-_VERIFY: Final = _CloseUp(side=160, face=104)
-_REFINE: Final = _CloseUp(side=288, face=240)
+        """For clips: no more than 640 pixels, nothing turned, candidates that YuNet rather believes in."""
+        return cls(candidate=0.5, finest=640, turned=False)
 
 
 class YuNet:
-    """The detector that comes with Mien; the network may be shared with another.
+    """The detector that comes with Mien; its networks may be shared with another.
 
     Raises:
-        ModelError: the weights are absent or not the expected ones.
+        ModelError: weights are absent or not the expected ones.
     """
 
     def __init__(
@@ -196,9 +171,11 @@ class YuNet:
         threads: int = 1,
         *,
         network: YuNetNetwork | None = None,
+        parts: PartsNetwork | None = None,
     ) -> None:
         self.options = options
         self._network = network or YuNetNetwork(threads)
+        self._parts = parts or PartsNetwork(threads)
 
     def detect(self, image: Image) -> list[Face]:
         """The unclassified faces of (H, W, 3) RGB uint8, largest first.
@@ -210,16 +187,9 @@ class YuNet:
         if 0 in image.shape:
             return []
         picture = Pyramid(brighten(image))
-        found = self._confirm(picture, self._scan(picture))
-        if not len(found) and self.options.turned:
-            found = self._confirm(picture, self._scan_turned(picture))
-        faces = [
-            Face((float(x), float(y), float(width), float(height)), points, float(score))
-            for (x, y, width, height), points, score in zip(
-                found.boxes, found.landmarks, found.scores, strict=True
-            )
-            if max(width, height) >= self.options.min_face and score >= self.options.min_score
-        ]
+        faces = self._confirm(picture, self._scan(picture))
+        if not faces and self.options.turned:
+            faces = self._confirm(picture, self._scan_turned(picture))
         return sorted(faces, key=lambda face: -face.box[2] * face.box[3])
 
     def sizes(self, long: int) -> list[float]:
@@ -228,8 +198,8 @@ class YuNet:
         Up to the picture's own size the ratios between them are even and at most 3; a larger one is for small
         faces.
         """
-        wanted = long * _RELIABLE_FACE / self.options.min_face
-        finest = max(COARSE, min(wanted, max(long, _MAX_ENLARGED), self.options.finest or inf))
+        wanted, least = (long * face / self.options.min_face for face in (_RELIABLE_FACE, _LEAST_FACE))
+        finest = max(COARSE, min(wanted, max(least, _MAX_ENLARGED), self.options.finest or inf))
         own = max(COARSE, min(finest, long))
         steps = ceil(log(own / COARSE) / log(_MAX_STEP) - 1e-9)
         ladder = [COARSE * (own / COARSE) ** (i / max(1, steps)) for i in range(steps + 1)]
@@ -237,24 +207,28 @@ class YuNet:
 
     def _scan(self, picture: Pyramid) -> Proposals:
         """Candidates in the whole picture at each size, in pixels of the picture."""
-        threshold = min(self.options.candidate, self.options.threshold)
         parts: list[Proposals] = []
-        least = picture.long * _PORTRAIT_SHARE
-        for size in self.sizes(picture.long):
-            # a portrait is not enlarged: that would take long for small faces it seldom has
-            if size > max(COARSE, picture.long) and any(
-                ((part.scores >= self.options.threshold) & (part.longer >= least)).any() for part in parts
-            ):
-                break
+        sizes = self.sizes(picture.long)
+        own = max(size for size in sizes if size <= max(COARSE, picture.long))
+        if own <= _CHEAP:
+            sizes.sort(key=lambda size: size != own)
+        for size in sizes:
             small, scale = picture.resized(size)
             for left, top, tile in tiles(small):
-                seen = self._network(tile, threshold)
+                seen = self._network(tile, self.options.candidate)
                 if tile.shape != small.shape:  # what is cut by a tile's edge is seen whole at the next size
                     seen = seen.take(seen.longer < TILE_OVERLAP)
                 corner = np.array([left, top], np.float32)
                 boxes = np.concatenate([seen.boxes[:, :2] + corner, seen.boxes[:, 2:]], axis=1) * scale
                 landmarks = (seen.landmarks + corner) * scale  # (N, 5, 2)
                 parts.append(Proposals(boxes.astype(np.float32), landmarks.astype(np.float32), seen.scores))
+            # a portrait is not scanned further: that would take long for small faces it seldom has
+            large = [
+                (part.scores >= _PORTRAIT_SCORE) & (part.longer >= picture.long * _PORTRAIT_SHARE)
+                for part in parts
+            ]
+            if size >= own and any(one.any() for one in large):
+                break
         return suppress(join(parts))
 
     def _scan_turned(self, picture: Pyramid) -> Proposals:
@@ -267,57 +241,43 @@ class YuNet:
             parts += [map_proposal(seen.take(np.array([i])), back) for i in range(len(seen))]
         return suppress(join(parts))
 
-    def _confirm(self, picture: Pyramid, candidates: Proposals) -> Proposals:
-        """Those candidates that are faces, their landmarks refined."""
-        options = self.options
-        sure = candidates.scores >= options.threshold
-        tried = sure | (
-            (candidates.longer >= options.min_face * 0.8) & (np.cumsum(~sure) <= options.most_candidates)
+    def _confirm(self, picture: Pyramid, candidates: Proposals) -> list[Face]:
+        """Those candidates in which the face network believes, with all that it says of them."""
+        pixels, least = picture.pixels, self.options.threshold
+        candidates = candidates.take(
+            np.flatnonzero(candidates.longer >= self.options.min_face)[:_MOST_CANDIDATES]
         )
-        looks = [self._look(picture, candidates.take(np.array([i]))) for i in np.flatnonzero(tried)]
-        return suppress(join([face for face in looks if face is not None]))
+        faces = []
+        looks = self._parts(pixels, list(candidates.landmarks))
+        for box, score, first in zip(candidates.boxes, candidates.scores, looks, strict=True):
+            if self.options.turned and score >= _TURNED_SCORE and share_of_faces(score, first) < least:
+                turns = self._parts(pixels, [landmarks_in(box, angle) for angle in _ANGLES])
+                first = max(turns, key=lambda look: look.presence)  # noqa: PLW2901
+            if share_of_faces(score, first) < least:
+                continue
+            (second,) = self._parts(pixels, [first.landmarks])
+            share = min(share_of_faces(score, first), share_of_faces(score, second))
+            if share >= least:
+                x, y, width, height = map(float, box)
+                faces.append(with_parts(Face((x, y, width, height), second.landmarks, share), second))
+        return faces
 
-    def _look(self, picture: Pyramid, face: Proposals) -> Proposals | None:
-        """One candidate seen in close-ups, its landmarks refined; None: no face."""
-        options, score = self.options, float(face.scores[0])
-        if options.candidate < options.threshold:
-            scan = score
-            face, first = self._verify(picture, face)
-            if options.turned and first < _UPRIGHT_SCORE and scan >= options.threshold:
-                # take that of eight turns in which it clearly scores highest, if there is one
-                turns = [self._see(picture, _VERIFY.by_box(face, a), _VERIFY) for a in (0, *_ANGLES)]
-                better = [t for t in turns if t is not None and t.scores[0] > first + _BETTER_SCORE]
-                if better:
-                    face = max(better, key=lambda turn: float(turn.scores[0]))
-                    first = float(face.scores[0])
-            if max(scan, first) < options.threshold:
-                return None  # the second close-up cannot make it two
-            face, second = self._verify(picture, face)
-            score = sorted((scan, first, second))[1]
-        if score < options.threshold:
-            return None
-        for _ in range(self.options.refinements):
-            seen = self._see(picture, _REFINE.by_landmarks(face), _REFINE)
-            if seen is None:
-                break
-            change = roll(seen.landmarks[0]) - roll(face.landmarks[0])
-            face = seen
-            if abs(change) < _ROLL_TOLERANCE_DEG:
-                break
-        return Proposals(face.boxes, face.landmarks, np.array([score], np.float32))
 
-    def _verify(self, picture: Pyramid, face: Proposals) -> tuple[Proposals, float]:
-        """The candidate as a close-up shows it, and its score there; the same and 0 where it is not seen."""
-        seen = self._see(picture, _VERIFY.by_landmarks(face), _VERIFY)
-        return (face, 0.0) if seen is None else (seen, float(seen.scores[0]))
+def share_of_faces(score: float, parts: Parts) -> float:
+    """Of candidates with this score of YuNet's, of which the face network says this, the share that are faces."""
+    logits = [log(p / (1 - p)) for p in (min(max(float(v), 1e-6), 1 - 1e-6) for v in (score, parts.presence))]
+    return 1 / (
+        1 + np.exp(-(_WEIGHTS[0] * logits[0] + _WEIGHTS[1] * min(logits[1], _MOST_LOGIT) + _WEIGHTS[2]))
+    )
 
-    def _see(self, picture: Pyramid, matrix: Matrix, view: _CloseUp) -> Proposals | None:
-        """The one face that a (2, 3) similarity brings to the middle of a close-up; None: not seen."""
-        seen = self._network(picture.view(matrix, view.side), _SEEN_SCORE)
-        away = np.hypot(*(seen.middles - view.side / 2).T)  # (N,) pixels
-        size = np.sqrt(seen.boxes[:, 2:].prod(axis=1)) / view.face  # (N,)
-        same = (away < view.face / 3) & (size > 1 / _MAX_SIZE_RATIO) & (size < _MAX_SIZE_RATIO)
-        return map_proposal(seen.take(np.flatnonzero(same)[:1]), invert(matrix)) if same.any() else None
+
+def landmarks_in(box: Floats, angle: float) -> Floats:
+    """(5, 2): where the landmarks of a face that leans by `angle` degrees lie in its (4,) box, about."""
+    x, y, width, height = (float(v) for v in box)
+    c, s = cos(radians(angle)), sin(radians(angle))
+    turn = np.array([[c, s], [-s, c]]) * _SQUARE_PER_BOX * np.sqrt(width * height)  # applied from the right
+    points: Floats = ((np.array(TEMPLATE) - 0.5) @ turn + (x + width / 2, y + height / 2)).astype(np.float32)
+    return points
 
 
 def map_proposal(face: Proposals, matrix: Matrix) -> Proposals:
@@ -347,7 +307,7 @@ class Pyramid:
     """One picture, (H, W, 3) RGB uint8, and its halves, quarters and so on, made when they are needed."""
 
     def __init__(self, image: Image) -> None:
-        self._pixels = image
+        self.pixels = image
         self._halved = {0: Pil.fromarray(image)}
         self.height, self.width = image.shape[:2]  # pixels
         self.long = max(self.height, self.width)
@@ -355,7 +315,7 @@ class Pyramid:
     def resized(self, long: float) -> tuple[Image, float]:
         """The picture with its long side at `long` pixels, and the scale from it to the picture."""
         if round(long) == self.long:
-            return self._pixels, 1.0
+            return self.pixels, 1.0
         picture = self._halved[0]
         scale = long / self.long
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))

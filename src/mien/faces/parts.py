@@ -9,7 +9,7 @@ Legend: N faces, H rows, W columns; 146 landmarks, of which five are those of `t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot
 from typing import Final
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mien.faces.align import PARTS_TEMPLATE, Matrix, crop_gray, invert, move, similarity
 from mien.faces.network import CPU, OnnxNetwork
 from mien.models import load_model
-from mien.types import Floats, Image
+from mien.types import Face, Floats, Image
 from mien.units import UNITS
 
 MODEL: Final = "face"
@@ -43,6 +43,17 @@ class Parts:
     movements: Floats  # (45,) in [0, 1], in the order of `UNITS`
 
 
+def with_parts(face: Face, parts: Parts) -> Face:
+    """The face with all that the network says of it; box, score and track stay."""
+    return replace(
+        face,
+        landmarks=parts.landmarks,
+        landmarks_dense=parts.dense,
+        pose=parts.pose,
+        movements=parts.movements,
+    )
+
+
 class PartsNetwork:
     """The network that ships; ONNX Runtime opens it when it is first needed."""
 
@@ -63,6 +74,21 @@ class PartsNetwork:
         crops = np.stack([crop_gray(image, matrix, _SIDE) for matrix in matrices])
         answers = self._network(crops[:, None].astype(np.float32))  # (N, 345)
         return [_read(answer, matrix) for answer, matrix in zip(answers, matrices, strict=True)]
+
+    def complete(self, image: Image, faces: Sequence[Face]) -> list[Face]:
+        """The same faces; those that were not looked at yet with what the network says of them.
+
+        Box, score and five landmarks stay as the detector gave them. What is no face to the network stays without
+        pose and movements.
+        """
+        new = [i for i, face in enumerate(faces) if face.pose is None]
+        looks = dict(zip(new, self(image, [faces[i].landmarks for i in new]), strict=True))
+        return [
+            replace(with_parts(face, looks[i]), landmarks=face.landmarks)
+            if i in looks and looks[i].presence >= 0.5
+            else face
+            for i, face in enumerate(faces)
+        ]
 
 
 def _read(answer: Floats, to_crop: Matrix) -> Parts:
@@ -88,5 +114,7 @@ def _pose(rows: NDArray[np.float64], to_crop: Matrix) -> Floats:
     lean = to_crop[:, :2] / hypot(to_crop[0, 0], to_crop[1, 0])
     turn = lean.T @ turn  # out of the crop's plane into the picture's
     away = np.cross(turn[0], turn[1])
-    angles = np.arctan2(turn[0, 2], away[2]), np.arcsin(np.clip(-turn[1, 2], -1, 1)), np.arctan2(turn[1, 0], turn[1, 1])
-    return np.degrees(angles).astype(np.float32)
+    yaw, roll = np.arctan2(turn[0, 2], away[2]), np.arctan2(turn[1, 0], turn[1, 1])
+    angles = yaw, np.arcsin(np.clip(-turn[1, 2], -1, 1)), roll
+    pose: Floats = np.degrees(angles).astype(np.float32)
+    return pose

@@ -14,7 +14,7 @@ MODELS: Final = {
     "compact-int8": "f8981a980b1219fb1358787a26a5ae0344359838ca130c3c2304684abda3fca7",  # the same in 8 bits
 }
 #: The face network of `faces.parts`, which reads no expression.
-FACE: Final = {"face": "935316fa2bfdf7ea6a22a7bc8d5e6c432ff0b57e31ca4475ba9b81e5ab814473"}
+FACE: Final = {"face": "915fa2e0866c92e373f2f1746e44bd6601f7168cfee4523777be0ea6c94e1f42"}
 DEFAULT: Final = "compact-int8"
 
 

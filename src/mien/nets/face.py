@@ -57,7 +57,10 @@ class Face(nn.Module):
         self.body = nn.Sequential(*blocks)
         places = options.squeeze * (options.side // 16) ** 2
         self.places = nn.Sequential(
-            nn.Conv2d(inside, options.squeeze, 1, bias=False), nn.BatchNorm2d(options.squeeze), nn.ReLU(), nn.Flatten()
+            nn.Conv2d(inside, options.squeeze, 1, bias=False),
+            nn.BatchNorm2d(options.squeeze),
+            nn.ReLU(),
+            nn.Flatten(),
         )
         self.hidden = nn.Sequential(nn.Linear(places + inside, options.hidden), nn.ReLU())
         self.head = nn.Linear(options.hidden, sum(OUTPUTS.values()))
@@ -77,4 +80,6 @@ class Face(nn.Module):
         looks_ahead = torch.tensor([1.0, 0, 0, 0, 1, 0])
         zero, one = torch.zeros(2), torch.ones(2)
         self.shift.copy_(torch.cat([zero, shape.flatten(), looks_ahead, mean]))
-        self.scale.copy_(torch.cat([one, torch.full((shape.numel(),), 0.03), torch.full((6,), 0.3), deviation]))
+        self.scale.copy_(
+            torch.cat([one, torch.full((shape.numel(),), 0.03), torch.full((6,), 0.3), deviation])
+        )

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from mien.errors import ConfigError, MienError
-from mien.results.rows import COLUMNS, LANDMARKS, TYPES, rows
+from mien.results.rows import ALL_COLUMNS, TYPES, rows
 from mien.types import Frame
 
 #: Libraries of data frames, the first that is installed serves; for each the names of our types of columns.
@@ -18,7 +18,7 @@ LIBRARIES: Final = {
 
 
 def to_dataframe(frames: Frame | Iterable[Frame], *, library: str | None = None) -> Any:
-    """The rows of frames as a data frame: the columns of tables, the landmarks, and why one was not read.
+    """The rows of frames as a data frame: all columns of tables, and why one was not read.
 
     Args:
         frames: one, or several: a list, or what `Analyzer.video` gives.
@@ -42,7 +42,7 @@ def to_dataframe(frames: Frame | Iterable[Frame], *, library: str | None = None)
         raise MienError(f"a data frame needs {wanted}, not installed; pip install {library or 'pandas'}")
     given = [frames] if isinstance(frames, Frame) else frames
     table = [row | {"error": frame.error or None} for frame in given for row in rows(frame)]
-    columns = [*COLUMNS, *LANDMARKS, "error"]
+    columns = [*ALL_COLUMNS, "error"]
     if module.__name__ == "pandas":
         types = {column: known[TYPES[column]] for column in columns if TYPES[column] in known}
         return module.DataFrame(table, columns=columns).astype(types)

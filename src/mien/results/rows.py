@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mien.labels import EMOTIONS
-from mien.types import COLUMNS, FACE_COLUMNS, LANDMARKS, SMOOTHED, Cell, Frame, Row
+from mien.types import ALL_COLUMNS, COLUMNS, EXTRA_COLUMNS, FACE_COLUMNS, SMOOTHED, Cell, Frame, Row
 
 if TYPE_CHECKING:
     from mien.video.events import Event
 
 __all__ = [
-    "COLUMNS", "EVENT_COLUMNS", "LANDMARKS", "MEANS", "SHARES", "SMOOTHED", "TYPES", "Cell", "Row",
-    "event_row", "failure_row", "rows",
+    "ALL_COLUMNS", "COLUMNS", "EVENT_COLUMNS", "EXTRA_COLUMNS", "MEANS", "SHARES", "SMOOTHED", "TYPES", "Cell",
+    "Row", "choose_columns", "event_row", "failure_row", "rows",
 ]  # fmt: skip
 
 #: Columns of the table of events, in their order. Times are in seconds; `peak` and `mean` are smoothed
@@ -38,6 +38,12 @@ TYPES: Final[dict[str, str]] = {
     **dict.fromkeys((f"events_{emotion}" for emotion in EMOTIONS), "int32"),
     **dict.fromkeys((f"event_seconds_{emotion}" for emotion in EMOTIONS), "float64"),
 }
+
+
+def choose_columns(*, landmarks: bool = False, units: bool = False, gaze: bool = False) -> tuple[str, ...]:
+    """The columns of a table, with those that are asked for."""
+    asked = {"landmarks": landmarks, "units": units, "gaze": gaze}
+    return (*COLUMNS, *(column for name, some in EXTRA_COLUMNS.items() if asked[name] for column in some))
 
 
 def rows(frame: Frame) -> list[Row]:

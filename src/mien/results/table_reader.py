@@ -15,7 +15,7 @@ import numpy as np
 
 from mien.errors import DataError, MissingExtra
 from mien.labels import EMOTIONS
-from mien.results.rows import COLUMNS, LANDMARKS, TYPES, Cell, Row
+from mien.results.rows import ALL_COLUMNS, TYPES, Cell, Row
 from mien.results.tables import FORMULA_STARTS, printable
 
 #: The cells of one line, by column; text in CSV, values in JSON Lines and Parquet.
@@ -82,7 +82,7 @@ def read_table(path: Path) -> Iterator[Row]:
     """The rows of a table that `mien analyze` wrote, one after the other."""
     table = open_table(path)
     table.require(NEEDED, "a table that `mien analyze` (or OpenFace, or py-feat) wrote")
-    known = [name for name in (*COLUMNS, *LANDMARKS) if name in table.columns]
+    known = [name for name in ALL_COLUMNS if name in table.columns]
     return read_rows(table, lambda record: {name: parse_cell(name, record[name]) for name in known})
 
 
@@ -90,7 +90,7 @@ def read_rows(table: OpenTable, parse: Callable[[Record], dict[str, Cell]]) -> I
     """The records as rows, columns that `parse` does not give empty; its ValueErrors become DataErrors."""
     for line, record in table.records:
         try:
-            row: Row = {**dict.fromkeys((*COLUMNS, *LANDMARKS)), **parse(record)}
+            row: Row = {**dict.fromkeys(ALL_COLUMNS), **parse(record)}
         except ValueError as error:
             raise bad_line(table.path, line, error) from error
         for name in _ALWAYS_FILLED:

@@ -24,7 +24,7 @@ import numpy as np
 
 from mien.errors import ConfigError, MienError, MissingExtra, OutputError
 from mien.files import WholeFile
-from mien.results.rows import COLUMNS, LANDMARKS, TYPES, Cell, Row, rows
+from mien.results.rows import COLUMNS, TYPES, Cell, Row, choose_columns, rows
 from mien.types import Frame
 
 GROUP: Final = 50_000  # rows held in memory before a row group of Parquet is written
@@ -41,6 +41,8 @@ def write(
     *,
     overwrite: bool = False,
     landmarks: bool = False,
+    units: bool = False,
+    gaze: bool = False,
     excel: bool = False,
 ) -> None:
     """Write the rows of frames as a table: .csv, .tsv, .json, .jsonl, .xlsx or .parquet, as `path` ends.
@@ -50,13 +52,15 @@ def write(
         path: the file; it appears whole.
         overwrite: replace a file that exists.
         landmarks: with the columns of the five landmarks.
+        units: with those of the movements of the face and of FACS's action units.
+        gaze: with those of the direction of the eyes in the head.
         excel: CSV or TSV that spreadsheets open as it is meant.
 
     Raises:
         OutputError: no such format, the file exists (without `overwrite`), or it cannot be written.
         MissingExtra: Parquet without pyarrow, or .xlsx without XlsxWriter.
     """
-    columns = (*COLUMNS, *LANDMARKS) if landmarks else COLUMNS
+    columns = choose_columns(landmarks=landmarks, units=units, gaze=gaze)
     with open_writer(Path(path), overwrite=overwrite, columns=columns, excel=excel) as writer:
         for frame in [frames] if isinstance(frames, Frame) else frames:
             writer.write(rows(frame))

@@ -77,7 +77,9 @@ class FaceLoss:
         self.weights = weights or FaceLossOptions()
         self.side = side
 
-    def __call__(self, net: nn.Module, pictures: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(
+        self, net: nn.Module, pictures: Tensor, targets: Tensor, generator: torch.Generator
+    ) -> Tensor:
         """(B, 1, S, S) gray levels and (B, D) targets to the mean loss."""
         with torch.autocast(pictures.device.type, enabled=False):
             crops, wanted = self.crops(pictures, targets, generator)
@@ -171,8 +173,14 @@ class FaceLoss:
         crops = torch.where(inside[:, None], filling, crops)
         # blur: a third to a quarter of the pixels, or the mean of neighbours
         lot = uniform(n, 1, 1, 1)
-        for share, small in ((o.blur * 0.4, side // 2), (o.blur * 0.35, side // 3), (o.blur * 0.25, side // 4)):
-            soft = F.interpolate(crops, size=(small, small), mode="bilinear", antialias=True, align_corners=False)
+        for share, small in (
+            (o.blur * 0.4, side // 2),
+            (o.blur * 0.35, side // 3),
+            (o.blur * 0.25, side // 4),
+        ):
+            soft = F.interpolate(
+                crops, size=(small, small), mode="bilinear", antialias=True, align_corners=False
+            )
             soft = F.interpolate(soft, size=(side, side), mode="bicubic", align_corners=False)
             crops = torch.where((lot >= 0) & (lot < share), soft, crops)
             lot = lot - share
@@ -195,7 +203,9 @@ class FaceLoss:
         points = said["landmarks"].view(len(answer), -1, 2)
         away = points - wanted["landmarks"]
         eyes = eye_distance(wanted["landmarks"])  # (B,)
-        error = F.smooth_l1_loss(points, wanted["landmarks"], reduction="none", beta=0.004).sum(2).mean(1) / eyes
+        error = (
+            F.smooth_l1_loss(points, wanted["landmarks"], reduction="none", beta=0.004).sum(2).mean(1) / eyes
+        )
         # the error that is to be expected of this crop's landmarks: Laplace's likelihood of what it was
         happened = (away.square().sum(2) + 1e-8).sqrt().mean(1).detach() / eyes
         log_spread = said["spread"][:, 0].clamp(-6, 2)

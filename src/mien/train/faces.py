@@ -37,7 +37,7 @@ _BATCH: Final = 256  # pictures of one call of a network
 _TEACHER_BATCH: Final = 1024  # faces whose mirror images are in memory at a time
 _AGAIN: Final = "remove the file, and it is made again"
 #: FairFace's pictures hold one face each, upright and in the middle, so that a quick search is enough.
-_ONE_LARGE_FACE: Final = DetectorOptions(min_face=40, finest=224, turned=False, refinements=1)
+_ONE_LARGE_FACE: Final = DetectorOptions(min_face=40, finest=224, turned=False)
 
 
 def unlabelled_faces(root: Path, cache: Path) -> Image:

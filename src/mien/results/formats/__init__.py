@@ -15,7 +15,7 @@ from mien.errors import ConfigError, OutputError
 from mien.files import WholeFile
 from mien.results.formats import coding, elan, openface, pyfeat, subtitles
 from mien.results.formats.conversion import Conversion, check_one_clip, choose_source
-from mien.results.rows import COLUMNS, LANDMARKS, Row
+from mien.results.rows import EXTRA_COLUMNS, Row, choose_columns
 from mien.results.table_reader import NEEDED, open_table, read_table
 from mien.results.tables import WRITERS
 
@@ -24,7 +24,7 @@ __all__ = ["FORMATS", "Format", "convert"]
 
 def _write_mien(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
     """Write Mien's own table in the format that the ending of the output names."""
-    columns = (*COLUMNS, *LANDMARKS) if conversion.landmarks else COLUMNS
+    columns = choose_columns(**dict.fromkeys(conversion.extra, True))
     table = WRITERS[conversion.ending](path, columns)
     try:
         every = iter(rows)
@@ -109,8 +109,8 @@ def convert(
     for path in [table] if events is None else [table, events]:
         if output.exists() and path.exists() and output.samefile(path):
             raise OutputError(f"{output}: expected another file than the one that is read; give another name")
-    landmarks = set(columns).issuperset(LANDMARKS)
-    conversion = Conversion(name, output.suffix.lower(), source, events, min_seconds, landmarks)
+    extra = tuple(name for name, some in EXTRA_COLUMNS.items() if set(columns).issuperset(some))
+    conversion = Conversion(name, output.suffix.lower(), source, events, min_seconds, extra)
     with WholeFile(output, overwrite=overwrite) as file:
         _, read = TABLE_READERS[read_name]
         rows = choose_source(read(table, conversion), source)

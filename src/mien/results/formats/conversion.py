@@ -31,7 +31,7 @@ class Conversion:
     source: str | None = None  # the one source to convert; its name where the file that is read has none
     events: Path | None = None  # a table of events, for tiers of their own
     min_seconds: float = 0.0  # shorter runs are joined to what they interrupt
-    landmarks: bool = False  # the table that is read has their columns
+    extra: tuple[str, ...] = ()  # of EXTRA_COLUMNS, those that the table that is read has
     notes: list[str] = field(default_factory=list)  # what was lost or left out, each once
 
     def note(self, text: str) -> None:
