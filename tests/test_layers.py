@@ -21,6 +21,7 @@ LADDER = [
     {"labels", "files"},
     {"config"},
     {"pixels"},
+    {"units"},
     {"image", "models"},
     {"types"},
     {"card", "media"},

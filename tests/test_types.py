@@ -15,7 +15,7 @@ from PIL import Image
 import mien
 from mien.errors import ImageError
 from mien.image import make_preview, read_image
-from mien.types import COLUMNS, FACE_COLUMNS, LANDMARKS, Face, Frame
+from mien.types import ALL_COLUMNS, FACE_COLUMNS, Face, Frame
 
 
 def made_face(**options):
@@ -44,7 +44,9 @@ def test_a_dict_of_a_frame_is_json_with_every_field(frame):
     assert json.loads(json.dumps(told)) == told
     assert set(told) == {one.name for one in fields(Frame)} - {"preview"}
     (face, _) = told["faces"]
-    assert set(face) == {one.name for one in fields(Face)} - {"shown"} | {"emotion", "confidence"}
+    assert set(face) == {one.name for one in fields(Face)} - {"shown", "movements"} | {
+        *("emotion", "confidence", "units", "action_units")
+    }
     assert face["probabilities"]["happiness"] == pytest.approx(0.8)
     assert (face["emotion"], face["track"], face["box"], face["uncertain"]) == (
         "happiness",
@@ -56,7 +58,7 @@ def test_a_dict_of_a_frame_is_json_with_every_field(frame):
 
 
 def test_rows_have_every_column_and_one_stands_for_no_face(frame):
-    columns = [*COLUMNS, *LANDMARKS]
+    columns = list(ALL_COLUMNS)
     assert set(columns) >= {name for _, names in FACE_COLUMNS.values() for name in names}
     first, second = frame.to_rows()
     assert list(first) == list(second) == columns

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ALL_COLUMNS",
     "COLUMNS",
-    "FACE_COLUMNS",
     "EXTRA_COLUMNS",
+    "FACE_COLUMNS",
     "LANDMARKS",
     "POSE",
     "SMOOTHED",
@@ -158,7 +158,7 @@ class Face:
 
     @property
     def action_units(self) -> dict[str, float]:
-        """The action units of FACS as `units.ACTION_UNITS` estimates them, from 0 to 1; empty as `units` is."""
+        """The action units of FACS, from 0 to 1, as `units.ACTION_UNITS` estimates them."""
         return {} if self.movements is None else estimate_action_units(self.units)
 
     @property

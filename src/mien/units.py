@@ -22,10 +22,10 @@ UNITS: Final = (
     *("mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight"),
 )
 
-#: Action units of FACS that are estimated, each as the mean of these movements: ARKit's own descriptions of its
-#: blendshapes against the appearance changes of Ekman, Friesen and Hager, "Facial Action Coding System", 2002, as
-#: M. Özel's ARKit-to-FACS sheet (2020) pairs them. AU06 (cheek raiser) and AU09 (nose wrinkler) are not here:
-#: what shows them does not move in the teacher. AU25 (lips part) has no movement of its own.
+#: Action units of FACS that are estimated, each as the mean of these movements: ARKit's own descriptions of
+#: its blendshapes against the appearance changes of Ekman, Friesen and Hager, "Facial Action Coding System",
+#: 2002, as M. Özel's ARKit-to-FACS sheet (2020) pairs them. AU06 (cheek raiser) and AU09 (nose wrinkler) are
+#: not here: what shows them does not move in the teacher. AU25 (lips part) has no movement of its own.
 ACTION_UNITS: Final[dict[str, tuple[str, ...]]] = {
     "AU01": ("browInnerUp",),
     "AU02": ("browOuterUpLeft", "browOuterUpRight"),
@@ -49,9 +49,7 @@ ACTION_UNITS: Final[dict[str, tuple[str, ...]]] = {
 
 #: Columns of the direction of the eyes in the head.
 GAZE: Final = ("gaze_x", "gaze_y")
-#: Degrees that an eye is turned by a movement of 1: the edge of what eyes do without the head (Lee et al.,
-#: "Differences in eye movement range based on age and gaze direction", Eye 33, 2019, has 40 to 50 sideways, 28 to 47
-#: upwards and downwards).
+#: Degrees that an eye is turned by a movement of 1: about the edge of what eyes do without the head.
 _GAZE_REACH: Final = (45.0, 35.0)
 
 
@@ -65,7 +63,7 @@ def estimate_action_units(units: dict[str, float]) -> dict[str, float]:
 
 
 def estimate_gaze(units: dict[str, float]) -> tuple[float, float]:
-    """Degrees by which the eyes are turned in the head: to the picture's left, and downwards, as yaw and pitch.
+    """Degrees by which the eyes are turned in the head: to the picture's left, and downwards.
 
     The mean of both eyes. The direction in the picture is about that of the head and this together.
 

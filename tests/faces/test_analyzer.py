@@ -13,7 +13,7 @@ from mien import analyzer as module
 from mien.analyzer import Analyzer, load
 from mien.card import Policy, with_card
 from mien.errors import ConfigError, ImageError, ModelError, VideoError
-from mien.faces import network, yunet
+from mien.faces import network, parts, yunet
 from mien.faces.align import TEMPLATE, crop, fit
 from mien.faces.detect import WholePicture
 from mien.faces.network import Classifier, open_session
@@ -98,7 +98,7 @@ def test_the_detector_opens_its_network_once_when_it_is_needed(tiny_model, one_f
     assert opened == [str(tiny_model)]
     analyzer.image(one_face)
     analyzer.video_detector.detect(one_face)
-    assert opened == [str(tiny_model), yunet.FILE]
+    assert opened == [str(tiny_model), yunet.FILE, parts.MODEL]
 
 
 def test_notes_of_the_reader_come_with_the_frame(analyzer, one_face, tmp_path):
@@ -135,7 +135,7 @@ def test_small_and_many_faces_are_left_out_if_asked(tiny_model, two_faces):
     large, small = load(tiny_model).image(two_faces).faces
     for options in ({"max_faces": 1}, {"min_face": int(max(small.box[2:])) + 5}):
         (kept,) = load(tiny_model, **options).image(two_faces).faces
-        assert kept.box == pytest.approx(large.box, abs=6)  # other sizes are scanned
+        assert kept.box == pytest.approx(large.box, abs=10)  # other sizes are scanned
 
 
 def test_faces_of_a_picture_are_classified_in_one_call(tiny_model, no_face):

@@ -21,12 +21,14 @@ from mien.results import COLUMNS, open_writer, rows
 from mien.results.formats import FORMATS, TABLE_READERS, convert
 from mien.results.formats.conversion import FaceRun as Run
 from mien.results.formats.conversion import find_runs, join_short_runs, shown_emotion
-from mien.results.rows import LANDMARKS
+from mien.results.rows import ALL_COLUMNS, EXTRA_COLUMNS
 from mien.results.table_reader import ENDINGS, read_table
 from mien.types import Face, Frame
 from written_table import faces
 
 DOCS = Path(__file__).parents[2] / "docs" / "analyze.md"
+#: Columns that a table has only where they are asked for.
+EXTRAS = tuple(name for some_names in EXTRA_COLUMNS.values() for name in some_names)
 quick = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 
 # --- tables
@@ -75,17 +77,17 @@ def test_tables_hold_everything(data, form, ending):
         middle, end = Path(folder) / "middle.csv", Path(folder) / f"end{ending}"
         convert(start, middle, to=form)
         convert(middle, end, to="mien")
-        plain = [row | dict.fromkeys(LANDMARKS) for row in table]
+        plain = [row | dict.fromkeys(EXTRAS) for row in table]
         assert read(start) == plain
         assert read(end) == plain
 
 
 @quick
 @given(clips() | photos(), some.sampled_from(ENDINGS), some.sampled_from(ENDINGS))
-def test_landmarks_are_kept_from_table_to_table(table, before, after):
+def test_extra_columns_are_kept_from_table_to_table(table, before, after):
     with tempfile.TemporaryDirectory() as folder:
         start, end = Path(folder) / f"start{before}", Path(folder) / f"end{after}"
-        write(start, table, (*COLUMNS, *LANDMARKS))
+        write(start, table, ALL_COLUMNS)
         convert(start, end, to="mien")
         assert read(end) == table
 
@@ -98,7 +100,7 @@ def test_excel_runs_no_text_and_it_is_read_back_as_it_was(tmp_path, ending, name
     assert path.read_bytes().startswith(b"\xef\xbb\xbfsource")
     cell = pd.read_csv(path, sep="\t" if ending == ".tsv" else ",")["source"][0]
     assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
-    assert read(path)[0] == table[0] | dict.fromkeys(LANDMARKS)
+    assert read(path)[0] == table[0] | dict.fromkeys(EXTRAS)
 
 
 # --- runs

@@ -28,7 +28,7 @@ from mien.results import (
     stdout_writer,
     write,
 )
-from mien.results.rows import LANDMARKS, TYPES
+from mien.results.rows import ALL_COLUMNS, TYPES
 from mien.results.tables import printable, shortest, shortest_text
 from mien.types import Face, Frame
 from mien.video.events import Event
@@ -118,7 +118,7 @@ def frames(draw):
 @given(
     some.lists(frames() | names.map(lambda name: [failure_row(name)]), max_size=5),
     formats,
-    some.sampled_from([COLUMNS, (*COLUMNS, *LANDMARKS)]),
+    some.sampled_from([COLUMNS, ALL_COLUMNS]),
 )
 def test_every_row_comes_back_to_the_last_bit(content, ending, columns):
     table = [row for some_rows in content for row in some_rows]
@@ -156,8 +156,8 @@ def test_events_come_back_to_the_nanosecond(content, ending):
 
 def test_the_columns_are_the_promised_ones():
     assert ", ".join(COLUMNS) == (
-        "source, frame, time, face, track, success, x, y, width, height, score, emotion, confidence, "
-        "neutral, happiness, surprise, sadness, anger, disgust, fear, contempt, set, uncertain, "
+        "source, frame, time, face, track, success, x, y, width, height, score, yaw, pitch, roll, "
+        "quality, emotion, confidence, neutral, happiness, surprise, sadness, anger, disgust, fear, contempt, set, uncertain, "
         "smoothed_neutral, smoothed_happiness, smoothed_surprise, smoothed_sadness, smoothed_anger, "
         "smoothed_disgust, smoothed_fear, smoothed_contempt"
     )

@@ -92,8 +92,8 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         typer.Option(
             "--units",
             metavar="",
-            help="Also write how much each part of the face moves: 45 blendshapes by ARKit's names, and 18 action "
-            "units of FACS estimated from them, each from 0 to 1.",
+            help="Also write how much each part of the face moves: 45 blendshapes by ARKit's names, and "
+            "18 action units of FACS estimated from them, each from 0 to 1.",
         ),
     ] = False,
     gaze: Annotated[

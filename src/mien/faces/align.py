@@ -33,7 +33,7 @@ _MARGIN: Final = 3  # pixels that bicubic interpolation and the filter of the re
 #: what FER+'s own crops show. Fitted to them once (benchmarks/results/detector.md).
 TEMPLATE: Final = ((0.311, 0.394), (0.689, 0.394), (0.500, 0.611), (0.345, 0.776), (0.655, 0.776))
 
-#: Where the pupils and the corners of the mouth are in the crop of the face network, in units of its side: (4, 2).
+#: Where pupils and corners of the mouth are in the crop of the face network, in units of its side: (4, 2).
 PARTS_TEMPLATE: Final = ((0.350, 0.380), (0.650, 0.380), (0.375, 0.683), (0.625, 0.683))
 
 
@@ -210,7 +210,7 @@ def _visible_part(image: Image, matrix: Matrix, size: tuple[int, int]) -> tuple[
 
 
 def _seen(matrix: Matrix, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of what a result of this (width, height) shows of the picture, and a margin."""
+    """Left, top, right and bottom of what a result of this (width, height) shows, with a margin."""
     width, height = size
     back = invert(matrix)
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]])

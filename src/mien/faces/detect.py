@@ -3,10 +3,10 @@
 1. The picture is scanned at a few sizes: YuNet loses large faces that are noisy or blocky at full size, and
    small ones in a reduced picture. Large pictures are scanned tile by tile; small ones in which no large face
    was found are enlarged. A dark picture is brightened first.
-2. What YuNet half believes is a candidate. The face network (`parts`) looks at it twice, the second time by the
-   landmarks that it found itself. Both have to believe in it.
-3. A candidate that does not look upright is looked at in every eighth of a turn: YuNet finds many faces turned on
-   their side, but with upright landmarks.
+2. What YuNet half believes is a candidate. The face network (`parts`) looks at it twice, the second time
+   by the landmarks that it found itself. Both have to believe in it.
+3. A candidate that does not look upright is looked at in every eighth of a turn: YuNet finds many faces
+   turned on their side, but with upright landmarks.
 4. Where nothing was found, all of the picture is turned by every eighth of a turn.
 
 Thresholds and sizes were chosen on real pictures, with and without people: `benchmarks/results/detector.md`.
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, cos, floor, hypot, inf, log, log2, radians, sin
+from math import ceil, cos, exp, floor, hypot, inf, log, log2, radians, sin
 from typing import Final, Protocol
 
 import numpy as np
@@ -264,11 +264,12 @@ class YuNet:
 
 
 def share_of_faces(score: float, parts: Parts) -> float:
-    """Of candidates with this score of YuNet's, of which the face network says this, the share that are faces."""
-    logits = [log(p / (1 - p)) for p in (min(max(float(v), 1e-6), 1 - 1e-6) for v in (score, parts.presence))]
-    return 1 / (
-        1 + np.exp(-(_WEIGHTS[0] * logits[0] + _WEIGHTS[1] * min(logits[1], _MOST_LOGIT) + _WEIGHTS[2]))
+    """The share that are faces of candidates with YuNet's `score` and this look of the face network."""
+    seen, present = (
+        log(p / (1 - p)) for p in (min(max(float(v), 1e-6), 1 - 1e-6) for v in (score, parts.presence))
     )
+    a, b, c = _WEIGHTS
+    return 1 / (1 + exp(-(a * seen + b * min(present, _MOST_LOGIT) + c)))
 
 
 def landmarks_in(box: Floats, angle: float) -> Floats:

@@ -24,9 +24,9 @@ from mien.units import UNITS
 
 MODEL: Final = "face"
 _SIDE: Final = 96  # pixels of the crop
-#: How many numbers of the answer are: the logit of a face's presence; the logarithm of the landmarks' expected
-#: error as a share of the distance of the pupils; landmarks in units of the crop's side; two rows of the head's
-#: turn; movements.
+#: The parts of the answer, how many numbers each has: the logit of a face's presence; the logarithm of the
+#: landmarks' expected error as a share of the distance of the pupils; landmarks in units of the crop's side;
+#: two rows of the head's turn; movements.
 _OUTPUTS: Final = (1, 1, 292, 6, len(UNITS))
 _RIGHT_PUPIL, _LEFT_PUPIL, _NOSE, _BRIDGE, _RIGHT_MOUTH, _LEFT_MOUTH = 136, 141, 2, 1, 22, 87
 
@@ -78,8 +78,8 @@ class PartsNetwork:
     def complete(self, image: Image, faces: Sequence[Face]) -> list[Face]:
         """The same faces; those that were not looked at yet with what the network says of them.
 
-        Box, score and five landmarks stay as the detector gave them. What is no face to the network stays without
-        pose and movements.
+        Box, score and five landmarks stay as the detector gave them. What is no face to the network stays
+        without pose and movements.
         """
         new = [i for i, face in enumerate(faces) if face.pose is None]
         looks = dict(zip(new, self(image, [faces[i].landmarks for i in new]), strict=True))

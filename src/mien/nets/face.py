@@ -20,7 +20,7 @@ OUTPUTS = {"presence": 1, "spread": 1, "landmarks": 292, "turn": 6, "units": 45}
 
 
 @dataclass(frozen=True, slots=True)
-class FaceOptions:
+class FaceNetOptions:
     """The shape of the network: 1.2 M weights and 58 M multiply-adds with these values, at 96 x 96."""
 
     stem: int = 16  # channels at half resolution
@@ -31,7 +31,7 @@ class FaceOptions:
     side: int = 96  # pixels of the crop
 
 
-class Face(nn.Module):
+class FaceNet(nn.Module):
     """(B, 1, 96, 96) float32 gray levels 0..255 to (B, 345): the parts of `OUTPUTS` beside one another.
 
     Each crop is centred on its own mean and scaled by its own deviation, so that a dark crop reads as a
@@ -41,9 +41,9 @@ class Face(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, options: FaceOptions | None = None) -> None:
+    def __init__(self, options: FaceNetOptions | None = None) -> None:
         super().__init__()
-        options = options or FaceOptions()
+        options = options or FaceNetOptions()
         self.register_buffer("scale", torch.ones(sum(OUTPUTS.values())))
         self.register_buffer("shift", torch.zeros(sum(OUTPUTS.values())))
         self.stem = nn.Sequential(
@@ -76,7 +76,7 @@ class Face(nn.Module):
         return answer
 
     def begin_at(self, shape: Tensor, mean: Tensor, deviation: Tensor) -> None:
-        """Let an untrained network answer the mean face: (L, 2) landmarks, (U,) movements and their deviation."""
+        """Let an untrained network answer the mean: (L, 2) landmarks, (U,) movements, their deviation."""
         looks_ahead = torch.tensor([1.0, 0, 0, 0, 1, 0])
         zero, one = torch.zeros(2), torch.ones(2)
         self.shift.copy_(torch.cat([zero, shape.flatten(), looks_ahead, mean]))

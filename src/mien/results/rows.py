@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from mien.video.events import Event
 
 __all__ = [
-    "ALL_COLUMNS", "COLUMNS", "EVENT_COLUMNS", "EXTRA_COLUMNS", "MEANS", "SHARES", "SMOOTHED", "TYPES", "Cell",
-    "Row", "choose_columns", "event_row", "failure_row", "rows",
+    "ALL_COLUMNS", "COLUMNS", "EVENT_COLUMNS", "EXTRA_COLUMNS", "MEANS", "SHARES", "SMOOTHED", "TYPES",
+    "Cell", "Row", "choose_columns", "event_row", "failure_row", "rows",
 ]  # fmt: skip
 
 #: Columns of the table of events, in their order. Times are in seconds; `peak` and `mean` are smoothed

@@ -15,14 +15,15 @@ import numpy as np
 
 from mien.errors import DataError, MissingExtra
 from mien.labels import EMOTIONS
-from mien.results.rows import ALL_COLUMNS, TYPES, Cell, Row
+from mien.results.rows import ALL_COLUMNS, COLUMNS, TYPES, Cell, Row
 from mien.results.tables import FORMULA_STARTS, printable
+from mien.types import POSE
 
 #: The cells of one line, by column; text in CSV, values in JSON Lines and Parquet.
 Record = dict[str, Any]
 
 #: Columns without which a table is not Mien's; later ones may be missing.
-NEEDED: Final = COLUMNS[: COLUMNS.index("set")]
+NEEDED: Final = tuple(name for name in COLUMNS[: COLUMNS.index("set")] if name not in {*POSE, "quality"})
 ENDINGS: Final = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 _ALWAYS_FILLED: Final = ("source", "frame", "success")
 _FLAGS: Final = frozenset(("success", "uncertain"))

@@ -1,8 +1,8 @@
 """How the face network learns: what Google's Face Landmarker says of faces, on crops of them that are spoilt.
 
-The teacher labelled the clean picture; the network sees it turned, scaled, shifted, blurred, darkened, noisy or
-partly covered, and must still say the same. Crops that hold no face, or hold it far out of place, teach it what
-no face is. All of it happens on the batch, on the device of the network.
+The teacher labelled the clean picture; the network sees it turned, scaled, shifted, blurred, darkened,
+noisy or partly covered, and must still say the same. Crops that hold no face, or hold it far out of place,
+teach it what no face is. All of it happens on the batch, on the device of the network.
 
 Legend: N pictures, B batch, S side of a picture, L = 146 landmarks, U = 45 movements, D numbers of a target.
 Coordinates are shares of a side: (0, 0) is the outer corner of the first pixel, (1, 1) of the last.
@@ -11,6 +11,7 @@ Coordinates are shares of a side: (0, 0) is the outer corner of the first pixel,
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +24,9 @@ from torch.nn import functional as F  # noqa: N812  the name that PyTorch's own 
 from mien.faces.align import PARTS_TEMPLATE
 from mien.nets.face import OUTPUTS
 from mien.units import UNITS
+
+#: Random numbers of a shape, on the device of the pictures.
+Draw = Callable[..., Tensor]
 
 FACE, BARE, NO_FACE = 1.0, 2.0, 0.0  # a face with labels, a face without, no face
 
@@ -154,10 +158,11 @@ class FaceLoss:
             "units": units,
         }
 
-    def _spoil(self, crops: Tensor, normal, uniform) -> Tensor:  # noqa: ANN001
+    def _spoil(self, crops: Tensor, normal: Draw, uniform: Draw) -> Tensor:
         """Blur, cover, darken and make noisy, each crop for itself."""
         o, n, side = self.augment, len(crops), self.side
-        # cover: a rectangle, or everything below a line as a mask does, with flat gray or another crop's pixels
+        # cover: a rectangle, or everything below a line as a mask does, with flat gray or another crop's
+        # pixels
         draw = uniform(n, 8)
         rows = (torch.arange(side, device=crops.device) + 0.5) / side
         height, width = 0.15 + 0.4 * draw[:, 0], 0.15 + 0.4 * draw[:, 1]
@@ -192,7 +197,8 @@ class FaceLoss:
         gain = torch.where(dark, 0.04 + 0.3 * draw[:, 2], 0.6 + 0.6 * draw[:, 2])
         crops = crops * gain + torch.where(dark, 0.0, 30 * (draw[:, 3] * 2 - 1))
         deviation = o.noise * draw[:, 4].square() * torch.where(dark, 0.4, 1.0)
-        return (crops + normal(*crops.shape) * deviation).clamp(0, 255).round()
+        spoilt: Tensor = (crops + normal(*crops.shape) * deviation).clamp(0, 255).round()
+        return spoilt
 
     def distance(self, answer: Tensor, wanted: dict[str, Tensor]) -> Tensor:
         """(B, 345) answers against what `crops` gave, as one number."""
@@ -265,7 +271,7 @@ def about(axis: int, angle: NDArray[Any]) -> NDArray[Any]:
 
 def split(values: Tensor, parts: dict[str, int]) -> dict[str, Tensor]:
     """(B, D) to the named parts of it."""
-    return dict(zip(parts, values.split(list(parts.values()), dim=1), strict=True))
+    return dict(zip(parts, torch.split(values, list(parts.values()), dim=1), strict=True))
 
 
 def eye_distance(points: Tensor) -> Tensor:
