@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mien.video.frames import Video, VideoFrame, VideoSource
 
 NOTEBOOKS: Final = frozenset({"IPython", "marimo"})  # the modules of programs that show pictures
+DETECT_EVERY: Final = 10  # frames of a clip between two that are searched for faces
 BATCH: Final = 16  # pictures whose faces are classified together
 #: Makes the crop that the card asks for from a picture, (H, W, 3) RGB, and one of its faces.
 MakeCrop = Callable[[Image, Face, ModelCard], Image]
@@ -145,7 +146,7 @@ class Analyzer:
         fps: float | None = None,
         start: float | None = None,
         end: float | None = None,
-        detect_every: int = 1,
+        detect_every: int = DETECT_EVERY,
         smooth: float | None = None,
         rate: float | None = None,
         times: Iterable[float] | None = None,
@@ -247,13 +248,14 @@ class Analyzer:
         return follower.batches(video, source)
 
     def follower(
-        self, *, detect_every: int = 1, threads: int = 0, state: FollowerState | None = None
+        self, *, detect_every: int = DETECT_EVERY, threads: int = 0, state: FollowerState | None = None
     ) -> Follower:
         """What finds and tracks the faces of one video.
 
         Args:
             detect_every: look for faces in every n-th frame only. Where two such frames show the same
-                faces, these move in straight lines between; otherwise the frames between are detected too.
+                faces, the face network follows them through those between; otherwise, or without that network
+                (`parts`), these are detected too.
             threads: that detect and classify; 0: one per core.
             state: of another follower, to resume from.
 
@@ -268,6 +270,7 @@ class Analyzer:
         return Follower(
             lambda pixels: self._find(pixels, detector),
             self.read_faces,
+            follow=None if self.parts is None else self.parts.follow,
             detect_every=detect_every,
             threads=threads,
             state=state,

@@ -14,6 +14,7 @@ import pytest
 import webvtt
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from scipy.spatial.transform import Rotation
 
 from mien.errors import ConfigError, DataError, MienError, MissingExtra, OutputError
 from mien.labels import EMOTIONS
@@ -23,7 +24,8 @@ from mien.results.formats.conversion import FaceRun as Run
 from mien.results.formats.conversion import find_runs, join_short_runs, shown_emotion
 from mien.results.rows import ALL_COLUMNS, EXTRA_COLUMNS
 from mien.results.table_reader import ENDINGS, read_table
-from mien.types import Face, Frame
+from mien.types import POSE, Face, Frame
+from mien.units import UNITS
 from written_table import faces
 
 DOCS = Path(__file__).parents[2] / "docs" / "analyze.md"
@@ -591,7 +593,7 @@ def test_the_command_says_what_was_lost(tmp_path, mien):
         'WEBVTT\n\nNOTE source "a.mp4"\n\n00:00:00.000 --> 00:00:01.500\nface 1: fear\n'
     )
     ran = mien("convert", start, "-o", tmp_path / "b.csv", "--to", "openface")
-    assert "gaze, pose, landmark and action unit columns are absent" in ran.err
+    assert "gaze and action unit columns are absent" in ran.err
     assert mien("convert", tmp_path / "a.vtt", "-o", tmp_path / "b.jsonl").code == 1
     assert mien("convert", start, "-o", tmp_path / "c.vtt", "--min-seconds", "-1").code == 2
 
@@ -603,6 +605,43 @@ def test_the_columns_are_those_of_the_docs(tmp_path):
         convert(start, tmp_path / f"{form}.csv", to=form)
         header = (tmp_path / f"{form}.csv").read_text().splitlines()[0]
         assert header.split(",mien_")[0].replace(",", ", ") in docs
+
+
+def moving_face(table, path):
+    """A table with all columns whose faces have a pose and movements."""
+    turned = np.array([20, -10, 30], np.float32)
+    moved = np.linspace(0, 1, len(UNITS), dtype=np.float32)
+    face = Face((1, 2, 3, 4), np.zeros((5, 2), np.float32), 0.5, 1, pose=turned, movements=moved)
+    return face, write(path / table, rows(Frame("a.mp4", 0, 0.0, (face,))), ALL_COLUMNS)
+
+
+def test_openface_has_the_same_turn_of_the_head_in_its_own_angles(tmp_path):
+    face, table = moving_face("a.csv", tmp_path)
+    convert(table, tmp_path / "b.csv", to="openface")
+    row = pd.read_csv(tmp_path / "b.csv").iloc[0]
+    x, y, z = (row[f"pose_R{axis}"] for axis in "xyz")
+    theirs = Rotation.from_euler("XYZ", [x, y, z]).as_matrix()
+    ours = Rotation.from_euler("YXZ", face.pose, degrees=True).as_matrix()
+    assert theirs == pytest.approx(ours, abs=1e-6)
+    assert row["AU12_r"] == pytest.approx(5 * face.action_units["AU12"])
+    assert row["gaze_angle_x"] == pytest.approx(-np.radians(face.yaw + face.gaze[0]))
+    assert "AU06_r" not in row
+    lines = (tmp_path / "b.csv").read_text().splitlines()
+    kept = [i for i, name in enumerate(lines[0].split(",")) if not name.startswith("mien_")]
+    own = "\n".join(",".join(line.split(",")[i] for i in kept) for line in lines)
+    (tmp_path / "c.csv").write_text(own + "\n")
+    convert(tmp_path / "c.csv", tmp_path / "d.csv", to="mien")
+    (back,) = read(tmp_path / "d.csv")
+    assert [back[name] for name in POSE] == pytest.approx(face.pose.tolist(), abs=1e-4)
+
+
+def test_pyfeat_has_pose_and_action_units_of_its_names(tmp_path):
+    face, table = moving_face("a.csv", tmp_path)
+    convert(table, tmp_path / "b.csv", to="pyfeat")
+    row = pd.read_csv(tmp_path / "b.csv").iloc[0]
+    assert [row["Yaw"], row["Pitch"], row["Roll"]] == pytest.approx(face.pose.tolist())
+    assert row["AU43"] == pytest.approx(face.action_units["AU45"])
+    assert "AU45" not in row
 
 
 def test_json_lines_of_other_programs_may_write_whole_numbers_as_floats(tmp_path):

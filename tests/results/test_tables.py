@@ -157,9 +157,9 @@ def test_events_come_back_to_the_nanosecond(content, ending):
 def test_the_columns_are_the_promised_ones():
     assert ", ".join(COLUMNS) == (
         "source, frame, time, face, track, success, x, y, width, height, score, yaw, pitch, roll, "
-        "quality, emotion, confidence, neutral, happiness, surprise, sadness, anger, disgust, fear, contempt, set, uncertain, "
-        "smoothed_neutral, smoothed_happiness, smoothed_surprise, smoothed_sadness, smoothed_anger, "
-        "smoothed_disgust, smoothed_fear, smoothed_contempt"
+        "quality, emotion, confidence, neutral, happiness, surprise, sadness, anger, disgust, fear, "
+        "contempt, set, uncertain, smoothed_neutral, smoothed_happiness, smoothed_surprise, "
+        "smoothed_sadness, smoothed_anger, smoothed_disgust, smoothed_fear, smoothed_contempt"
     )
 
 

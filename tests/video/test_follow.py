@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import mien
 from mien.errors import VideoError
 from mien.types import Face
 from mien.video.ahead import read_ahead
-from mien.video.follow import BATCH, Follower, KeyFrame, interpolate
+from mien.video.follow import BATCH, Follower, KeyFrame, carry_box, settle
 from mien.video.frames import Video, VideoFrame
 
 LANDMARKS = np.array([[3, 4], [7, 4], [5, 6], [4, 8], [6, 8]], np.float32)
@@ -37,7 +38,14 @@ def follower(places, asked=None, **options):
         time.sleep(0.002 * (number % 3))  # threads finish in another order
         return [face(float(x)) for x in places[number]]
 
-    return Follower(detect, lambda _pixels, faces: [list(some) for some in faces], **options)
+    def follow(pixels, faces):
+        here = places[int(pixels[0, 0, 0])]
+        moved = [min(here, key=lambda x: abs(x - one.landmarks[0, 0] + 3), default=None) for one in faces]
+        if len(here) < len(faces):
+            return None
+        return [replace(one, landmarks=face(float(x)).landmarks) for one, x in zip(faces, moved, strict=True)]
+
+    return Follower(detect, lambda _pixels, faces: [list(some) for some in faces], follow=follow, **options)
 
 
 def run(places, **options):
@@ -102,11 +110,23 @@ def test_frames_before_a_failure_come_before_it():
     assert sum(len(batch.frames) for batch in found) == 11
 
 
-def test_between_two_frames_faces_move_in_straight_lines():
-    before, after = KeyFrame(1.0, (face(10, 1), face(90, 2))), KeyFrame(2.0, (face(80, 2), face(20, 1)))
-    faces = interpolate(before, after, 1.25)
-    assert [(f.track, f.box[0]) for f in faces] == [(2, 87.5), (1, 12.5)]
-    assert np.allclose(faces[1].landmarks, LANDMARKS + 12.5)
+def test_a_followed_box_moves_with_the_landmarks_from_one_that_was_found_to_the_next():
+    before, after = KeyFrame(1.0, (face(10, 1), face(90, 2))), KeyFrame(2.0, (face(80, 2), face(20, 1, 48.0)))
+    followed = [replace(face(0, 2), landmarks=LANDMARKS + 84), replace(face(0, 1), landmarks=LANDMARKS + 14)]
+    faces = settle(before, after, 1.25, followed)
+    assert [(f.track, f.box[0]) for f in faces] == [(2, 84), (1, pytest.approx(14))]
+    assert faces[1].box[2] == pytest.approx(42), "a quarter of the way from 40 to 48"
+    assert np.array_equal(faces[1].landmarks, LANDMARKS + 14)
+
+
+@pytest.mark.parametrize("turn", [0, 30, 90])
+def test_a_box_is_carried_with_its_landmarks(turn):
+    c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+    moved = (2 * LANDMARKS @ np.array([[c, s], [-s, c]]) + [30, 5]).astype(np.float32)
+    box = carry_box(face(0), moved)
+    middle = 2 * np.array([[c, -s], [s, c]]) @ [20, 30] + [30, 5]
+    assert box[2:] == pytest.approx([80, 80], rel=1e-5)
+    assert box[:2] + box[2:] / 2 == pytest.approx(middle, rel=1e-5)
 
 
 def test_a_clip_gives_the_same_numbers_with_any_threads_and_detections_between(drawn_clip):

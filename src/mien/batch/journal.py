@@ -61,7 +61,9 @@ class Journal:
 
     def add(self, frame: Frame) -> None:
         """Append a frame."""
-        self._write(to_plain(replace(frame, source="")))
+        # the dense landmarks are long, and nothing that is written of a clip needs them
+        faces = tuple(replace(face, landmarks_dense=None) for face in frame.faces)
+        self._write(to_plain(replace(frame, source="", faces=faces)))
         self._since += 1
 
     def mark(self, state: FollowerState) -> None:

@@ -64,7 +64,7 @@ class AnalyzeOptions:
     fps: float | None = None  # ... or this many frames per second
     start: float | None = None  # seconds by time stamp: no frame before it ...
     end: float | None = None  # ... and none from it on
-    detect_every: int = 1  # look for faces in every n-th of these frames
+    detect_every: int = 10  # look for faces in every n-th of these frames
     smooth: float | None = None  # seconds over which probabilities are smoothed; None: 0.2, live 0.1
 
     # which files are read

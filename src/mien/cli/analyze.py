@@ -144,9 +144,9 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         typer.Option(
             min=1,
             metavar="N",
-            help="For clips: look for faces in every N-th frame that is read; track them in between.",
+            help="For clips: look for new faces in every N-th frame that is read; follow them in between.",
         ),
-    ] = 1,
+    ] = 10,
     smooth: Annotated[
         float | None,
         typer.Option(

@@ -23,6 +23,7 @@ from mien.types import Face, Floats, Image
 from mien.units import UNITS
 
 MODEL: Final = "face"
+_FOLLOWED: Final = 0.9  # presence from which a face is still there in the next frame of a clip
 _SIDE: Final = 96  # pixels of the crop
 #: The parts of the answer, how many numbers each has: the logit of a face's presence; the logarithm of the
 #: landmarks' expected error as a share of the distance of the pupils; landmarks in units of the crop's side;
@@ -74,6 +75,13 @@ class PartsNetwork:
         crops = np.stack([crop_gray(image, matrix, _SIDE) for matrix in matrices])
         answers = self._network(crops[:, None].astype(np.float32))  # (N, 345)
         return [_read(answer, matrix) for answer, matrix in zip(answers, matrices, strict=True)]
+
+    def follow(self, image: Image, faces: Sequence[Face]) -> list[Face] | None:
+        """Faces of the frame before, where they are in this one; None: one of them is not there any more."""
+        looks = self(image, [face.landmarks for face in faces])
+        if any(look.presence < _FOLLOWED for look in looks):
+            return None
+        return [with_parts(face, look) for face, look in zip(faces, looks, strict=True)]
 
     def complete(self, image: Image, faces: Sequence[Face]) -> list[Face]:
         """The same faces; those that were not looked at yet with what the network says of them.

@@ -4,8 +4,8 @@ One thread decodes, as many as there are cores detect, crop and classify faces, 
 tracks, while the others work on the frames that follow: FFmpeg, Pillow and ONNX Runtime release Python's
 lock. Frames come out in order and with the same numbers for any number of threads.
 
-Between two frames with the same faces the detector need not be run (`detect_every`): there, boxes and
-landmarks move in straight lines.
+Between two frames with the same faces the detector need not be run (`detect_every`): there, the face network
+follows each face from frame to frame, by the landmarks that it had in the one before.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from math import hypot
 from typing import Final
 
 import numpy as np
 
 from mien.config import count_cores
-from mien.types import Face, Frame, Image
+from mien.faces.align import similarity
+from mien.types import Face, Floats, Frame, Image
 from mien.video.ahead import read_ahead
 from mien.video.frames import VideoFrame
 from mien.video.track import Tracker
@@ -31,6 +33,8 @@ _MAX_BYTES: Final = 64_000_000  # of frames that are decoded and not yet done
 _MAX_FRAMES: Final = 16  # that are decoded and not yet done
 
 Detect = Callable[[Image], list[Face]]
+#: Looks in a picture for faces where they were a frame before; None instead of one that is there no more.
+Follow = Callable[[Image, Sequence[Face]], list[Face] | None]
 #: Classifies the faces of several frames: their pixels and faces to the faces with probabilities.
 Classify = Callable[[Sequence[Image], Sequence[Sequence[Face]]], list[list[Face]]]
 _Tracked = tuple[VideoFrame, list[Face]]  # a frame, and its faces with their track numbers
@@ -38,7 +42,7 @@ _Tracked = tuple[VideoFrame, list[Face]]  # a frame, and its faces with their tr
 
 @dataclass(frozen=True, slots=True)
 class KeyFrame:
-    """The last frame that the detector has seen: where straight lines start from."""
+    """The last frame that the detector has seen: from where faces are followed."""
 
     time: float
     faces: tuple[Face, ...]
@@ -66,6 +70,7 @@ class Follower:
     Args:
         detect: finds the faces of a picture.
         classify: gives the faces of several frames their probabilities; both are called from several threads.
+        follow: finds faces again in the next frame; None: the detector is run on every frame.
         detect_every: look for faces in every n-th frame only.
         threads: that detect and classify; 0: one per core.
         state: of another follower, to resume from.
@@ -76,14 +81,15 @@ class Follower:
         detect: Detect,
         classify: Classify,
         *,
+        follow: Follow | None = None,
         detect_every: int = 1,
         threads: int = 0,
         state: FollowerState | None = None,
     ) -> None:
         self._tracker = state.tracker if state else Tracker()
         self._key = state.key if state else None
-        self._detect, self._classify = detect, classify
-        self._every = detect_every
+        self._detect, self._classify, self._follow = detect, classify, follow
+        self._every = 1 if follow is None else detect_every
         self._threads = threads or count_cores()
 
     def one_by_one(self, frames: Iterable[VideoFrame], source: str) -> Iterator[FrameBatch]:
@@ -158,15 +164,35 @@ class Follower:
         """The frames since the last detected one, up to `last`, whose faces were detected."""
         tracker = copy.deepcopy(self._tracker) if between else self._tracker
         numbered = tracker.update(faces, last.time, last.pixels)
-        known = None if self._key is None else {face.track for face in self._key.faces}
-        if between and known != {face.track for face in numbered}:
+        key = KeyFrame(last.time, tuple(numbered))
+        followed = self._follow_between(between, key)
+        if followed is None:
             # somebody came or went: detect every frame between, with the tracker as it was before them
             found = list(pool.map(self._detect, [frame.pixels for frame in between]))
             stretch = [self._track(frame, some) for frame, some in zip(between, found, strict=True)]
             return [*stretch, self._track(last, faces)]
-        before, self._tracker, self._key = self._key, tracker, KeyFrame(last.time, tuple(numbered))
-        stretch = [(frame, interpolate(before, self._key, frame.time)) for frame in between] if before else []
-        return [*stretch, (last, numbered)]
+        self._tracker, self._key = tracker, key
+        return [*zip(between, followed, strict=True), (last, numbered)]
+
+    def _follow_between(self, between: list[VideoFrame], after: KeyFrame) -> list[list[Face]] | None:
+        """The faces of the frames between two that were detected; None: somebody came or went."""
+        if not between:
+            return []
+        before = self._key
+        ends = {face.track: face for face in after.faces}
+        if before is None or self._follow is None or {face.track for face in before.faces} != set(ends):
+            return None
+        faces = [next(face for face in before.faces if face.track == track) for track in ends]
+        stretch: list[list[Face]] = []
+        for frame in between:
+            followed = self._follow(frame.pixels, faces)
+            if followed is None:
+                return None
+            faces = followed
+            stretch.append(faces)
+        if not all(map(is_near, faces, after.faces)):
+            return None
+        return [settle(before, after, frame.time, at) for frame, at in zip(between, stretch, strict=True)]
 
     def _track(self, frame: VideoFrame, faces: list[Face]) -> _Tracked:
         numbered = self._tracker.update(faces, frame.time, frame.pixels)
@@ -191,19 +217,34 @@ def _until_failure(frames: Iterable[VideoFrame], failure: list[Exception]) -> It
         failure.append(error)
 
 
-def interpolate(before: KeyFrame, after: KeyFrame, time: float) -> list[Face]:
-    """The faces at a time between two frames that show the same ones, in the order of the later frame.
+def is_near(face: Face, other: Face) -> bool:
+    """Whether two faces are one a frame later: their eyes and mouths less than half a face apart."""
+    away = np.hypot(*(face.landmarks - other.landmarks).mean(axis=0))
+    return bool(away < min(other.box[2:]) / 2)
 
-    Boxes and landmarks move in straight lines; the score is the lower of the two.
+
+def settle(before: KeyFrame, after: KeyFrame, time: float, faces: list[Face]) -> list[Face]:
+    """Followed faces at a time between two frames that were detected, with the boxes and scores of those.
+
+    A box moves, turns and grows as its landmarks do; it goes from the one of the frame before to that of the
+    frame after in a straight line. The score is the lower of the two.
     """
     span = after.time - before.time
     share = 0.0 if span <= 0 else min(1.0, max(0.0, (time - before.time) / span))
     starts = {face.track: face for face in before.faces}
-    faces = []
-    for end in after.faces:
+    settled = []
+    for face, end in zip(faces, after.faces, strict=True):
         start = starts[end.track]
-        x, y, width, height = ((1 - share) * a + share * b for a, b in zip(start.box, end.box, strict=True))
-        landmarks = ((1 - share) * start.landmarks + share * end.landmarks).astype(np.float32)  # (5, 2)
-        score = min(start.score, end.score)
-        faces.append(replace(end, box=(x, y, width, height), landmarks=landmarks, score=score))
-    return faces
+        forth, back = (carry_box(one, face.landmarks) for one in (start, end))
+        x, y, width, height = map(float, (1 - share) * forth + share * back)
+        settled.append(replace(face, box=(x, y, width, height), score=min(start.score, end.score)))
+    return settled
+
+
+def carry_box(face: Face, landmarks: Floats) -> Floats:
+    """(4,): the box of a face where its landmarks are these."""
+    x, y, width, height = face.box
+    matrix = similarity(face.landmarks, landmarks)
+    middle = matrix[:, :2] @ (x + width / 2, y + height / 2) + matrix[:, 2]
+    size = np.array([width, height]) * hypot(matrix[0, 0], matrix[1, 0])
+    return np.concatenate([middle - size / 2, size]).astype(np.float32)

@@ -2,7 +2,8 @@
 
 Names and order of py-feat 2.1 (`feat/utils/__init__.py`); its `approx_time` is minutes and whole seconds, so
 the time that Mien knows stands in `mien_time`. Readings that py-feat has no column for follow under Mien's
-own names with `mien_` before. Action units, landmarks, pose and gaze are absent: Mien does not read them.
+own names with `mien_` before. Pose is in degrees; action units are there if the table has them (`--units`),
+those that both know, AU43 (eyes closed) being Mien's AU45. Landmarks and gaze are absent.
 """
 
 from __future__ import annotations
@@ -19,35 +20,45 @@ from mien.results.formats.conversion import Conversion
 from mien.results.rows import COLUMNS, Cell, Row
 from mien.results.table_reader import Record, number_faces, open_table, parse_cell, parse_number, read_rows
 from mien.results.tables import cell_text, write_csv_cells
+from mien.units import ACTION_UNITS
 
 #: py-feat's columns and the columns of Mien that they hold exactly.
 BOX: Final = {
     "FaceRectX": "x", "FaceRectY": "y", "FaceRectWidth": "width", "FaceRectHeight": "height",
     "FaceScore": "score",
 }  # fmt: skip
+#: py-feat's columns of the head's turn, and those of Mien.
+TURN: Final = {"Pitch": "pitch", "Roll": "roll", "Yaw": "yaw"}
 SEVEN: Final = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 #: Columns of Mien that have none among py-feat's that holds them exactly.
 EXTRA: Final = tuple(
-    name for name in COLUMNS if name not in ("source", "frame", "track", "success", *BOX.values(), *EMOTIONS)
+    name
+    for name in COLUMNS
+    if name not in ("source", "frame", "track", "success", *BOX.values(), *TURN.values(), *EMOTIONS)
 )
-#: py-feat's own columns, and `contempt`.
-NATIVE: Final = ("frame", *BOX, *SEVEN, "contempt", "input", "approx_time", "Identity")
+#: py-feat's own columns, and `contempt`; then those of action units.
+NATIVE: Final = ("frame", *BOX, *TURN, *SEVEN, "contempt", "input", "approx_time", "Identity")
+UNITS: Final = {
+    f"AU{n:02d}": f"AU{45 if n == 43 else n:02d}"
+    for n in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 24, 26, 28, 43)
+    if n == 43 or f"AU{n:02d}" in ACTION_UNITS
+}
 #: Columns by which py-feat's table is known.
 NEEDED: Final = ("frame", *BOX, "input")
 
 
 def write_pyfeat(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
     """Write rows, one after the other; a frame without a face has empty cells, as py-feat's NaN."""
-    conversion.note(
-        "pyfeat: action unit, landmark, pose and gaze columns are absent, Mien does not read them"
-    )
+    units = UNITS if "units" in conversion.extra else {}
+    conversion.note(f"pyfeat: {'' if units else 'action unit, '}landmark and gaze columns are absent")
     with path.open("w", encoding="utf-8", newline="") as file:
-        write_csv_cells(file, [[*NATIVE, *(f"mien_{name}" for name in EXTRA)]])
-        write_csv_cells(file, ([*_native_cells(row), *(cell_text(n, row[n]) for n in EXTRA)] for row in rows))
+        write_csv_cells(file, [[*NATIVE, *units, *(f"mien_{name}" for name in EXTRA)]])
+        held = (*units.values(), *EXTRA)
+        write_csv_cells(file, ([*_native_cells(row), *(cell_text(n, row[n]) for n in held)] for row in rows))
 
 
 def _native_cells(row: Row) -> list[str]:
-    held = (*BOX.values(), *SEVEN, "contempt", "source")
+    held = (*BOX.values(), *TURN.values(), *SEVEN, "contempt", "source")
     time, track = "", "" if row["track"] is None else f"Person_{row['track']}"
     if row["time"] is not None:  # minutes and seconds, rounded down
         minutes, seconds = divmod(int(parse_number(row["time"])), 60)
@@ -60,7 +71,9 @@ def read_pyfeat(path: Path, conversion: Conversion) -> Iterator[Row]:
     table = open_table(path)
     table.require(NEEDED, "a table that py-feat wrote")
     extra = [name for name in EXTRA if f"mien_{name}" in table.columns]
-    held = {name: column for column, name in BOX.items()} | {name: f"mien_{name}" for name in extra}
+    held = {name: column for column, name in (BOX | TURN).items() if column in table.columns} | {
+        name: f"mien_{name}" for name in extra
+    }
     held |= {"source": "input", "frame": "frame"}  # Mien's name to that of the column
     for column in table.columns:
         with suppress(DataError):
@@ -77,7 +90,7 @@ def read_pyfeat(path: Path, conversion: Conversion) -> Iterator[Row]:
         row = {name: _cell(name, record[column]) for name, column in held.items()}
         row["success"] = int(_found(row))
         if not row["success"]:
-            return row | dict.fromkeys((*BOX.values(), *EMOTIONS))
+            return row | dict.fromkeys((*BOX.values(), *TURN.values(), *EMOTIONS))
         row["track"] = _track(record.get("Identity"))
         if "face" not in extra:
             row["face"] = number((row["source"], row["frame"]))
