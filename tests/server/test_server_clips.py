@@ -98,6 +98,12 @@ def long_clip(tmp_path_factory):
     return write_clip(tmp_path_factory.mktemp("long") / "long.mp4", pictures)
 
 
+@pytest.fixture(scope="module")
+def short_clip(tmp_path_factory):
+    """Two small frames, for tests of what becomes of a job."""
+    return drawn_video(tmp_path_factory.mktemp("short") / "short.mp4", 2)
+
+
 NAME = "<script>alert(1)<script>.mp4"
 
 
@@ -154,12 +160,13 @@ def test_every_result_can_be_had(client, done):
 
 
 def test_how_a_clip_is_read(client, drawn_clip):
-    body = read(client, drawn_clip, every="2", start="0.2", end="0.9")
+    """By fields of the form and by those of the address."""
+    with drawn_clip.open("rb") as file:
+        fields = {"start": "0.2", "end": "0.9"}
+        answer = client.post("/v1/clips?every=2&detect_every=2", files={"file": file}, data=fields)
+    body = ended(client, answer.json()["id"])
     assert [row["frame"] for row in rows_of(client, body)] == [2, 4, 6, 8]
     assert "annotated.mp4" not in body["results"]
-    with drawn_clip.open("rb") as file:
-        answer = client.post("/v1/clips?fps=5&detect_every=2", files={"file": file})
-    assert ended(client, answer.json()["id"])["frames"] == 6
 
 
 @pytest.mark.parametrize(
@@ -246,11 +253,11 @@ def test_limits_of_a_clip(long_clip, two_faces, tmp_path):
         assert len(rows_of(client, body)) >= 5
 
 
-def test_results_are_forgotten_where_nothing_is_kept(drawn_clip, monkeypatch):
+def test_results_are_forgotten_where_nothing_is_kept(short_clip, monkeypatch):
     monkeypatch.setattr("mien.server.jobs._SWEEP", 0.1)
     with running(forget_after=0.5) as client:
         folder = client.service.disk.folder
-        job = send(client, drawn_clip).json()["id"]
+        job = send(client, short_clip).json()["id"]
         ended(client, job)
         waited(lambda: client.get(f"/v1/jobs/{job}").status_code == 404)
         waited(lambda: not list(client.service.disk.jobs.iterdir()))
@@ -288,9 +295,9 @@ def run_sql(folder, statement):
         return store.execute(statement).fetchall()
 
 
-def test_a_job_whose_clip_is_gone_says_so(drawn_clip, tmp_path):
+def test_a_job_whose_clip_is_gone_says_so(short_clip, tmp_path):
     with running(keep=tmp_path) as client:
-        job = send(client, drawn_clip).json()["id"]
+        job = send(client, short_clip).json()["id"]
     run_sql(tmp_path, "UPDATE jobs SET state = 'running'")
     (tmp_path / "jobs" / job / "clip").unlink()
     (tmp_path / "jobs" / "0123").mkdir()  # of an upload that was cut off by a kill
@@ -301,22 +308,24 @@ def test_a_job_whose_clip_is_gone_says_so(drawn_clip, tmp_path):
         assert not (tmp_path / "jobs" / "0123").exists()
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no such signal")
-def test_nothing_stays_of_a_server_that_ends_or_is_killed(drawn_clip, tmp_path):
+SIGHUP = getattr(signal, "SIGHUP", signal.SIGTERM)  # of a terminal that is closed
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(SIGHUP, marks=pytest.mark.slow)])
+def test_nothing_stays_of_a_server_that_ends_or_is_killed(short_clip, tmp_path, how):
     def folders():
         return len(list(tmp_path.glob("mien*")))
 
     server = ServerProcess(TMPDIR=str(tmp_path))
-    send(server.client, drawn_clip)
+    send(server.client, short_clip)
     server.end(signal.SIGKILL)
     assert folders() == 1
-    for how in (signal.SIGTERM, signal.SIGHUP):  # a terminal that is closed
-        server = ServerProcess(TMPDIR=str(tmp_path))  # clears up what the killed one left
-        assert folders() == 1
-        send(server.client, drawn_clip)
-        assert server.end(how) in {0, -how}
-        assert how.name in server.said[-1]
-        assert folders() == 0
+    server = ServerProcess(TMPDIR=str(tmp_path))  # clears up what the killed one left
+    assert folders() == 1
+    send(server.client, short_clip)
+    assert server.end(how) in {0, -how}
+    assert how.name in server.said[-1]
+    assert folders() == 0
 
 
 def test_a_server_that_ends_by_itself_is_no_try(long_clip, tmp_path):
@@ -333,9 +342,9 @@ def test_a_store_of_another_version_is_left_alone(tmp_path):
         pass
 
 
-def test_a_removed_job_is_gone_and_counted_off_once(client, drawn_clip):
+def test_a_removed_job_is_gone_and_counted_off_once(client, short_clip):
     before = client.service.disk.taken
-    job = read(client, drawn_clip)["id"]
+    job = read(client, short_clip)["id"]
     assert client.service.disk.taken > before
     with ThreadPoolExecutor(8) as pool:
         removed = list(pool.map(client.service.jobs.remove, [job] * 8))
@@ -357,12 +366,12 @@ def test_a_clip_that_fills_the_disk(client, drawn_clip, monkeypatch):
     assert not list((client.service.disk.jobs / body["id"]).iterdir())
 
 
-def test_a_store_that_fails_for_a_moment(client, drawn_clip, monkeypatch, caplog):
+def test_a_store_that_fails_for_a_moment(client, short_clip, monkeypatch, caplog):
     monkeypatch.setattr("mien.server.jobs._SWEEP", 0.1)
     store = client.service.jobs.store
     full = sqlite3.OperationalError("database or disk is full")
     monkeypatch.setattr(store, "claim", Mock(wraps=store.claim, side_effect=chain([full], repeat(DEFAULT))))
-    assert read(client, drawn_clip)["state"] == "done"
+    assert read(client, short_clip)["state"] == "done"
     assert "trying again" in caplog.text
 
 

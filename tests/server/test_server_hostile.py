@@ -148,6 +148,10 @@ def test_names_are_data(client, name):
         said = answer.json()["photos"][0]["name"]
         assert len(said) <= 255
         assert "\0" not in said
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "a\0b"])
+def test_names_of_clips_are_data_too(client, name):
     answer = client.post("/v1/clips", files={"file": (name, b"no clip")})
     assert answer.status_code in {400, 415, 422}
 
