@@ -16,7 +16,10 @@ import pytest
 
 from mien.image import write_image
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
+pytestmark = [
+    pytest.mark.slow,  # test_run.py kills a worker, test_journal.py a run
+    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc"),
+]
 
 PATIENCE = 300  # seconds without a new shard or a restart
 MARK = "MIEN_FAULT_TEST"
@@ -149,17 +152,11 @@ def disturbed(photos, tmp_path, tiny_model, *, inputs, kills, shard=5, options=(
     return run
 
 
-def test_a_few_random_kills_change_no_byte(photos, tmp_path, tiny_model):
-    disturbed(photos, tmp_path, tiny_model, inputs=20, kills=2)
-
-
-@pytest.mark.slow
 def test_fifty_random_kills_change_no_byte(photos, tmp_path, tiny_model):
     run = disturbed(photos, tmp_path, tiny_model, inputs=600, kills=50)
     assert set(run.kills) >= {"driver", "mien.batch.pool"}
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_fifty_random_kills_on_ray_change_no_byte(photos, tmp_path, tiny_model):
     kills = int(os.environ.get("MIEN_RAY_KILLS", "50"))

@@ -217,8 +217,8 @@ def tar(photos, tmp_path_factory):
 
 
 def faces(mien, model, *arguments):
-    """Every column of the rows but the first, the source."""
-    ran = mien("analyze", *arguments, "--model", model)
+    """Every column of the rows but the first, the source; whole pictures are read: nothing is looked for."""
+    ran = mien("analyze", *arguments, "--crops", "--model", model)
     assert ran.code == 0, ran.err
     lines = ran.out.decode().splitlines()[1:]
     return [line.partition(",")[0] for line in lines], [line.partition(",")[2] for line in lines]
@@ -228,7 +228,7 @@ def faces(mien, model, *arguments):
 def expected(photos, tiny_model, tmp_path_factory):
     """What the folder gives."""
     table = tmp_path_factory.mktemp("expected") / "t.csv"
-    analyze(photos[0], table, model=tiny_model)
+    analyze(photos[0], table, crops=True, model=tiny_model)
     return [line.partition(",")[2] for line in table.read_text().splitlines()[1:]]
 
 

@@ -38,6 +38,7 @@ def test_a_picture_depends_on_its_name_and_the_seed_and_not_on_how_many_are_draw
     assert all((many[name] != other[name]).any() for name in many.keys() & other.keys())
 
 
+@pytest.mark.slow
 def test_it_reads_as_rafd(tmp_path):
     settings = ToySettings(models=67, cameras=1, gazes=3, size=16)
     write_toy(tmp_path / "toy", settings)
@@ -105,6 +106,7 @@ def test_gaze_moves_the_iris_and_turn_the_nose():
     assert (turned[0] != turned[1]).any()
 
 
+@pytest.mark.slow
 def test_emotions_of_strangers_can_be_told_but_not_too_well():
     """Ridge regression on pixels of 30 people, judged on 10 others."""
     drawn = list(draw_toy(ToySettings(models=40, cameras=1, size=48)))

@@ -81,6 +81,7 @@ def run(code, model, picture, folder):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 """,
             id="fork of a fork",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             """
@@ -100,6 +101,7 @@ def run(code, model, picture, folder):
     busy = False
 """,
             id="fork while threads read",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             """

@@ -295,6 +295,7 @@ def test_a_batch_sorts_filters_exports_and_says_what_cannot_be_read(tab: Tab, dr
     dialog.get_by_role("button", name="Try again").wait_for()
 
 
+@pytest.mark.slow  # tests/server/test_server.py reads the server's tables
 def test_photos_are_saved_as_parquet(tab: Tab, drawn: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow (pip install 'mien[data]')")
     tab.choose(drawn, "one.png", "two.png", "none.png")
