@@ -238,14 +238,19 @@ def test_the_queue_has_an_end(drawn_clip, long_clip):
         assert answer.headers["retry-after"]
 
 
-def test_limits_of_a_clip(long_clip, two_faces, tmp_path):
+def test_clips_beyond_the_limits_are_refused(long_clip, tmp_path):
     wide = write_clip(tmp_path / "wide.mp4", [np.zeros((300, 400, 3), np.uint8)] * 2)
-    two = write_clip(tmp_path / "two.mp4", [two_faces] * 12)
-    with running(limits=Limits(clip_seconds=1.5, pixels=100_000, clip_frames=5, faces=1)) as client:
+    with running(limits=Limits(clip_seconds=1.5, pixels=100_000)) as client:
         for path, what in ((long_clip, "1.5 seconds"), (wide, "400 x 300")):
             answer = send(client, path)
             assert is_problem(answer, 413, "too-large")
             assert what in answer.json()["detail"]
+
+
+@pytest.mark.slow
+def test_clips_are_read_up_to_the_limits(two_faces, tmp_path):
+    two = write_clip(tmp_path / "two.mp4", [two_faces] * 12)
+    with running(limits=Limits(clip_frames=5, faces=1)) as client:
         body = read(client, two)
         assert body["state"] == "done"
         assert body["faces"] == body["frames"]  # one of the two of each frame
@@ -366,6 +371,7 @@ def test_a_clip_that_fills_the_disk(client, drawn_clip, monkeypatch):
     assert not list((client.service.disk.jobs / body["id"]).iterdir())
 
 
+@pytest.mark.slow
 def test_a_store_that_fails_for_a_moment(client, short_clip, monkeypatch, caplog):
     monkeypatch.setattr("mien.server.jobs._SWEEP", 0.1)
     store = client.service.jobs.store

@@ -83,6 +83,7 @@ def test_a_student_learns_votes_and_teachers_for_labelled_and_teachers_alone_for
     assert np.allclose(task.targets[64:].numpy(), answers[64:], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_distilled_run_exports_with_its_sources_on_the_card(
     ferplus_zip, fairface_zip, tiny_model, begun, tmp_path
 ):

@@ -56,9 +56,13 @@ def tiny_net():
 OPTIONS = LoopOptions(epochs=4, batch=16, rate=0.02, warmup=1)
 
 
-def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(tmp_path):
-    unbroken = train(tiny_net(), tiny_task(), OPTIONS, tmp_path / "a")
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """The network of a whole run with `OPTIONS`."""
+    return train(tiny_net(), tiny_task(), OPTIONS, tmp_path_factory.mktemp("unbroken"))
 
+
+def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(unbroken, tmp_path):
     def kill(line):
         if line["epoch"] == 2:
             raise KeyboardInterrupt
@@ -71,10 +75,9 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(tmp_path):
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
 
 
-def test_the_seed_decides_the_run(tmp_path):
-    one = train(tiny_net(), tiny_task(), OPTIONS, tmp_path / "a")
-    other = train(tiny_net(), tiny_task(), LoopOptions(4, 16, 0.02, 1, seed=1), tmp_path / "b")
-    assert not torch.equal(one.state_dict()["head.3.weight"], other.state_dict()["head.3.weight"])
+def test_the_seed_decides_the_run(unbroken, tmp_path):
+    other = train(tiny_net(), tiny_task(), replace(OPTIONS, seed=1), tmp_path)
+    assert not torch.equal(unbroken.state_dict()["head.3.weight"], other.state_dict()["head.3.weight"])
 
 
 def test_the_loss_goes_down(tmp_path):
@@ -194,11 +197,10 @@ def test_vote_shares_drop_single_votes_unless_nothing_else_is_there():
     assert shares.tolist() == [[0.5, 0, 0, 0, 0.5, 0, 0, 0], [0.5, 0.5, 0, 0, 0, 0, 0, 0], [0] * 8]
 
 
-def test_bfloat16_learns_nearly_the_same_and_keeps_float32_weights(tmp_path):
-    exact = train(tiny_net(), tiny_task(), OPTIONS, tmp_path / "a")
-    rough = train(tiny_net(), tiny_task(), replace(OPTIONS, precision="bfloat16"), tmp_path / "b")
+def test_bfloat16_learns_nearly_the_same_and_keeps_float32_weights(unbroken, tmp_path):
+    rough = train(tiny_net(), tiny_task(), replace(OPTIONS, precision="bfloat16"), tmp_path)
     assert {p.dtype for p in rough.parameters()} == {torch.float32}
-    far = [float((a - b).abs().max()) for a, b in zip(exact.parameters(), rough.parameters(), strict=True)]
+    far = [float((a - b).abs().max()) for a, b in zip(unbroken.parameters(), rough.parameters(), strict=True)]
     assert 0 < max(far) < 0.1
 
 
