@@ -394,8 +394,9 @@ def load(  # noqa: PLR0913 - each is one choice of a user
 
     Args:
         model: an ONNX file that `mien export` wrote, or the name of a shipped network; None: the default one.
-        policy: how probabilities become the emotion shown: "accurate", the likeliest, or "balanced", which
-            finds more of the rare emotions and is wrong more often. The probabilities stay the same.
+        policy: how probabilities become the emotion shown: "accurate", the likeliest with a slight lean
+            to rare emotions, or "balanced", which finds more of those and is wrong more often. The
+            probabilities stay the same.
         crops: pictures already are faces, so that nothing is to be detected.
         min_face: pixels; smaller faces are left out. None: the detector's own limit.
         min_score: detection score in [0, 1]; faces with less are left out. None: the detector's own limit.

@@ -18,7 +18,7 @@ from mien.labels import EMOTIONS
 
 CARD_KEY: Final = "mien.card"
 CARD_VERSION: Final = 1
-ACCURATE: Final = "accurate"  # the policy that every network has: the likeliest emotion
+ACCURATE: Final = "accurate"  # the policy that every network has: the likeliest emotion, or nearly so
 POOR_RECALL: Final = 0.5  # below it an emotion is named as one that the network misses
 TEXT_WIDTH: Final = 80
 
@@ -59,7 +59,8 @@ class ModelCard:
     temperature: float = 1.0  # logits are divided by it before the softmax
     policies: Mapping[str, Policy] = field(default_factory=lambda: {ACCURATE: Policy()})
     uncertain: float | None = None  # a reading of less confidence is uncertain; None: not known
-    #: (8,) probability from which each emotion, asked for alone, is shown; None: not known
+    #: (8,) mean probabilities: asked for alone, an emotion is shown where its probability, divided by its
+    #: mean, is no less than the mean of these eight ratios; None: not known
     thresholds: tuple[float, ...] | None = None
     calibration: Mapping[str, Any] = field(default_factory=dict)  # what fitted these three, and figures
     parameters: int = 0  # number of weights
@@ -192,12 +193,14 @@ def render_calibration(card: ModelCard) -> list[str]:
         ("uncertain", f"confidence below {card.uncertain:.4f}, of the rest {about['right']:.0%} are right"),
     ]
     for name, policy in card.policies.items():
-        lean = f", leans to rare emotions with strength {about['strength']:g}" if any(policy.offsets) else ""
+        strength = about.get("strengths", {}).get(name)  # older cards have it of one policy alone
+        lean = ", leans to rare emotions" if any(policy.offsets) else ""
+        lean += f" with strength {strength:g}" if lean and strength is not None else ""
         share = "" if policy.set_from is None else f"sets of emotions of a share of {policy.set_from:.4f}"
         entries.append((f"policy {name}"[:15], share + lean))
     if card.thresholds is not None:
         pairs = zip(EMOTIONS, card.thresholds, strict=True)
-        entries.append(("detected from", ", ".join(f"{name} {value:.3f}" for name, value in pairs)))
+        entries.append(("mean shares", ", ".join(f"{name} {value:.3f}" for name, value in pairs)))
     lines = _card_entries(entries)
     # the figures of each protocol: means over the splits of the faces into halves
     for protocol, figures in about["held_out"].items():

@@ -67,7 +67,10 @@ def test_a_folder_with_a_run_of_other_settings_is_refused(run, toy):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["nothing"], "expected one of compact, teacher, distill, paper-300, paper-500"),
+        (
+            ["nothing"],
+            "expected one of compact, votes, teacher, teacher-96, teacher-large, paper-300, paper-500",
+        ),
         (["paper-raw", "--data", "affectnet"], "expected one of rafd, ferplus, toy, got 'affectnet'"),
         (["compact", "--data", "toy"], "learns from 'ferplus', got --data toy"),
         (["compact", "--precision", "half"], "expected one of float32, bfloat16, got 'half'"),

@@ -68,8 +68,23 @@ def drawn():
     return shares.astype(np.float32), truth
 
 
-def test_detection_finds_what_just_reaches_its_threshold():
+def test_detection_finds_what_just_reaches_the_mean_of_the_ratios():
     assert metrics.detection(np.eye(8), np.arange(8), np.ones(8)).tolist() == [1.0] * 8
+    same = metrics.detection(np.full((8, 8), 0.125), np.arange(8), np.full(8, 0.125))
+    assert same.tolist() == [0.5] * 8, "everything is found everywhere"
+
+
+def test_detection_is_right_more_often_than_a_threshold_on_each_probability_alone():
+    """Half of the faces show the emotion, half the seven others in equal parts; the shares are true."""
+    rng = np.random.default_rng(3)
+    prior = np.array([0.4, 0.3, 0.1, 0.08, 0.06, 0.03, 0.02, 0.01])
+    truth = rng.choice(8, 60_000, p=prior)
+    logits = rng.normal(0, 1, (60_000, 8)) + 1.5 * np.eye(8)[truth]  # log likelihoods are 1.5 x + a constant
+    p = prior * np.exp(1.5 * logits)
+    p /= p.sum(1, keepdims=True)
+    rates = np.stack([(p >= p.mean(0))[truth == k].mean(0) for k in range(8)])
+    alone = [(rates[k, k] + 1 - np.delete(rates[:, k], k).mean()) / 2 for k in range(8)]
+    assert metrics.detection(p, truth, p.mean(0)).mean() > np.mean(alone) + 0.005
 
 
 def test_a_policy_without_sets_and_with_doubt_about_all(drawn):
@@ -188,7 +203,9 @@ def test_judge_of_nothing_says_so():
 
 def test_every_score_is_that_of_metrics(drawn):
     shares, truth = drawn
-    guess = np.where(truth % 2, truth, shares.argmax(1))
+    policy = Policy((0.0, 0.0, 0.3, 0.3, 0.5, 1.0, 1.0, 2.0))
+    guess = decide(shares, policy).shown
+    assert (guess != shares.argmax(1)).any()
     thresholds = np.linspace(0.05, 0.4, 8)
     counts = metrics.confusion(truth, guess)
     wanted = {"n": 400, "counts": counts, "accuracy_95": metrics.wilson(int((truth == guess).sum()), 400)}
@@ -199,7 +216,19 @@ def test_every_score_is_that_of_metrics(drawn):
     for name in ("ece", "brier", "nll"):
         wanted[name] = getattr(metrics, name)(shares, truth)
     wanted["detection"] = metrics.detection(shares, truth, thresholds)
-    np.testing.assert_equal(asdict(score(shares, truth, guess, thresholds.tolist())), wanted)
+    # seven expressions, face by face: contempt is no label and no answer
+    pairs = [
+        (t, max(range(7), key=lambda k: float(row[k]) * math.exp(policy.offsets[k])))
+        for t, row in zip(truth.tolist(), shares, strict=True)
+        if t != 7
+    ]
+    right = [t == guess for t, guess in pairs]
+    own = [np.mean([r for r, (t, _) in zip(right, pairs, strict=True) if t == k]) for k in range(7)]
+    seven = {"n": len(pairs), "accuracy": np.mean(right), "balanced_accuracy": np.mean(own)}
+    got = asdict(score(shares, truth, policy, thresholds.tolist()))
+    assert got["seven"].pop("accuracy_95") == metrics.wilson(sum(right), len(pairs))
+    assert got.pop("seven") == pytest.approx(seven)
+    np.testing.assert_equal(got, wanted)
     plain = score(shares, truth)
     assert plain.detection is None
     assert plain.counts.tolist() == metrics.confusion(truth, shares.argmax(1)).tolist()

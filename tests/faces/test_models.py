@@ -145,11 +145,11 @@ def valid(shipped, shared_data):
 
 
 def test_the_scores_on_the_card_are_what_the_file_gives(shipped, valid):
-    """FER+ valid, at least 86 % (majority) and 82 % (argmax): issue 4."""
+    """FER+ valid, at least 87 % (majority) and 84 % (argmax)."""
     corpus, p = valid
     guess = p.argmax(1)
     scores = shipped.card.scores["ferplus/valid"]
-    for protocol, least in (("majority", 0.86), ("argmax", 0.82)):
+    for protocol, least in (("majority", 0.87), ("argmax", 0.84)):
         truth = PROTOCOLS[protocol](corpus.samples)
         used = truth >= 0
         accuracy = (guess[used] == truth[used]).mean()
@@ -159,7 +159,7 @@ def test_the_scores_on_the_card_are_what_the_file_gives(shipped, valid):
 
 
 def test_the_calibration_on_the_card_holds_on_the_faces_that_fitted_it(shipped, valid):
-    """ECE under 2 %, 90 % sets, nine of ten certain readings right, the floors of recall: issue 4."""
+    """ECE under 2 %, 90 % sets, nine of ten certain readings right, the floors of recall."""
     corpus, p = valid
     card = shipped.card
     truth = PROTOCOLS[card.calibration["protocol"]](corpus.samples)
@@ -169,7 +169,7 @@ def test_the_calibration_on_the_card_holds_on_the_faces_that_fitted_it(shipped, 
     for policy in card.policies.values():
         said = decide(p[used], policy, card.uncertain)
         assert said.member[np.arange(used.sum()), truth[used]].mean() == pytest.approx(0.9, abs=0.01)
-        assert (said.shown == truth[used])[~said.uncertain].mean() == pytest.approx(0.9, abs=0.01)
+        assert (said.shown == truth[used])[~said.uncertain].mean() > 0.895
     agreed = PROTOCOLS["majority"](corpus.samples)
     shown = decide(p, card.policy("balanced")).shown
     recall = metrics.recall(metrics.confusion(agreed[agreed >= 0], shown[agreed >= 0]))

@@ -254,8 +254,8 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         str,
         typer.Option(
             metavar="NAME",
-            help="How the emotion is chosen: accurate (the most likely one) or balanced (finds more of the "
-            "rare ones).",
+            help="How the emotion is chosen: accurate (nearly always the most likely one) or balanced "
+            "(finds more of the rare ones).",
         ),
     ] = "accurate",
     providers: Providers = None,

@@ -16,9 +16,10 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="compact, teacher or distill; or a variant of the paper: paper-300, paper-500, "
-            "paper-300-500, paper-raw, paper-300-8way, paper-300-one, paper-300-pca, paper-300-joint, "
-            "paper-pretrained, paper-noise or paper-mask, each also with -small (see docs/paper.md).",
+            help="compact, votes, teacher, teacher-96 or teacher-large; or a variant of the paper: "
+            "paper-300, paper-500, paper-300-500, paper-raw, paper-300-8way, paper-300-one, paper-300-pca, "
+            "paper-300-joint, paper-pretrained, paper-noise or paper-mask, each also with -small "
+            "(see docs/paper.md).",
         ),
     ],
     root: Annotated[Path, typer.Option(metavar="PATH", help="Folder or zip file of the corpus.")],
@@ -34,12 +35,17 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         int | None,
         typer.Option(min=1, metavar="N", help=r"Number of epochs \[default: set by the recipe]."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of all random numbers.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="N", help=r"Seed of all random numbers \[default: set by the recipe, or 0]."
+        ),
+    ] = None,
     unlabelled: Annotated[
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="Folder or zip file of FairFace. For distill: more faces, labelled by the teachers; for the "
+            help="Folder or zip file of FairFace. For compact: more faces, labelled by the teachers; for the "
             "paper's variants: more pictures for the autoencoders.",
         ),
     ] = None,
@@ -47,12 +53,15 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="For distill: exported network (ONNX) to learn from; may be repeated (their mean is used).",
+            help="For compact: exported network (ONNX) to learn from; may be repeated (their mean is used).",
         ),
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="For distill: folder of the run whose weights to start from."),
+        typer.Option(
+            metavar="FILE",
+            help="For teacher and teacher-96: Intel's face-reidentification-retail-0095 (ONNX).",
+        ),
     ] = None,
     device: TrainingDevice = "cpu",
     precision: Precision = "float32",
@@ -89,7 +98,12 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
             chosen = make_recipe(recipe)
             if data != chosen.data:
                 raise ConfigError(f"recipe {recipe!r}: learns from {chosen.data!r}, got --data {data}")
-            loop = replace(chosen.loop, seed=seed, epochs=epochs or chosen.loop.epochs, precision=precision)
+            loop = replace(
+                chosen.loop,
+                seed=chosen.loop.seed if seed is None else seed,
+                epochs=epochs or chosen.loop.epochs,
+                precision=precision,
+            )
             run_training(
                 replace(chosen, loop=loop),
                 root,
@@ -101,7 +115,7 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
                 report=say,
             )
         else:
-            paper = make_variant(recipe).seeded(seed)
+            paper = make_variant(recipe).seeded(seed or 0)
             loop = replace(paper.loop, epochs=epochs or paper.loop.epochs, precision=precision)
             paper = replace(paper, loop=loop, head=replace(paper.head, precision=precision))
             train_paper(paper, data, root, run, unlabelled=unlabelled, device=place, report=say)

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.card import ACCURATE, ModelCard
+from mien.card import ACCURATE, ModelCard, Policy
 from mien.data.arrays import digest
 from mien.data.corpus import Corpus
 from mien.errors import DataError, ImageError
@@ -21,9 +21,12 @@ from mien.evaluate.metrics import Counts, Figures, Values
 from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS, Labels
 from mien.faces.align import crop, fit
 from mien.faces.detect import YuNet
-from mien.faces.policy import decide
+from mien.faces.policy import decide, shares
+from mien.labels import EMOTIONS
 from mien.types import Floats, Image, Sample, check_shape
 
+SEVEN: Final = EMOTIONS.index("contempt")  # the last, so that the first seven are the others
+LIKELIEST: Final = Policy()
 BATCH: Final = 256  # pictures held in memory at a time, whatever the size of the corpus
 
 #: A picture, (H, W) or (H, W, 3), to the crop the model takes, or None where it shows no face.
@@ -47,6 +50,19 @@ class Predictions:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Seven:
+    """Seven expressions, as most corpora and packages have them: contempt is no label and no answer.
+
+    Of the n faces labelled otherwise, the answer is the one of seven that the policy gives the largest share.
+    """
+
+    n: int
+    accuracy: float
+    accuracy_95: tuple[float, float]  # Wilson
+    balanced_accuracy: float  # mean recall of the seven
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Scores:
     """The figures of N labelled predictions; nan where the data do not define one."""
 
@@ -66,6 +82,7 @@ class Scores:
     f1: Values  # (K,)
     one_vs_rest: Values  # (K,) accuracy at 50:50
     detection: Values | None  # (K,) the same by the card's thresholds; None: it has none
+    seven: Seven
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,12 +183,12 @@ def judge(
     """
     card = card or ModelCard("")
     p = predictions.probabilities
-    guess = decide(p, card.policy(policy)).shown  # (N,)
+    chosen = card.policy(policy)
     decisions = {name: decide(p, one, card.uncertain) for name, one in card.policies.items()}
     new = None if training is None else np.array([d not in training for d in predictions.digests])  # (N,)
 
     def score_where(keep: NDArray[np.bool_], truth: Labels) -> Scores:
-        return score(p[keep], truth[keep], guess[keep], card.thresholds)
+        return score(p[keep], truth[keep], chosen, card.thresholds)
 
     verdicts = []
     for protocol in protocols:
@@ -192,15 +209,17 @@ def judge(
 def score(
     probabilities: Floats,
     truth: NDArray[np.int64],
-    guess: NDArray[np.int64] | None = None,
+    policy: Policy = LIKELIEST,
     thresholds: Sequence[float] | None = None,
 ) -> Scores:
     """The figures of (N, K) probabilities against (N,) labels in 0..7.
 
-    `guess` (N,) are the emotions shown, where a policy chose them; None: the likeliest. ECE, Brier and NLL
-    are of the probabilities, whatever was chosen.
+    ECE, Brier and NLL are of the probabilities, whatever the policy chooses.
     """
-    counts = metrics.confusion(truth, probabilities.argmax(axis=1) if guess is None else guess)
+    weighed = shares(probabilities, policy)  # (N, K)
+    counts = metrics.confusion(truth, weighed.argmax(axis=1))
+    among = truth < SEVEN  # (N,)
+    seven = metrics.confusion(truth[among], weighed[among, :SEVEN].argmax(axis=1))
     found = None if thresholds is None else metrics.detection(probabilities, truth, np.array(thresholds))
     return Scores(
         n=len(truth),
@@ -219,4 +238,10 @@ def score(
         f1=metrics.f1(counts),
         one_vs_rest=metrics.one_vs_rest(counts),
         detection=found,
+        seven=Seven(
+            n=int(seven.sum()),
+            accuracy=metrics.accuracy(seven),
+            accuracy_95=metrics.wilson(int(seven.trace()), int(seven.sum())),
+            balanced_accuracy=metrics.balanced_accuracy(seven),
+        ),
     )

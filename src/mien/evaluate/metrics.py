@@ -81,11 +81,15 @@ def one_vs_rest(counts: Counts) -> Values:
 def detection(
     probabilities: Floats, truth: NDArray[np.int64], thresholds: NDArray[np.floating[Any]]
 ) -> Values:
-    """(K,) the same with each emotion asked for alone: shown where its probability reaches its threshold.
+    """(K,) the same with each emotion asked for alone; of (N, K) probabilities and (N,) labels.
 
-    Of (N, K) probabilities, (N,) labels and (K,) thresholds.
+    The (K,) thresholds are the emotions' mean probabilities. By Bayes' rule, a probability divided by its
+    mean is how much likelier these pixels are where the emotion is shown than on any face. So where half of
+    the faces show an emotion and half the seven others in equal parts (the paper's test, section 3), it is
+    likelier than not where its ratio is at least the mean of the others': then it is shown.
     """
-    found = probabilities >= thresholds  # (N, K)
+    ratios = probabilities / np.maximum(thresholds, np.finfo(np.float32).tiny)  # (N, K)
+    found = ratios >= ratios.mean(axis=1, keepdims=True)  # (N, K)
     rates = np.full((K, K), np.nan)  # of the pictures of an emotion (row), the share in which each is found
     for k in np.unique(truth):
         rates[k] = found[truth == k].mean(axis=0)

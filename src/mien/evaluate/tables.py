@@ -111,8 +111,12 @@ def _render_summary(verdict: Verdict) -> list[str]:
         "ECE (15 bins) %": [percent(s.ece) for s in columns.values()],
         "Brier": [_number(s.brier) for s in columns.values()],
         "NLL, nats": [_number(s.nll) for s in columns.values()],
+        "seven expressions %": [_interval(s.seven.accuracy, s.seven.accuracy_95) for s in columns.values()],
+        "... balanced %": [percent(s.seven.balanced_accuracy) for s in columns.values()],
+        "... n": [str(s.seven.n) for s in columns.values()],
     }
-    return [f"{name:<20}" + "".join(f"{cell:>28}" for cell in cells) for name, cells in rows.items()]
+    lines = [f"{name:<20}" + "".join(f"{cell:>28}" for cell in cells) for name, cells in rows.items()]
+    return [*lines, "(seven: contempt is neither label nor answer; the best of the others is taken)"]
 
 
 def _render_emotions(verdict: Verdict) -> list[str]:
@@ -135,7 +139,7 @@ def _render_emotions(verdict: Verdict) -> list[str]:
     lines.append(f"{'mean':<40}{mean:>8}{mean_alone:>8}{paper:>8.2f}")
     lines.append("(paper: Tables 3-10, 50:50 on RaFD; chance is 50 there, and 12.5 in 8 ways)")
     if mean_alone:
-        lines.append("(alone: each emotion asked for by itself, by its threshold on the card)")
+        lines.append("(alone: each emotion asked for by itself, by the mean shares on the card)")
     return lines
 
 

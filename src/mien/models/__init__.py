@@ -10,8 +10,8 @@ from mien.errors import ModelError
 
 #: Name to sha256 of `<name>.onnx` beside this file.
 MODELS: Final = {
-    "compact": "7ac9b6e867f1cfb9494dcaed80425fb8d8e5f745f91691044d297113a6f5d7f8",  # float32
-    "compact-int8": "f8981a980b1219fb1358787a26a5ae0344359838ca130c3c2304684abda3fca7",  # the same in 8 bits
+    "compact": "985ad7fc1dfa501ff570ef6af3ce97ee614f11a1a6b84575e424915e4ed47caa",  # float32
+    "compact-int8": "7ed3c02d93fd2c8e0485843584281d7ef47e2ea2e1a6406c5297320191b750fd",  # the same in 8 bits
 }
 #: The face network of `faces.parts`, which reads no expression.
 FACE: Final = {"face": "915fa2e0866c92e373f2f1746e44bd6601f7168cfee4523777be0ea6c94e1f42"}

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from mien.errors import ConfigError
-from mien.nets.compact import Compact
-from mien.nets.face_resnet import FaceResNet
+from mien.nets.compact import LARGE, Compact
+from mien.nets.mobileface import MobileFace, MobileFaceOptions
 
 NETS: Final[dict[str, Callable[[], nn.Module]]] = {
     "compact": Compact,
-    "face_resnet": FaceResNet,
+    "compact-large": partial(Compact, LARGE),
+    "mobileface-112": partial(MobileFace, MobileFaceOptions(side=112)),
+    "mobileface-96": partial(MobileFace, MobileFaceOptions(side=96)),
 }
 
 

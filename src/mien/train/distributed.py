@@ -1,6 +1,6 @@
 """Several processes that learn one network together, as `torchrun` starts them.
 
-    torchrun --nproc-per-node 2 -m mien train compact --root ferplus.zip
+    torchrun --nproc-per-node 2 -m mien train votes --root ferplus.zip
 
 Each process takes its share of every batch, and all apply the mean of their gradients, so that the learning
 curve is that of one process with the same batch. Only the first writes files and reports. Outside `torchrun`

@@ -35,7 +35,10 @@ T = TypeVar("T")
 
 #: How a card describes FairFace, with the purpose filled in.
 UNLABELLED: Final = "FairFace's faces, without labels, for {} (Karkkainen and Joo, WACV 2021; CC BY 4.0)"
-_STARTS: Final = {"dlib": "dlib's face recognition weights, as a start (Davis King 2017; CC0)"}
+_STARTS: Final = {
+    "intel": "the weights of face-reidentification-retail-0095, as a start (Intel, Open Model Zoo, "
+    "Apache-2.0; trained on VGGFace2, as Intel says)"
+}
 _LIMITS: Final = (
     "It reads the expression shown on a face, not what a person feels.",
     "Not for decisions about people at work, in school, at borders or by the police, nor as a lie detector.",
@@ -79,6 +82,8 @@ def export_run(run: Path, path: Path, *, name: str | None = None) -> None:
     data = [UNLABELLED.format("teachers to label")] if facts.get("unlabelled") else []
     data += [_STARTS[recipe.start]] if recipe.start in _STARTS else []
     data += [f"labels by the teacher {teacher}" for teacher in facts.get("teachers", ())]
+    known = {line for lines, _, _ in _SOURCES.values() for line in lines}
+    data += [f"by its teachers: {line}" for line in facts.get("taught from", ()) if line not in known]
     write_model(net, path, name=name or recipe.name, facts={"recipe": command, **facts}, last=last, data=data)
 
 

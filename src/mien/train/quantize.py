@@ -32,7 +32,7 @@ from mien.labels import EMOTIONS
 from mien.train.export import quiet_logger
 from mien.types import Floats, Image
 
-FACES: Final = 1024  # of train, whose activations set the ranges
+FACES: Final = 2048  # of train, whose activations set the ranges
 PROTOCOL: Final = "majority"  # the labels that recall is counted on
 
 _BATCH: Final = 64

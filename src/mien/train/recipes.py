@@ -10,40 +10,47 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.util import find_spec
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from mien.config import claim_run, from_toml, provenance, to_toml
 from mien.data.arrays import data_hash, gather, in_other, load_images
 from mien.data.fer import ferplus
-from mien.errors import ConfigError, MissingExtra, ModelError
+from mien.errors import ConfigError
 from mien.evaluate.protocol import PROTOCOLS, accuracies
+from mien.faces.network import Classifier
+from mien.labels import EMOTIONS
 from mien.nets import make_net
-from mien.nets.face_resnet import load_dlib, settle_norms
+from mien.nets.mobileface import load_intel, settle_norms
 from mien.train import distributed
 from mien.train.augment import AugmentOptions, labelled_loss
-from mien.train.faces import as_tensor, file_hash, predict, teacher_labels, unlabelled_faces, vote_shares
+from mien.train.faces import (
+    align_faces,
+    as_tensor,
+    file_hash,
+    predict,
+    teacher_labels,
+    unlabelled_faces,
+    vote_shares,
+)
 from mien.train.loop import (
-    CHECKPOINT,
     LoopOptions,
     Report,
     TrainingTask,
-    load_averaged,
-    load_checkpoint,
     train,
 )
 
 CONFIG: Final = "config.toml"
 PROVENANCE: Final = "provenance.json"
-STARTS: Final = ("dlib", "run")  # weights that a run may start from
-_DLIB: Final = "dlib_face_recognition_resnet_model_v1.dat"
-_NORM_PICTURES: Final = 1024  # pictures whose statistics the norms of dlib's network begin with
+_NORM_PICTURES: Final = 1024  # pictures whose statistics the norms of Intel's network begin with
+#: Faces without labels in which the teachers see at least this much of these four together come three times.
+_RARE: Final = ("anger", "disgust", "fear", "contempt")
+_RARE_SHARE: Final = 0.4
+_RARE_TIMES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,42 +60,56 @@ class Recipe:
     name: str = "compact"
     net: str = "compact"
     data: str = "ferplus"
-    start: str = ""  # weights to start from: "dlib"; "run" for those of another run; "" for fresh ones
+    start: str = ""  # weights to start from: "intel"; "" for fresh ones
     lean: float = 0.0  # weight of teachers' labels against people's votes, where a face has both
     loop: LoopOptions = field(default_factory=LoopOptions)
     augment: AugmentOptions = field(default_factory=AugmentOptions)
 
 
 def compact() -> Recipe:
-    """The compact network, on FER+'s vote distributions alone; `distill` makes it better.
+    """The network that ships, taught by FER+'s votes and by teachers (arXiv:1911.04252).
 
-    `mien train compact --root ferplus.zip`: 50 s per epoch on two cores; 86 % (majority) on FER+ valid.
+    `mien train compact --teacher a.onnx --teacher b.onnx --root ferplus.zip --unlabelled fairface.zip`
     """
-    return Recipe()
+    loop = LoopOptions(epochs=36, batch=256, rate=0.12, weight_decay=3e-4, average=0.999, seed=7, clip=5.0)
+    return Recipe(lean=0.5, loop=loop, augment=AugmentOptions(erase=0.3))
+
+
+def votes() -> Recipe:
+    """The same network, on FER+'s votes alone: no teachers, no faces but FER+'s.
+
+    `mien train votes --root ferplus.zip`: about 86 % (majority) on FER+ valid.
+    """
+    return Recipe(name="votes")
 
 
 def teacher() -> Recipe:
-    """Dlib's face recognition network, taught FER+'s vote distributions: too large to ship.
+    """Intel's face re-identification network at 112 x 112, taught FER+'s votes.
 
-    `mien train teacher --root ferplus.zip`, with the package face_recognition_models installed.
+    `mien train teacher --start face-reidentification-retail-0095.onnx --root ferplus.zip`
     """
-    loop = LoopOptions(epochs=14, rate=0.03, warmup=1.0)
-    return Recipe(name="teacher", net="face_resnet", start="dlib", loop=loop)
+    loop = LoopOptions(epochs=5, rate=0.04, warmup=1.0, seed=112, clip=5.0)
+    return Recipe(name="teacher", net="mobileface-112", start="intel", loop=loop)
 
 
-def distill() -> Recipe:
-    """The compact network of a run, taught on by others, on FER+ and faces without labels (arXiv:1911.04252).
+def teacher_96() -> Recipe:
+    """The same at 96 x 96, from another seed."""
+    recipe = teacher()
+    return replace(recipe, name="teacher-96", net="mobileface-96", loop=replace(recipe.loop, seed=96))
 
-    `mien train distill --start runs/compact --teacher a.onnx --teacher b.onnx --root ferplus.zip
-    --unlabelled fairface.zip`
-    """
-    return Recipe(name="distill", start="run", lean=0.5, loop=LoopOptions(epochs=12, rate=0.03, warmup=0.5))
+
+def teacher_large() -> Recipe:
+    """The compact network eight times as large, from fresh weights, taught FER+'s votes."""
+    loop = LoopOptions(epochs=20, rate=0.08, weight_decay=1e-3, seed=2, clip=5.0)
+    return Recipe(name="teacher-large", net="compact-large", loop=loop)
 
 
 RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "compact": compact,
+    "votes": votes,
     "teacher": teacher,
-    "distill": distill,
+    "teacher-96": teacher_96,
+    "teacher-large": teacher_large,
 }
 
 
@@ -118,32 +139,32 @@ def run_training(
         run: the folder of the run.
         teachers: ONNX files with a card, whose mean answer is learnt too.
         unlabelled: folder or zip of FairFace, faces that the teachers label.
-        start: folder of a run of the same network, whose weights this one starts from.
+        start: Intel's network as ONNX, for the recipes that start from it.
         device: cpu, cuda, ...
         report: takes one line per epoch.
 
     Raises:
-        ConfigError: the folder holds a run of another recipe; teachers or a run to start from are missing,
+        ConfigError: the folder holds a run of another recipe; teachers or weights to start from are missing,
             or given and not used.
         DataError: the corpus is not at `root`.
-        ModelError: a teacher cannot be read.
+        ModelError: a teacher, or the network to start from, cannot be read.
         TrainingError: the run cannot continue.
     """
     torch.manual_seed(recipe.loop.seed)
     net = make_net(recipe.net)
     with distributed.first_alone():
-        if (recipe.start == "run") != (start is not None):
-            wants = "starts from a run, got none; give --start runs/compact"
-            refuses = "starts from no other run; leave --start out, or take the recipe distill"
+        if bool(recipe.start) != (start is not None):
+            wants = "starts from Intel's face-reidentification-retail-0095, got none; give --start FILE.onnx"
+            refuses = "starts from fresh weights; leave --start out, or take the recipe teacher"
             raise ConfigError(f"recipe {recipe.name!r}: {wants if start is None else refuses}")
         if start is not None:
-            load_checkpoint(start / CHECKPOINT)  # a fault is reported before any work is done
+            load_intel(net, start)  # a fault is reported before any work is done
         claim_recipe(recipe, run)
         task, facts = make_task(recipe, root, run, teachers=teachers, unlabelled=unlabelled, device=device)
-        begun = {} if start is None else {"start": file_hash(start / CHECKPOINT)}
+        begun = {} if start is None else {"start": file_hash(start)}
         claim_provenance(run, provenance(seed=recipe.loop.seed, **facts, **begun))
-    if not (run / CHECKPOINT).is_file():
-        fill_start(recipe.start, net, task.images, start)
+    if start is not None:  # a run that goes on has its norms in the checkpoint
+        settle_norms(net, task.images[:_NORM_PICTURES].float().cpu())
     train(net, task, recipe.loop, run, report)
 
 
@@ -182,67 +203,52 @@ def make_task(
     """The task of a recipe, with its targets on the device, and facts for its provenance.
 
     Pictures that are also in valid are left out. With teachers, their labels are mixed into those of the
-    labelled faces, and unlabelled faces get only the teachers' labels.
+    labelled faces, which come a second time, cut as Mien cuts faces; unlabelled faces get the teachers'.
     """
     if recipe.lean and not teachers:
-        raise ConfigError(f"recipe {recipe.name!r}: learns from teachers, got none; give --teacher a.onnx")
+        raise ConfigError(
+            f"recipe {recipe.name!r}: learns from teachers, got none; give --teacher a.onnx, or take the "
+            "recipe votes"
+        )
     if not recipe.lean and (teachers or unlabelled):
         raise ConfigError(
             f"recipe {recipe.name!r}: learns from labelled faces alone, got "
-            f"{'--teacher' if teachers else '--unlabelled'}; leave it out, or take the recipe distill"
+            f"{'--teacher' if teachers else '--unlabelled'}; leave it out, or take the recipe compact"
         )
     cache = run / "cache"
     train, valid = ferplus(root, "train"), ferplus(root, "valid")
     judged = load_images(valid, cache=cache)  # (J, H, W)
     images = load_images(train, cache=cache)
-    keep = (PROTOCOLS["argmax"](train.samples) >= 0) & ~in_other(images, judged)
-    images = gather([(images, np.flatnonzero(keep))], cache)  # (N, H, W)
+    keep = np.flatnonzero((PROTOCOLS["argmax"](train.samples) >= 0) & ~in_other(images, judged))
+    images = gather([(images, keep)], cache)  # (N, H, W)
     targets = vote_shares(train.samples)[keep]  # (N, 8)
-    known = len(images)
-    facts: dict[str, Any] = {"data": data_hash(images), "pictures": known}
+    facts: dict[str, Any] = {"data": data_hash(images), "pictures": len(images)}
     if teachers:
+        targets = (1 - recipe.lean) * targets + recipe.lean * teacher_labels(teachers, images, cache)
+        found = align_faces(train, cache)
+        again = np.flatnonzero(np.isin(found.kept, keep))  # of the faces found, those that are learnt from
+        parts = [(images, np.arange(len(images))), (found.crops, again)]
+        labels = [targets, targets[np.searchsorted(keep, found.kept[again])]]
+        facts |= {
+            "teachers": [file_hash(path) for path in teachers],
+            "taught from": sorted({line for path in teachers for line in Classifier.load(path).card.data}),
+            "aligned": len(again),
+            "unlabelled": 0,
+        }
         if unlabelled is not None:
             more = unlabelled_faces(unlabelled, cache)  # (M, H, W)
-            images = gather([(part, np.arange(len(part))) for part in (images, more)], cache)
-        answers = teacher_labels(teachers, images, cache)  # (N + M, 8)
-        mixed = (1 - recipe.lean) * targets + recipe.lean * answers[:known]  # (N, 8)
-        targets = np.concatenate([mixed, answers[known:]]).astype(np.float32)
-        facts |= {"teachers": [file_hash(path) for path in teachers], "unlabelled": len(images) - known}
+            answers = teacher_labels(teachers, more, cache)  # (M, 8)
+            rare = answers[:, [EMOTIONS.index(name) for name in _RARE]].sum(1) > _RARE_SHARE  # (M,)
+            often = np.repeat(np.arange(len(more)), np.where(rare, _RARE_TIMES, 1))
+            parts.append((more, often))
+            labels.append(answers[often])
+            facts |= {"unlabelled": len(more), "rare": int(rare.sum())}
+        images = gather(parts, cache)
+        targets = np.concatenate(labels).astype(np.float32)
     task = TrainingTask(
-        images=as_tensor(images, device),  # (N + M, 1, H, W)
-        targets=torch.from_numpy(targets).to(device),  # (N + M, 8)
+        images=as_tensor(images, device),  # (all, 1, H, W)
+        targets=torch.from_numpy(targets).to(device),  # (all, 8)
         loss=labelled_loss(recipe.augment),
         judge=lambda net: accuracies(predict(net, judged, device).argmax(1), valid.samples),
     )
     return task, facts
-
-
-def fill_start(name: str, net: Any, pictures: Tensor, run: Path | None = None) -> None:
-    """Fill a fresh network with the weights of that name; leave it fresh if there is no name.
-
-    Args:
-        name: one of STARTS, or "".
-        net: the network.
-        pictures: (N, 1, H, W) uint8 of what it is to learn from.
-        run: for "run", the folder of that run.
-    """
-    if name and name not in STARTS:
-        raise ConfigError(f"start: expected one of {', '.join(map(repr, STARTS))}, got {name!r}")
-    if name == "dlib":
-        load_dlib(net, find_dlib_weights())
-        settle_norms(net, pictures[:_NORM_PICTURES].float().cpu())
-    elif name == "run":
-        if run is None:
-            raise ConfigError("start: expected the folder of a run, got none; give --start")
-        load_averaged(net, run)
-
-
-def find_dlib_weights() -> Path:
-    """The file in the package `face_recognition_models`, which is not imported: it would need setuptools."""
-    spec = find_spec("face_recognition_models")
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingExtra("face_recognition_models", "teacher", "starting from dlib's weights")
-    path = Path(spec.submodule_search_locations[0]) / "models" / _DLIB
-    if not path.is_file():
-        raise ModelError(f"{path}: expected dlib's weights in the package, found none; install it again")
-    return path
