@@ -47,7 +47,8 @@ class Bend(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same."""
-        return torch.relu(x) - self.slope * torch.relu(-x)
+        bent: Tensor = torch.relu(x) - self.slope * torch.relu(-x)
+        return bent
 
 
 class Bottleneck(nn.Module):
@@ -57,7 +58,7 @@ class Bottleneck(nn.Module):
         super().__init__()
         self.widen = _conv(inside, middle, 1)
         self.filter = _conv(middle, middle, 3, stride, groups=middle)
-        self.narrow = nn.Sequential(*_conv(middle, outside, 1)[:2])
+        self.narrow = nn.Sequential(nn.Conv2d(middle, outside, 1, bias=False), nn.BatchNorm2d(outside))
         self.reduce = nn.Conv2d(outside, outside // 8, 1)
         self.bend = Bend()
         self.expand = nn.Conv2d(outside // 8, outside, 1)
@@ -67,7 +68,8 @@ class Bottleneck(nn.Module):
         """(B, C, H, W) to (B, C', H/stride, W/stride)."""
         y = self.narrow(self.filter(self.widen(x)))
         weight = torch.sigmoid(self.expand(self.bend(self.reduce(y.mean((2, 3), keepdim=True)))))
-        return x + y * weight if self.shortcut else y * weight
+        y = y * weight
+        return x + y if self.shortcut else y
 
 
 class MobileFace(nn.Module):
@@ -109,8 +111,8 @@ def _conv(inside: int, outside: int, size: int, stride: int = 1, groups: int = 1
 
 
 @torch.no_grad()
-def load_intel(net: MobileFace, path: Path) -> None:
-    """Fill all but the head with Intel's weights; the norms shift alone until `settle_norms`.
+def load_intel(net: nn.Module, path: Path) -> None:
+    """Fill all but the head of a `MobileFace` with Intel's weights; the norms shift alone until `settle_norms`.
 
     Raises:
         ModelError: the file is not Intel's network.
@@ -121,8 +123,8 @@ def load_intel(net: MobileFace, path: Path) -> None:
     try:
         tensors = [torch.tensor(onnx.numpy_helper.to_array(i)) for i in _in_order(onnx.load(path).graph)]
         found = iter(tensors)
-        net.scale.copy_(next(found))
-        net.shift.copy_(next(found))
+        for buffer in ("scale", "shift"):
+            net.get_buffer(buffer).copy_(next(found))
         for module in net.modules():
             if isinstance(module, nn.Conv2d):
                 module.weight.copy_(next(found))
