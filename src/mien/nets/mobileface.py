@@ -66,7 +66,7 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H/stride, W/stride)."""
-        y = self.narrow(self.filter(self.widen(x)))
+        y: Tensor = self.narrow(self.filter(self.widen(x)))
         weight = torch.sigmoid(self.expand(self.bend(self.reduce(y.mean((2, 3), keepdim=True)))))
         y = y * weight
         return x + y if self.shortcut else y
@@ -112,7 +112,7 @@ def _conv(inside: int, outside: int, size: int, stride: int = 1, groups: int = 1
 
 @torch.no_grad()
 def load_intel(net: nn.Module, path: Path) -> None:
-    """Fill all but the head of a `MobileFace` with Intel's weights; the norms shift alone until `settle_norms`.
+    """Fill all but the head of a `MobileFace` with Intel's weights; its norms shift alone for now.
 
     Raises:
         ModelError: the file is not Intel's network.
