@@ -58,7 +58,7 @@ class ModelCard:
     template: tuple[tuple[float, float], ...] = ()  # (5, 2) landmarks in units of the side, see `align`
     temperature: float = 1.0  # logits are divided by it before the softmax
     policies: Mapping[str, Policy] = field(default_factory=lambda: {ACCURATE: Policy()})
-    uncertain: float | None = None  # a reading of less confidence is uncertain; None: not known
+    uncertain: float | None = None  # a reading of less confidence x quality is uncertain; None: not known
     #: (8,) mean probabilities: asked for alone, an emotion is shown where its probability, divided by its
     #: mean, is no less than the mean of these eight ratios; None: not known
     thresholds: tuple[float, ...] | None = None
@@ -190,7 +190,10 @@ def render_calibration(card: ModelCard) -> list[str]:
     entries = [
         ("calibrated on", f"{about['n']} faces of {about['data']}, labelled by {about['protocol']}"),
         ("temperature", f"{card.temperature:.4f}"),
-        ("uncertain", f"confidence below {card.uncertain:.4f}, of the rest {about['right']:.0%} are right"),
+        (
+            "uncertain",
+            f"confidence x quality below {card.uncertain:.4f}, of the rest {about['right']:.0%} are right",
+        ),
     ]
     for name, policy in card.policies.items():
         strength = about.get("strengths", {}).get(name)  # older cards have it of one policy alone

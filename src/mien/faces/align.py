@@ -26,6 +26,8 @@ from mien.types import Image
 Matrix = NDArray[np.float64]
 
 MIN_CROP: Final = 48  # pixels: a picture that is a face may not be smaller; FER+ and its kin are 48 x 48
+_DARK: Final = 96  # gray level that 99 of 100 pixels of a dark picture stay below
+_BRIGHT: Final = 230  # gray level that these are brought to
 _MARGIN: Final = 3  # pixels that bicubic interpolation and the filter of the reduction need past the edge
 
 #: Where the five landmarks are in a crop, in units of its side: (5, 2) x, y. Medians over the upright
@@ -177,6 +179,15 @@ def warp(image: Image, matrix: Matrix, size: tuple[int, int]) -> Image:
         (height, width, 3) or (height, width) uint8.
     """
     return _resample(*_visible_part(image, matrix, size), size)
+
+
+def brighten(image: Image) -> Image:
+    """A dark picture with its levels stretched, (H, W[, 3]) uint8; any other as it is."""
+    step = 1 + max(image.shape) // 256
+    level = float(np.percentile(image[::step, ::step], 99))
+    if level >= _DARK:
+        return image
+    return (image * np.float32(_BRIGHT / max(level, 1.0))).clip(0, 255).astype(np.uint8)
 
 
 def _resample(image: Image, matrix: Matrix, size: tuple[int, int]) -> Image:

@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image as Pil
 
 from mien.errors import ConfigError, ImageError
-from mien.faces.align import MIN_CROP, TEMPLATE, Matrix, invert, move
+from mien.faces.align import MIN_CROP, TEMPLATE, Matrix, brighten, invert, move
 from mien.faces.parts import Parts, PartsNetwork, with_parts
 from mien.faces.yunet import Proposals, YuNetNetwork, join, suppress
 from mien.types import Face, Floats, Image, check_shape
@@ -42,8 +42,6 @@ _MAX_ENLARGED: Final = 1920  # no picture is enlarged beyond, which bounds the t
 _MAX_STEP: Final = 3.0  # by which one size is larger than the next
 _PORTRAIT_SCORE: Final = 0.8  # YuNet's, and ...
 _PORTRAIT_SHARE: Final = 1 / 3  # ... of the picture's longer side: a face of this size makes it a portrait
-_DARK: Final = 96  # gray level that 99 of 100 pixels of a dark picture stay below
-_BRIGHT: Final = 230  # gray level that these are brought to
 
 # candidates
 _MOST_CANDIDATES: Final = 100  # of a picture, that are looked at, best first
@@ -293,15 +291,6 @@ def map_proposal(face: Proposals, matrix: Matrix) -> Proposals:
     box = np.array([[*(centre - half), 2 * half[0], 2 * half[1]]], np.float32)  # (1, 4)
     landmarks = move(matrix, face.landmarks[0])[None]  # (1, 5, 2)
     return Proposals(box, landmarks, face.scores)
-
-
-def brighten(image: Image) -> Image:
-    """A dark picture with its levels stretched, (H, W, 3) uint8; any other as it is."""
-    step = 1 + max(image.shape) // 256
-    level = float(np.percentile(image[::step, ::step], 99))
-    if level >= _DARK:
-        return image
-    return (image * np.float32(_BRIGHT / max(level, 1.0))).clip(0, 255).astype(np.uint8)
 
 
 class Pyramid:

@@ -22,6 +22,7 @@ import numpy as np
 from mien.card import CARD_KEY, ModelCard
 from mien.config import count_cores
 from mien.errors import ConfigError, ModelError
+from mien.faces.align import brighten
 from mien.models import MODELS, load_model
 from mien.types import Floats, Image, check_shape
 
@@ -75,11 +76,16 @@ class Classifier:
         return cls(network, read_card(network.session), digest=digest, threads=threads)
 
     def __call__(self, crops: Image) -> Floats:
-        """(N, S, S) gray or (N, S, S, 3) RGB uint8 crops to (N, 8) float32 probabilities, rows sum to 1."""
+        """(N, S, S) gray or (N, S, S, 3) RGB uint8 crops to (N, 8) float32 probabilities, rows sum to 1.
+
+        Dark crops are brightened first.
+        """
         size, gray = self.card.size, self.card.colour == "gray"
         check_shape("crops", crops, (None, size, size) if gray else (None, size, size, 3))
         if not len(crops):
             return np.empty((0, len(self.card.labels)), np.float32)
+
+        crops = np.stack([brighten(crop) for crop in crops])  # the network has seen few dark faces
 
         def classify(some: Image) -> Floats:
             channels_first = some[:, None] if gray else some.transpose(0, 3, 1, 2)  # (N, C, S, S)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import hypot
+from math import exp, hypot, log
 from typing import Final
 
 import numpy as np
@@ -29,6 +29,9 @@ _SIDE: Final = 96  # pixels of the crop
 #: landmarks' expected error as a share of the distance of the pupils; landmarks in units of the crop's side;
 #: two rows of the head's turn; movements.
 _OUTPUTS: Final = (1, 1, 292, 6, len(UNITS))
+#: Of the logarithms of error and contrast, and a constant: the sigmoid of their sum is the quality
+#: (`benchmarks/quality.py` fits them).
+_QUALITY: Final = (-1.2, 0.38, -2.6)
 _RIGHT_PUPIL, _LEFT_PUPIL, _NOSE, _BRIDGE, _RIGHT_MOUTH, _LEFT_MOUTH = 136, 141, 2, 1, 22, 87
 
 
@@ -42,6 +45,14 @@ class Parts:
     landmarks: Floats  # (5, 2) x, y, in the order of `Face.landmarks`
     pose: Floats  # (3,) yaw, pitch, roll in degrees
     movements: Floats  # (45,) in [0, 1], in the order of `UNITS`
+    contrast: float  # deviation of the crop's gray levels
+
+    @property
+    def quality(self) -> float:
+        """In [0, 1]: the share of faces seen so whose expression is read as it is in a clean picture."""
+        error, contrast, least = _QUALITY
+        value = error * log(self.error) + contrast * log(max(self.contrast, 1.0)) + least
+        return 1 / (1 + exp(-value))
 
 
 def with_parts(face: Face, parts: Parts) -> Face:
@@ -52,6 +63,7 @@ def with_parts(face: Face, parts: Parts) -> Face:
         landmarks_dense=parts.dense,
         pose=parts.pose,
         movements=parts.movements,
+        quality=parts.quality,
     )
 
 
@@ -74,7 +86,7 @@ class PartsNetwork:
         matrices = [similarity(points[[0, 1, 3, 4]], template) for points in faces]
         crops = np.stack([crop_gray(image, matrix, _SIDE) for matrix in matrices])
         answers = self._network(crops[:, None].astype(np.float32))  # (N, 345)
-        return [_read(answer, matrix) for answer, matrix in zip(answers, matrices, strict=True)]
+        return [_read(*one) for one in zip(answers, matrices, crops, strict=True)]
 
     def follow(self, image: Image, faces: Sequence[Face]) -> list[Face] | None:
         """Faces of the frame before, where they are in this one; None: one of them is not there any more."""
@@ -99,7 +111,7 @@ class PartsNetwork:
         ]
 
 
-def _read(answer: Floats, to_crop: Matrix) -> Parts:
+def _read(answer: Floats, to_crop: Matrix, crop: Image) -> Parts:
     presence, error, points, rows, movements = np.split(answer.astype(np.float64), np.cumsum(_OUTPUTS)[:-1])
     dense = move(invert(to_crop), points.reshape(-1, 2) * _SIDE)  # (146, 2)
     nose = (2 * dense[_NOSE] + dense[_BRIDGE]) / 3  # where the detector has the tip
@@ -111,6 +123,7 @@ def _read(answer: Floats, to_crop: Matrix) -> Parts:
         landmarks=five.astype(np.float32),
         pose=_pose(rows.reshape(2, 3), to_crop),
         movements=movements.clip(0, 1).astype(np.float32),
+        contrast=float(crop.std()),
     )
 
 

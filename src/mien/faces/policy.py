@@ -26,7 +26,9 @@ class Decisions:
 
     shown: NDArray[np.int64]  # (N,) index into EMOTIONS
     member: NDArray[np.bool_] | None  # (N, K) which emotions are in the set; None: the policy has no sets
-    uncertain: NDArray[np.bool_] | None  # (N,) confidence below the threshold; None: there is no threshold
+    uncertain: (
+        NDArray[np.bool_] | None
+    )  # (N,) confidence times quality below the threshold; None: there is no threshold
 
 
 def shares(probabilities: NDArray[np.floating[Any]], policy: Policy) -> NDArray[np.float64]:
@@ -41,14 +43,18 @@ def shares(probabilities: NDArray[np.floating[Any]], policy: Policy) -> NDArray[
 
 
 def decide(
-    probabilities: NDArray[np.floating[Any]], policy: Policy, uncertain: float | None = None
+    probabilities: NDArray[np.floating[Any]],
+    policy: Policy,
+    uncertain: float | None = None,
+    quality: NDArray[np.floating[Any]] | float = 1.0,
 ) -> Decisions:
     """The emotions that N faces show, by their (N, K) probabilities and a policy.
 
     Args:
         probabilities: rows sum to 1.
         policy: of the model card.
-        uncertain: the confidence below which a face is uncertain; None: no threshold.
+        uncertain: a face is uncertain if its confidence times its quality is below this; None: no threshold.
+        quality: (N,) of the faces.
     """
     weighed = shares(probabilities, policy)
     shown = weighed.argmax(axis=1)  # (N,)
@@ -57,7 +63,7 @@ def decide(
     if policy.set_from is not None:
         in_set = weighed >= policy.set_from
         in_set[rows, shown] = True  # no set is empty: the emotion shown is in it
-    is_uncertain = None if uncertain is None else probabilities[rows, shown] < uncertain
+    is_uncertain = None if uncertain is None else probabilities[rows, shown] * quality < uncertain
     return Decisions(shown, in_set, is_uncertain)
 
 
@@ -65,7 +71,8 @@ def label_faces(
     faces: list[Face], probabilities: Floats, policy: Policy, uncertain: float | None
 ) -> list[Face]:
     """The N faces with their (N, K) probabilities and the decisions of the policy."""
-    decisions = decide(probabilities, policy, uncertain)
+    quality = np.array([1.0 if face.quality is None else face.quality for face in faces])
+    decisions = decide(probabilities, policy, uncertain, quality)
     labelled = []
     for i, (face, row) in enumerate(zip(faces, probabilities, strict=True)):
         emotions, is_uncertain = None, None
