@@ -2,20 +2,21 @@
 
     python benchmarks/quality.py --ferplus ../shared/data/ferplus.zip
 
-Each of FER+'s validation faces (majority label, no copy of a training face) is enlarged to 192 pixels with a border of
-24, and spoilt in seven ways, how much drawn at random: blurred (deviation up to 8 pixels), reduced (to a fifteenth),
-darkened (to 1/2 to 1/64 of the light, with noise of 1.5 levels), noisy (deviation up to 60 levels), masked (a painted
-mask over nose and mouth), partly covered (a square of 40 to 130 pixels), turned (up to 20 degrees). All eight go
-through the face network, the crop and the classifier.
+Each of FER+'s validation faces (majority label, no copy of a training face) is enlarged to 192 pixels with a
+border of 24, and spoilt in seven ways, how much drawn at random: blurred (deviation up to 8 pixels), reduced (to
+a fifteenth), darkened (to 1/2 to 1/64 of the light, with noise of 1.5 levels), noisy (deviation up to 60 levels),
+masked (a painted mask over nose and mouth), partly covered (a square of 40 to 130 pixels), turned (up to 20
+degrees). All eight go through the face network, the crop and the classifier.
 
-`quality` is fitted to whether the spoilt face is read as the clean one, the threshold so that 90 % of the readings
-called certain are right over all eight kinds together. Both are judged on the half of the faces they were not fitted
-on.
+`quality` is fitted to whether the spoilt face is read as the clean one, the threshold so that a share of the
+readings called certain (--right) are right over all eight kinds together. Both are judged on the half of the
+faces they were not fitted on. `--write MODEL` puts the threshold into the card of a network.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +24,16 @@ from PIL import Image as Pil
 from PIL import ImageDraw, ImageFilter
 
 import mien
+from mien.card import with_card
 from mien.data.arrays import in_other, load_images
 from mien.data.fer import ferplus
 from mien.evaluate.protocol import majority
 from mien.faces.align import TEMPLATE, crop
+from mien.faces.network import Classifier
 from mien.faces.parts import PartsNetwork
 
 KINDS = ("clean", "blurred", "reduced", "dark", "noisy", "masked", "covered", "turned")
 SIDE, BORDER = 192, 24
-RIGHT = 0.9
 PLACE = (np.array(TEMPLATE) * SIDE + BORDER).astype(np.float32)  # (5, 2)
 
 
@@ -69,11 +71,11 @@ def fit(features: np.ndarray, outcome: np.ndarray) -> np.ndarray:
     return weights
 
 
-def threshold(score: np.ndarray, right: np.ndarray) -> float:
-    """The least score from which RIGHT of the readings are right."""
+def threshold(score: np.ndarray, right: np.ndarray, wanted: float) -> float:
+    """The least score from which the wanted share of readings are right."""
     order = np.argsort(-score)
     share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
-    return float(score[order][np.flatnonzero(share >= RIGHT)[-1]])
+    return float(score[order][np.flatnonzero(share >= wanted)[-1]])
 
 
 def main() -> None:
@@ -83,7 +85,9 @@ def main() -> None:
     )
     parser.add_argument("--ferplus", type=Path, required=True)
     parser.add_argument("--n", type=int, default=1000, help="faces")
+    parser.add_argument("--right", type=float, default=0.92)
     parser.add_argument("--model", type=Path, help="None: the network that ships")
+    parser.add_argument("--write", type=Path, nargs="*", default=[])
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     classifier, network = mien.load(options.model).classifier, PartsNetwork()
@@ -106,27 +110,25 @@ def main() -> None:
     weights = fit(x[:, 1:].reshape(-1, 3), same[:, 1:].ravel().astype(float))
     quality = 1 / (1 + np.exp(-x @ weights))
     print("weights of log error, log contrast, 1:", weights.round(3).tolist())
-    print(
-        "threshold of confidence x quality:",
-        round(threshold((confidence * quality).ravel(), right.ravel()), 4),
-    )
+    least = threshold((confidence * quality).ravel(), right.ravel(), options.right)
+    print("threshold of confidence x quality:", round(least, 4))
     half = np.arange(len(chosen)) % 2
     certain, alone = np.zeros_like(right), np.zeros_like(right)
     for one in (0, 1):
-        w = fit(x[half != one][:, 1:].reshape(-1, 3), same[half != one][:, 1:].ravel().astype(float))
+        mine, other = half == one, half != one
+        w = fit(x[other][:, 1:].reshape(-1, 3), same[other][:, 1:].ravel().astype(float))
         score = confidence / (1 + np.exp(-x @ w))
         for into, by in ((certain, score), (alone, confidence)):
-            into[half == one] = by[half == one] >= threshold(
-                by[half != one].ravel(), right[half != one].ravel()
-            )
-    print(
-        "\n| faces | right | read as clean | quality | certain | right if certain | ... by confidence alone |"
-    )
+            into[mine] = by[mine] >= threshold(by[other].ravel(), right[other].ravel(), options.right)
+    print("\n| faces | right | read as clean | quality | certain | right if certain | by confidence alone |")
     print("|---|---|---|---|---|---|---|")
     for k, kind in [*enumerate(KINDS), (slice(None), "all")]:
         cells = [right[:, k].mean(), same[:, k].mean(), np.median(quality[:, k]), certain[:, k].mean()]
         cells += [right[:, k][certain[:, k]].mean(), right[:, k][alone[:, k]].mean()]
         print(f"| {kind} |", " | ".join(f"{cell:.2f}" for cell in cells), "|")
+    for path in options.write:
+        card = Classifier.load(path).card
+        path.write_bytes(with_card(path.read_bytes(), replace(card, uncertain=round(least, 4))))
 
 
 def fresh_faces(path: Path) -> tuple[np.ndarray, np.ndarray]:
