@@ -3,10 +3,10 @@
     python benchmarks/quality.py --ferplus ../shared/data/ferplus.zip
 
 Each of FER+'s validation faces (majority label, no copy of a training face) is enlarged to 192 pixels with a
-border of 24, and spoilt in seven ways, how much drawn at random: blurred (deviation up to 8 pixels), reduced (to
-a fifteenth), darkened (to 1/2 to 1/64 of the light, with noise of 1.5 levels), noisy (deviation up to 60 levels),
-masked (a painted mask over nose and mouth), partly covered (a square of 40 to 130 pixels), turned (up to 20
-degrees). All eight go through the face network, the crop and the classifier.
+border of 24, and spoilt in seven ways, how much drawn at random: blurred (deviation up to 8 pixels), reduced
+(to a fifteenth), darkened (to 1/2 to 1/64 of the light, with noise of 1.5 levels), noisy (deviation up to
+60 levels), masked (a painted mask over nose and mouth), partly covered (a square of 40 to 130 pixels), turned
+(up to 20 degrees). All eight go through the face network, the crop and the classifier.
 
 `quality` is fitted to whether the spoilt face is read as the clean one, the threshold so that a share of the
 readings called certain (--right) are right over all eight kinds together. Both are judged on the half of the
