@@ -25,10 +25,10 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 demo: $(VENV)/.demo  ## analyse public-domain portraits and a clip of them into demo/
 	$(BIN)/python examples/demo.py demo
 
-test: $(VENV)/.dev  ## the default suite, a few minutes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadscope
+test: $(VENV)/.dev  ## the default suite, a few minutes on two cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist worksteal
 
-test-slow: $(VENV)/.dev  ## the longer tests
+test-slow: $(VENV)/.dev  ## what is killed, trained or looked at longer (an hour)
 	$(BIN)/python -m pytest -m slow
 
 check: $(VENV)/.dev  ## ruff, mypy, and the test of the layers
