@@ -28,7 +28,7 @@ demo: $(VENV)/.demo  ## analyse public-domain portraits and a clip of them into 
 test: $(VENV)/.dev  ## the default suite, a few minutes on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist worksteal
 
-test-slow: $(VENV)/.dev  ## what is killed, trained or looked at longer (an hour)
+test-slow: $(VENV)/.dev  ## what is killed, trained or looked at for longer
 	$(BIN)/python -m pytest -m slow
 
 check: $(VENV)/.dev  ## ruff, mypy, and the test of the layers

@@ -4,8 +4,6 @@ import csv
 import errno
 import io
 import os
-import subprocess
-import sys
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -159,9 +157,9 @@ def test_lists_of_every_encoding_and_line_end(here, encoding, end):
 
 def test_a_photo_or_a_clip_on_standard_input_is_read(here, mien, one_face, drawn_clip, tiny_model):
     for data, rows in ((encode_image(one_face, ".jpg"), 1), (drawn_clip.read_bytes(), 12)):
-        command = [sys.executable, "-m", "mien", "analyze", "-", "-q", "--model", str(tiny_model)]
-        ran = subprocess.run(command, input=data, capture_output=True, check=True)
-        lines = ran.stdout.decode().splitlines()[1:]
+        ran = mien("analyze", "-", "-q", "--model", tiny_model, stdin=data)
+        assert ran.code == 0, ran.err
+        lines = ran.out.decode().splitlines()[1:]
         assert [line.partition(",")[0] for line in lines] == ["-"] * rows
     (source,) = find_sources(["-"], stdin=io.BytesIO(data))
     assert source.kind == "missing"

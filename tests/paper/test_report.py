@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -103,12 +104,19 @@ def results(folder):
     return json.loads((folder / "results.json").read_text())
 
 
-@pytest.fixture
-def alone(results, folder):
-    """The results and pictures of one of the three variants: its report is drawn three times as fast."""
-    name = "paper-300-one"
+@pytest.fixture(scope="module")
+def odd(folder, tmp_path_factory):
+    """Results and pictures of one variant, with eight autoencoders and a network begun anew; their report."""
+    results, name = json.loads((folder / "results.json").read_text()), "paper-300-one"
     one = {part: {name: results[part][name]} for part in ("variants", "recipes")}
-    return {**results, **one, "pairs": []}, load_pictures(folder / name / PICTURES)
+    results = {**results, **one, "pairs": []}
+    curves = results["variants"][name]["curves"]
+    curves.append({**curves[-1], "part": "part-2", "stage": "whole/fear/again"})
+    kept = load_pictures(folder / name / PICTURES)
+    pictures = replace(kept, generated=np.repeat(kept.generated, 8, axis=1))
+    path = tmp_path_factory.mktemp("odd") / "report.html"
+    write_report(results, {name: pictures}, path)
+    return results, pictures, path
 
 
 def percent(value):
@@ -187,12 +195,8 @@ def test_the_test_of_a_reading_stands_for_each_variant_beside_the_papers(page, r
         assert row == [name, *(f"{sums[key]:.2f}" for key in ("misses", "alarms", "ratio"))]
 
 
-def test_a_network_that_was_begun_anew_is_named_first(alone, tmp_path):
-    results, pictures = alone
-    curves = results["variants"]["paper-300-one"]["curves"]
-    curves.append({**curves[-1], "part": "part-2", "stage": "whole/fear/again"})
-    write_report(results, {"paper-300-one": pictures}, tmp_path / "report.html")
-    text = (tmp_path / "report.html").read_text()
+def test_a_network_that_was_begun_anew_is_named_first(odd):
+    text = odd[2].read_text()
     assert "begun anew at a lower rate: part-2/whole/fear" in text[: text.index("<table")]
 
 
@@ -230,24 +234,20 @@ def test_generated_pictures_of_both_widths_stand_beside_the_original(html, page)
     assert 'alt="Generated from fear by  paper-500"' not in html
 
 
-def test_eight_autoencoders_have_a_column_each(alone, tmp_path):
-    results, kept = alone
-    pictures = replace(kept, generated=np.repeat(kept.generated, 8, axis=1))
-    write_report(results, {"paper-300-one": pictures}, tmp_path / "report.html")
-    (rows,) = Page((tmp_path / "report.html").read_text()).of("paper-300-one: the autoencoder of each")
+def test_eight_autoencoders_have_a_column_each(odd):
+    (rows,) = Page(odd[2].read_text()).of("paper-300-one: the autoencoder of each")
     assert rows[0] == ["emotion", "original", *EMOTIONS]
 
 
-def test_the_same_results_give_the_same_bytes(alone, tmp_path):
-    results, pictures = alone
-    for name in "ab":
-        write_report(results, {"paper-300-one": pictures}, tmp_path / name)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+def test_the_same_results_give_the_same_bytes(odd, tmp_path):
+    results, pictures, path = odd
+    write_report(results, {"paper-300-one": pictures}, tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_bytes() == path.read_bytes()
 
 
-def test_a_name_that_is_markup_is_shown_as_text(alone, tmp_path):
+def test_a_name_that_is_markup_is_shown_as_text(odd, tmp_path):
     name = "<script>alert(1)</script>"
-    results, pictures = alone
+    results, pictures = deepcopy(odd[0]), odd[1]
     for part in ("variants", "recipes"):
         results[part] = {name: results[part]["paper-300-one"]}
     curves = results["variants"][name]["curves"]
