@@ -102,7 +102,6 @@ def test_unlabelled_faces_in_which_teachers_see_something_rare_come_three_times(
     assert len(task) == 64 + facts["aligned"] + 5
 
 
-@pytest.mark.slow
 def test_a_taught_run_exports_with_its_sources_and_its_teachers_on_the_card(
     ferplus_zip, fairface_zip, tiny_model, tmp_path
 ):
