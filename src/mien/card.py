@@ -17,6 +17,7 @@ from mien.errors import ConfigError, MissingExtra, ModelError
 from mien.labels import EMOTIONS
 
 CARD_KEY: Final = "mien.card"
+FACE_CARD_KEY: Final = "mien.face"  # of what is known of a face network, as JSON without a fixed shape
 CARD_VERSION: Final = 1
 ACCURATE: Final = "accurate"  # the policy that every network has: the likeliest emotion, or nearly so
 POOR_RECALL: Final = 0.5  # below it an emotion is named as one that the network misses
@@ -180,6 +181,21 @@ def render_card(card: ModelCard) -> str:
         for line in wrap(text, TEXT_WIDTH, initial_indent="- ", subsequent_indent="  ")
     ]
     return join_blocks([_card_entries(entries), _card_entries(figures), render_calibration(card), limits])
+
+
+def render_face_card(known: Mapping[str, Any]) -> str:
+    """What is known of a face network as text, an entry for each key."""
+
+    def tell(value: Any) -> str:
+        if isinstance(value, dict):
+            return ", ".join(f"{key} {tell(inner)}" for key, inner in value.items())
+        if isinstance(value, list):
+            return "; ".join(map(tell, value))
+        return f"{value:,}" if isinstance(value, int) else str(value)
+
+    return join_blocks(
+        [_card_entries([(key.replace("_", "-"), tell(value)) for key, value in known.items()])]
+    )
 
 
 def render_calibration(card: ModelCard) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,9 +32,10 @@ def export(
     """Write a trained network as an ONNX file that contains its model card."""
     _check_output(output, overwrite=overwrite)
     from mien.paper.training import export_paper_run, is_paper_run
-    from mien.train.export import export_run
+    from mien.train.export import export_face_run, export_run, is_face_run
 
-    (export_paper_run if is_paper_run(run) else export_run)(run, output, name=name)
+    write = export_paper_run if is_paper_run(run) else export_face_run if is_face_run(run) else export_run
+    write(run, output, name=name)
     typer.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
 
 
@@ -146,10 +148,15 @@ def card(
     json: Annotated[bool, typer.Option("--json", metavar="", help="Print the whole card as JSON.")] = False,
 ) -> None:
     """Print the model card of a network."""
-    from mien.card import render_card
-    from mien.faces.network import open_session, read_card, read_model
+    from mien.card import render_card, render_face_card
+    from mien.faces.network import open_session, read_card, read_face_card, read_model
 
-    found = read_card(open_session(read_model(model)))
+    session = open_session(read_model(model))
+    known = read_face_card(session)
+    if known is not None:
+        typer.echo(dumps(known, indent=1) if json else render_face_card(known).rstrip())
+        return
+    found = read_card(session)
     typer.echo(found.to_json(indent=1) + "\n" if json else render_card(found), nl=False)
 
 

@@ -16,13 +16,21 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="compact, votes, teacher, teacher-96 or teacher-large; or a variant of the paper: "
+            help="compact, votes, teacher, teacher-96 or teacher-large; face or face-more, the network that "
+            "looks at the face itself (docs/face.md); or a variant of the paper: "
             "paper-300, paper-500, paper-300-500, paper-raw, paper-300-8way, paper-300-one, paper-300-pca, "
             "paper-300-joint, paper-pretrained, paper-noise or paper-mask, each also with -small "
             "(see docs/paper.md).",
         ),
     ],
-    root: Annotated[Path, typer.Option(metavar="PATH", help="Folder or zip file of the corpus.")],
+    root: Annotated[
+        Path,
+        typer.Option(
+            metavar="PATH",
+            help="Folder or zip file of the corpus; for face: the folder that holds fairface, photos and "
+            "ferplus, each a folder or zip file.",
+        ),
+    ],
     data: Annotated[
         str,
         typer.Option(metavar="NAME", help="Corpus: ferplus; for the paper's variants also rafd or toy."),
@@ -59,8 +67,23 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
     start: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE",
-            help="For teacher and teacher-96: Intel's face-reidentification-retail-0095 (ONNX).",
+            metavar="PATH",
+            help="For teacher and teacher-96: Intel's face-reidentification-retail-0095 (ONNX); for "
+            "face-more: the folder of a run of face.",
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="For face: folder of what its teacher says of each corpus (NAME.npz)."
+        ),
+    ] = None,
+    negatives: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="For face: what is no face, an .npz of crops, or a folder or zip file of pictures without "
+            "people.",
         ),
     ] = None,
     device: TrainingDevice = "cpu",
@@ -83,14 +106,21 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
     from mien.paper.training import train_paper
     from mien.paper.variants import VARIANTS, make_variant
     from mien.train import distributed
+    from mien.train.face_recipes import FACE_RECIPES, run_face_training
     from mien.train.recipes import RECIPES, make_recipe, run_training
 
     run = out or Path("runs") / recipe
-    if recipe not in RECIPES and recipe.removesuffix("-small") not in VARIANTS:
-        known = ", ".join((*RECIPES, *VARIANTS))
+    if recipe not in RECIPES | FACE_RECIPES and recipe.removesuffix("-small") not in VARIANTS:
+        known = ", ".join((*RECIPES, *FACE_RECIPES, *VARIANTS))
         raise ConfigError(
             f"recipe: expected one of {known} (the paper's variants also with -small), got {recipe!r}"
         )
+    if recipe in FACE_RECIPES and (labels is None or negatives is None or teacher or unlabelled):
+        raise ConfigError(
+            f"recipe {recipe!r}: needs --labels and --negatives, and takes no --teacher and no --unlabelled"
+        )
+    if recipe not in FACE_RECIPES and (labels or negatives):
+        raise ConfigError(f"--labels and --negatives are for {', '.join(FACE_RECIPES)}, got {recipe!r}")
     if threads:
         torch.set_num_threads(threads)
     with distributed.joined(device) as place:
@@ -114,6 +144,16 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
                 device=place,
                 report=say,
             )
+        elif labels is not None and negatives is not None:
+            wanted = FACE_RECIPES[recipe]()
+            loop = replace(
+                wanted.loop, seed=seed or 0, epochs=epochs or wanted.loop.epochs, precision=precision
+            )
+            wanted = replace(wanted, loop=loop)
+            run_face_training(
+                wanted, root, run,
+                labels=labels, negatives=negatives, start=start, device=place, report=say,
+            )  # fmt: skip
         else:
             paper = make_variant(recipe).seeded(seed or 0)
             loop = replace(paper.loop, epochs=epochs or paper.loop.epochs, precision=precision)

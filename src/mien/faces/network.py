@@ -5,6 +5,7 @@ Legend: N faces, C channels, S the side of the network's input.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -19,11 +20,11 @@ from weakref import WeakSet
 
 import numpy as np
 
-from mien.card import CARD_KEY, ModelCard
+from mien.card import CARD_KEY, FACE_CARD_KEY, ModelCard
 from mien.config import count_cores
 from mien.errors import ConfigError, ModelError
 from mien.faces.align import brighten
-from mien.models import MODELS, load_model
+from mien.models import FACE, MODELS, load_model
 from mien.types import Floats, Image, check_shape
 
 if TYPE_CHECKING:
@@ -274,11 +275,18 @@ def read_card(session: ort.InferenceSession) -> ModelCard:
     return ModelCard.from_json(metadata[CARD_KEY])
 
 
+def read_face_card(session: ort.InferenceSession) -> dict[str, Any] | None:
+    """What is known of an opened face network; None: it is another."""
+    text = session.get_modelmeta().custom_metadata_map.get(FACE_CARD_KEY)
+    known: dict[str, Any] | None = None if text is None else json.loads(text)
+    return known
+
+
 def read_model(model: Path | None) -> bytes:
     """The bytes of a network: of the default one, of another that comes with Mien by name, or of a file."""
     if model is None:
         return load_model()
-    return load_model(str(model)) if str(model) in MODELS else _read(model)
+    return load_model(str(model)) if str(model) in MODELS | FACE else _read(model)
 
 
 def _read(path: Path) -> bytes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import exp, hypot, log
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,14 +121,18 @@ def _read(answer: Floats, to_crop: Matrix, crop: Image) -> Parts:
         error=float(np.exp(error[0].clip(-6, 2))),
         dense=dense,
         landmarks=five.astype(np.float32),
-        pose=_pose(rows.reshape(2, 3), to_crop),
+        pose=head_pose(rows.reshape(2, 3), to_crop),
         movements=movements.clip(0, 1).astype(np.float32),
         contrast=float(crop.std()),
     )
 
 
-def _pose(rows: NDArray[np.float64], to_crop: Matrix) -> Floats:
-    """Two rows of the turn of the head in its crop, x right, y down, z away, to angles in the picture."""
+def head_pose(rows: NDArray[Any], to_crop: Matrix) -> Floats:
+    """Two rows (2, 3) of the turn of the head in its crop, x right, y down, z away, to angles in the picture.
+
+    Returns:
+        (3,) yaw, pitch and roll in degrees.
+    """
     right = rows[0] / np.linalg.norm(rows[0])
     down = rows[1] - (rows[1] @ right) * right
     turn = np.stack([right, down / np.linalg.norm(down)])  # (2, 3)

@@ -14,7 +14,7 @@ MODELS: Final = {
     "compact-int8": "7ed3c02d93fd2c8e0485843584281d7ef47e2ea2e1a6406c5297320191b750fd",  # the same in 8 bits
 }
 #: The face network of `faces.parts`, which reads no expression.
-FACE: Final = {"face": "915fa2e0866c92e373f2f1746e44bd6601f7168cfee4523777be0ea6c94e1f42"}
+FACE: Final = {"face": "5aa42bfb6bc25c80d18215169d6846e639ae25cf1cc2972312a4c3fb5cebb67c"}
 DEFAULT: Final = "compact-int8"
 
 
