@@ -167,8 +167,8 @@ def make_face_task(
         found = cut_labelled(name, find_corpus(root, name), labels / f"{name}.npz", cache, side)
         known, seen = found["known"], np.isfinite(found["elsewhere"]).all((1, 2))
         kept_back = np.array([is_kept_back(place) for place in found["name"].tolist()])
-        keys = ("landmarks", "units", "rotation", "known")
-        wanted = np.nan_to_num(face_targets(*(found[key] for key in keys), weight, found["elsewhere"]))
+        answers = found["landmarks"], found["units"], found["rotation"]
+        wanted = np.nan_to_num(face_targets(*answers, known, weight, found["elsewhere"]))
         # faces that YuNet alone sees are taken from the first corpus, in whose pictures there always is one
         which = np.flatnonzero(~kept_back & (known | (seen & (name == judge))))
         learnt.append((found["crops"], which))
@@ -237,7 +237,7 @@ def judge_faces(
         parts = (error, said["units"], wanted["units"], said["turn"], wanted["turn"], said["presence"][:, 0])
         rows.append([part.cpu().numpy() for part in (*parts, wanted["presence"])])
     columns = (np.concatenate(column) for column in zip(*rows, strict=True))
-    error, units, true_units, turn, true_turn, presence, is_face = columns
+    off, units, true_units, turn, true_turn, presence, is_face = columns
     faces = is_face > 0
     moves = true_units[faces].std(0) > 0
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -247,14 +247,14 @@ def judge_faces(
         np.stack([head_pose(row.reshape(2, 3), upright) for row in rows])
         for rows in (turn[faces], true_turn[faces])
     )
-    off = np.abs(pose - true_pose).mean(0)
+    angles = np.abs(pose - true_pose).mean(0)
     seen = presence > 0
     figures = {
-        "landmarks": 100 * error[faces].mean(),
-        "median": 100 * np.median(error[faces]),
+        "landmarks": 100 * off[faces].mean(),
+        "median": 100 * np.median(off[faces]),
         "correlation": np.nanmean(both),
         "correlation_median": np.nanmedian(both),
-        **dict(zip(("yaw", "pitch", "roll"), off, strict=True)),
+        **dict(zip(("yaw", "pitch", "roll"), angles, strict=True)),
         "seen": seen[faces].mean(),
         **({} if faces.all() else {"invented": seen[~faces].mean()}),
     }
