@@ -5,6 +5,8 @@ import type { Face, Shares } from "./records";
 import { EMOTION_WORDS, percent, W } from "./words";
 
 /** What the face shows by its smoothed shares where it has them, so that a clip does not flicker. */
+const LEAST_MOVE = 0.2; // of a movement that is told
+
 export function shown(face: Face): { emotion: Emotion; share: number; shares: Shares } | null {
   const shares = face.smoothed ?? face.probabilities;
   if (!shares) return null;
@@ -87,6 +89,7 @@ export function FaceCard({ face, thumb, active, onActive }: {
       </div>
       <Doubt face={face} />
       <Bars face={face} label={W.face.bars(number)} />
+      <Movement face={face} />
     </div>
   );
 }
@@ -98,6 +101,21 @@ function Doubt({ face }: { face: Face }) {
     <>
       {face.uncertain ? <p class="soft">{W.face.unsureLine}</p> : null}
       {set.length > 1 ? <p class="soft">{W.face.set(set.map((e) => EMOTION_WORDS[e]))}</p> : null}
+    </>
+  );
+}
+
+/** How the head is turned, and what moves most: of photos and the camera. */
+function Movement({ face: { yaw, pitch, roll, units } }: { face: Face }) {
+  if (yaw == null || pitch == null || roll == null) return null;
+  const most = Object.entries(units ?? {})
+    .filter(([, value]) => value >= LEAST_MOVE)
+    .sort((a, b) => b[1] - a[1])
+    .slice(0, 6);
+  return (
+    <>
+      <p class="soft">{W.face.pose(yaw, pitch, roll)}</p>
+      {most.length ? <p class="soft">{W.face.moves(most)}</p> : null}
     </>
   );
 }

@@ -16,6 +16,10 @@ export interface Face {
   uncertain: boolean | null;
   track?: number | null;
   smoothed?: Shares | null;
+  yaw?: number | null; // degrees by which the nose points to the picture's left,
+  pitch?: number | null; // and down,
+  roll?: number | null; // and the head leans clockwise
+  units?: Record<string, number>; // the movements of the face network, 0 to 1
 }
 
 export interface Trouble {

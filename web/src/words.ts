@@ -38,6 +38,12 @@ export const EMOTION_WORDS: Record<Emotion, string> = {
   contempt: "contempt",
 };
 
+/** "12° to the left" */
+const side = (degrees: number, positive: string, negative: string) =>
+  `${Math.abs(Math.round(degrees))}° ${degrees >= 0 ? positive : negative}`;
+/** "mouth smile left" of mouthSmileLeft */
+const spaced = (name: string) => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+
 export const W = {
   name: "Mien",
   tagline: "Reads the expression shown on faces. Everything stays on the machine that runs it.",
@@ -78,6 +84,10 @@ export const W = {
     set: (words: readonly string[]) => `It may be ${or(words)}.`,
     setHint: "in the prediction set",
     bars: (n: number) => `Expressions shown by face ${n}`,
+    pose: (yaw: number, pitch: number, roll: number) =>
+      `Head: ${side(yaw, "to the left", "to the right")}, ${side(pitch, "down", "up")}, leaning ${side(roll, "to the right", "to the left")} (in the picture).`,
+    moves: (moves: readonly [string, number][]) =>
+      `Moves most: ${moves.map(([name, value]) => `${spaced(name)} ${percent(value)}`).join(", ")}.`,
     none: "No face was found.",
     noneNow: "No face here.",
   },

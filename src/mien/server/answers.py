@@ -38,6 +38,10 @@ class ProblemBody(BaseModel):
 Probabilities: Any = create_model("Probabilities", **dict.fromkeys(EMOTIONS, (float, ...)))  # type: ignore[call-overload]
 
 
+#: What the face network tells in single numbers.
+MEASURED: Final = ("yaw", "pitch", "roll", "quality")
+
+
 class FaceBody(BaseModel):
     """One face; pixels of the upright picture."""
 
@@ -50,6 +54,11 @@ class FaceBody(BaseModel):
     probabilities: Probabilities | None
     set: list[str] | None
     uncertain: bool | None
+    yaw: float | None
+    pitch: float | None
+    roll: float | None
+    quality: float | None
+    units: dict[str, float]
 
     @classmethod
     def of(cls, number: int, face: Face, **more: Any) -> Self:
@@ -65,6 +74,8 @@ class FaceBody(BaseModel):
             probabilities=named_probabilities(face.probabilities),
             set=None if face.set is None else list(face.set),
             uncertain=face.uncertain,
+            **{name: None if (v := getattr(face, name)) is None else shortest(v) for name in MEASURED},
+            units={name: shortest(value) for name, value in face.units.items()},
             **more,
         )
 
