@@ -80,3 +80,19 @@ def test_what_is_asked_wrongly_lists_what_there_is(args, said, tmp_path):
     done = call("train", *args, "--root", tmp_path, "--out", tmp_path / "out")
     assert isinstance(done.exception, ConfigError)
     assert said in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("face",), "needs --labels and --negatives"),
+        (("face", "--labels", "a", "--negatives", "b", "--teacher", "c"), "takes no --teacher"),
+        (("votes", "--labels", "a"), "are for face, face-more"),
+        (("face-more", "--labels", "a", "--negatives", "b"), "give --start"),
+        (("face", "--labels", "a", "--negatives", "b"), "expected fairface or fairface.zip"),
+    ],
+)
+def test_what_the_face_networks_recipes_need_is_said(arguments, said, tmp_path):
+    done = call("train", *arguments, "--root", tmp_path, "--out", tmp_path / "run")
+    assert done.exit_code
+    assert said in str(done.exception)

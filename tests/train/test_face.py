@@ -224,6 +224,7 @@ def test_a_run_learns_judges_and_resumes(material, trained, tmp_path):
     assert len(again) == 1
 
 
+@pytest.mark.slow
 def test_the_exported_file_gives_torchs_numbers_and_holds_what_is_known(trained, tmp_path):
     run, lines = trained
     assert is_face_run(run)
