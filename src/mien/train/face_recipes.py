@@ -30,7 +30,6 @@ from mien.faces.detect import COARSE
 from mien.faces.parts import head_pose
 from mien.faces.yunet import YuNetNetwork
 from mien.files import load_arrays, save_arrays
-from mien.image import read_image
 from mien.nets.face import OUTPUTS, FaceNet, FaceNetOptions
 from mien.train import distributed
 from mien.train.face import (
@@ -389,11 +388,13 @@ def read_negatives(source: Path, side: int) -> tuple[Image, NDArray[np.bool_]]:
         small = (Pil.fromarray(crop).resize((side, side), Pil.Resampling.LANCZOS) for crop in held["crops"])
         return np.stack([np.asarray(crop) for crop in small]), held["valid"].astype(bool)
     store = open_store(source)
+    samples = [Sample(place) for place in store.names() if is_picture(PurePosixPath(place))]
+    corpus = corpus_of("negatives", store, samples)
     patches: list[Image] = []
     kept_back: list[bool] = []
-    for name in (n for n in store.names() if is_picture(PurePosixPath(n))):
-        gray = np.asarray(Pil.fromarray(read_image(store.read(name)).pixels).convert("L"))
-        seed = crc32(name.encode())
+    for sample in samples:
+        gray = np.asarray(Pil.fromarray(corpus.read(sample)).convert("L"))
+        seed = crc32(sample.name.encode())
         patches += _cut_patches(gray, side, np.random.default_rng(seed))
         kept_back += [seed % 10 == 0] * _PATCHES
     if not patches:
