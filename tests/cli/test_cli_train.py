@@ -87,7 +87,7 @@ def test_what_is_asked_wrongly_lists_what_there_is(args, said, tmp_path):
     [
         (("face",), "needs --labels and --negatives"),
         (("face", "--labels", "a", "--negatives", "b", "--teacher", "c"), "takes no --teacher"),
-        (("votes", "--labels", "a"), "are for face, face-more"),
+        (("votes", "--labels", "a"), "are for face"),
         (("face-more", "--labels", "a", "--negatives", "b"), "give --start"),
         (("face", "--labels", "a", "--negatives", "b"), "expected fairface or fairface.zip"),
     ],

@@ -1,6 +1,7 @@
 """The face network: its crops and what it should say of them, a run from labels to an ONNX file."""
 
 from dataclasses import replace
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ pytest.importorskip("torch", reason="the learning half is not installed: pip ins
 import torch
 
 from makers import drawn_face
+from mien.config import from_toml
 from mien.errors import ConfigError, DataError
 from mien.faces.align import PARTS_TEMPLATE, similarity
 from mien.faces.network import open_session, read_face_card
@@ -19,10 +21,9 @@ from mien.nets.face import FaceNet, FaceNetOptions
 from mien.train.export import export_face_run, is_face_run
 from mien.train.face import ALIGN, NO_FACE, FaceAugmentOptions, FaceLoss, face_targets
 from mien.train.face_recipes import (
+    FACE_RECIPES,
     FaceRecipe,
     cut_labelled,
-    face,
-    face_more,
     find_mirror,
     is_kept_back,
     read_labels,
@@ -196,6 +197,7 @@ def recipe_for(epochs):
     return FaceRecipe(
         corpora=("fairface", "photos"),
         weights=(1.0, 0.5),
+        shares=(1.0, 1.0, 1.0),
         net=SMALL,
         loop=LoopOptions(epochs=epochs, batch=16, rate=3e-3, warmup=0.5, optimizer="adamw", clip=1.0),
     )
@@ -307,5 +309,7 @@ def test_labels_that_are_missing_or_of_another_kind_are_named(material, tmp_path
         cut_labelled("fairface", material / "fairface", tmp_path / "c.npz", tmp_path, 96)
 
 
-def test_the_recipes_are_those_of_the_network_that_ships():
-    assert (face().loop.epochs, face_more().loop.epochs, face_more().start) == (16, 15, "run")
+@pytest.mark.parametrize("name", ["face.config.toml", "face.start.config.toml"])
+def test_the_network_that_ships_was_made_by_a_recipe_that_a_user_gets(name):
+    held = from_toml(FaceRecipe, resources.files("mien.models").joinpath(name).read_text())
+    assert held == FACE_RECIPES[held.name]()
