@@ -31,7 +31,7 @@ _SIDE: Final = 96  # pixels of the crop
 _OUTPUTS: Final = (1, 1, 292, 6, len(UNITS))
 #: Of the logarithms of error and contrast, and a constant: the sigmoid of their sum is the quality
 #: (`benchmarks/quality.py` fits them).
-_QUALITY: Final = (-1.2, 0.38, -2.6)
+_QUALITY: Final = (-0.839, 0.321, -1.791)
 _RIGHT_PUPIL, _LEFT_PUPIL, _NOSE, _BRIDGE, _RIGHT_MOUTH, _LEFT_MOUTH = 136, 141, 2, 1, 22, 87
 
 

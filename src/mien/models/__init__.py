@@ -14,7 +14,7 @@ MODELS: Final = {
     "compact-int8": "7ed3c02d93fd2c8e0485843584281d7ef47e2ea2e1a6406c5297320191b750fd",  # the same in 8 bits
 }
 #: The face network of `faces.parts`, which reads no expression.
-FACE: Final = {"face": "5aa42bfb6bc25c80d18215169d6846e639ae25cf1cc2972312a4c3fb5cebb67c"}
+FACE: Final = {"face": "2f85bc6913e80b2528b6f5d396a33fd49b7319beeec7e8ecaebb6476bfa95d52"}
 DEFAULT: Final = "compact-int8"
 
 
