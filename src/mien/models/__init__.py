@@ -10,8 +10,8 @@ from mien.errors import ModelError
 
 #: Name to sha256 of `<name>.onnx` beside this file.
 MODELS: Final = {
-    "compact": "985ad7fc1dfa501ff570ef6af3ce97ee614f11a1a6b84575e424915e4ed47caa",  # float32
-    "compact-int8": "7ed3c02d93fd2c8e0485843584281d7ef47e2ea2e1a6406c5297320191b750fd",  # the same in 8 bits
+    "compact": "0f66a0edd467abb8ea6d5d71c953f697cbbbbffcc8e7ed6381b9fa8907ecd59f",  # float32
+    "compact-int8": "857f30c8cd28a85456fc3b30f86b65f0f754b42b28ca0fd234a6fec7de213c21",  # the same in 8 bits
 }
 #: The face network of `faces.parts`, which reads no expression.
 FACE: Final = {"face": "2f85bc6913e80b2528b6f5d396a33fd49b7319beeec7e8ecaebb6476bfa95d52"}
