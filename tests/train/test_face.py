@@ -309,7 +309,7 @@ def test_labels_that_are_missing_or_of_another_kind_are_named(material, tmp_path
         cut_labelled("fairface", material / "fairface", tmp_path / "c.npz", tmp_path, 96)
 
 
-@pytest.mark.parametrize("name", ["face.config.toml", "face.start.config.toml"])
+@pytest.mark.parametrize("name", ["face.config.toml", "face.more.config.toml", "face.start.config.toml"])
 def test_the_network_that_ships_was_made_by_a_recipe_that_a_user_gets(name):
     held = from_toml(FaceRecipe, resources.files("mien.models").joinpath(name).read_text())
     assert held == FACE_RECIPES[held.name]()
