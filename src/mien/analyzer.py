@@ -254,8 +254,8 @@ class Analyzer:
 
         Args:
             detect_every: look for faces in every n-th frame only. Where two such frames show the same
-                faces, the face network follows them through those between; otherwise, or without that network
-                (`parts`), these are detected too.
+                faces, the face network follows them through those between; otherwise, and with a detector
+                whose landmarks are not that network's, these are detected too.
             threads: that detect and classify; 0: one per core.
             state: of another follower, to resume from.
 
@@ -270,7 +270,7 @@ class Analyzer:
         return Follower(
             lambda pixels: self._find(pixels, detector),
             self.read_faces,
-            follow=None if self.parts is None else self.parts.follow,
+            follow=None if (parts := getattr(detector, "parts", None)) is None else parts.follow,
             detect_every=detect_every,
             threads=threads,
             state=state,

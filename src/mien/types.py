@@ -112,7 +112,7 @@ class Face:
     probabilities: Floats | None = None  # (8,) in the order of EMOTIONS, sum 1; None: not classified
     shown: int | None = None  # index of the emotion that the policy chose; None: the likeliest
     set: tuple[str, ...] | None = None  # emotions it may be, likeliest first; None: the network knows no sets
-    uncertain: bool | None = None  # confidence below the card's threshold; None: the card has none
+    uncertain: bool | None = None  # confidence x quality below the card's threshold; None: the card has none
     smoothed: Floats | None = None  # (8,) probabilities smoothed over time, along its track; None: not so
     pose: Floats | None = None  # (3,) yaw, pitch and roll in degrees; None, as what follows: not looked at
     quality: float | None = None  # in [0, 1]: how well it can be read, of light, sharpness, turn and cover

@@ -24,11 +24,13 @@ from mien.faces.detect import (
     DetectorOptions,
     Pyramid,
     YuNet,
+    drop_copies,
     keep_largest,
     map_proposal,
     spans,
     tiles,
 )
+from mien.faces.parts import PartsNetwork
 from mien.faces.yunet import Proposals, YuNetNetwork, path_of_weights, suppress
 from mien.types import Face
 
@@ -293,3 +295,26 @@ def test_a_least_score_leaves_out_what_scores_less(two_faces):
     assert [face.score for face in kept] == [max(face.score for face in every)]
     with pytest.raises(ConfigError, match="min_score"):
         load(min_score=1.5)
+
+
+@pytest.mark.parametrize("long", [225, 457, 921, 1800])
+def test_a_picture_is_scanned_at_its_own_size_to_the_pixel(long: int) -> None:
+    assert long in YuNet().sizes(long)
+    assert YuNet(DetectorOptions(min_face=1)).sizes(4000)[-1] == 4000
+
+
+def test_a_face_is_told_once() -> None:
+    points = np.array([[3, 4], [7, 4], [5, 6], [4, 8], [6, 8]], np.float32)
+    faces = [Face((0, 0, 10, 10), points, 0.9), Face((4, 0, 10, 10), points + 1, 0.95)]
+    assert [face.score for face in drop_copies([*faces, Face((30, 0, 10, 10), points + 30, 0.8)])] == [
+        0.95,
+        0.8,
+    ]
+
+
+@pytest.mark.parametrize("points", [np.zeros((5, 2)), np.full((5, 2), np.nan), np.eye(5)[:, :2] + 1e6])
+def test_landmarks_that_lie_nowhere_leave_a_face_without_pose(
+    points: np.ndarray, one_face: np.ndarray
+) -> None:
+    face = Face((0, 0, 9, 9), points.astype(np.float32), 0.9)
+    assert PartsNetwork().complete(one_face, [face])[0].pose is None

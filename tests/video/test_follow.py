@@ -180,3 +180,19 @@ def test_a_face_comes_and_goes_when_the_eye_says_so(media, name, detect_every):
     assert abs(found[0] - first) <= 3
     assert abs(found[-1] - last) <= 3
     assert len(found) == found[-1] - found[0] + 1, "seen all the time between"
+
+
+def test_frames_far_apart_are_all_looked_at_and_so_is_a_shot_between(draw_scene):
+    face, nobody = draw_scene((60, 40, 160)), draw_scene()
+    analyzer = mien.load()
+    seen = [len(frame) for frame in analyzer.video([nobody] * 2 + [face] * 7 + [nobody] * 2, rate=1)]
+    assert seen == [0] * 2 + [1] * 7 + [0] * 2
+    other = np.random.default_rng(0).integers(0, 256, face.shape, np.uint8)
+    seen = [len(frame) for frame in analyzer.video([face] * 4 + [other] * 3 + [face] * 6, rate=25)]
+    assert seen == [1] * 4 + [0] * 3 + [1] * 6
+
+
+def test_pictures_that_are_faces_stay_whole_through_a_clip(draw_scene):
+    head = draw_scene((60, 40, 160))[40:200, 60:220]
+    frames = list(mien.load(crops=True).video([head] * 12, rate=25))
+    assert {frame.faces[0].box for frame in frames} == {(0.0, 0.0, 160.0, 160.0)}

@@ -31,7 +31,7 @@ function change(key: number, to: Partial<Clip>): void {
 }
 
 /** How clips are read; the page's options change it. */
-export const options = signal<ClipOptions>({ annotate: true, detectEvery: 1 });
+export const options = signal<ClipOptions>({ annotate: true, detectEvery: 10 });
 
 export async function addClip(file: File): Promise<void> {
   const { key, stop } = add(file.name, URL.createObjectURL(file), "sending");

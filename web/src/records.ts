@@ -19,6 +19,7 @@ export interface Face {
   yaw?: number | null; // degrees by which the nose points to the picture's left,
   pitch?: number | null; // and down,
   roll?: number | null; // and the head leans clockwise
+  quality?: number | null; // how well it can be read, 0 to 1
   units?: Record<string, number>; // the movements of the face network, 0 to 1
 }
 

@@ -7,10 +7,12 @@ import type { Photo } from "./records";
 import { complain, say } from "./say";
 import { W } from "./words";
 
-/** The columns of Mien's table, as in src/mien/output/rows.py; tests/test_web.py compares them. */
+const MEASURED = ["yaw", "pitch", "roll", "quality"] as const;
+
+/** The columns of Mien's table, as in src/mien/types.py; tests/server/test_web.py compares them. */
 export const COLUMNS = [
   "source", "frame", "time", "face", "track", "success",
-  "x", "y", "width", "height", "score", "emotion", "confidence",
+  "x", "y", "width", "height", "score", ...MEASURED, "emotion", "confidence",
   ...EMOTIONS,
   "set", "uncertain",
   ...EMOTIONS.map((emotion) => `smoothed_${emotion}`),
@@ -32,6 +34,7 @@ export function rowsOf(photo: Photo): Record<string, Cell>[] {
     width: face.box[2],
     height: face.box[3],
     score: face.score,
+    ...Object.fromEntries(MEASURED.map((name) => [name, face[name] ?? null])),
     emotion: face.emotion,
     confidence: face.confidence,
     ...(face.probabilities ?? {}),
@@ -40,7 +43,7 @@ export function rowsOf(photo: Photo): Record<string, Cell>[] {
   }));
 }
 
-const SINGLE = new Set(["x", "y", "width", "height", "score", "confidence", ...EMOTIONS]);
+const SINGLE = new Set(["x", "y", "width", "height", "score", ...MEASURED, "confidence", ...EMOTIONS]);
 
 /** The fewest digits that read back as the same float32, as Mien writes them. */
 function shortest(value: number): number {

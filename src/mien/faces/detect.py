@@ -112,6 +112,11 @@ class RegionDetector:
                 f"region: expected x, y, width, height in pixels, such as 0,0,640,360, got {self.region}"
             )
 
+    @property
+    def parts(self) -> PartsNetwork | None:
+        """The face network whose landmarks the faces have; None: they have others."""
+        return getattr(self.detector, "parts", None)
+
     def detect(self, image: Image) -> list[Face]:
         """The faces of (H, W, 3) RGB uint8 that lie in the region, largest first.
 
@@ -173,7 +178,7 @@ class YuNet:
     ) -> None:
         self.options = options
         self._network = network or YuNetNetwork(threads)
-        self._parts = parts or PartsNetwork(threads)
+        self.parts = parts or PartsNetwork(threads)  # by which its faces are followed through clips
 
     def detect(self, image: Image) -> list[Face]:
         """The unclassified faces of (H, W, 3) RGB uint8, largest first.
@@ -185,10 +190,10 @@ class YuNet:
         if 0 in image.shape:
             return []
         picture = Pyramid(brighten(image))
-        faces = self._confirm(picture, self._scan(picture))
+        faces = self._confirm(image, self._scan(picture))
         if not faces and self.options.turned:
-            faces = self._confirm(picture, self._scan_turned(picture))
-        return sorted(faces, key=lambda face: -face.box[2] * face.box[3])
+            faces = self._confirm(image, self._scan_turned(picture))
+        return sorted(drop_copies(faces), key=lambda face: -face.box[2] * face.box[3])
 
     def sizes(self, long: int) -> list[float]:
         """The long sides at which a picture with a long side of `long` pixels is scanned, smallest first.
@@ -197,10 +202,10 @@ class YuNet:
         faces.
         """
         wanted, least = (long * face / self.options.min_face for face in (_RELIABLE_FACE, _LEAST_FACE))
-        finest = max(COARSE, min(wanted, max(least, _MAX_ENLARGED), self.options.finest or inf))
+        finest = max(COARSE, min(wanted, max(min(least, long), _MAX_ENLARGED), self.options.finest or inf))
         own = max(COARSE, min(finest, long))
         steps = ceil(log(own / COARSE) / log(_MAX_STEP) - 1e-9)
-        ladder = [COARSE * (own / COARSE) ** (i / max(1, steps)) for i in range(steps + 1)]
+        ladder = [COARSE * (own / COARSE) ** (i / max(1, steps)) for i in range(steps)] + [own]
         return [*ladder, finest] if finest > own and self.options.finest is None else ladder
 
     def _scan(self, picture: Pyramid) -> Proposals:
@@ -239,26 +244,37 @@ class YuNet:
             parts += [map_proposal(seen.take(np.array([i])), back) for i in range(len(seen))]
         return suppress(join(parts))
 
-    def _confirm(self, picture: Pyramid, candidates: Proposals) -> list[Face]:
+    def _confirm(self, pixels: Image, candidates: Proposals) -> list[Face]:
         """Those candidates in which the face network believes, with all that it says of them."""
-        pixels, least = picture.pixels, self.options.threshold
+        least = self.options.threshold
         candidates = candidates.take(
             np.flatnonzero(candidates.longer >= self.options.min_face)[:_MOST_CANDIDATES]
         )
         faces = []
-        looks = self._parts(pixels, list(candidates.landmarks))
+        looks = self.parts(pixels, list(candidates.landmarks))
         for box, score, first in zip(candidates.boxes, candidates.scores, looks, strict=True):
             if self.options.turned and score >= _TURNED_SCORE and share_of_faces(score, first) < least:
-                turns = self._parts(pixels, [landmarks_in(box, angle) for angle in _ANGLES])
+                turns = self.parts(pixels, [landmarks_in(box, angle) for angle in _ANGLES])
                 first = max(turns, key=lambda look: look.presence)  # noqa: PLW2901
             if share_of_faces(score, first) < least:
                 continue
-            (second,) = self._parts(pixels, [first.landmarks])
+            (second,) = self.parts(pixels, [first.landmarks])
             share = min(share_of_faces(score, first), share_of_faces(score, second))
             if share >= least:
                 x, y, width, height = map(float, box)
                 faces.append(with_parts(Face((x, y, width, height), second.landmarks, share), second))
         return faces
+
+
+def drop_copies(faces: list[Face]) -> list[Face]:
+    """The faces without those whose landmarks lie on those of another that scores more."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.score):
+        sides = [min(max(face.box[2:]), max(other.box[2:])) for other in kept]
+        away = [np.hypot(*(face.landmarks - other.landmarks).T).mean() for other in kept]
+        if all(far >= side / 4 for far, side in zip(away, sides, strict=True)):
+            kept.append(face)
+    return kept
 
 
 def share_of_faces(score: float, parts: Parts) -> float:

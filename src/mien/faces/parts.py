@@ -101,7 +101,7 @@ class PartsNetwork:
         Box, score and five landmarks stay as the detector gave them. What is no face to the network stays
         without pose and movements.
         """
-        new = [i for i, face in enumerate(faces) if face.pose is None]
+        new = [i for i, face in enumerate(faces) if face.pose is None and _is_usable(face.landmarks, image)]
         looks = dict(zip(new, self(image, [faces[i].landmarks for i in new]), strict=True))
         return [
             replace(with_parts(face, looks[i]), landmarks=face.landmarks)
@@ -109,6 +109,12 @@ class PartsNetwork:
             else face
             for i, face in enumerate(faces)
         ]
+
+
+def _is_usable(landmarks: Floats, image: Image) -> bool:
+    """Whether points differ from one another and lie in the picture, or no farther out than it is large."""
+    away = landmarks / image.shape[1::-1]  # (5, 2)
+    return bool(((away > -1) & (away < 2)).all() and np.ptp(landmarks[[0, 1, 3, 4]], axis=0).max() > 0)
 
 
 def _read(answer: Floats, to_crop: Matrix, crop: Image) -> Parts:

@@ -31,6 +31,8 @@ from mien.video.track import Tracker
 BATCH: Final = 8  # frames whose faces are classified together
 _MAX_BYTES: Final = 64_000_000  # of frames that are decoded and not yet done
 _MAX_FRAMES: Final = 16  # that are decoded and not yet done
+_MAX_WAITING: Final = 256_000_000  # bytes of frames whose faces are being classified
+_DETECT_SECONDS: Final = 0.5  # after which a frame is detected, however few frames came in between
 
 Detect = Callable[[Image], list[Face]]
 #: Looks in a picture for faces where they were a frame before; None instead of one that is there no more.
@@ -109,7 +111,8 @@ class Follower:
             for batch in self._gathered(_until_failure(coming, failure), pool):
                 state = FollowerState(copy.deepcopy(self._tracker), self._key)  # the tracker itself goes on
                 reading.append(pool.submit(self._read, batch, state, source))
-                if len(reading) > self._threads:
+                held = sum(frame.pixels.nbytes for frame, _ in batch)
+                while len(reading) > min(self._threads, _MAX_WAITING // max(1, held)):
                     yield reading.popleft().result()
             while reading:
                 yield reading.popleft().result()
@@ -150,8 +153,11 @@ class Follower:
         """Frames in order, detection of some already begun; None: not to be detected."""
         begun: deque[tuple[VideoFrame, Future[list[Face]] | None]] = deque()
         since = self._every if self._key is None else 1  # frames since the last one that is detected
+        last = None if self._key is None else self._key.time
         for frame in frames:
-            due = since >= self._every
+            late = last is None or abs(frame.time - last) >= _DETECT_SECONDS
+            due = late or since >= min(self._every, _room(frame))
+            last = frame.time if due else last
             begun.append((frame, pool.submit(self._detect, frame.pixels) if due else None))
             since = 1 if due else since + 1
             if len(begun) >= _room(frame):
@@ -165,7 +171,7 @@ class Follower:
         tracker = copy.deepcopy(self._tracker) if between else self._tracker
         numbered = tracker.update(faces, last.time, last.pixels)
         key = KeyFrame(last.time, tuple(numbered))
-        followed = self._follow_between(between, key)
+        followed = self._follow_between(between, last, key)
         if followed is None:
             # somebody came or went: detect every frame between, with the tracker as it was before them
             found = list(pool.map(self._detect, [frame.pixels for frame in between]))
@@ -174,13 +180,17 @@ class Follower:
         self._tracker, self._key = tracker, key
         return [*zip(between, followed, strict=True), (last, numbered)]
 
-    def _follow_between(self, between: list[VideoFrame], after: KeyFrame) -> list[list[Face]] | None:
+    def _follow_between(
+        self, between: list[VideoFrame], last: VideoFrame, after: KeyFrame
+    ) -> list[list[Face]] | None:
         """The faces of the frames between two that were detected; None: somebody came or went."""
         if not between:
             return []
         before = self._key
         ends = {face.track: face for face in after.faces}
         if before is None or self._follow is None or {face.track for face in before.faces} != set(ends):
+            return None
+        if self._tracker.finds_cut(frame.pixels for frame in [*between, last]):
             return None
         faces = [next(face for face in before.faces if face.track == track) for track in ends]
         stretch: list[list[Face]] = []

@@ -12,8 +12,9 @@ Legend: H rows, W columns of a frame; R x C cells of a gray picture, P points al
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Self
 
@@ -211,6 +212,11 @@ class Tracker:
         ]
         tracker._cuts = CutDetector.restored(state["cuts"])
         return tracker
+
+    def finds_cut(self, frames: Iterable[Image]) -> bool:
+        """Whether a new camera shot begins in one of the frames that follow; the tracker stays as it is."""
+        cuts = copy.deepcopy(self._cuts)
+        return any(cuts.starts(pixels) for pixels in frames)
 
     def update(self, faces: Sequence[Face], time: float, pixels: Image | None = None) -> list[Face]:
         """The same faces in the same order, each with its track number (from 1).

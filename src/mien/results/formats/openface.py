@@ -59,7 +59,7 @@ def write_openface(rows: Iterable[Row], path: Path, conversion: Conversion) -> N
         write_csv_cells(file, [[*names, *(f"mien_{name}" for name in EXTRA)]])
         for row in rows:
             angles = _angle_cells(row, gaze=gaze)
-            strengths = [_intensity_cell(row[au]) for au in INTENSITIES if units]
+            strengths = [_intensity_cell(row, au) for au in INTENSITIES if units]
             extra = [cell_text(name, row[name]) for name in EXTRA]
             write_csv_cells(file, [[*_native_cells(row), *angles, *strengths, *extra]])
 
@@ -82,8 +82,10 @@ def _angle_cells(row: Row, *, gaze: bool) -> list[str]:
     return [shortest_text(angle) for angle in angles]
 
 
-def _intensity_cell(value: Cell) -> str:
-    return "0" if value is None else shortest_text(_LARGEST_INTENSITY * parse_number(value))
+def _intensity_cell(row: Row, au: str) -> str:
+    if (value := row[au]) is None:
+        return "" if row["success"] else "0"
+    return shortest_text(_LARGEST_INTENSITY * parse_number(value))
 
 
 def _native_cells(row: Row) -> list[str]:
