@@ -281,7 +281,7 @@ def test_the_largest_of_the_sure_faces_are_kept():
     def face(side, score):
         return Face((0, 0, side, side), np.zeros((5, 2), np.float32), score)
 
-    found = [face(90, 0.82), face(80, 0.99), face(70, 0.9), face(60, 0.96)]
+    found = [face(90, 0.82), face(80, 0.995), face(70, 0.9), face(60, 0.99)]
     assert [f.box[2] for f in keep_largest(found, 1)] == [80]
     assert [f.box[2] for f in keep_largest(found, 2)] == [80, 60]
     assert [f.box[2] for f in keep_largest(found, 3)] == [90, 80, 60]

@@ -53,7 +53,7 @@ class AnalyzeOptions:
     policy: str = "accurate"  # how probabilities become the emotion shown
     crops: bool = False  # pictures already are faces
     min_face: int | None = None  # pixels
-    min_score: float | None = None  # detection score in [0, 1] from which a face counts; None: 0.8
+    min_score: float | None = None  # detection score in [0, 1] from which a face counts; None: 0.95
     max_faces: int | None = None  # the n largest faces of a picture, those that are surely faces first
     region: tuple[float, float, float, float] | None = None  # x, y, width, height: only faces in there
     tracks: tuple[int, ...] = ()  # of clips, only the faces with these numbers; (): all

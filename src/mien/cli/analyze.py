@@ -165,7 +165,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
             min=0,
             max=1,
             metavar="P",
-            help=r"Leave out faces of which the detector is less sure than P \[default: 0.8].",
+            help=r"Leave out faces whose score is less than P \[default: 0.95].",
         ),
     ] = None,
     max_faces: Annotated[

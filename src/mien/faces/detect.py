@@ -48,7 +48,7 @@ _MOST_CANDIDATES: Final = 100  # of a picture, that are looked at, best first
 _TURNED_SCORE: Final = (
     0.6  # YuNet's, from which a candidate that is no face upright is looked at in other turns
 )
-_SURE_SCORE: Final = 0.95  # from which a face comes before larger ones that score less, if not all are kept
+_SURE_SCORE: Final = 0.99  # from which a face comes before larger ones that score less, if not all are kept
 _SQUARE_PER_BOX: Final = 1.085  # side of the template's square per root of the box's area, median
 _ANGLES: Final = (45, 90, 135, 180, 225, 270, 315)  # degrees, clockwise
 
@@ -143,7 +143,7 @@ class DetectorOptions:
     """How thoroughly to search; the defaults are for photos."""
 
     min_face: int = 20  # pixels; faces whose longer side is less are left out, and not searched for
-    threshold: float = 0.8  # score in [0, 1] from which something is a face
+    threshold: float = 0.95  # score in [0, 1] from which something is a face
     candidate: float = 0.3  # YuNet's score from which the face network looks at something
     finest: int | None = None  # long side of the largest size scanned; None: as min_face asks
     turned: bool = True  # turn pictures without faces, and candidates that do not look upright
