@@ -22,6 +22,11 @@ UNITS: Final = (
     *("mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight"),
 )
 
+#: The parts of the face network's answer, beside one another, and how many numbers each has.
+OUTPUTS: Final = {"presence": 1, "spread": 1, "landmarks": 292, "turn": 6, "units": len(UNITS)}
+#: Places among its landmarks of pupils and corners of the mouth, image left first: they align faces.
+ALIGN: Final = (136, 141, 22, 87)
+
 #: Action units of FACS that are estimated, each as the mean of these movements: ARKit's own descriptions of
 #: its blendshapes against the appearance changes of Ekman, Friesen and Hager, "Facial Action Coding System",
 #: 2002, as M. Özel's ARKit-to-FACS sheet (2020) pairs them. AU06 (cheek raiser) and AU09 (nose wrinkler) are

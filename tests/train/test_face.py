@@ -19,7 +19,7 @@ from mien.faces.parts import head_pose
 from mien.image import write_image
 from mien.nets.face import FaceNet, FaceNetOptions
 from mien.train.export import export_face_run, is_face_run
-from mien.train.face import ALIGN, NO_FACE, FaceAugmentOptions, FaceLoss, face_targets
+from mien.train.face import NO_FACE, FaceAugmentOptions, FaceLoss, face_targets
 from mien.train.face_recipes import (
     FACE_RECIPES,
     FaceRecipe,
@@ -31,7 +31,7 @@ from mien.train.face_recipes import (
     run_face_training,
 )
 from mien.train.loop import CHECKPOINT, LoopOptions, load_averaged
-from mien.units import UNITS
+from mien.units import ALIGN, UNITS
 
 STILL = FaceAugmentOptions(turn=0, scale=0, shift=0, wild=0, misframed=0, blur=0, dark=0, cover=0, noise=0)
 SMALL = FaceNetOptions(stem=4, widths=(4, 4, 8), blocks=(1, 1, 1), squeeze=4, hidden=16)

@@ -20,19 +20,15 @@ from mien.faces.align import PARTS_TEMPLATE, Matrix, crop_gray, invert, move, si
 from mien.faces.network import CPU, OnnxNetwork
 from mien.models import load_model
 from mien.types import Face, Floats, Image
-from mien.units import UNITS
+from mien.units import ALIGN, OUTPUTS
 
 MODEL: Final = "face"
 _FOLLOWED: Final = 0.9  # presence from which a face is still there in the next frame of a clip
 _SIDE: Final = 96  # pixels of the crop
-#: The parts of the answer, how many numbers each has: the logit of a face's presence; the logarithm of the
-#: landmarks' expected error as a share of the distance of the pupils; landmarks in units of the crop's side;
-#: two rows of the head's turn; movements.
-_OUTPUTS: Final = (1, 1, 292, 6, len(UNITS))
 #: Of the logarithms of error and contrast, and a constant: the sigmoid of their sum is the quality
 #: (`benchmarks/quality.py` fits them).
 _QUALITY: Final = (-0.839, 0.321, -1.791)
-_RIGHT_PUPIL, _LEFT_PUPIL, _NOSE, _BRIDGE, _RIGHT_MOUTH, _LEFT_MOUTH = 136, 141, 2, 1, 22, 87
+_NOSE, _BRIDGE = 2, 1  # among the landmarks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,10 +114,11 @@ def _is_usable(landmarks: Floats, image: Image) -> bool:
 
 
 def _read(answer: Floats, to_crop: Matrix, crop: Image) -> Parts:
-    presence, error, points, rows, movements = np.split(answer.astype(np.float64), np.cumsum(_OUTPUTS)[:-1])
+    ends = np.cumsum([*OUTPUTS.values()])[:-1]
+    presence, error, points, rows, movements = np.split(answer.astype(np.float64), ends)
     dense = move(invert(to_crop), points.reshape(-1, 2) * _SIDE)  # (146, 2)
     nose = (2 * dense[_NOSE] + dense[_BRIDGE]) / 3  # where the detector has the tip
-    five = np.stack([dense[_RIGHT_PUPIL], dense[_LEFT_PUPIL], nose, dense[_RIGHT_MOUTH], dense[_LEFT_MOUTH]])
+    five = np.insert(dense[[*ALIGN]], 2, nose, axis=0)  # (5, 2)
     return Parts(
         presence=float(1 / (1 + np.exp(-presence[0]))),
         error=float(np.exp(error[0].clip(-6, 2))),

@@ -14,9 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.nets.compact import ResidualBlock
-
-#: In this order beside one another in the network's answer, with how many numbers each has.
-OUTPUTS = {"presence": 1, "spread": 1, "landmarks": 292, "turn": 6, "units": 45}
+from mien.units import OUTPUTS
 
 
 @dataclass(frozen=True, slots=True)

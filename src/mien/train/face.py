@@ -22,15 +22,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  the name that PyTorch's own documentation uses
 
 from mien.faces.align import PARTS_TEMPLATE
-from mien.nets.face import OUTPUTS
-from mien.units import UNITS
+from mien.units import ALIGN, OUTPUTS, UNITS
 
 #: Random numbers of a shape, on the device of the pictures.
 Draw = Callable[..., Tensor]
 
 FACE, BARE, NO_FACE = 1.0, 2.0, 0.0  # a face with labels, a face without, no face
-
-ALIGN: Final = (136, 141, 22, 87)  # pupils and corners of the mouth among the 146 landmarks
 
 #: What a target holds, beside one another.
 TARGET: Final = {"kind": 1, "weight": 1, "align": 8, "landmarks": 292, "turn": 9, "units": 45}

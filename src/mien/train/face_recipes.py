@@ -24,13 +24,13 @@ from mien.config import provenance
 from mien.data.arrays import corpus_key, data_hash, gather
 from mien.data.corpus import open_store
 from mien.data.pictures import corpus_of, is_picture
-from mien.errors import ConfigError, DataError
+from mien.errors import DataError
 from mien.faces.align import PARTS_TEMPLATE, move, similarity, warp
 from mien.faces.detect import COARSE
 from mien.faces.parts import head_pose
 from mien.faces.yunet import YuNetNetwork
 from mien.files import load_arrays, save_arrays
-from mien.nets.face import OUTPUTS, FaceNet, FaceNetOptions
+from mien.nets.face import FaceNet, FaceNetOptions
 from mien.train import distributed
 from mien.train.face import (
     FACE,
@@ -53,9 +53,9 @@ from mien.train.loop import (
     load_checkpoint,
     train,
 )
-from mien.train.recipes import claim_provenance, claim_recipe
+from mien.train.recipes import check_start, claim_provenance, claim_recipe
 from mien.types import Floats, Image, Sample
-from mien.units import UNITS
+from mien.units import OUTPUTS, UNITS
 
 _LANDMARKS: Final = TARGET["landmarks"] // 2
 _PRESENT: Final = 0.5  # the teacher's presence from which it saw a face
@@ -170,10 +170,8 @@ def run_face_training(
     torch.manual_seed(recipe.loop.seed)
     net = FaceNet(recipe.net)
     with distributed.first_alone():
-        if bool(recipe.start) != (start is not None):
-            wants = "starts from another run, got none; give --start runs/face"
-            refuses = "starts from fresh weights; leave --start out, or take the recipe face-more"
-            raise ConfigError(f"recipe {recipe.name!r}: {wants if start is None else refuses}")
+        wants = "starts from another run, got none; give --start runs/face"
+        check_start(recipe, start, wants=wants, instead="face-more")
         if start is not None:
             load_checkpoint(start / CHECKPOINT)  # a fault is reported before any work is done
         claim_recipe(recipe, run)

@@ -153,10 +153,8 @@ def run_training(
     torch.manual_seed(recipe.loop.seed)
     net = make_net(recipe.net)
     with distributed.first_alone():
-        if bool(recipe.start) != (start is not None):
-            wants = "starts from Intel's face-reidentification-retail-0095, got none; give --start FILE.onnx"
-            refuses = "starts from fresh weights; leave --start out, or take the recipe teacher"
-            raise ConfigError(f"recipe {recipe.name!r}: {wants if start is None else refuses}")
+        wants = "starts from Intel's face-reidentification-retail-0095, got none; give --start FILE.onnx"
+        check_start(recipe, start, wants=wants, instead="teacher")
         if start is not None:
             load_intel(net, start)  # a fault is reported before any work is done
         claim_recipe(recipe, run)
@@ -166,6 +164,16 @@ def run_training(
     if start is not None:  # a run that goes on has its norms in the checkpoint
         settle_norms(net, task.images[:_NORM_PICTURES].float().cpu())
     train(net, task, recipe.loop, run, report)
+
+
+def check_start(recipe: Any, start: Path | None, *, wants: str, instead: str) -> None:
+    """Raise a `ConfigError` unless a recipe that starts from weights, and no other, was given some.
+
+    It says what the recipe `wants`, or names the recipe to take `instead`.
+    """
+    if bool(recipe.start) != (start is not None):
+        refuses = f"starts from fresh weights; leave --start out, or take the recipe {instead}"
+        raise ConfigError(f"recipe {recipe.name!r}: {wants if start is None else refuses}")
 
 
 def claim_recipe(recipe: Any, run: Path) -> None:

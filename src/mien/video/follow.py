@@ -35,7 +35,7 @@ _MAX_WAITING: Final = 256_000_000  # bytes of frames whose faces are being class
 _DETECT_SECONDS: Final = 0.5  # after which a frame is detected, however few frames came in between
 
 Detect = Callable[[Image], list[Face]]
-#: Looks in a picture for faces where they were a frame before; None instead of one that is there no more.
+#: Looks in a picture for faces where they were a frame before; None: one of them is not there any more.
 Follow = Callable[[Image, Sequence[Face]], list[Face] | None]
 #: Classifies the faces of several frames: their pixels and faces to the faces with probabilities.
 Classify = Callable[[Sequence[Image], Sequence[Sequence[Face]]], list[list[Face]]]
@@ -187,12 +187,13 @@ class Follower:
         if not between:
             return []
         before = self._key
-        ends = {face.track: face for face in after.faces}
-        if before is None or self._follow is None or {face.track for face in before.faces} != set(ends):
+        starts = {} if before is None else {face.track: face for face in before.faces}
+        same = set(starts) == {face.track for face in after.faces}
+        if before is None or self._follow is None or not same:
             return None
         if self._tracker.finds_cut(frame.pixels for frame in [*between, last]):
             return None
-        faces = [next(face for face in before.faces if face.track == track) for track in ends]
+        faces = [starts[face.track] for face in after.faces]
         stretch: list[list[Face]] = []
         for frame in between:
             followed = self._follow(frame.pixels, faces)
