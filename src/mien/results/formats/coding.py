@@ -43,21 +43,28 @@ IMOTIONS: Final = (
 def write_boris(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
     """Write the stretches of one clip by their start; seconds have three digits, as BORIS writes them."""
     source, runs = _find_stretches(rows, conversion)
+    category = "Expression" if conversion.events is None else "Expression event"
+    write_lines(path, conversion.ending, BORIS, boris_lines(source, runs, f"Mien {__version__}", category))
+
+
+def boris_lines(
+    source: str, runs: Sequence[FaceRun], description: str, category: str = "Expression"
+) -> list[tuple[str, ...]]:
+    """The lines of one clip, an observation, by the columns of `BORIS`."""
     coded = max((run.end for run in runs), default=0) - min((run.start for run in runs), default=0)
     by_face: Counter[str] = Counter()
     for run in runs:
         by_face[run.face] += run.end - run.start
-    what = f"Mien {__version__}", "Media file", f"player #1:{source}"
-    head = (source, "", *what, "0", _seconds(coded), "NA", "NA")
-    category = "Expression" if conversion.events is None else "Expression event"
-    lines = [
+    head = (
+        source, "", description, "Media file", f"player #1:{source}", "0", _seconds(coded), "NA", "NA",
+    )  # fmt: skip
+    return [
         (
             *head, run.face, _seconds(by_face[run.face]), run.value, category, "STATE",
             _seconds(run.start), _seconds(run.end), _seconds(run.end - run.start), source, *[""] * 6,
         )
         for run in runs
     ]  # fmt: skip
-    _write(path, conversion, BORIS, lines)
 
 
 def write_imotions(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
@@ -75,7 +82,7 @@ def write_imotions(rows: Iterable[Row], path: Path, conversion: Conversion) -> N
         )
         for run in runs
     ]  # fmt: skip
-    _write(path, conversion, IMOTIONS, lines)
+    write_lines(path, conversion.ending, IMOTIONS, lines)
 
 
 def _find_stretches(rows: Iterable[Row], conversion: Conversion) -> tuple[str, list[FaceRun]]:
@@ -95,6 +102,7 @@ def _seconds(milliseconds: int) -> str:
     return f"{milliseconds / 1000:.3f}"
 
 
-def _write(path: Path, conversion: Conversion, header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+def write_lines(path: Path, ending: str, header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """Write a table of text, with tabs where its name ends in .tsv."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        write_csv_cells(file, [header, *lines], "\t" if conversion.ending == ".tsv" else ",")
+        write_csv_cells(file, [header, *lines], "\t" if ending == ".tsv" else ",")
