@@ -28,6 +28,7 @@ Matrix = NDArray[np.float64]
 MIN_CROP: Final = 48  # pixels: a picture that is a face may not be smaller; FER+ and its kin are 48 x 48
 _DARK: Final = 96  # gray level that 99 of 100 pixels of a dark picture stay below
 _BRIGHT: Final = 230  # gray level that these are brought to
+_LUMA: Final = np.array([19595, 38470, 7471], np.float32)  # red, green, blue, in 65536ths
 _MARGIN: Final = 3  # pixels that bicubic interpolation and the filter of the reduction need past the edge
 
 #: Where the five landmarks are in a crop, in units of its side: (5, 2) x, y. Medians over the upright
@@ -105,8 +106,8 @@ def crop(image: Image, landmarks: NDArray[Any], card: ModelCard) -> Image:
     """
     template = np.array(card.template or TEMPLATE)
     size = (card.size, card.size)
-    patch, matrix = _visible_part(image, similarity(landmarks, template * card.size), size)
-    return _resample(_as_colour(patch, card), matrix, size)
+    patch, matrix = _visible_part(image, similarity(landmarks, template * card.size), size, card.colour)
+    return _resample(patch, matrix, size)
 
 
 def crop_gray(image: Image, matrix: Matrix, side: int) -> Image:
@@ -115,24 +116,13 @@ def crop_gray(image: Image, matrix: Matrix, side: int) -> Image:
     Quicker than `warp`: the picture is reduced by a whole number, then turned by bilinear interpolation. Past
     its edge the outermost pixels repeat.
     """
-    left, top, right, bottom = _seen(matrix, (side, side))
-    rows, columns = image.shape[:2]
-    x, y = min(max(left, 0), columns - 1), min(max(top, 0), rows - 1)
+    patch, matrix = _visible_part(image, matrix, (side, side), "gray")
     factor = max(1, floor(1 / hypot(matrix[0, 0], matrix[1, 0])))
-    patch = Pil.fromarray(image[y : max(bottom, y + 1), x : max(right, x + 1)])
-    small = np.asarray((patch.reduce(factor) if factor > 1 else patch).convert("L"))
-    before = [max(0, -(-(start - edge) // factor)) for start, edge in ((y, top), (x, left))]
-    after = [
-        max(0, ceil((end - start) / factor) - length)
-        for end, start, length in ((bottom, y, small.shape[0]), (right, x, small.shape[1]))
-    ]
-    if any(before + after):
-        small = np.pad(small, list(zip(before, after, strict=True)), "edge")
-    back = invert(matrix)
-    shift = (back[:, 2] - (x, y)) / factor + before[::-1]
-    back = np.column_stack([back[:, :2] / factor, shift])
-    turned = Pil.fromarray(small).transform(
-        (side, side), Pil.Transform.AFFINE, tuple(back.ravel()), Pil.Resampling.BILINEAR
+    back = invert(matrix) / factor  # from the result to the reduced picture
+    turned = (
+        Pil.fromarray(patch)
+        .reduce(factor)
+        .transform((side, side), Pil.Transform.AFFINE, tuple(back.ravel()), Pil.Resampling.BILINEAR)
     )
     return np.asarray(turned)
 
@@ -157,7 +147,7 @@ def fit(image: Image, card: ModelCard) -> Image:
             "use a larger picture"
         )
     top, left = (rows - side) // 2, (columns - side) // 2
-    square = _as_colour(image[top : top + side, left : left + side], card)  # (side, side[, 3])
+    square = _as_colour(image[top : top + side, left : left + side], card.colour)  # (side, side[, 3])
     if side == card.size:
         return square
     small = Pil.fromarray(square).resize((card.size, card.size), Pil.Resampling.BICUBIC, reducing_gap=3.0)
@@ -204,20 +194,23 @@ def _resample(image: Image, matrix: Matrix, size: tuple[int, int]) -> Image:
     return np.asarray(turned)
 
 
-def _visible_part(image: Image, matrix: Matrix, size: tuple[int, int]) -> tuple[Image, Matrix]:
-    """The part of the picture that the result shows, and the transform from there.
+def _visible_part(
+    image: Image, matrix: Matrix, size: tuple[int, int], colour: str = ""
+) -> tuple[Image, Matrix]:
+    """The part of the picture that the result shows, in this colour, and the transform from there.
 
     Past the edge of the picture its outermost pixels repeat.
     """
     left, top, right, bottom = _seen(matrix, size)
-    shift = matrix[:, 2] + matrix[:, :2] @ np.array([left, top])
-    moved = np.column_stack([matrix[:, :2], shift])  # (2, 3)
     rows, columns = image.shape[:2]
-    if left >= 0 and top >= 0 and right <= columns and bottom <= rows:
-        return image[top:bottom, left:right], moved
-    down = np.arange(top, bottom).clip(0, rows - 1)
-    across = np.arange(left, right).clip(0, columns - 1)
-    return image[down][:, across], moved  # (bottom - top, right - left[, 3])
+    x, y = min(max(left, 0), columns - 1), min(max(top, 0), rows - 1)
+    part = _as_colour(image[y : max(bottom, y + 1), x : max(right, x + 1)], colour)
+    if part.shape[:2] != (bottom - top, right - left):
+        down = np.arange(top - y, bottom - y).clip(0, len(part) - 1)
+        across = np.arange(left - x, right - x).clip(0, part.shape[1] - 1)
+        part = part[down][:, across]  # (bottom - top, right - left[, 3])
+    shift = matrix[:, 2] + matrix[:, :2] @ np.array([left, top])
+    return part, np.column_stack([matrix[:, :2], shift])  # (2, 3)
 
 
 def _seen(matrix: Matrix, size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -232,10 +225,11 @@ def _seen(matrix: Matrix, size: tuple[int, int]) -> tuple[int, int, int, int]:
     return left, top, right, bottom
 
 
-def _as_colour(image: Image, card: ModelCard) -> Image:
-    """The picture in the card's colour; gray is ITU-R BT.601 luma, Pillow's "L"."""
-    if image.ndim == 3 and card.colour == "gray":
-        return np.asarray(Pil.fromarray(image).convert("L"))  # (H, W)
-    if image.ndim == 2 and card.colour == "rgb":
+def _as_colour(image: Image, colour: str) -> Image:
+    """The picture in gray or rgb, any other word: as it is; gray is ITU-R BT.601 luma, as Pillow's "L"."""
+    if image.ndim == 3 and colour == "gray":
+        # whole numbers below 2**24 throughout, so that float32 has each of them, and is quicker than Pillow
+        return ((image @ _LUMA + np.float32(2**15)) * np.float32(2**-16)).astype(np.uint8)  # (H, W)
+    if image.ndim == 2 and colour == "rgb":
         return np.repeat(image[:, :, None], 3, axis=2)  # (H, W, 3)
     return image

@@ -250,15 +250,18 @@ class YuNet:
         candidates = candidates.take(
             np.flatnonzero(candidates.longer >= self.options.min_face)[:_MOST_CANDIDATES]
         )
-        faces = []
+        believed: list[tuple[Floats, float, Parts]] = []  # box, YuNet's score, and the first look
         looks = self.parts(pixels, list(candidates.landmarks))
-        for box, score, first in zip(candidates.boxes, candidates.scores, looks, strict=True):
+        for box, score, look in zip(candidates.boxes, candidates.scores.tolist(), looks, strict=True):
+            first = look
             if self.options.turned and score >= _TURNED_SCORE and share_of_faces(score, first) < least:
                 turns = self.parts(pixels, [landmarks_in(box, angle) for angle in _ANGLES])
-                first = max(turns, key=lambda look: look.presence)  # noqa: PLW2901
-            if share_of_faces(score, first) < least:
-                continue
-            (second,) = self.parts(pixels, [first.landmarks])
+                first = max(turns, key=lambda turn: turn.presence)
+            if share_of_faces(score, first) >= least:
+                believed.append((box, score, first))
+        faces = []
+        seconds = self.parts(pixels, [first.landmarks for _, _, first in believed])
+        for (box, score, first), second in zip(believed, seconds, strict=True):
             share = min(share_of_faces(score, first), share_of_faces(score, second))
             if share >= least:
                 x, y, width, height = map(float, box)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import exp, hypot, log
+from itertools import pairwise
+from math import asin, atan2, exp, hypot, log, sqrt
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +29,8 @@ _SIDE: Final = 96  # pixels of the crop
 #: Of the logarithms of error and contrast, and a constant: the sigmoid of their sum is the quality
 #: (`benchmarks/quality.py` fits them).
 _QUALITY: Final = (-0.839, 0.321, -1.791)
+_ENDS: Final = np.cumsum([*OUTPUTS.values()]).tolist()
+_PLACES: Final = dict(zip(OUTPUTS, pairwise([0, *_ENDS]), strict=True))  # of each part in the answer
 _NOSE, _BRIDGE = 2, 1  # among the landmarks
 
 
@@ -114,18 +117,17 @@ def _is_usable(landmarks: Floats, image: Image) -> bool:
 
 
 def _read(answer: Floats, to_crop: Matrix, crop: Image) -> Parts:
-    ends = np.cumsum([*OUTPUTS.values()])[:-1]
-    presence, error, points, rows, movements = np.split(answer.astype(np.float64), ends)
-    dense = move(invert(to_crop), points.reshape(-1, 2) * _SIDE)  # (146, 2)
+    said = {part: answer[start:end] for part, (start, end) in _PLACES.items()}
+    dense = move(invert(to_crop), said["landmarks"].reshape(-1, 2) * _SIDE)  # (146, 2)
     nose = (2 * dense[_NOSE] + dense[_BRIDGE]) / 3  # where the detector has the tip
-    five = np.insert(dense[[*ALIGN]], 2, nose, axis=0)  # (5, 2)
+    right_eye, left_eye, right_mouth, left_mouth = dense[[*ALIGN]]
     return Parts(
-        presence=float(1 / (1 + np.exp(-presence[0]))),
-        error=float(np.exp(error[0].clip(-6, 2))),
+        presence=1 / (1 + exp(-float(said["presence"][0]))),
+        error=exp(min(2.0, max(-6.0, float(said["spread"][0])))),
         dense=dense,
-        landmarks=five.astype(np.float32),
-        pose=head_pose(rows.reshape(2, 3), to_crop),
-        movements=movements.clip(0, 1).astype(np.float32),
+        landmarks=np.stack([right_eye, left_eye, nose, right_mouth, left_mouth]),  # (5, 2)
+        pose=head_pose(said["turn"].reshape(2, 3), to_crop),
+        movements=said["units"].clip(0, 1),
         contrast=float(crop.std()),
     )
 
@@ -136,13 +138,13 @@ def head_pose(rows: NDArray[Any], to_crop: Matrix) -> Floats:
     Returns:
         (3,) yaw, pitch and roll in degrees.
     """
-    right = rows[0] / np.linalg.norm(rows[0])
-    down = rows[1] - (rows[1] @ right) * right
-    turn = np.stack([right, down / np.linalg.norm(down)])  # (2, 3)
+    right, down = rows.astype(np.float64)
+    right = right / sqrt(right @ right)
+    down = down - (down @ right) * right
+    turn = np.stack([right, down / sqrt(down @ down)])  # (2, 3)
     lean = to_crop[:, :2] / hypot(to_crop[0, 0], to_crop[1, 0])
-    turn = lean.T @ turn  # out of the crop's plane into the picture's
-    away = np.cross(turn[0], turn[1])
-    yaw, roll = np.arctan2(turn[0, 2], away[2]), np.arctan2(turn[1, 0], turn[1, 1])
-    angles = yaw, np.arcsin(np.clip(-turn[1, 2], -1, 1)), roll
+    (a, b, c), (d, e, f) = (lean.T @ turn).tolist()  # out of the crop's plane into the picture's
+    # the third row is the cross product of these two; its last number is a * e - b * d
+    angles = atan2(c, a * e - b * d), asin(max(-1.0, min(1.0, -f))), atan2(d, e)
     pose: Floats = np.degrees(angles).astype(np.float32)
     return pose
