@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from mien.results.chart import HEIGHT, MAX_FACES, MAX_STEPS, SHOWN_FACES, FaceSe
 from mien.results.draw import COLOURS
 from mien.results.page import MAX_APEXES, MAX_EVENTS, ClipPage
 from mien.types import Face, Frame
-from mien.video.events import EventFinder
+from mien.units import ACTION_UNITS, UNITS
+from mien.video.events import EventFinder, EventOptions
 from parsed_page import ParsedPage
 
 POINTS = np.zeros((5, 2), np.float32)
@@ -33,7 +35,7 @@ def shows(level, emotion=1):
 
 def write(path, frames, *, pixels=lambda _: None, title="a clip.mp4"):
     """All frames and their events to a page; gives its text."""
-    finder = EventFinder()
+    finder = EventFinder(EventOptions(units=True))
     with ClipPage(path, title) as page:
         for frame in frames:
             page.add(frame)
@@ -62,6 +64,19 @@ def test_the_page_has_a_chart_marks_and_a_table_for_each_face(tmp_path):
     first, second = re.findall(r"</i>happiness</td><td>(.+?)</td></tr>", (tmp_path / "p.html").read_text())
     assert first.split("</td><td>")[:5] == ["0:00.2", "0:00.6", "0:01.4", "1.16", "95\u00a0%"]
     assert second.split("</td><td>")[-2:] == ["20", "end"]
+
+
+def test_action_units_have_a_lane_each_apart_from_the_expressions(tmp_path):
+    opened = np.array([0.8 * (unit in ACTION_UNITS["AU45"]) for unit in UNITS], np.float32)
+    frames = [
+        replace(frame, faces=(replace(frame.faces[0], movements=opened * (i % 20 < 4)),))
+        for i, frame in enumerate(clip(tracks=1))
+    ]
+    reader = ParsedPage(write(tmp_path / "p.html", frames))
+    assert [a.get("class") for a in reader.all("svg")] == [None, "marks", "marks"]
+    assert [a["title"] for a in reader.all("span") if "title" in a] == ["AU45: 5"]
+    assert "events: happiness 2" in reader.text
+    assert "Face 1: 5 action unit events" in reader.text
 
 
 def test_pictures_have_words_and_wide_tables_scroll_by_the_keyboard(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,6 +55,17 @@ def test_the_box_is_where_the_face_is_in_its_emotions_colour():
     for row, column in ((100, 80), (100, 200), (60, 140), (180, 140)):
         assert yellow[row, column]
     assert not changed(drawn)[75:100, 90:110].any()  # skin between the box and the eyes
+
+
+def test_all_landmarks_are_drawn_if_asked_for_and_known():
+    one = face(80, 60, 120)
+    dense = np.random.default_rng(0).uniform((85, 65), (195, 175), (146, 2)).astype(np.float32)
+    known = replace(one, landmarks_dense=dense)
+    five, many = annotate(plain(240, 320), [known]), annotate(plain(240, 320), [known], dense=True)
+    inside = [int(changed(picture)[64:176, 84:196].sum()) for picture in (five, many)]
+    assert inside[1] > 2 * inside[0] > 0
+    assert all(changed(many)[round(y), round(x)] for x, y in (dense - 0.5).tolist())
+    assert (annotate(plain(240, 320), [one], dense=True) == annotate(plain(240, 320), [one])).all()
 
 
 def test_a_face_with_room_gets_a_bar_for_each_emotion_and_a_full_one_for_the_strongest():

@@ -360,12 +360,13 @@ def test_events_get_tiers_of_their_own(tmp_path):
     events = write_events(
         tmp_path / "events.csv",
         ("a.mp4", 1, "fear", 0.1, 0.9), ("a.mp4", 1, "anger", 0.5, 1.2), ("a.mp4", 1, "fear", 0.8, 1.0),
-        ("b.mp4", 1, "fear", 0, 1),
+        ("b.mp4", 1, "fear", 0, 1), ("a.mp4", 1, "AU45", 1.3, 1.45),
     )  # fmt: skip
     out = converted(clip("fear", "fear", "anger"), "eaf", tmp_path, events=events)
     eaf = pympi.Eaf(str(out))
     assert list(eaf.get_tier_names()) == [
         "face 1 expression", "face 1 event anger", "face 1 event fear", "face 1 event fear 2",
+        "face 1 event AU45",
     ]  # fmt: skip
     assert eaf.get_annotation_data_for_tier("face 1 event fear") == [(100, 900, "fear")]
     assert eaf.get_annotation_data_for_tier("face 1 event fear 2") == [(800, 1000, "fear")]
@@ -374,6 +375,7 @@ def test_events_get_tiers_of_their_own(tmp_path):
     boris = pd.read_csv(tmp_path / "out.tsv", sep="\t")
     assert boris[["Behavior", "Start (s)", "Stop (s)"]].to_numpy().tolist() == [
         ["fear", 0.1, 0.9], ["anger", 0.5, 1.2], ["fear", 0.8, 1.0],
+        ["AU45", 1.3, 1.45],
     ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as some
 from mien.errors import ConfigError
 from mien.labels import EMOTIONS
 from mien.types import Face, Frame
+from mien.units import ACTION_UNITS, UNITS
 from mien.video.events import EventFinder, EventOptions
 
 POINTS = np.zeros((5, 2), np.float32)
@@ -175,6 +176,23 @@ def test_neutral_makes_events_only_if_asked():
     frames = clip([0, 0, 0, 0, 0.9, 0.9, 0.9, 0, 0, 0])
     assert [e.emotion for e in find(frames)] == ["happiness"]
     assert [e.emotion for e in find(frames, emotions=EMOTIONS)] == ["neutral", "happiness", "neutral"]
+
+
+def moved(level, track=1):
+    """A face whose eyes are closed by `level`, and nothing else moves."""
+    movements = np.array([level if unit in ACTION_UNITS["AU45"] else 0 for unit in UNITS], np.float32)
+    return Face((0, 0, 9, 9), POINTS, 0.9, track, smoothed=shows(0).astype(np.float32), movements=movements)
+
+
+def test_a_blink_is_an_event_of_action_units_alone_and_may_be_short():
+    levels = [0, 0, 0.4, 0.9, 0.4, 0, 0, 0, 0, 0, 0, 0, 0.6, 0, 0, 0, 0, 0, 0, 0, 0.3, 0.3, 0.3, 0.3]
+    frames = [Frame("a.mp4", i, i / 25, (moved(level),)) for i, level in enumerate(levels)]
+    assert find(frames) == []
+    (blink,) = find(frames, units=True)  # one frame of .04 s is none, nor is what never reaches half
+    assert (blink.emotion, blink.onset, blink.apex, blink.offset) == ("AU45", 0.08, 0.12, 0.2)
+    assert (blink.peak, blink.mean) == pytest.approx((0.9, 1.7 / 3))
+    assert len(find(frames, units=True, shortest_unit=0.04)) == 2
+    assert [e.emotion for e in find([*frames, *clip([0.9] * 5)], units=True)] == ["AU45", "happiness"]
 
 
 def test_what_has_no_track_time_or_probabilities_is_left_out():

@@ -143,7 +143,7 @@ def read_input(
         if is_web(source.name) and source.kind in {"photo", "stream"}:
             yield from _read_address(analyzer, task, options, show)
         elif source.kind == "photo":
-            yield _read_photo(analyzer, task, options.max_pixels)
+            yield _read_photo(analyzer, task, options)
         else:
             yield from _read_clip(analyzer, task, options, show)
     except MienError as error:
@@ -175,7 +175,7 @@ def _read_address(
     with ExitStack() as stack:
         task = _fetched(task, stack, failure)
         if task.source.kind == "photo":
-            yield _read_photo(analyzer, task, options.max_pixels)
+            yield _read_photo(analyzer, task, options)
         else:
             yield from _read_clip(analyzer, task, options, show)
 
@@ -205,16 +205,16 @@ def _fetched(task: Task, stack: ExitStack, failure: VideoError | None) -> Task:
     return replace(task, source=replace(source, name=str(path), kind=kind), copy=copy)
 
 
-def _read_photo(analyzer: Analyzer, task: Task, max_pixels: int | None) -> Result:
+def _read_photo(analyzer: Analyzer, task: Task, options: AnalyzeOptions) -> Result:
     name = task.source.shown
-    picture = task.source.read_picture(max_pixels)
+    picture = task.source.read_picture(options.max_pixels)
     frame = analyzer.frame(picture.pixels, source=name, notes=picture.notes)
     if task.copy is not None:
         from mien.image import write_image
         from mien.results.draw import annotate
 
         _make_folder(task.copy.parent)
-        write_image(task.copy, annotate(picture.pixels, frame.faces))
+        write_image(task.copy, annotate(picture.pixels, frame.faces, dense=options.landmarks))
     return Result(
         name, rows(frame), frames=1, faces=len(frame.faces), share=1.0, notes=frame.notes, last=True
     )
@@ -258,14 +258,15 @@ class _Clip:
     """A clip that is read: where its frames come from, and what is made of them."""
 
     def __init__(self, video: Video, task: Task, options: AnalyzeOptions, stack: ExitStack) -> None:
-        from mien.video.events import EventFinder
+        from mien.video.events import EventFinder, EventOptions
         from mien.video.smooth import make_smoother
 
         self._video, self._task, self._options = video, task, options
         self._newest: NewestFrame[VideoFrame] | None = None  # of a live video
         self._notes: list[str] = []
         self._smoother = make_smoother(options.smooth, live=task.source.live)
-        self._finder = EventFinder() if options.events or task.page else None
+        found = EventOptions(units=options.units)
+        self._finder = EventFinder(found) if options.events or task.page else None
         self._copy: ClipWriter | None = None
         self._page: ClipPage | None = None
         self._waiting: dict[int, Image] = {}  # pixels of frames that the smoother holds
@@ -275,7 +276,7 @@ class _Clip:
 
             _make_folder(task.copy.parent)
             sound = Path(source.name) if source.kind == "clip" and not source.remote else None
-            self._copy = stack.enter_context(ClipWriter(task.copy, sound=sound))
+            self._copy = stack.enter_context(ClipWriter(task.copy, sound=sound, dense=options.landmarks))
         if task.page is not None:
             from mien.results.page import ClipPage
 

@@ -84,7 +84,9 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     landmarks: Annotated[
         bool,
         typer.Option(
-            "--landmarks", metavar="", help="Also write the five landmarks of each face, as ten columns."
+            "--landmarks",
+            metavar="",
+            help="Also write the five landmarks of each face, as ten columns; with --annotate, draw all 146.",
         ),
     ] = False,
     units: Annotated[

@@ -37,14 +37,15 @@ class ClipWriter:
     An exception leaves no file; Ctrl-C keeps what was written so far. No frames, no file.
     """
 
-    def __init__(self, path: Path, *, sound: Path | None = None) -> None:
+    def __init__(self, path: Path, *, sound: Path | None = None, dense: bool = False) -> None:
         """Nothing is opened yet.
 
         Args:
             path: where; an existing file is replaced.
             sound: a clip whose sound goes with the pictures, by its time stamps.
+            dense: draw all landmarks, as in `annotate`.
         """
-        self._path = path
+        self._path, self._dense = path, dense
         self._sound_source = sound
         self._sound: ClipSound | None = None
         self._file: WholeFile | None = None
@@ -62,7 +63,7 @@ class ClipWriter:
         Raises:
             OutputError: the clip cannot be written.
         """
-        picture = annotate(pixels, frame.faces)
+        picture = annotate(pixels, frame.faces, dense=self._dense)
         height, width = picture.shape[:2]
         if height % 2 or width % 2:  # yuv420p needs pairs: the last row or column once more
             picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

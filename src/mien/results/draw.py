@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from mien.labels import EMOTIONS
-from mien.types import Face, Image
+from mien.types import Face, Floats, Image
 
 Rect = tuple[int, int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -44,12 +44,13 @@ PANEL_OPACITY: Final = 215  # of 255
 GAP: Final = 4  # pixels between a box and its panel
 
 
-def annotate(pixels: Image, faces: Sequence[Face]) -> Image:
+def annotate(pixels: Image, faces: Sequence[Face], *, dense: bool = False) -> Image:
     """A copy of the picture with its faces drawn on it.
 
     Args:
         pixels: (H, W, 3) RGB or (H, W) gray uint8; stays as it is.
         faces: those of this picture; one that was not classified gets its box and detection score.
+        dense: draw all 146 landmarks of a face, where they are known, instead of five.
 
     Returns:
         (H, W, 3) RGB uint8.
@@ -60,7 +61,7 @@ def annotate(pixels: Image, faces: Sequence[Face]) -> Image:
     taken = list(boxes)
     pairs = list(zip(faces, boxes, strict=True))
     for face, box in pairs:
-        _draw_outline(canvas, face, box)
+        _draw_outline(canvas, face, box, face.landmarks_dense if dense else None)
     for face, box in pairs:
         detailed = few and box[3] - box[1] >= MIN_DETAILED_HEIGHT
         taken += _draw_label(canvas, face, box, taken, detailed=detailed)
@@ -87,8 +88,8 @@ def _colour(face: Face) -> str:
     return UNKNOWN if face.emotion is None else COLOURS[face.emotion]
 
 
-def _draw_outline(canvas: Pillow.Image, face: Face, box: Rect) -> None:
-    """Box and landmarks in the emotion's colour within a dark edge, seen on light and on dark."""
+def _draw_outline(canvas: Pillow.Image, face: Face, box: Rect, points: Floats | None) -> None:
+    """Box and landmarks, or these (N, 2) points, in the emotion's colour, dark around: seen on any ground."""
     draw = ImageDraw.Draw(canvas)
     side = min(box[2] - box[0], box[3] - box[1])
     line = max(1, min(round(min(canvas.size) / 250), side // 24))
@@ -96,10 +97,10 @@ def _draw_outline(canvas: Pillow.Image, face: Face, box: Rect) -> None:
     outer = (box[0] - edge, box[1] - edge, box[2] + edge, box[3] + edge)
     draw.rectangle(outer, outline=DARK, width=line + 2 * edge)
     draw.rectangle(box, outline=_colour(face), width=line)
-    radius = side / 70
-    if radius < 0.9:  # a smaller dot would hide the eye it marks
+    radius = side / (70 if points is None else 250)
+    if points is None and radius < 0.9:  # a smaller dot would hide the eye it marks
         return
-    for x, y in face.landmarks.tolist():  # (5, 2)
+    for x, y in (face.landmarks if points is None else points).tolist():
         for r, fill in ((radius + max(1.0, radius / 2), DARK), (radius, _colour(face))):
             draw.ellipse((x - r, y - r, x + r, y + r), fill=fill)
 

@@ -27,6 +27,7 @@ from mien.results.chart import HEIGHT, FaceSeries, Timeline, clock
 from mien.results.draw import COLOURS
 from mien.results.tables import keeps_output, printable
 from mien.types import Face, Frame, Image
+from mien.units import ACTION_UNITS
 from mien.video.events import Event, EventOptions, cut_face
 
 if TYPE_CHECKING:
@@ -177,9 +178,9 @@ def write_page(
 
 @dataclass(slots=True)
 class FaceEvents:
-    """The strongest events of one face."""
+    """The strongest events of one face: those of its expressions, or of its action units."""
 
-    counts: Counter[str] = field(default_factory=Counter)  # emotion: events, those not kept too
+    counts: Counter[str] = field(default_factory=Counter)  # events by name, those not kept too
     _strongest: list[tuple[float, float, int, Event]] = field(default_factory=list)  # a heap, weakest first
 
     def add(self, event: Event) -> None:
@@ -224,7 +225,9 @@ class ClipPage:
         """
         self._title = title
         self._timeline = Timeline()
-        self._faces: dict[int, FaceEvents] = {}  # by track
+        self._faces: dict[
+            int, tuple[FaceEvents, FaceEvents]
+        ] = {}  # by track: of expressions, of action units
         self._notes: dict[str, None] = {}  # each once, in order
         self._frames = 0
         self._file = WholeFile(path, overwrite=True, keep=True)
@@ -241,7 +244,8 @@ class ClipPage:
         """Take an event that is over."""
         if event.track in self._timeline:
             self._faces = {track: face for track, face in self._faces.items() if track in self._timeline}
-            self._faces.setdefault(event.track, FaceEvents()).add(event)
+            of_face = self._faces.setdefault(event.track, (FaceEvents(), FaceEvents()))
+            of_face[event.emotion in ACTION_UNITS].add(event)
 
     def __enter__(self) -> Self:
         return self
@@ -258,9 +262,12 @@ class ClipPage:
             "title": self._title,
             "frames": self._frames,
             "timeline": self._timeline,
-            "faces": [(one, self._faces.get(one.track or 0, FaceEvents())) for one in series],
+            "faces": [
+                (one, *self._faces.get(one.track or 0, (FaceEvents(), FaceEvents()))) for one in series
+            ],
             "more": more,
             "options": EventOptions(),
+            "with_units": any(moved.counts for _, moved in self._faces.values()),
             "notes": list(self._notes),
         }
         try:

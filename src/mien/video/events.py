@@ -1,4 +1,4 @@
-"""Expressions that come and go in a clip: events of its smoothed frames, one after the other.
+"""Expressions and action units that come and go in a clip: events of its frames, one after the other.
 
 There are two thresholds, as in edge finding (Canny, IEEE PAMI 8(6), 1986): an event is a stretch at or above
 the lower one that reaches the higher, so that a probability that hovers about one threshold does not make a
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mien.errors import ConfigError
 from mien.labels import EMOTIONS
 from mien.types import Face, Frame, Image
+from mien.units import ACTION_UNITS
 
 #: Which ends of an event were not seen; None: both were.
 CutEnds = Literal["start", "end", "both"] | None
@@ -44,16 +45,18 @@ class EventOptions:
     shortest: float = 0.2  # seconds; what is shorter is left out
     bridge: float = 0.2  # seconds below `leave`, or without the face, that do not end it
     emotions: tuple[str, ...] = EXPRESSIONS  # those that make events, of the eight
+    units: bool = False  # the action units of FACS make events, too ...
+    shortest_unit: float = 0.06  # ... from this many seconds: a blink lasts .1 to .4
 
     def __post_init__(self) -> None:
         if not 0 < self.leave <= self.enter <= 1:
             raise ConfigError(
                 f"events: expected 0 < leave <= enter <= 1, got leave {self.leave} and enter {self.enter}"
             )
-        if not (self.shortest >= 0 and self.bridge >= 0):
+        if not all(seconds >= 0 for seconds in (self.shortest, self.shortest_unit, self.bridge)):
             raise ConfigError(
-                "events: expected shortest and bridge of 0 seconds or more, "
-                f"got {self.shortest} and {self.bridge}"
+                "events: expected shortest, shortest_unit and bridge of 0 seconds or more, "
+                f"got {self.shortest}, {self.shortest_unit} and {self.bridge}"
             )
         unknown = [e for e in self.emotions if e not in EMOTIONS]
         if unknown:
@@ -62,19 +65,19 @@ class EventOptions:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One expression shown on one face, from its onset over its apex to its offset.
+    """One expression or action unit shown on one face, from its onset over its apex to its offset.
 
     It tells what a network read from the face, not what the person felt.
     """
 
     source: str  # path or name of the clip
     track: int  # the face's number in the clip
-    emotion: str
+    emotion: str  # or the action unit, such as AU45, a blink
     onset: float  # seconds: when its first frame begins
     apex: float  # seconds: the frame with the peak, the first of equals
     offset: float  # seconds: when its last frame ends, which is when the next one begins
-    peak: float  # highest smoothed probability
-    mean: float  # smoothed probability, mean over the time in which the face is seen
+    peak: float  # highest smoothed probability; of an action unit the highest value, not smoothed
+    mean: float  # likewise, mean over the time in which the face is seen
     frames: int  # that show the face from onset to offset
     cut: CutEnds = None  # "start": the face came with it; "end": the face went, or the clip ended, with it
     #: (H, W, 3) RGB, the face at the apex, at most 96 pixels a side; None: no pixels were given
@@ -105,8 +108,9 @@ def find_events(frames: Iterable[Frame], options: EventOptions | None = None) ->
 class EventFinder:
     """Finds events, frame after frame; one finder per clip.
 
-    It uses `smoothed` of each face with a track, or `probabilities` where it was not smoothed; frames
-    without a time are left out. It holds one frame, and one stretch per emotion of each face in sight.
+    It uses `smoothed` of each face with a track, or `probabilities` where it was not smoothed, and
+    `action_units` as they are: a blink would be smoothed away. Frames without a time are left out. It holds
+    one frame, and one stretch per emotion and action unit of each face in sight.
     """
 
     def __init__(self, options: EventOptions | None = None) -> None:
@@ -148,15 +152,17 @@ class EventFinder:
     def _take(self, frame: Frame, start: float, end: float) -> list[Event]:
         """One frame, which lasts from `start` to `end` seconds; gives the events that are over."""
         for face in frame.faces:
-            values = face.probabilities if face.smoothed is None else face.smoothed
-            if face.track is None or values is None:
+            if face.track is None:
+                continue
+            values = self._values(face)
+            if not values:
                 continue
             new = face.track not in self._tracks
             track = self._tracks.setdefault(face.track, _Track(frame.source))
             track.seen = end
             cut = cache(partial(cut_face, self._pixels, face))  # once, whatever the number of apexes
-            for emotion, k in self._emotions:
-                value, run = float(values[k]), track.runs.get(emotion)
+            for emotion, value in values.items():
+                run = track.runs.get(emotion)
                 if value >= self._options.leave:
                     if run is None:
                         run = track.runs[emotion] = _Run(start, new, end)
@@ -168,6 +174,12 @@ class EventFinder:
         self._tracks = {n: track for n, track in self._tracks.items() if end - track.seen <= bridge}
         return done
 
+    def _values(self, face: Face) -> dict[str, float]:
+        """What can make an event of a face, by its name."""
+        shown = face.probabilities if face.smoothed is None else face.smoothed
+        values = {} if shown is None else {emotion: float(shown[k]) for emotion, k in self._emotions}
+        return values | face.action_units if self._options.units else values
+
     def _pop_events(self, now: float) -> list[Event]:
         """The events that have been over for longer than is bridged, by track and onset."""
         events = []
@@ -175,8 +187,8 @@ class EventFinder:
             over = [e for e, run in track.runs.items() if now - run.end > self._options.bridge + _TOLERANCE]
             found = [(emotion, track.runs.pop(emotion)) for emotion in over]
             for emotion, run in sorted(found, key=lambda one: one[1].start):
-                long = run.end - run.start >= self._options.shortest - _TOLERANCE
-                if long and run.peak >= self._options.enter:
+                shortest = self._options.shortest_unit if emotion in ACTION_UNITS else self._options.shortest
+                if run.end - run.start >= shortest - _TOLERANCE and run.peak >= self._options.enter:
                     events.append(run.event(track.source, number, emotion))
         return events
 
@@ -187,7 +199,7 @@ class _Track:
 
     source: str
     seen: float = 0.0  # seconds, end of the last frame that shows it
-    runs: dict[str, _Run] = field(default_factory=dict)  # by emotion
+    runs: dict[str, _Run] = field(default_factory=dict)  # by emotion or action unit
 
 
 def _no_sums() -> NDArray[np.float64]:

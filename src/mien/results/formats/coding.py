@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import Final
 
 from mien._version import __version__
-from mien.results.draw import COLOURS
+from mien.results.draw import COLOURS, UNKNOWN
 from mien.results.formats.conversion import (
     Conversion,
     FaceRun,
@@ -78,7 +78,7 @@ def write_imotions(rows: Iterable[Row], path: Path, conversion: Conversion) -> N
     lines = [
         (
             run.face, stimulus, "Respondent Annotation", run.value, str(run.start), str(run.end),
-            f"Mien {__version__}", COLOURS[run.value],
+            f"Mien {__version__}", COLOURS.get(run.value, UNKNOWN),
         )
         for run in runs
     ]  # fmt: skip

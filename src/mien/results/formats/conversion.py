@@ -16,6 +16,7 @@ from typing import Final
 from mien.errors import DataError, OutputError
 from mien.results.rows import Row
 from mien.results.table_reader import bad_line, open_table, parse_cell, parse_number, parse_whole
+from mien.units import ACTION_UNITS
 
 MAX_LISTED: Final = 20  # sources that an error lists
 #: Columns of a table of events that are needed; others are left alone. Times are in seconds.
@@ -225,7 +226,7 @@ def _frames(rows: Iterable[Row]) -> Iterator[tuple[int, int, dict[int, Row]]]:
 
 
 def read_events(path: Path, source: str) -> list[FaceRun]:
-    """The events of one clip by their onset, as runs of an emotion."""
+    """The events of one clip by their onset, as runs of an emotion or action unit."""
     table = open_table(path)
     table.require(EVENT_NEEDED, "a table of events")
     found, others = [], set()
@@ -238,8 +239,9 @@ def read_events(path: Path, source: str) -> list[FaceRun]:
             if not 0 <= start < end:
                 got = f"{record['onset']} to {record['offset']}"
                 raise ValueError(f"expected seconds from 0, the offset after the onset, got {got}")  # noqa: TRY301
-            emotion = str(parse_cell("emotion", record["emotion"]))
-            found.append(FaceRun(start, end, parse_whole(record["track"]), emotion))
+            shown = record["emotion"]
+            name = str(shown if shown in ACTION_UNITS else parse_cell("emotion", shown))
+            found.append(FaceRun(start, end, parse_whole(record["track"]), name))
         except ValueError as error:
             raise bad_line(path, line, error) from error
     if others and not found:

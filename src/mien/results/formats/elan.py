@@ -31,6 +31,7 @@ from mien.results.formats.conversion import (
     with_source,
 )
 from mien.results.rows import Row
+from mien.units import ACTION_UNITS
 
 if TYPE_CHECKING:
     from pympi.Elan import Eaf
@@ -63,7 +64,9 @@ def write_elan(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
     if not runs:
         conversion.note("no expression was read, so there is no annotation of one")
     events = [] if conversion.events is None else read_events(conversion.events, source)
-    write_tiers(path, source, list(_tiers(join_short_runs(runs, conversion.min_seconds), doubts, events)))
+    tiers = list(_tiers(join_short_runs(runs, conversion.min_seconds), doubts, events))
+    units = sorted({run.value for run in events} - set(EMOTIONS))
+    write_tiers(path, source, tiers, (*EMOTIONS, *units))
 
 
 def write_tiers(path: Path, source: str, tiers: Sequence[ElanTier], words: Sequence[str] = EMOTIONS) -> None:
@@ -87,7 +90,7 @@ def write_tiers(path: Path, source: str, tiers: Sequence[ElanTier], words: Seque
 def _tiers(
     runs: Sequence[FaceRun], doubts: Sequence[FaceRun], events: Sequence[FaceRun]
 ) -> Iterator[ElanTier]:
-    """By face: its expression, its doubts where they are known, and its events by emotion."""
+    """By face: its expression, its doubts where they are known, and its events by emotion and action unit."""
     known = {run.track for run in doubts}
     for track in sorted({run.track for run in [*runs, *events]} | known):
         face = FaceRun(0, 0, track, "").face
@@ -95,7 +98,7 @@ def _tiers(
         if track in known:
             uncertain = [run for run in doubts if (run.track, run.value) == (track, "uncertain")]
             yield ElanTier(f"{face} uncertain", "uncertain", uncertain)
-        for emotion in EMOTIONS:
+        for emotion in (*EMOTIONS, *ACTION_UNITS):
             of_emotion = [run for run in events if (run.track, run.value) == (track, emotion)]
             for lane, apart in enumerate(without_overlap(of_emotion), 1):
                 name = f"{face} event {emotion}" + (f" {lane}" if lane > 1 else "")
