@@ -6,7 +6,8 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import zip_longest
 from math import ceil
 from pathlib import Path
@@ -69,17 +70,33 @@ def from_toml(kind: type[T], text: str) -> T:
 
 def provenance(**more: Any) -> dict[str, Any]:
     """What made a result: versions, machine, git commit and whether it was clean, and `more`."""
-    import platform
-
     return {
         "mien": __version__,
         "commit": _git_commit(),
-        "python": platform.python_version(),
-        "packages": {name: v for name in ("numpy", "onnxruntime", "torch") if (v := _version(name))},
-        "machine": f"{platform.system()} {platform.machine()}",
+        **describe_machine(("numpy", "onnxruntime", "torch")),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         **more,
     }
+
+
+def describe_machine(packages: Sequence[str]) -> dict[str, Any]:
+    """Versions of Python and of those of the packages that are installed, system and processor."""
+    import platform
+
+    return {
+        "python": platform.python_version(),
+        "packages": {name: v for name in packages if (v := _version(name))},
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def format_time(seconds: float) -> str:
+    """A time since 1970 as ISO 8601 of UTC.
+
+    >>> format_time(86400.5)
+    '1970-01-02T00:00:00Z'
+    """
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _git_commit() -> str:

@@ -16,6 +16,7 @@ import pytest
 from mien import analyze
 from mien.batch.journal import Journal
 from mien.errors import OutputError
+from mien.results.sidecar import read_sidecar
 from mien.types import Face
 from mien.video.track import Tracker
 
@@ -98,6 +99,9 @@ def test_a_killed_run_goes_on_and_gives_the_same_tables(mien, long_clip, tmp_pat
     assert "resumed after" in again.err
     for name in ("rows.csv", "events.csv", "pages/long.mp4.html"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
+    for name in ("rows.csv", "events.csv"):
+        beside = [read_sidecar(folder / name) | {"made": None} for folder in (killed, whole)]
+        assert beside[0] == beside[1], name
     assert not list(killed.glob("*.journal")), "the journal goes once the results are whole"
 
 

@@ -84,7 +84,7 @@ def special(tmp_path, what):
 
 def run(tasks, options, workers=1, **more):
     written = []
-    with open_results(tasks, replace(options, workers=workers)) as results:
+    with open_results(tasks, replace(options, workers=workers)) as (_, results):
         summary = write_results(results, len(tasks), written.extend, **more)
     return written, summary
 
@@ -233,7 +233,7 @@ def test_an_interrupt_while_rows_are_written_lets_them_be_written(inputs, tiny_m
         os.kill(os.getpid(), signal.SIGINT)
         written.extend(rows)
 
-    with open_results(inputs, OddOptions(model=tiny_model)) as results:
+    with open_results(inputs, OddOptions(model=tiny_model)) as (_, results):
         summary = write_results(results, len(inputs), write)
     assert (summary.interrupted, summary.done, len(written)) == (True, 1, 1)
 

@@ -23,6 +23,7 @@ from mien.batch.sources import Source
 from mien.batch.stores import Member
 from mien.errors import ConfigError, OutputError
 from mien.image import write_image
+from mien.results.sidecar import read_sidecar
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +58,16 @@ def digests(folder):
 
 
 @pytest.fixture(scope="module")
-def one_table(inputs, tiny_model, tmp_path_factory):
+def one_file(inputs, tiny_model, tmp_path_factory):
     """What one process writes of the inputs in one file."""
     out = tmp_path_factory.mktemp("one") / "one.parquet"
     assert analyze(inputs, out, model=tiny_model, workers=1).failures == 1
-    return pq.read_table(out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def one_table(one_file):
+    return pq.read_table(one_file)
 
 
 @pytest.fixture
@@ -73,7 +79,9 @@ def into(mien, tiny_model):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_shards_together_are_the_one_table(mien, tiny_model, inputs, one_table, tmp_path, workers):
+def test_the_shards_together_are_the_one_table(
+    mien, tiny_model, inputs, one_file, one_table, tmp_path, workers
+):
     out = tmp_path / "out"
     options = ("--model", tiny_model, "--shard", 4, "--workers", workers)
     ran = mien("analyze", inputs, "-o", f"{out}/", *options)
@@ -87,6 +95,9 @@ def test_the_shards_together_are_the_one_table(mien, tiny_model, inputs, one_tab
     assert [shard["failed"] for shard in manifest["shards"]] == [0, 0, 1]
     assert {shard["file"]: shard["sha256"] for shard in manifest["shards"]} == digests(out)
     assert sum(shard["rows"] for shard in manifest["shards"]) == one_table.num_rows
+    beside = read_sidecar(one_file)
+    for name in ("mien", "network", "settings", "detector", "model", "counts"):
+        assert manifest[name] == beside[name], name
     (failed,) = read_shard(out / "part-00002.parquet").failed
     assert (failed.input, Path(failed.name).name) == (2, "9.png")
     assert "damaged" in failed.error

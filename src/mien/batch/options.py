@@ -150,6 +150,11 @@ class AnalyzeOptions:
             providers=self.providers,
         )
 
+    @property
+    def described(self) -> bool:
+        """Whether tables are written to files, beside which it is said how they were made."""
+        return not self.sharded and any((self.output, self.events, self.summary))
+
     def video(self) -> VideoOptions:
         """Which frames of a clip are read."""
         from mien.video.frames import VideoOptions
@@ -161,9 +166,35 @@ def describe_run(options: AnalyzeOptions, network: str, **more: object) -> dict[
     """What rows depend on apart from the input: the version, the network and the options that change a row.
 
     `network` is the sha256 of the classifier's file, `more` what else must be the same, as JSON can hold it.
+    Limits that were left to the detector are written out.
     """
+    from mien.faces.detect import DetectorOptions
+
     settings = {name: to_plain(getattr(options, name)) for name in READING}
+    if not options.crops:
+        detector = DetectorOptions()
+        for name, limit in (("min_face", detector.min_face), ("min_score", detector.threshold)):
+            settings[name] = limit if settings[name] is None else settings[name]
     return {"mien": __version__, "network": network, **more, "settings": settings}
+
+
+def describe_network(analyzer: Analyzer, policy: str) -> dict[str, Any]:
+    """What is said of a network beside what it read: `network`, the sha256 of its file, and `model`.
+
+    That has its size and thresholds, and the figures of its card for the policy, by the protocol of labels.
+    """
+    card = analyzer.classifier.card
+    chosen = card.policy(policy)
+    named = ("accuracy", "balanced accuracy", "right if certain")
+    held_out: dict[str, dict[str, float]] = {}
+    for protocol, figures in card.calibration.get("held_out", {}).items():
+        means = figures["policies"].get(policy, {})
+        held_out[protocol] = {"n": figures["n"], "splits": card.calibration["splits"]}
+        held_out[protocol] |= {name: means[name]["mean"] for name in named if name in means}
+    about = {name: getattr(card, name) for name in ("name", "size", "colour", "parameters", "data")}
+    about |= {"uncertain": card.uncertain, "set_from": chosen.set_from, "leans": any(chosen.offsets)}
+    about |= {"calibrated_on": card.calibration.get("data"), "held_out": held_out}
+    return {"network": analyzer.classifier.digest, "model": about}
 
 
 def first_difference(then: dict[str, Any], now: dict[str, Any]) -> str:

@@ -28,9 +28,9 @@ from pathlib import Path
 from queue import Empty, Queue
 from subprocess import PIPE, Popen, TimeoutExpired
 from threading import Event, Thread
-from typing import IO, Final, cast
+from typing import IO, Any, Final, cast
 
-from mien.batch.options import AnalyzeOptions
+from mien.batch.options import AnalyzeOptions, describe_network
 from mien.batch.read import Result, Task, fail, read_input
 from mien.errors import ConfigError, MienError, OutputError
 
@@ -49,7 +49,7 @@ _COMMAND: Final = ("-P", "-c", "from mien.batch.pool import work; work()")
 class _Message:
     """A message of a worker: it is ready, so many bytes are complete, or why no input can be read."""
 
-    network: str = ""  # it is ready: sha256 of the classifier that it has loaded
+    network: dict[str, Any] | None = None  # it is ready: the network that it has loaded
     size: int = 0  # bytes of the input's file that are complete
     last: bool = False  # the file is complete
     fatal: str = ""
@@ -122,12 +122,12 @@ class Pool:
         self._workers: list[_Worker] = []
         self._said: Queue[tuple[_Worker, _Message | None]] = Queue()
         self._stillborn = 0
-        self._network = ""
+        self._network: dict[str, Any] = {}
         self._numbers = count()
         self._queue: deque[_Input] = deque()  # inputs that no worker has
 
-    def start(self, workers: int) -> str:
-        """Start some of the workers and wait until one has loaded the networks; sha256 of the classifier."""
+    def start(self, workers: int) -> dict[str, Any]:
+        """Start some of the workers, wait until one has loaded the networks; `describe_network` of them."""
         while not any(worker.ready for worker in self._workers):
             self._start_workers(workers)
             self._receive()
@@ -275,7 +275,7 @@ def work() -> None:
     try:
         try:
             analyzer = options.load()
-            tell(_Message(network=analyzer.classifier.digest))
+            tell(_Message(network=describe_network(analyzer, options.policy)))
             while (what := given.get()) is not None:
                 task, file = what
                 _write_results(read_input(analyzer, task, options), folder / file, tell, stop)

@@ -16,11 +16,11 @@ import gc
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -73,6 +73,31 @@ class Result:
     out_of_reach: bool = False  # it failed because it could not be fetched, whatever is in it
     last: bool = False
     inputs: int = 1  # that the last result closes: one, or those of a whole shard
+    file: dict[str, Any] = field(default_factory=dict)  # of the last: what `Source.fingerprint` gives
+
+
+@dataclass(slots=True)
+class Counts:
+    """What some results hold."""
+
+    frames: int = 0
+    without_face: int = 0  # frames
+    faces: int = 0
+    read: int = 0  # faces with an emotion
+    uncertain: int = 0  # of these
+
+    def add(self, result: Result) -> None:
+        """Count a result in."""
+        self.frames += result.frames
+        self.without_face += result.frames if not result.faces else 0
+        self.faces += result.faces
+        self.read += sum(row["emotion"] is not None for row in result.rows)
+        self.uncertain += sum(bool(row["uncertain"]) for row in result.rows)
+
+    def combine(self, other: Counts, sign: int = 1) -> None:
+        """Add other counts, or with -1 take them away."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + sign * getattr(other, one.name))
 
 
 @dataclass(slots=True)
@@ -139,6 +164,15 @@ def read_input(
     if source.kind == "other":
         yield Result(source.shown, [failure_row(source.shown)], last=True)
         return
+    for result in _read(analyzer, task, options, show):
+        yield replace(result, file=source.fingerprint()) if result.last and options.described else result
+    if source.kind != "photo":
+        gc.collect()  # PyAV's decoders sit in cycles with their frames: some 20 MB a clip would wait
+
+
+def _read(analyzer: Analyzer, task: Task, options: AnalyzeOptions, show: Show | None) -> Iterator[Result]:
+    """The results of an input that is there."""
+    source = task.source
     try:
         if is_web(source.name) and source.kind in {"photo", "stream"}:
             yield from _read_address(analyzer, task, options, show)
@@ -151,8 +185,6 @@ def read_input(
     except Exception as error:  # noqa: BLE001 - one bad file never ends a run
         text = f"stopped by {type(error).__name__}: {error}; a bug in Mien: please report the file"
         yield fail(source.shown, text)
-    if source.kind != "photo":
-        gc.collect()  # PyAV's decoders sit in cycles with their frames: some 20 MB a clip would wait
 
 
 def _read_address(

@@ -16,13 +16,15 @@ from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from mien.batch.options import AnalyzeOptions
+from mien.batch.options import AnalyzeOptions, describe_network
 from mien.batch.read import Result, Show, Summary, Task, choose_journal, read_input
+from mien.batch.record import RunRecord
 from mien.batch.sources import Source, find_sources
 from mien.config import count_cores
 from mien.errors import ConfigError, OutputError
 from mien.results import EVENT_COLUMNS, open_writer, stdout_writer
 from mien.results.rows import Row
+from mien.results.sidecar import check_sidecar
 from mien.results.summary import FIGURES, Summarizer
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ def analyze(
     if options.engine == "ray":
         from mien.batch.on_ray import make_on_ray
 
-        network = options.load().classifier.digest
+        network = describe_network(options.load(), options.policy)
         make = partial(make_on_ray, options, workers)
         return replace(analyze_into_shards(found, options, network, make, progress), left_out=left_out)
     with closing(Pool(options, workers)) as pool:
@@ -118,7 +120,9 @@ def _analyze_into_tables(
     with ExitStack() as stack:
         spool = Path(stack.enter_context(TemporaryDirectory(prefix="mien-"))) if "-" in named else None
         tasks = plan_tasks(named, options, journals, left_out, stdin=stdin, spool=spool)
-        results = stack.enter_context(open_results(tasks, options, show))  # before there is an output
+        # before there is an output
+        network, results = stack.enter_context(open_results(tasks, options, show))
+        record = RunRecord(tasks)
         write_events: Write | None = None
         if options.events is not None:
             writer = _open_file(options.events, options, EVENT_COLUMNS)
@@ -136,10 +140,17 @@ def _analyze_into_tables(
                 table.write(rows)
                 summarizer.add(rows)
 
-        summary = write_results(results, len(tasks), write, write_events, progress)
+        def tell(summary: Summary, result: Result) -> None:
+            record.add(result)
+            progress(summary, result)
+
+        summary = write_results(results, len(tasks), write, write_events, tell)
         summary.left_out = left_out
         if options.summary is not None:
             summed.write(summarizer.rows())
+    if options.described:
+        with hold_interrupts():
+            record.write(options, network, summary)
     if journals is not None and not summary.interrupted:
         shutil.rmtree(journals, ignore_errors=True)  # the results are complete
     return summary
@@ -230,8 +241,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
 @contextmanager
 def open_results(
     tasks: Sequence[Task], options: AnalyzeOptions, show: Show | None = None
-) -> Iterator[Iterator[Result]]:
-    """The results of all tasks, in their order; they are the same for any number of workers.
+) -> Iterator[tuple[dict[str, Any], Iterator[Result]]]:
+    """The network, and the results of all tasks in their order; they are the same for any number of workers.
 
     The networks are loaded here, before the first result is asked for. Inputs are read in other processes, so
     that a decoder that dies takes one input with it. Only a lone photo, camera or stream is read in this one:
@@ -244,9 +255,9 @@ def open_results(
 
         workers = options.workers or count_workers(tasks)
         with closing(Pool(options, workers)) as pool:
-            pool.start(sum(1 for _ in islice(_readable(tasks), workers)))
+            network = pool.start(sum(1 for _ in islice(_readable(tasks), workers)))
             with closing(pool.run(tasks)) as results:
-                yield results
+                yield network, results
         return
     analyzer = options.load()
 
@@ -255,7 +266,7 @@ def open_results(
             yield from read_input(analyzer, task, options, show)
 
     with closing(read()) as results:
-        yield results
+        yield describe_network(analyzer, options.policy), results
 
 
 def _readable(tasks: Sequence[Task]) -> Iterator[Task]:
@@ -339,4 +350,5 @@ def _open_table(options: AnalyzeOptions, tasks: Sequence[Task]) -> TableWriter:
 
 
 def _open_file(path: str | Path, options: AnalyzeOptions, columns: Sequence[str]) -> TableWriter:
+    check_sidecar(Path(path), overwrite=options.overwrite)
     return open_writer(Path(path), overwrite=options.overwrite, columns=columns, excel=options.excel)

@@ -19,7 +19,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from hashlib import file_digest, sha256
 from itertools import islice, zip_longest
@@ -30,14 +30,16 @@ import numpy as np
 
 from mien.batch.options import AnalyzeOptions, describe_run, first_difference, from_plain, to_plain
 from mien.batch.pool import Pool
-from mien.batch.read import Result, Summary, Task, choose_journal
+from mien.batch.read import Counts, Result, Summary, Task, choose_journal
 from mien.batch.sources import Source
 from mien.errors import ConfigError, MienError, OutputError
 from mien.files import write_whole
 from mien.results.rows import Row
+from mien.results.sidecar import MANIFEST, describe_detector
 from mien.results.tables import ParquetFile
+from mien.video.smooth import TWO_SIDED
 
-MANIFEST, PLAN, OFFSETS, JOURNALS = "_manifest.json", "_plan.jsonl", "_plan.offsets", "_journal"
+PLAN, OFFSETS, JOURNALS = "_plan.jsonl", "_plan.offsets", "_journal"
 _SHARD_NAME: Final = re.compile(r"part-(\d{5,})\.parquet")
 _KEY: Final = "mien"  # of the footer
 
@@ -49,7 +51,7 @@ Make = Callable[["Plan", Sequence[int], Tell], None]
 def analyze_into_shards(
     sources: Iterable[Source],
     options: AnalyzeOptions,
-    network: str,
+    network: dict[str, Any],
     make: Make,
     progress: Callable[[Summary, Result], object],
 ) -> Summary:
@@ -60,7 +62,7 @@ def analyze_into_shards(
     Args:
         sources: the inputs.
         options: of the run; `output` is its folder.
-        network: sha256 of the classifier.
+        network: `describe_network` of what reads.
         make: `make_shards` here, `make_on_ray` on Ray.
         progress: called with the summary so far and every result.
 
@@ -72,7 +74,7 @@ def analyze_into_shards(
     folder = Path(str(options.output))
     if options.retry and (options.overwrite or not folder.is_dir()):
         raise OutputError(f"{folder} holds no run whose failed inputs could be read again; leave out --retry")
-    plan = open_plan(folder, sources, options, network)
+    plan = open_plan(folder, sources, options, network["network"])
     missing = plan.missing()
     shards = plan.with_failures() if options.retry else missing
     count = plan.count_failed if options.retry else plan.count
@@ -87,7 +89,7 @@ def analyze_into_shards(
         if shards:
             make(plan, shards, tell)
         if (shards or not plan.manifest["whole"]) and not (options.retry and missing):
-            plan.finish()
+            plan.finish(network)
     except KeyboardInterrupt:
         summary.interrupted = True
     summary.seconds = time.monotonic() - start
@@ -152,16 +154,24 @@ class Plan:
         missing = set(self.missing())
         return [s for s in range(self.shards) if s not in missing and self.count_failed(s)]
 
-    def finish(self) -> None:
-        """All shards are there: describe them in the manifest, and remove what killed runs left behind."""
-        shards = []
+    def finish(self, network: dict[str, Any]) -> None:
+        """All shards are there: describe them in the manifest, and remove what killed runs left behind.
+
+        `network` is `describe_network` of what read them.
+        """
+        shards, counts, failed = [], Counts(), 0
         for shard in range(self.shards):
             whole = read_shard(self.path(shard))
             with self.path(shard).open("rb") as file:
                 digest = file_digest(file, "sha256").hexdigest()
+            counts.combine(whole.counts)
+            failed += len(whole.failed)
             shards.append({"file": self.path(shard).name, "inputs": whole.inputs, "rows": whole.rows,
                            "failed": len(whole.failed), "sha256": digest})  # fmt: skip
-        _write_manifest(self.folder, {**self.manifest, "whole": True, "shards": shards})
+        detector = {} if self.manifest["settings"]["crops"] else describe_detector()
+        more = {"detector": detector, "model": network["model"],
+                "counts": {"inputs": self.inputs, "failed": failed, **asdict(counts)}}  # fmt: skip
+        _write_manifest(self.folder, {**self.manifest, "whole": True, **more, "shards": shards})
         for left in self.folder.glob(".*.part"):
             with suppress(OSError):
                 left.unlink()
@@ -175,7 +185,8 @@ def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 def open_plan(folder: Path, sources: Iterable[Source], options: AnalyzeOptions, network: str) -> Plan:
     """The plan in a folder, created if missing; with `overwrite`, an earlier run is removed first."""
     what = describe_run(options, network, shard=options.shard or 1000)
-    what["settings"]["smooth"] = options.smooth  # a journal holds frames before smoothing, a shard after it
+    # a journal holds frames before smoothing, a shard after it
+    what["settings"]["smooth"] = TWO_SIDED if options.smooth is None else options.smooth
     lines = map(_plan_line, sources)
     if options.overwrite and folder.is_dir():
         for path in folder.iterdir():
@@ -250,6 +261,7 @@ class FailedInput:
     error: str
     row: int  # its first
     rows: int
+    counts: Counts = field(default_factory=Counts)  # of the frames that were read of it
 
 
 @dataclass(slots=True)
@@ -259,18 +271,21 @@ class Shard:
     inputs: int = 0
     rows: int = 0
     failed: list[FailedInput] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
 
     def add(self, results: Iterator[Result], inputs: int) -> Iterator[list[Row]]:
         """Count in the results of the next inputs, until there are `inputs`, and pass their rows on."""
-        first = self.rows  # of the next input
+        first, counts = self.rows, Counts()  # of the next input
         while self.inputs < inputs:
             result = next(results)
             self.rows += len(result.rows)
+            counts.add(result)
             if result.error:
-                failed = FailedInput(self.inputs, result.name, result.error, first, self.rows - first)
-                self.failed.append(failed)
+                rows = self.rows - first
+                self.failed.append(FailedInput(self.inputs, result.name, result.error, first, rows, counts))
             if result.last:
-                self.inputs, first = self.inputs + 1, self.rows
+                self.counts.combine(counts)
+                self.inputs, first, counts = self.inputs + 1, self.rows, Counts()
             yield result.rows
 
     def mend(self, path: Path, results: Iterator[Result]) -> Iterator[list[Row]]:
@@ -278,6 +293,9 @@ class Shard:
         import pyarrow.parquet as pq
 
         before, rows = read_shard(path), pq.read_table(path).to_pylist()
+        self.counts = before.counts
+        for failed in before.failed:
+            self.counts.combine(failed.counts, -1)
         done = 0  # rows that have been passed on or replaced
         for failed in before.failed:
             kept = rows[done : failed.row]
