@@ -94,7 +94,7 @@ def is_changed(table: Path, record: Mapping[str, Any]) -> bool:
     if table.is_dir():
         return False
     with table.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest() != record["table"]["sha256"]
+        return bool(file_digest(file, "sha256").hexdigest() != record["table"]["sha256"])
 
 
 def describe_detector() -> dict[str, str]:
