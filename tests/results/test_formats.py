@@ -335,9 +335,10 @@ def test_what_pyfeat_wrote_is_read(tmp_path):
     assert (first["emotion"], first["confidence"], first["contempt"]) == ("happiness", np.float32(0.7), None)
     assert (first["frame"], first["time"], first["track"], first["face"]) == (24, None, 0, 0)
     assert [name for name, value in second.items() if value is not None] == ["source", "frame", "success"]
-    assert len(notes) == 2
+    assert len(notes) == 3
     assert "no column for contempt" in notes[0]
     assert "whole seconds" in notes[1]
+    assert "not carried over" in notes[2]
     (tmp_path / "v2.csv").write_text(
         f"{head},Neutral,Happy,Sad,Surprise,Fear,Disgust,Anger,valence,input,frame\n"
         "1,2,3,4,0.9,0,0.1,0.1,0.2,0,0,0.6,0,-0.3,b.jpg,0\n"

@@ -7,6 +7,7 @@ millisecond, the least that these formats hold.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby, islice, product
@@ -34,6 +35,11 @@ class Conversion:
     min_seconds: float = 0.0  # shorter runs are joined to what they interrupt
     extra: tuple[str, ...] = ()  # of EXTRA_COLUMNS, those that the table that is read has
     notes: list[str] = field(default_factory=list)  # what was lost or left out, each once
+
+    def note_units(self, path: Path, columns: Iterable[str]) -> None:
+        """Tell that another program's action units, on scales of their own, and its gaze are left behind."""
+        if any(re.match(r"AU\d\d|gaze_", column) for column in columns):
+            self.note(f"{path}: its action units and gaze are not carried over, Mien estimates its own")
 
     def note(self, text: str) -> None:
         """Add a note, unless it was made before."""

@@ -105,6 +105,7 @@ def read_openface(path: Path, conversion: Conversion) -> Iterator[Row]:
     extra = [name for name in EXTRA if f"mien_{name}" in table.columns]
     if "emotion" not in extra:
         conversion.note(f"{path}: OpenFace reads no emotions; those columns are empty")
+    conversion.note_units(path, table.columns)
     number = number_faces()
 
     def parse(record: Record) -> dict[str, Cell]:

@@ -84,6 +84,7 @@ def read_pyfeat(path: Path, conversion: Conversion) -> Iterator[Row]:
         conversion.note(
             f"{path}: approx_time counts whole seconds, too coarse for a frame's time; left empty"
         )
+    conversion.note_units(path, table.columns)
     number = number_faces()
 
     def parse(record: Record) -> dict[str, Cell]:
