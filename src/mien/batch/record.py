@@ -14,6 +14,7 @@ from mien.batch.read import Counts, Result, Summary, Task
 from mien.config import describe_machine, format_time
 from mien.results.sidecar import describe_detector, write_sidecar
 from mien.results.tables import printable
+from mien.video.events import EventOptions
 
 
 class RunRecord:
@@ -79,8 +80,11 @@ class RunRecord:
         }
         tables = {"frames": options.output, "events": options.events, "summary": options.summary}
         for holds, path in tables.items():
-            if path is not None:
-                write_sidecar(Path(path), holds, record, self._inputs)
+            if path is None:
+                continue
+            found = EventOptions(units=options.units and holds == "events")
+            more = {} if holds == "frames" else {"events": asdict(found)}
+            write_sidecar(Path(path), holds, record | more, self._inputs)
 
     def _usual_smoothing(self) -> float | None:
         """Seconds over which clips are smoothed, or if all inputs are live, these; None: both were read."""

@@ -16,6 +16,7 @@ from mien.cli.analyze import analyze
 from mien.cli.convert import convert
 from mien.cli.data import app as data
 from mien.cli.evaluate import evaluate
+from mien.cli.methods import methods
 from mien.cli.model import calibrate, card, export, quantize
 from mien.cli.progress import say
 from mien.cli.reproduce import reproduce
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command()(analyze)
 app.command()(convert)
 app.command()(summary)
+app.command()(methods)
 app.command()(train)
 app.command()(evaluate)
 app.command()(export)

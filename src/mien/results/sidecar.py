@@ -5,6 +5,7 @@ them) and `made`.
 
     table                     what it holds (frames, events or a summary), and its sha256
     mien, network, settings   version, sha256 of the network's file, options: what rows depend on
+    events                    of events and summaries: what counted as an event
     detector                  sha256 of the two networks that find faces
     model                     of the network: its name, size, thresholds, and the figures of its card
     counts                    inputs, failed ones, frames, frames without a face, faces, uncertain ones
