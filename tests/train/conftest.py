@@ -37,12 +37,12 @@ def exported(tmp_path_factory):
     from mien.train.export import export_onnx
 
     torch.manual_seed(0)
-    net = Compact(CompactOptions(stem=8, widths=(16, 16), blocks=(1, 1)))
+    net = Compact(CompactOptions(stem=4, widths=(8, 24), blocks=(1, 1)))
     optimizer = torch.optim.Adam(net.parameters(), 0.01)
     for step in range(100):
-        faces = torch.from_numpy(draw_bands(32, 100 + step))[:, None].float()
+        faces = torch.from_numpy(draw_bands(16, 100 + step))[:, None].float()
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(net.train()(faces), torch.arange(32) % 8).backward()
+        torch.nn.functional.cross_entropy(net.train()(faces), torch.arange(16) % 8).backward()
         optimizer.step()
     path = tmp_path_factory.mktemp("model") / "bands.onnx"
     card = ModelCard(name="bands", template=((0.5, 0.5),) * 5, parameters=1, recipe="mien train bands")
