@@ -13,8 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
 
 import mien
+from mien.batch.features import FEATURES, FaceFeatures
 from mien.errors import ConfigError, MienError
-from mien.results.transformer import FEATURES, FaceFeatures
 from mien.units import ACTION_UNITS
 
 
