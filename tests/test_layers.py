@@ -37,6 +37,7 @@ LADDER = [
 #: Packages that reading a photo must not load, nor any file at its top level, except in the rooms that learn.
 HEAVY = {"torch", "tensorflow", "pandas", "matplotlib", "cv2", "sklearn", "pyarrow", "jinja2", "onnx"}
 LEARNING = {"nets", "train", "paper"}
+SUBCLASS = SOURCE / "batch" / "features.py"  # of a class of scikit-learn; nothing in Mien imports it
 
 
 def module_name(path):
