@@ -20,6 +20,7 @@ from mien.cli.methods import methods
 from mien.cli.model import calibrate, card, export, quantize
 from mien.cli.progress import say
 from mien.cli.reproduce import reproduce
+from mien.cli.review import review
 from mien.cli.serve import serve
 from mien.cli.summary import summary
 from mien.cli.train import train
@@ -42,6 +43,7 @@ app.command()(quantize)
 app.command()(calibrate)
 app.command()(card)
 app.command()(reproduce)
+app.command()(review)
 app.command()(serve)
 app.add_typer(data, name="data")
 

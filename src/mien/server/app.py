@@ -67,11 +67,16 @@ def make_app(service: Service) -> Guard:
     for some in (photos.router, clips.router, live.router, router):
         app.include_router(some)
     app.mount("/assets", Assets(directory=STATIC / "assets", check_dir=False))
+    answer_problems(app)
+    return Guard(app, service)
+
+
+def answer_problems(app: FastAPI) -> None:
+    """Let an application answer errors of every kind as problems."""
     for kind in (Problem, MienError, Exception):
         app.add_exception_handler(kind, _answer_error)
     app.add_exception_handler(HTTPException, _answer_refusal)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
-    return Guard(app, service)
 
 
 class Assets(StaticFiles):

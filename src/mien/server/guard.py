@@ -13,14 +13,14 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from starlette.middleware.cors import CORSMiddleware
 
 from mien.server.answers import Problem, too_large
-from mien.server.service import Service
-from mien.server.settings import Limits, is_loopback
+from mien.server.service import Metrics
+from mien.server.settings import Limits, ServerSettings, is_loopback
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -43,10 +43,21 @@ HEADERS: Final = {
 }
 
 
+class Guarded(Protocol):
+    """What a guard must know of the server behind it."""
+
+    settings: ServerSettings
+    metrics: Metrics
+    session: str  # the page's cookie
+
+    def close(self) -> None:
+        """End it."""
+
+
 class Guard:
     """The whole server as one ASGI application: `app` answers what passes."""
 
-    def __init__(self, app: App, service: Service) -> None:
+    def __init__(self, app: App, service: Guarded) -> None:
         self.app, self.service, self.settings = app, service, service.settings
         settings = service.settings
         self._token, self._session = _digest(settings.token or ""), _digest(service.session)

@@ -19,7 +19,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from mien.errors import ConfigError
 from mien.image import quiet_decoders
 from mien.server.app import make_app
-from mien.server.service import Service, open_service
+from mien.server.guard import Guard
+from mien.server.service import open_service
 from mien.server.settings import ServerSettings
 
 _HEADERS: Final = 10.0  # seconds in which the headers of a request come
@@ -117,14 +118,14 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _make_server(service: Service, say: Callable[[str], object]) -> Server:
-    """A server that is ready to `run`; it closes the service when it ends."""
+def _make_server(app: Guard, say: Callable[[str], object]) -> Server:
+    """A server that is ready to `run`."""
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of each body that is none
     config = uvicorn.Config(
-        make_app(service),
+        app,
         http=Connection,
         ws="websockets-sansio",
-        ws_max_size=service.settings.limits.live_frame + 1000,
+        ws_max_size=app.settings.limits.live_frame + 1000,
         ws_per_message_deflate=False,  # pictures are compressed as they are
         loop="asyncio",
         lifespan="on",
@@ -142,19 +143,30 @@ def _make_server(service: Service, say: Callable[[str], object]) -> Server:
 
 @contextmanager
 def opened(
-    settings: ServerSettings, say: Callable[[str], object] = lambda _line: None
+    settings: ServerSettings,
+    say: Callable[[str], object] = lambda _line: None,
+    make: Callable[[ServerSettings], Guard] | None = None,
 ) -> Iterator[tuple[Server, socket.socket]]:
-    """A server and the socket that it is to run on; both are let go of when the block ends."""
+    """A server and the socket that it is to run on; both are let go of when the block ends.
+
+    `make` makes what answers: `mien serve` itself, or another application behind the same guard.
+    """
     with _bound(settings) as bound:
-        service = open_service(settings)
+        app = make(settings) if make else make_app(open_service(settings))
         try:
-            yield _make_server(service, say), bound
+            yield _make_server(app, say), bound
         finally:
-            service.close()
+            app.service.close()
 
 
-def serve(settings: ServerSettings, say: Callable[[str], object]) -> None:
+def serve(
+    settings: ServerSettings,
+    say: Callable[[str], object],
+    make: Callable[[ServerSettings], Guard] | None = None,
+) -> None:
     """Serve until Ctrl-C or a signal ends it; `say` gets a line with the address, and one with why it ends.
+
+    `make` is that of `opened`.
 
     Raises:
         ConfigError: the address cannot be had.
@@ -169,7 +181,7 @@ def serve(settings: ServerSettings, say: Callable[[str], object]) -> None:
         with suppress(OSError):  # nobody reads it any more: that ends no server
             say(line)
 
-    with opened(settings, say_if_read) as (server, bound):
+    with opened(settings, say_if_read, make) as (server, bound):
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
             signal.signal(signal.SIGHUP, server.handle_exit)  # else it would end without a word
         with suppress(KeyboardInterrupt):

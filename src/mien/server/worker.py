@@ -61,9 +61,7 @@ def probe(path: Path) -> dict[str, Any]:
         `height`, `width` of the first frame; `seconds` that it lasts, None if it does not say; `start`,
         the time in seconds, by its own time stamps, at which it begins. Or `error`, why it cannot be read.
     """
-    import av
-
-    from mien.video.file import FORMATS
+    from mien.video.file import start_time
     from mien.video.frames import Video
 
     try:
@@ -73,10 +71,7 @@ def probe(path: Path) -> dict[str, Any]:
             seconds = video.duration
     except VideoError as error:
         return {"error": str(error)}
-    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-    with av.open(str(path.absolute()), metadata_errors="replace", options=options) as container:
-        start = (container.start_time or 0) / av.time_base  # the earliest of any stream, sound too
-    return {"height": height, "width": width, "seconds": seconds, "start": start}
+    return {"height": height, "width": width, "seconds": seconds, "start": start_time(path)}
 
 
 def read_clip(request: dict[str, Any]) -> dict[str, Any]:

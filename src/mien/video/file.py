@@ -66,6 +66,13 @@ class ClipReader:
         estimate = round(self.duration * self.fps) if self.duration and self.fps else None
         self.frames_total: int | None = self._announced or estimate
 
+    def seek(self, seconds: float) -> None:
+        """Go on from the last key frame before a time; from the first frame, where a file allows no jumps."""
+        import av
+
+        with suppress(av.FFmpegError):
+            self._container.seek(int(seconds * av.time_base))
+
     def pictures(self) -> Iterator[tuple[float, Callable[[], Image]]]:
         """Every frame that can be decoded: its time, and a function that gives its pixels."""
         for frame in self._decode():
@@ -145,6 +152,35 @@ class ClipReader:
     def close(self) -> None:
         """Close the file."""
         self._container.close()
+
+
+def start_time(path: Path) -> float:
+    """When a clip begins by its own time stamps, in seconds: the earliest of any stream, sound too.
+
+    A player's time is counted from it.
+    """
+    import av
+
+    with _open_container(path, path.name) as container:
+        return float((container.start_time or 0) / av.time_base)
+
+
+def read_stretch(path: Path, start: float, end: float) -> Iterator[tuple[float, Image]]:
+    """The frames of a clip from `start` to before `end`, found by a jump: time, (H, W, 3) RGB uint8.
+
+    Raises:
+        VideoError: it cannot be opened, or has no picture.
+    """
+    reader = ClipReader(path, threads=1)
+    try:
+        reader.seek(start)
+        for seconds, pixels in reader.pictures():
+            if seconds >= end:
+                return
+            if seconds >= start:
+                yield seconds, pixels()
+    finally:
+        reader.close()
 
 
 def _open_container(source: Path | BinaryIO, name: str) -> Any:
