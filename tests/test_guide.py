@@ -44,7 +44,7 @@ def examples():
 
 @pytest.fixture
 def folder(tmp_path, one_face, drawn_clip):
-    """photo.jpg, clip.mp4, photos/, crops/, labelled/ and a small ferplus.zip, all drawn."""
+    """photo.jpg, clip.mp4, photos/, crops/, labelled/, a small ferplus.zip, anna.csv and bert.csv."""
     Image.fromarray(one_face).save(tmp_path / "photo.jpg")
     shutil.copy(drawn_clip, tmp_path / "clip.mp4")
     crop = one_face[40:200, 60:220]
@@ -54,6 +54,9 @@ def folder(tmp_path, one_face, drawn_clip):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(tmp_path / name)
     write_ferplus(tmp_path / "ferplus.zip")
+    for coder, end in (("anna", 0.6), ("bert", 0.5)):
+        lines = ("source,start,end,code", f"clip.mp4,0,{end},happiness", f"clip.mp4,{end},1,neutral")
+        (tmp_path / f"{coder}.csv").write_text("\n".join(lines))
     return tmp_path
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from mien._version import __version__
+from mien.cli.agree import agree
 from mien.cli.analyze import analyze
 from mien.cli.convert import convert
 from mien.cli.data import app as data
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.command()(analyze)
 app.command()(convert)
 app.command()(summary)
+app.command()(agree)
 app.command()(methods)
 app.command()(train)
 app.command()(evaluate)

@@ -43,6 +43,7 @@ MEASURES: Final = {
     "icc_3_1": "ICC(3,1), consistency",
 }
 WEIGHTS_AT_ONCE: Final = 1 << 22  # numbers of the bootstrap held in memory at a time
+FEW_CLIPS: Final = 10
 LEAST_DEFINED: Final = 0.95  # share of draws in which a figure is defined, for an interval
 
 Array = NDArray[np.float64]
@@ -124,10 +125,13 @@ def agree(
     )
     people = tuple(range(1 if ratings.mien else 0, len(ratings.raters)))
     groups = [g for g in (people, tuple(range(len(ratings.raters)))) if len(g) > 2]
-    notes = [
-        *ratings.notes,
-        *(f"{p.first} and {p.second} have no moment in common" for p in pairs if not p.moments),
-    ]
+    notes = [*ratings.notes]
+    notes += [f"{p.first} and {p.second} have no moment in common" for p in pairs if not p.moments]
+    if few := [f"{p.first} and {p.second} {p.clips}" for p in pairs if 0 < p.clips < FEW_CLIPS]:
+        notes.append(
+            f"Clips in common: {', '.join(few)}. Of fewer than {FEW_CLIPS}, intervals are rough and mostly "
+            "too narrow; of one there are none"
+        )
     return Agreement(
         options=options,
         raters=ratings.raters,

@@ -29,6 +29,7 @@ from mien.results.formats.conversion import EVENT_NEEDED, FaceRun, in_order
 from mien.results.formats.elan import ElanTier, without_overlap, write_tiers
 from mien.results.table_reader import bad_line, open_table, parse_number, parse_whole
 from mien.results.tables import printable
+from mien.units import ACTION_UNITS
 
 NONE: Final = "none"  # none of the eight is shown
 CANNOT_TELL: Final = "cannot tell"  # the coder looked and does not decide: missing data
@@ -83,8 +84,9 @@ def read_codes(
     Args:
         path: a table of codes (.csv, .tsv, .json, .jsonl, .parquet; columns `source`, `code`, and `start`
             with `end`, or `time`, or `frame`, or none of them for photos; `track`, `coder`, `intensity` if
-            wanted), a table of events that `mien analyze` wrote, ELAN's .eaf, BORIS's "aggregated" or
-            "tabular events", a folder of such files, or one of photos in folders named after their codes.
+            wanted), a table of events that `mien analyze` wrote (its action units are left out), ELAN's .eaf,
+            BORIS's "aggregated" or "tabular events", a folder of such files, or one of photos in folders
+            named after their codes.
         coder: who coded all of it; None: as the file says, and where it does not, by its name (that of the
             folder, where a folder of files is read).
         names: word in the file to a code, e.g. {"smile": "happiness"}; to "" what is to be left out.
@@ -266,6 +268,8 @@ def _read_table(path: Path, default: str, fps: float | None) -> Iterator[tuple[i
         raise ConfigError(f"{path}: expected --fps, since it counts in frames and has no times; give it")
     frames = []
     for line, record in table.records:
+        if renamed and record["emotion"] in ACTION_UNITS:
+            continue
         cells = {name: record.get(renamed.get(name, name)) for name in (*CODE_COLUMNS, "intensity")}
         try:
             start, end, intensity = (_number(cells[name]) for name in ("start", "end", "intensity"))
