@@ -44,7 +44,7 @@ def examples():
 
 @pytest.fixture
 def folder(tmp_path, one_face, drawn_clip):
-    """photo.jpg, clip.mp4, photos/, crops/, labelled/, a small ferplus.zip, anna.csv and bert.csv."""
+    """photo.jpg, clip.mp4, photos/, crops/, labelled/, study/, codes, a design, a small ferplus.zip: drawn."""
     Image.fromarray(one_face).save(tmp_path / "photo.jpg")
     shutil.copy(drawn_clip, tmp_path / "clip.mp4")
     crop = one_face[40:200, 60:220]
@@ -53,6 +53,14 @@ def folder(tmp_path, one_face, drawn_clip):
     for name, pixels in pictures.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(tmp_path / name)
+    (tmp_path / "study").mkdir()
+    for person in ("ann", "bob"):
+        for condition in ("rest", "film"):
+            shutil.copy(drawn_clip, tmp_path / "study" / f"{person}_{condition}_1.mp4")
+    (tmp_path / "design.csv").write_text(
+        "source,track,start,end,person,condition\n"
+        "clip.mp4,1,,,ann,\nclip.mp4,,0,0.5,,rest\nclip.mp4,,0.5,,,film\n"
+    )
     write_ferplus(tmp_path / "ferplus.zip")
     for coder, end in (("anna", 0.6), ("bert", 0.5)):
         lines = ("source,start,end,code", f"clip.mp4,0,{end},happiness", f"clip.mp4,{end},1,neutral")

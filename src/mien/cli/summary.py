@@ -1,16 +1,18 @@
-"""`mien summary`: a table of frames to one row per clip and track."""
+"""`mien summary`: a table of frames to one row per clip and track, or per person and condition."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mien.cli.analyze import parse_time
 from mien.cli.options import Overwrite
 
 
-def summary(
+def summary(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="A table written by `mien analyze`.")],
     output: Annotated[
         Path | None,
@@ -22,6 +24,59 @@ def summary(
             r"\[default: CSV to standard output].",
         ),
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME",
+            help="Columns by which rows are put together: clip, track, and those of --pattern and --design "
+            r"\[default: all of these].",
+        ),
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Columns from the names of the files, such as '{person}_{condition}_*'; with a / from those "
+            "of their folders, too.",
+        ),
+    ] = None,
+    design: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Table of the study: a column `source`, columns of your own such as person and condition, "
+            "and where needed `track`, `start`, `end` and `offset` in seconds.",
+        ),
+    ] = None,
+    offset: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLIP=S",
+            help="Add S seconds to the times of a clip, so that several cameras have one clock; may be "
+            "repeated.",
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="T-T",
+            help="The time from which to which faces are at rest, such as 0-2 or 1:00-1:10: also write the "
+            "mean probabilities there, and those of the rest less these.",
+        ),
+    ] = None,
+    window: Annotated[
+        float | None, typer.Option(metavar="S", help="Sum up each stretch of S seconds by itself.")
+    ] = None,
+    long: Annotated[
+        bool, typer.Option("--long", metavar="", help="Write one row for each expression.")
+    ] = False,
+    wide: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Write the values of this column side by side, such as mean_fear.film and mean_fear.rest.",
+        ),
+    ] = None,
     excel: Annotated[
         bool,
         typer.Option("--excel", metavar="", help="Write CSV or TSV that Excel opens as it is meant."),
@@ -30,18 +85,54 @@ def summary(
 ) -> None:
     """Sum up a table: one row for each track of each clip, and for each photo.
 
-    How long the face is seen, the share of that time in which it shows each expression, the mean
-    probabilities, the number and length of its events.
+    Or for each person and condition, as the names of the files or a table of the design tell.
+
+    How long the face is seen and how long it is missing, the share of that time in which it shows each
+    expression, the mean probabilities, the number and length of its events. Notes go to standard error.
     """
-    from mien.results.summary import FIGURES, summarize
+    from mien.cli.progress import say
+    from mien.results.design import Design
+    from mien.results.summary import FIGURES, choose_columns, summarize, to_long, to_wide
     from mien.results.table_reader import read_table
     from mien.results.tables import open_writer, stdout_writer
 
-    rows = summarize(read_table(table))
-    columns = ("source", "track", *FIGURES)
+    if wide and long:
+        raise typer.BadParameter("expected one of --long and --wide, got both; leave out one")
+    known = Design(design, pattern=pattern, offsets=dict(map(_parse_offset, offset or ())))
+    names = ("source", "track", *known.columns)
+    chosen = names if by is None else tuple("source" if n == "clip" else n for n in by.split(","))
+    if wide and wide not in chosen:
+        raise typer.BadParameter(f"--wide: expected one of {', '.join(chosen)}, got {wide!r}")
+    rest = None if baseline is None else _parse_baseline(baseline)
+    rows = summarize(read_table(table), chosen, design=known, window=window, baseline=rest)
+    for note in known.finish():
+        say(f"mien: note: {note}")
+    columns = choose_columns(chosen, window=window is not None, baseline=rest is not None)
+    if long:
+        rows, columns = to_long(rows), tuple(to_long([dict.fromkeys(columns)])[0])
+    elif wide and rows:
+        rows = to_wide(rows, wide, columns[: columns.index(FIGURES[0])])
+        columns = tuple(rows[0])
     if output is None:
         writer = stdout_writer(columns, excel=excel)
     else:
         writer = open_writer(output, overwrite=overwrite, columns=columns, excel=excel)
     with writer:
         writer.write(rows)
+
+
+def _parse_baseline(text: str) -> tuple[float, float]:
+    """Start and end of "0-2" or "1:00-1:10", in seconds."""
+    if not (found := re.fullmatch(r"([\d:.]+)-([\d:.]+)", text)):
+        raise typer.BadParameter(f"--baseline: expected two times such as 0-2 or 1:00-1:10, got {text!r}")
+    return parse_time(found[1]), parse_time(found[2])
+
+
+def _parse_offset(text: str) -> tuple[str, float]:
+    """Clip and seconds of "camera2.mp4=-1.5"."""
+    found = re.fullmatch(r"(.+)=(-?\d+(?:\.\d*)?)", text)
+    if found is None:
+        raise typer.BadParameter(
+            f"--offset: expected a clip and seconds such as camera2.mp4=1.5, got {text!r}"
+        )
+    return found[1], float(found[2])

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from mien.video.events import Event
 
 __all__ = [
-    "ALL_COLUMNS", "COLUMNS", "EVENT_COLUMNS", "EXTRA_COLUMNS", "MEANS", "SHARES", "SMOOTHED", "TYPES",
-    "Cell", "Row", "choose_columns", "event_row", "failure_row", "rows",
+    "ALL_COLUMNS", "BASELINE", "COLUMNS", "COUNTS", "EVENT_COLUMNS", "EXTRA_COLUMNS", "MEANS", "SHARES",
+    "SMOOTHED", "TYPES", "Cell", "Row", "choose_columns", "event_row", "failure_row", "rows",
 ]  # fmt: skip
 
 #: Columns of the table of events, in their order. Times are in seconds; `peak` and `mean` are smoothed
@@ -25,19 +25,43 @@ _SECONDS: Final = ("onset", "apex", "offset", "duration")
 #: Columns of a summary: the share of the time in which each expression is shown, and mean probabilities.
 SHARES: Final = (*(f"share_{emotion}" for emotion in EMOTIONS), "share_uncertain")
 MEANS: Final = tuple(f"mean_{emotion}" for emotion in EMOTIONS)
+#: ... how much there is of a face, and how much is missing or doubtful.
+COUNTS: Final = ("frames", "first", "last", "seconds", "clip_frames", "clip_seconds", "missing_frames",
+                 "missing_seconds", "uncertain_seconds")  # fmt: skip
+#: ... and with a baseline: seconds in which a face is read there, mean probabilities there, and those of the
+#: rest less these.
+BASELINE: Final = ("baseline_seconds", *(f"baseline_{emotion}" for emotion in EMOTIONS),
+                   *(f"change_{emotion}" for emotion in EMOTIONS))  # fmt: skip
+
+
+class _Types(dict[str, str]):
+    """Types by column; `mean_fear.film` has that of `mean_fear`, and what is not known is text."""
+
+    def __missing__(self, name: str) -> str:
+        figure, _, level = name.partition(".")
+        return self[figure] if level and figure in self else "string"
+
+
 #: The type of each column, named as pyarrow names it; `list` is a list of texts.
-TYPES: Final[dict[str, str]] = {
-    **{name: kind for kind, names in FACE_COLUMNS.values() for name in names},
-    **dict.fromkeys(("source", "cut", "error"), "string"),
-    **dict.fromkeys(("frame", "face", "success", "frames"), "int32"),
-    **dict.fromkeys(("peak", "mean"), "float32"),
-    **dict.fromkeys(("time", *_SECONDS), "float64"),
-    # of summaries
-    **dict.fromkeys(("first", "last", "seconds", "clip_seconds"), "float64"),
-    **dict.fromkeys((*SHARES, *MEANS), "float32"),
-    **dict.fromkeys((f"events_{emotion}" for emotion in EMOTIONS), "int32"),
-    **dict.fromkeys((f"event_seconds_{emotion}" for emotion in EMOTIONS), "float64"),
-}
+TYPES: Final[dict[str, str]] = _Types(
+    {
+        **{name: kind for kind, names in FACE_COLUMNS.values() for name in names},
+        **dict.fromkeys(("source", "cut", "error"), "string"),
+        **dict.fromkeys(("frame", "face", "success", "frames"), "int32"),
+        **dict.fromkeys(("peak", "mean"), "float32"),
+        **dict.fromkeys(("time", *_SECONDS), "float64"),
+        # of summaries
+        **dict.fromkeys(
+            ("first", "last", "window", *(name for name in COUNTS if "seconds" in name)), "float64"
+        ),
+        **dict.fromkeys(("clip_frames", "missing_frames", "events"), "int32"),
+        **dict.fromkeys(("share", "baseline", "change", *BASELINE[1:]), "float32"),
+        **dict.fromkeys(("event_seconds", "baseline_seconds"), "float64"),
+        **dict.fromkeys((*SHARES, *MEANS), "float32"),
+        **dict.fromkeys((f"events_{emotion}" for emotion in EMOTIONS), "int32"),
+        **dict.fromkeys((f"event_seconds_{emotion}" for emotion in EMOTIONS), "float64"),
+    }
+)
 
 
 def choose_columns(*, landmarks: bool = False, units: bool = False, gaze: bool = False) -> tuple[str, ...]:

@@ -293,7 +293,7 @@ class ParquetFile:
             raise MissingExtra("pyarrow", "data", "writing Parquet") from error
         types = {
             name: pa.list_(pa.string()) if kind == "list" else pa.type_for_alias(kind)
-            for name, kind in TYPES.items()
+            for name, kind in ((name, TYPES[name]) for name in columns)
         }
         self._schema = pa.schema([(name, types[name]) for name in columns])
         self._table = pa.Table
@@ -302,7 +302,9 @@ class ParquetFile:
 
     def write(self, rows: Sequence[Row]) -> None:
         """Take rows; every `GROUP` of them go to the file."""
-        self._held.extend({**row, "source": printable(str(row["source"]))} for row in rows)
+        self._held.extend(
+            {**row, "source": printable(str(row["source"]))} if "source" in row else row for row in rows
+        )
         if len(self._held) >= GROUP:
             self._write_group()
 
