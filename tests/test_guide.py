@@ -44,7 +44,7 @@ def examples():
 
 @pytest.fixture
 def folder(tmp_path, one_face, drawn_clip):
-    """photo.jpg, clip.mp4, photos/, crops/, labelled/, study/, codes, a design, a small ferplus.zip: drawn."""
+    """photo.jpg, clip.mp4, photos/, crops/, labelled/, study/, codes, a design, small ferplus.zip: drawn."""
     Image.fromarray(one_face).save(tmp_path / "photo.jpg")
     shutil.copy(drawn_clip, tmp_path / "clip.mp4")
     crop = one_face[40:200, 60:220]
