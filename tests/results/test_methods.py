@@ -111,6 +111,30 @@ def test_a_damaged_sidecar_is_an_error(table, tmp_path):
         describe_methods(copy)
 
 
+def test_agreement_is_told_as_it_was_measured(table, tmp_path, mien):
+    source = read_sidecar(table)["inputs"][-1]["name"]
+    for coder, end in (("anna", 0.6), ("bert", 0.4)):
+        lines = ("source,start,end,code", f"{source},0,{end},happiness", f"{source},{end},1,neutral")
+        (tmp_path / f"{coder}.csv").write_text("\n".join(lines))
+    out = tmp_path / "agree.json"
+    ran = mien("agree", table, tmp_path / "anna.csv", tmp_path / "bert.csv", "-o", out)
+    assert ran.code == 0, ran.err
+    found, text = json.loads(out.read_text()), describe_methods(table, agreement=out).text
+    for pair in found["pairs"]:
+        kappa = pair["figures"]["kappa"]["in all"]["value"]
+        assert f"{pair['first']} and {pair['second']}" in text
+        assert f"kappa {kappa:.2f}" in text
+    assert f"{found['groups'][0]['alpha']['in all']['value']:.2f}" in text
+    assert describe_methods(table, agreement=out).notes == ()
+    found["clips"] = ["other.mp4"]
+    out.write_text(json.dumps(found))
+    assert "other clips" in describe_methods(table, agreement=out).notes[0]
+    for content in ("<html>", "[]", "{}"):
+        out.write_text(content)
+        with pytest.raises(DataError, match=r"agree\.json"):
+            describe_methods(table, agreement=out)
+
+
 def test_the_command_writes_both_files_or_neither(table, mien, tmp_path):
     out = tmp_path / "methods.tex"
     out.with_suffix(".bib").write_text("mine")

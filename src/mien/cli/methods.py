@@ -30,6 +30,12 @@ def methods(
     latex: Annotated[
         bool, typer.Option("--latex", metavar="", help="Write LaTeX, and the references as BibTeX.")
     ] = False,
+    agreement: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="What `mien agree -o FILE.json` wrote: tell how far it and people agree."
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write the paragraph that the methods section of a paper needs of a table.
@@ -43,7 +49,7 @@ def methods(
     from mien.files import WholeFile
     from mien.results.methods import describe_methods
 
-    found = describe_methods(table)
+    found = describe_methods(table, agreement=agreement)
     for note in found.notes:
         say(f"mien: note: {note}")
     if output is None:

@@ -5,8 +5,10 @@ What the sidecar does not say is said to be not known. `[@key]` in a sentence is
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -128,14 +130,15 @@ class Methods:
     notes: tuple[str, ...] = ()
 
 
-def describe_methods(table: Path) -> Methods:
+def describe_methods(table: Path, *, agreement: Path | None = None) -> Methods:
     """The paragraph on methods of a table that `mien analyze` wrote.
 
     Args:
         table: the file, with its sidecar beside it; or a folder of shards.
+        agreement: what `mien agree` wrote as JSON, of this table and codes by people.
 
     Raises:
-        DataError: there is no sidecar, or it is damaged.
+        DataError: there is no sidecar, or one of the files is damaged.
     """
     record = read_sidecar(table)
     notes = []
@@ -143,13 +146,17 @@ def describe_methods(table: Path) -> Methods:
         notes.append(f"{table}: was changed since it was made; the paragraph is about what Mien wrote")
     if record.get("interrupted"):
         notes.append(f"{table}: its run was interrupted; the paragraph is about what was read until then")
-    try:
+    with _reading(find_sidecar(table), "what `mien analyze` says of a run"):
         text = " ".join(_say_run(record))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{find_sidecar(table)}: expected what `mien analyze` says of a run, could not read it "
-            f"({type(error).__name__}: {error}); was it changed? make the table again"
-        ) from error
+    if agreement is None:
+        text += " How far it agrees with people on this material was not measured."
+    else:
+        with _reading(agreement, "figures of agreement that `mien agree -o FILE.json` wrote"):
+            found = json.loads(agreement.read_bytes())
+            text = " ".join([text, *_say_agreement(found)])
+            names = {one["name"] for one in record.get("inputs", ()) if isinstance(one, dict)}
+            if names.isdisjoint(found["clips"]) and not table.is_dir():
+                notes.append(f"{agreement}: is about other clips than {table}; is it the right one?")
     version = str(record["mien"])
     keys = [key for key in WORKS if f"[@{key}]" in text]  # in the order of their authors
     plain = _CITATION.sub(lambda found: f"({WORKS[found[1]].short})", text)
@@ -160,6 +167,18 @@ def describe_methods(table: Path) -> Methods:
         "\n".join(_bibtex(key, version) for key in keys),
         tuple(notes),
     )
+
+
+@contextmanager
+def _reading(path: Path, what: str) -> Iterator[None]:
+    """Errors of what is not in a file become a `DataError`."""
+    try:
+        yield
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: expected {what}, could not read it ({type(error).__name__}: {error}); is it another "
+            "file, or was it changed? make it again"
+        ) from error
 
 
 def _say_run(record: Mapping[str, Any]) -> Iterator[str]:
@@ -301,6 +320,38 @@ def _say_figures(model: Mapping[str, Any]) -> str:
     if "right if certain" in figures:
         text += f", and {100 * figures['right if certain']:.1f}% of those that it does not mark as uncertain"
     return f"{text}."
+
+
+def _say_agreement(found: Mapping[str, Any]) -> Iterator[str]:
+    """The sentences on how far it and people agree, and people among themselves."""
+    options = found["options"]
+    yield (
+        f"Agreement was measured on {_count(len(found['clips']), 'clip or photo', 'clips or photos')} in "
+        f"moments of {options['step']:g} s, with 95% intervals from {options['draws']:,} draws of whole "
+        "clips."
+    )
+    for pair in found["pairs"]:
+        percent, kappa, alpha = (pair["figures"][name]["in all"] for name in ("percent", "kappa", "alpha"))
+        if not pair["moments"]:
+            yield f"{pair['first']} and {pair['second']} had no moment in common."
+            continue
+        yield (
+            f"{pair['first']} and {pair['second']} agreed in {100 * percent['value']:.1f}% of "
+            f"{pair['moments']:,} moments: Cohen's kappa {_figure(kappa)}, Krippendorff's alpha "
+            f"{_figure(alpha)}."
+        )
+    for group in found["groups"]:
+        yield (
+            f"Krippendorff's alpha of {', '.join(group['raters'][:-1])} and {group['raters'][-1]} together "
+            f"was {_figure(group['alpha']['in all'])}."
+        )
+
+
+def _figure(estimate: Mapping[str, float | None]) -> str:
+    value, low, high = (estimate[name] for name in ("value", "low", "high"))
+    if value is None:
+        return f"({_UNKNOWN})"
+    return f"{value:.2f}" + ("" if low is None or high is None else f" ({low:.2f} to {high:.2f})")
 
 
 def _share(part: int, whole: int, what: str = "") -> str:
