@@ -25,9 +25,9 @@ MIEN = [sys.executable, "-m", "mien", "analyze"]
 
 @pytest.fixture(scope="module")
 def long_clip(tmp_path_factory, draw_scene, make_clip):
-    """120 frames: one face that moves, another that comes and goes."""
+    """90 frames: one face that moves, another that comes and goes."""
     pictures = [
-        draw_scene((20 + i // 2, 40, 160), *([(220, 20, 96)] if 30 < i < 90 else [])) for i in range(120)
+        draw_scene((20 + i // 2, 40, 160), *([(220, 20, 96)] if 30 < i < 70 else [])) for i in range(90)
     ]
     return make_clip(tmp_path_factory.mktemp("clip") / "long.mp4", pictures, fps=25)
 
@@ -123,7 +123,7 @@ def test_a_journal_that_breaks_off_in_a_line_is_used_up_to_its_last_place(clip, 
 
 
 def test_other_settings_begin_anew(clip, kept, mien):
-    again = mien("analyze", clip, "-o", "a.csv", "--overwrite", "--max-faces", 1)
+    again = mien("analyze", clip, "-o", "a.csv", "--overwrite", "--every", 10)
     assert again.code == 0
     assert "resumed after" not in again.err
 

@@ -95,23 +95,36 @@ def undisturbed(inputs, tiny_model):
     return run(inputs, OddOptions(model=tiny_model))
 
 
-def test_three_workers_give_what_one_gives_in_the_same_order(inputs, tiny_model, undisturbed):
+def test_three_workers_give_what_one_gives_in_the_same_order(inputs, tiny_model, undisturbed, monkeypatch):
+    """The first input is slow: results of those behind it wait in files, which go when passed on."""
+    made, folders = [], []
+
+    class Watched(pool.Pool):
+        def _receive(self):
+            super()._receive()
+            folders.append(self._folder)
+            made.append(len(list(self._folder.iterdir())))
+
+    monkeypatch.setattr(pool, "Pool", Watched)
     alone, one = undisturbed
     together, three = run(inputs, OddOptions(model=tiny_model), workers=3)
     assert together == alone
     assert (one.frames, one.faces, one.done) == (three.frames, three.faces, three.done) == (20, 20, 10)
     assert one.failed == three.failed == [("gone.jpg", "expected gone.jpg, it is gone")]
+    assert max(made) > 2
+    assert not folders[0].exists()
 
 
-def test_a_dead_worker_costs_its_input_and_nothing_else(inputs, tiny_model, tmp_path, undisturbed):
-    deadly = special(tmp_path, KILLS)
-    tasks = [*inputs[:2], deadly, *inputs[2:]]
+def test_a_dead_worker_or_a_bug_costs_its_input_and_nothing_else(inputs, tiny_model, tmp_path, undisturbed):
+    deadly, wrong = special(tmp_path, KILLS), special(tmp_path, RAISES)
+    tasks = [wrong, *inputs[:2], deadly, *inputs[2:]]
     good, _ = undisturbed
     rows, summary = run(tasks, OddOptions(model=tiny_model), workers=2)
-    assert [name for name, _ in summary.failed] == [deadly.source.name, "gone.jpg"]
-    assert "3 processes died while reading it (the last by signal 9, SIGKILL)" in summary.failed[0][1]
+    assert [name for name, _ in summary.failed] == [wrong.source.name, deadly.source.name, "gone.jpg"]
+    assert "RuntimeError: a bug" in summary.failed[0][1]
+    assert "3 processes died while reading it (the last by signal 9, SIGKILL)" in summary.failed[1][1]
     assert summary.done == len(tasks)
-    assert len(rows) == len(good) + 1
+    assert len(rows) == len(good) + 2
     assert [row for row in rows if row in good] == good
 
 
@@ -192,15 +205,7 @@ def test_a_script_without_a_guard_reads_a_clip_as_does_a_process_of_a_pool(tmp_p
         assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "12\n"
 
 
-def test_a_bug_costs_its_input_and_nothing_else(inputs, tiny_model, tmp_path):
-    wrong = special(tmp_path, RAISES)
-    _, summary = run([wrong, *inputs], OddOptions(model=tiny_model))
-    assert summary.failed[0][0] == wrong.source.name
-    assert "RuntimeError: a bug" in summary.failed[0][1]
-    assert summary.done == len(inputs) + 1
-
-
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_model_that_cannot_be_loaded_ends_the_run(inputs, tmp_path, workers):
     with pytest.raises(MienError, match=r"none\.onnx"):
         run(inputs, AnalyzeOptions(model=tmp_path / "none.onnx"), workers)
@@ -211,7 +216,7 @@ def test_workers_that_never_start_end_the_run(inputs, tiny_model):
         run(inputs, DeadOptions(model=tiny_model))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_an_interrupt_comes_between_parts_and_what_was_done_is_whole(
     inputs, tiny_model, workers, undisturbed
 ):
@@ -255,22 +260,6 @@ def test_a_clip_comes_frame_by_frame(inputs, tiny_model):
     shares = [result.share for result in results]
     assert shares == sorted(shares)
     assert shares[-1] == 1
-
-
-def test_results_that_wait_lie_in_files_and_go_when_they_were_passed_on(inputs, tiny_model, monkeypatch):
-    """The first input is slow: those behind it are read meanwhile, and come after it."""
-    made, folders = [], []
-
-    class Watched(pool.Pool):
-        def _receive(self):
-            super()._receive()
-            folders.append(self._folder)
-            made.append(len(list(self._folder.iterdir())))
-
-    monkeypatch.setattr(pool, "Pool", Watched)
-    run(inputs, OddOptions(model=tiny_model), workers=2)
-    assert max(made) > 2
-    assert not folders[0].exists()
 
 
 def test_a_full_disk_under_results_that_wait_ends_the_run(inputs, tiny_model, tmp_path):

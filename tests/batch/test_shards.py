@@ -78,12 +78,12 @@ def into(mien, tiny_model):
     )
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_the_shards_together_are_the_one_table(
     mien, tiny_model, inputs, one_file, one_table, tmp_path, workers
 ):
     out = tmp_path / "out"
-    options = ("--model", tiny_model, "--shard", 4, "--workers", workers)
+    options = ("--model", tiny_model, "--shard", 4, "--workers", 2)
     ran = mien("analyze", inputs, "-o", f"{out}/", *options)
     assert ran.code == 1
     assert "1 of all 11 inputs failed; --retry reads them again" in ran.err

@@ -230,32 +230,20 @@ def expected(photos, tiny_model, tmp_path_factory):
     return [line.partition(",")[2] for line in table.read_text().splitlines()[1:]]
 
 
-def test_a_list_file(mien, photos, expected, tiny_model, tmp_path):
-    (tmp_path / "list.txt").write_text("\n".join(str(photos[0] / name) for name in photos[1]))
-    assert faces(mien, tiny_model, f"@{tmp_path}/list.txt")[1] == expected
-
-
-def test_parquet_of_paths(mien, photos, expected, tiny_model, tmp_path):
-    pq.write_table(pa.table({"path": [str(photos[0] / name) for name in photos[1]]}), tmp_path / "p.parquet")
-    assert faces(mien, tiny_model, tmp_path / "p.parquet")[1] == expected
-
-
-def test_parquet_of_bytes_over_several_row_groups(mien, photos, expected, tiny_model, tmp_path):
-    table = pa.table({"name": list(photos[1]), "bytes": list(photos[1].values())})
+def test_lists_parquet_and_tar_give_the_rows_of_the_folder(mien, photos, tar, expected, tiny_model, tmp_path):
+    """A list, Parquet of paths, Parquet of bytes in several row groups with and without names, tar."""
+    folder, held = photos
+    (tmp_path / "list.txt").write_text("\n".join(str(folder / name) for name in held))
+    pq.write_table(pa.table({"path": [str(folder / name) for name in held]}), tmp_path / "p.parquet")
+    table = pa.table({"name": list(held), "bytes": list(held.values())})
     pq.write_table(table, tmp_path / "b.parquet", row_group_size=2)
     pq.write_table(table.drop(["name"]), tmp_path / "n.parquet", row_group_size=2)
-    names, rows = faces(mien, tiny_model, tmp_path / "b.parquet", "--workers", "2")
-    assert rows == expected
-    assert names[0] == f"{tmp_path}/b.parquet/0.png"
-    names, rows = faces(mien, tiny_model, tmp_path / "n.parquet")
-    assert rows == expected
-    assert names[-1] == f"{tmp_path}/n.parquet/4"
-
-
-def test_tar_shards_by_glob(mien, tar, expected, tiny_model):
-    names, rows = faces(mien, tiny_model, f"{tar.parent}/shard-*.tar")
-    assert rows == expected
-    assert names[0] == f"{tar}/faces/0.png"
+    sources = [f"@{tmp_path}/list.txt", *(tmp_path / f"{name}.parquet" for name in "pbn")]
+    names, rows = faces(mien, tiny_model, *sources, f"{tar.parent}/shard-*.tar", "--workers", 2)
+    assert rows == expected * 5
+    starts = names[:: len(expected)]
+    assert starts[:2] == [f"{folder}/0.png"] * 2
+    assert starts[2:] == [f"{tmp_path}/b.parquet/0.png", f"{tmp_path}/n.parquet/0", f"{tar}/faces/0.png"]
 
 
 @pytest.mark.parametrize(
@@ -335,15 +323,14 @@ def test_objects_below_a_prefix_in_order(bucket):
     assert [s.inside for s in find_sources(["s3://faces/in/more/3.png"])] == ["3.png"]
 
 
-@pytest.mark.parametrize(("address", "workers"), [("s3://faces/in/", 2), ("s3://faces/shard.tar", 1)])
-def test_objects_give_the_rows_of_the_files(mien, bucket, expected, tiny_model, address, workers):
-    assert faces(mien, tiny_model, address, "--workers", workers)[1] == expected
-
-
-def test_a_clip_in_a_store_gives_the_rows_of_the_file(mien, bucket, drawn_clip, tiny_model, tmp_path):
-    names, rows = faces(mien, tiny_model, "s3://faces/clip.mp4")
-    assert rows == faces(mien, tiny_model, drawn_clip)[1]
-    assert set(names) == {"s3://faces/clip.mp4"}
+def test_objects_give_the_rows_of_the_files(mien, bucket, expected, drawn_clip, tiny_model):
+    """A prefix, a tar and a clip in a store; the clip itself after them."""
+    sources = ("s3://faces/in/", "s3://faces/shard.tar", "s3://faces/clip.mp4", drawn_clip)
+    names, rows = faces(mien, tiny_model, *sources)
+    photos, clips = rows[: 2 * len(expected)], rows[2 * len(expected) :]
+    assert photos == expected * 2
+    assert clips[:12] == clips[12:]
+    assert set(names[-24:]) == {"s3://faces/clip.mp4", str(drawn_clip)}
 
 
 def test_an_object_that_is_not_there(bucket):

@@ -73,7 +73,8 @@ def test_a_folder_in_order_with_an_empty_row_where_nobody_is(mien, folder, tiny_
     assert [float(row["time"]) for row in rows[:12]] == pytest.approx(np.arange(12) / 10)
 
 
-@pytest.mark.parametrize("ending", ["csv", pytest.param("parquet", marks=pytest.mark.slow)])
+@pytest.mark.slow  # by default test_run.py and test_shards.py compare workers
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_any_number_of_workers_writes_the_same_bytes(mien, folder, tiny_model, tmp_path, ending):
     written = []
     for workers in (1, 3):
@@ -270,7 +271,7 @@ def test_a_second_ctrl_c_waits_until_the_table_is_finished():
 
 
 def test_region_and_tracks_leave_out_the_other_faces(mien, tmp_path, make_clip, draw_scene, tiny_model):
-    pictures = [draw_scene((10 + 2 * i, 20, 100), (180, 90, 130)) for i in range(8)]
+    pictures = [draw_scene((10 + 2 * i, 20, 100), (180, 90, 130)) for i in range(4)]
     clip = make_clip(tmp_path / "two.mp4", pictures)
     command = ("analyze", clip, "--model", tiny_model)
     every = table(mien(*command).out)

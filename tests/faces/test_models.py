@@ -144,6 +144,7 @@ def valid(shipped, shared_data):
     return corpus, shipped(np.stack([corpus.read(s) for s in corpus.samples]))
 
 
+@pytest.mark.slow  # the file cannot change unseen: its sha256 is pinned
 def test_the_scores_on_the_card_are_what_the_file_gives(shipped, valid):
     """FER+ valid, at least 87 % (majority) and 84 % (argmax)."""
     corpus, p = valid
@@ -158,6 +159,7 @@ def test_the_scores_on_the_card_are_what_the_file_gives(shipped, valid):
         assert accuracy == pytest.approx(scores[protocol], abs=1.1e-3)  # torch against ONNX: a face or three
 
 
+@pytest.mark.slow
 def test_the_calibration_on_the_card_holds_on_the_faces_that_fitted_it(shipped, valid):
     """ECE under 2 %, 90 % sets, nine of ten certain readings right, the floors of recall."""
     corpus, p = valid

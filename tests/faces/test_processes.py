@@ -60,13 +60,13 @@ def run(code, model, picture, folder):
         pytest.param(  # as gunicorn --preload and Celery do
             """
     children = []  # they leave by sys.exit, which ends what is open
-    for _ in range(3):
+    for _ in range(2):
         children.append(os.fork())
         if not children[-1]:
             assert read(sys.argv[2]) == want
             np.testing.assert_allclose(analyzer.classify(crops(200)), many, atol=1e-6)
             sys.exit(7)
-    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [7, 7, 7]
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [7, 7]
     assert read(sys.argv[2]) == want
 """,
             id="fork",
@@ -111,6 +111,7 @@ def run(code, model, picture, folder):
             assert pool.map(analyzer.image, [sys.argv[2]] * 3)[2].faces[0].probabilities.tolist() == want[0]
 """,
             id="pools",
+            marks=pytest.mark.slow,  # the test below has a pool, as the suite has time for
         ),
     ],
 )
@@ -121,7 +122,7 @@ def test_a_used_analyzer_works_in_forked_and_spawned_processes(code, tiny_model,
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", [pytest.param("fork", marks=pytest.mark.slow), "spawn"])
 def test_an_analyzer_goes_to_a_process_pool_as_an_argument(method, tiny_model, picture):
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip("this system does not fork")

@@ -164,7 +164,8 @@ class Tab:
         page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text("utf-8"))
         for theme in ("dark", "light"):
             page.emulate_media(color_scheme=theme)
-            found = page.evaluate("tags => axe.run(document, {runOnly: tags})", RULES)
+            rules = RULES if theme == "dark" else ["color-contrast"]  # the rest does not depend on colours
+            found = page.evaluate("rules => axe.run(document, {runOnly: rules})", rules)
             faults = [(v["id"], [n["html"][:200] for n in v["nodes"][:3]]) for v in found["violations"]]
             assert faults == [], theme
         for width in (390, 320):

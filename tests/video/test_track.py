@@ -227,7 +227,7 @@ def test_a_copy_or_restored_tracker_goes_on_by_itself_to_the_last_bit(twin):
 def test_memory_is_bounded():
     tracker = Tracker()
     rng = np.random.default_rng(0)
-    for i in range(2000):
+    for i in range(500):
         x, y = rng.uniform(0, 10_000, 2)
         numbers(tracker, [(x, y)], i * 0.04)
     assert len(tracker.state()["tracks"]) <= 2 / 0.04 + 1
