@@ -22,6 +22,7 @@ CARD_VERSION: Final = 1
 ACCURATE: Final = "accurate"  # the policy that every network has: the likeliest emotion, or nearly so
 POOR_RECALL: Final = 0.5  # below it an emotion is named as one that the network misses
 TEXT_WIDTH: Final = 80
+_FIGURES: Final = {"ece": "ECE", "nll": "NLL", "coverage": "label in set", "set size": "emotions a set"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +242,29 @@ def render_calibration(card: ModelCard) -> list[str]:
         }
         policies = render_policies(means, figures["n of"])
         lines += ["", *wrap(how, TEXT_WIDTH), *_card_entries(entries), "", *policies]
+    return lines + (render_comparison(about["compared"]) if "compared" in about else [])
+
+
+def render_comparison(compared: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Figures of the same faces by the card before and by this one, as `calibrate.compare_cards` has them."""
+    how = (
+        "before: by the card as it was; after: each face by what half of the faces without it gave; with "
+        "95 % intervals of clips or people drawn again"
+    )
+    lines = ["", *wrap(how, TEXT_WIDTH), f"{'':<19}{'before':<20}{'after':<20}change"]
+    last = ""
+    for name, sides in compared.items():
+        policy, _, figure = name.rpartition("/")
+        if policy != last:
+            lines.append(f"policy {policy}")
+            last = policy
+        scale, digits = (1, 2) if figure in {"nll", "set size"} else (100, 1)
+        cells = [
+            "{} ({}, {})".format(*("-" if v is None else f"{scale * v:.{digits}f}" for v in side.values()))
+            for side in sides.values()
+        ]
+        title = _FIGURES.get(figure, figure) + " %" * (scale == 100)
+        lines.append(f"{title:<19}{cells[0]:<20}{cells[1]:<20}{cells[2]}")
     return lines
 
 

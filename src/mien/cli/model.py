@@ -84,11 +84,25 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     root: Annotated[
         Path,
         typer.Option(
-            metavar="PATH", help="Folder or zip file of the corpus; for FER+, the split valid is used."
+            metavar="PATH",
+            help="Folder or zip file of the corpus; for FER+, the split valid is used. With --data review: "
+            "the codes (as for `mien agree`).",
         ),
     ],
     output: OutputModel,
-    data: Annotated[str, typer.Option(metavar="NAME", help="The corpus, as in `mien evaluate`.")] = "ferplus",
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="The corpus, as in `mien evaluate`; or review: what people coded of --table."
+        ),
+    ] = "ferplus",
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE",
+            help="With --data review: the table that `mien analyze` wrote with MODEL of what was coded.",
+        ),
+    ] = None,
     coverage: Annotated[
         float,
         typer.Option(
@@ -127,15 +141,27 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     The weights do not change. The values written are fitted on all faces; how good
     they are is measured with halves of the faces that were not used for fitting.
     Never use faces that the network was trained on.
+
+    With --data review, MODEL may be the name of a shipped network; emotions with fewer
+    than 50 coded faces are not fitted alone; figures before and after are printed.
     """
     from mien.card import render_calibration
+    from mien.errors import ConfigError
     from mien.evaluate.calibrate import CalibrateOptions
     from mien.evaluate.evaluation import calibrate_model
+    from mien.evaluate.lab import calibrate_on_codes
 
     options = CalibrateOptions(coverage, right, protocol, splits, seed)
-    found, notes = calibrate_model(
-        model, root, output, options, data=data, limits=limit or (), overwrite=overwrite, threads=threads
-    )
+    if (data == "review") != (table is not None):
+        raise ConfigError(f"expected --table with --data review and nowhere else, got --data {data}")
+    if table is not None:
+        found, notes = calibrate_on_codes(
+            model, root, table, output, options, limits=limit or (), overwrite=overwrite
+        )
+    else:
+        found, notes = calibrate_model(
+            model, root, output, options, data=data, limits=limit or (), overwrite=overwrite, threads=threads
+        )
     for note in notes:
         typer.echo(f"mien: note: {note}", err=True)
     typer.echo("\n".join(render_calibration(found)))

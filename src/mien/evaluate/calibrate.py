@@ -10,7 +10,8 @@ Everything is fitted on labelled faces that the network did not learn from, and 
 
 How well each holds on faces it was not fitted on is measured by cross-fitting: the faces are split in two at
 random; what one half fits is applied to the other, and the other way round, so that every face is judged once
-by numbers that never saw it. Many such splits show how far the figures depend on chance.
+by numbers that never saw it. Many such splits show how far the figures depend on chance. Where the corpus
+knows who is who, no person is in both halves.
 
 Legend: N faces, K = 8 emotions; `logits` (N, K) up to a constant per row, `truth` (N,) labels in 0..7.
 """
@@ -20,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from hashlib import sha256
-from math import ceil, exp, inf, log
+from math import ceil, exp, inf, log, nan
 from typing import Any, Final
 
 import numpy as np
@@ -46,6 +47,8 @@ FLOORS: Final[Mapping[str, float]] = {"contempt": 0.55, "disgust": 0.70, "fear":
 FLOORS_PROTOCOL: Final = "majority"  # the labels that the floors of recall are counted on
 LEAN_COST: Final = 0.003  # accuracy that the lean of the policy `accurate` may cost
 STRENGTHS: Final = tuple(step / 50 for step in range(51))  # of a lean; finer is chance
+DRAWS: Final = 20  # of persons with replacement, in each split, for intervals of a comparison
+_COMPARED: Final = ("accuracy", "coverage", "set size", "uncertain", "right if certain")  # of a policy
 MIN_FACES: Final = 20  # labelled; with fewer no set of 90 % is smaller than all emotions, in halves
 
 
@@ -58,6 +61,8 @@ class CalibrateOptions:
     protocol: str = "argmax"  # what counts as right; it labels nearly every face, unlike `majority`
     splits: int = 50  # random splits into halves
     seed: int = 0  # of the splits
+    least: int = 0  # faces that an emotion needs, to have a floor of recall
+    compare: bool = False  # also by the numbers that the card had before, with intervals
 
     def __post_init__(self) -> None:
         for option, value in (("--coverage", self.coverage), ("--right", self.right)):
@@ -112,9 +117,16 @@ def calibrate_card(
     if n < MIN_FACES:
         raise DataError(f"{corpus}: expected at least {MIN_FACES} faces with a label, got {n}; give more")
 
+    numbers = np.bincount(agreed[agreed >= 0], minlength=metrics.K)
+    floors = {e: floor for e, floor in FLOORS.items() if numbers[EMOTIONS.index(e)] >= options.least}
+    kept = None
+    if not floors and (lean := card.policies.get("balanced")):
+        kept = Policy(tuple(card.temperature * offset for offset in lean.offsets))
+
     def fit(rows: NDArray[np.int64]) -> Calibration:
         rows = rows[known[rows]]
-        return calibrate(logits[rows], labels[options.protocol][rows], options, floor_labels=agreed[rows])
+        truth = labels[options.protocol][rows]
+        return calibrate(logits[rows], truth, options, floor_labels=agreed[rows], floors=floors, kept=kept)
 
     whole = fit(np.arange(len(logits)))
     # single labels are the same under every protocol: then one is enough
@@ -123,6 +135,10 @@ def calibrate_card(
         for name, truth in labels.items()
         if (truth >= 0).any() and (truth is agreed or (truth != agreed).any())
     }
+    persons = [sample.person for sample in predictions.samples]
+    groups = None
+    if None not in persons and len(set(persons)) > 1:
+        groups = np.unique(np.array(persons), return_inverse=True)[1]
     # For emotions asked for alone, `metrics.detection`: what it divides the probabilities by.
     thresholds = network.softmax(logits[known] / np.float32(whole.temperature)).mean(axis=0)
     record = {
@@ -133,14 +149,20 @@ def calibrate_card(
         "n": n,
         "coverage": options.coverage,
         "right": options.right,
-        "floors": dict(FLOORS),
+        "floors": floors,
         "lean cost": LEAN_COST,
-        "strengths": dict(whole.strengths),
+        "strengths": {name: _to_json(value) for name, value in whole.strengths.items()},
         "splits": options.splits,
         "seed": options.seed,
         "mien": __version__,
-        "held_out": crossfit(logits, fit, measured, splits=options.splits, seed=options.seed),
+        "held_out": crossfit(logits, fit, measured, splits=options.splits, seed=options.seed, groups=groups),
     }
+    if options.compare:
+        truth = labels[options.protocol]
+        some = None if groups is None else groups[known]
+        record["compared"] = compare_cards(
+            card, logits[known], truth[known], options, floors=floors, kept=kept, groups=some
+        )
     return replace(
         card,
         temperature=whole.temperature,
@@ -152,11 +174,18 @@ def calibrate_card(
 
 
 def calibrate(
-    logits: Logits, truth: Labels, options: CalibrateOptions, *, floor_labels: Labels | None = None
+    logits: Logits,
+    truth: Labels,
+    options: CalibrateOptions,
+    *,
+    floor_labels: Labels | None = None,
+    floors: Mapping[str, float] = FLOORS,
+    kept: Policy | None = None,
 ) -> Calibration:
     """Fit everything on (N, K) logits, before any temperature, and (N,) labels.
 
-    The floors of recall are counted on `floor_labels` (N,), -1 where there is none; None: on `truth`.
+    The floors of recall are counted on `floor_labels` (N,), -1 where there is none; None: on `truth`. With
+    `kept`, whose offsets are those at temperature 1, the policy `balanced` shows what this one shows.
     """
     temperature = fit_temperature(logits, truth)
     p = softmax(logits, temperature)
@@ -165,9 +194,11 @@ def calibrate(
     known = floor_labels >= 0
     strengths = {
         ACCURATE: fit_lean(p, prior=prior),
-        "balanced": fit_strength(p[known], floor_labels[known], prior=prior),
+        "balanced": fit_strength(p[known], floor_labels[known], prior=prior, floors=floors),
     }
     leans = {name: Policy(make_offsets(prior, strength)) for name, strength in strengths.items()}
+    if kept is not None:
+        leans["balanced"], strengths["balanced"] = Policy(tuple(o / temperature for o in kept.offsets)), nan
     policies = {
         name: replace(lean, set_from=fit_set(p, truth, lean, options.coverage))
         for name, lean in leans.items()
@@ -292,7 +323,13 @@ def fit_lean(p: Probabilities, *, prior: NDArray[np.float64], cost: float = LEAN
 
 
 def crossfit(
-    logits: Logits, fit: Fit, labels: Mapping[str, Labels], *, splits: int, seed: int
+    logits: Logits,
+    fit: Fit,
+    labels: Mapping[str, Labels],
+    *,
+    splits: int,
+    seed: int,
+    groups: Labels | None = None,
 ) -> dict[str, Any]:
     """The figures of faces not fitted on: mean and the range of 95 % of the splits.
 
@@ -302,6 +339,7 @@ def crossfit(
         labels: name of a protocol to (N,) labels, -1 where it gives none.
         splits: number of random splits into halves.
         seed: of the splits.
+        groups: (N,) numbers of the persons, who are in one half each; None: not known.
 
     Returns:
         For each protocol its figures, by name: `{"mean", "low", "high"}`, one number or one per emotion.
@@ -309,15 +347,26 @@ def crossfit(
     rng = np.random.default_rng(seed)
     found: dict[str, list[Figures]] = {name: [] for name in labels}
     for _ in range(splits):
-        held_out = hold_out(logits, fit, rng.permutation(len(logits)))
+        held_out = hold_out(logits, fit, *draw_halves(rng, len(logits), groups))
         for name, truth in labels.items():
             found[name].append(measure(held_out, truth, rng))
     return {name: _measure_raw(logits, truth) | _summarise(found[name]) for name, truth in labels.items()}
 
 
-def hold_out(logits: Logits, fit: Fit, order: NDArray[np.int64]) -> HeldOut:
-    """Each half of the faces, split in two by `order` (N,), judged by what the other half fits."""
-    halves = np.split(order, [len(order) // 2])
+def draw_halves(
+    rng: np.random.Generator, n: int, groups: Labels | None = None
+) -> tuple[NDArray[np.int64], int]:
+    """An order of n faces and how many of them are the first half; no group of (N,) is in both halves."""
+    if groups is None:
+        return rng.permutation(n), n // 2
+    rank = rng.permutation(groups.max() + 1)[groups]
+    ends = np.bincount(rank).cumsum()[:-1]  # cuts between groups
+    return np.argsort(rank, kind="stable"), int(ends[np.abs(ends - n / 2).argmin()])
+
+
+def hold_out(logits: Logits, fit: Fit, order: NDArray[np.int64], cut: int | None = None) -> HeldOut:
+    """Each half, the first `cut` of `order` (N,) and the rest, judged by what the other half fits."""
+    halves = np.split(order, [len(order) // 2 if cut is None else cut])
     fits = (fit(halves[1]), fit(halves[0]))
     p = np.empty((len(order), metrics.K))
     first = np.zeros(len(order), np.bool_)
@@ -355,6 +404,75 @@ def measure(held_out: HeldOut, truth: Labels, rng: np.random.Generator) -> Figur
         figures |= {f"{name}/{key}": value for key, value in of_all.items()}
         figures[f"{name}/coverage of one half"] = of_half["coverage"]
         figures[f"{name}/strength"] = float(np.mean([one.strengths[name] for one in held_out.fits]))
+    return figures
+
+
+def compare_cards(
+    card: ModelCard,
+    logits: Logits,
+    truth: Labels,
+    options: CalibrateOptions,
+    *,
+    floors: Mapping[str, float],
+    kept: Policy | None,
+    groups: Labels | None,
+) -> dict[str, dict[str, Any]]:
+    """Figures of faces by the card as it is, and by numbers that other faces fit.
+
+    Intervals hold 95 % of figures of persons (else faces) drawn again with replacement, over all splits.
+
+    Returns:
+        For each figure, by name: "before", "after" and "change", each `{"mean", "low", "high"}`.
+    """
+
+    def fit(rows: NDArray[np.int64]) -> Calibration:
+        return calibrate(logits[rows], truth[rows], options, floors=floors, kept=kept)
+
+    rng, n = np.random.default_rng(options.seed), len(logits)
+    members = [np.flatnonzero(groups == g) for g in np.unique(groups)] if groups is not None else None
+    before = softmax(logits, card.temperature)
+    decided = {name: decide(before, policy, card.uncertain) for name, policy in card.policies.items()}
+    whole: list[list[Figures]] = []
+    drawn: list[list[Figures]] = []
+    for _ in range(options.splits):
+        held = hold_out(logits, fit, *draw_halves(rng, n, groups))
+        sides = ((before, decided), (held.p, held.decisions))
+        for i in range(1 + DRAWS):
+            if i == 0:
+                rows = np.arange(n)
+            elif members is None:
+                rows = rng.integers(n, size=n)
+            else:
+                rows = np.concatenate([members[g] for g in rng.integers(len(members), size=len(members))])
+            figures = [_side_figures(p, decisions, truth, rows) for p, decisions in sides]
+            (drawn if i else whole).append(figures)
+    found: dict[str, dict[str, Any]] = {}
+    for name in whole[0][0].keys() & whole[0][1].keys():
+        values, all_faces = (
+            np.array([[float(side[name]) for side in figures] for figures in some]) for some in (drawn, whole)
+        )  # (splits x draws, 2), (splits, 2)
+        found[name] = {}
+        for key, weights in (("before", (1, 0)), ("after", (0, 1)), ("change", (-1, 1))):
+            low, high = np.nanpercentile(values @ weights, [2.5, 97.5])
+            mean = (all_faces @ weights).mean()
+            found[name][key] = {"mean": _to_json(mean), "low": _to_json(low), "high": _to_json(high)}
+    return {name: found[name] for name in whole[0][1] if name in found}
+
+
+def _side_figures(
+    p: Probabilities, decisions: Mapping[str, Decisions], truth: Labels, rows: NDArray[np.int64]
+) -> Figures:
+    """The figures of some faces by one card; those of policies as "policy/figure"."""
+    y, some_p = truth[rows], p[rows].astype(np.float32)
+    figures: Figures = {"ece": metrics.ece(some_p, y), "nll": metrics.nll(some_p, y)}
+    for name, one in decisions.items():
+        some = Decisions(
+            one.shown[rows],
+            None if one.member is None else one.member[rows],
+            None if one.uncertain is None else one.uncertain[rows],
+        )
+        of_policy = metrics.decision_figures(some, np.ones(len(rows), np.bool_), y)
+        figures |= {f"{name}/{key}": value for key, value in of_policy.items() if key in _COMPARED}
     return figures
 
 

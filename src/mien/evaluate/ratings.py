@@ -121,7 +121,7 @@ def read_ratings(table: Path, codes: Sequence[str | Path | Code], options: Agree
     if len(raters) < 2:
         raise DataError(f"expected two raters at least, got {', '.join(raters)} alone; give further codes")
     sources = list(shown) or list(dict.fromkeys(code.source for code in mine))
-    places, unmatched = _match_sources(people, sources)
+    places, unmatched = match_sources(people, sources)
     if kind and len(unmatched) == len(places):
         raise DataError(
             f"expected codes of what is in {table} ({_few(sources)}), got codes of {_few(list(places))} "
@@ -234,7 +234,7 @@ def _face(row: Row) -> Face:
 # --- matching
 
 
-def _match_sources(codes: Iterable[Code], sources: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+def match_sources(codes: Iterable[Code], sources: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """The clip of each source of codes: one of `sources`, or its bare name; and those that are unmatched.
 
     Names match whole, else without folders, else without their endings too; each only where it is clear.

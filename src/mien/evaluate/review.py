@@ -61,13 +61,15 @@ class ReviewTable:
         DataError: it cannot be read, or holds no face.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, probabilities: bool = False) -> None:
+        """Read it, with the eight probabilities if they are asked for."""
         self.path = path
         seen: dict[tuple[str, int | None], array[float]] = {}
         times: dict[str, array[float]] = {}
         table = open_table(path)
         table.require(_NEEDED, "a table that `mien analyze` wrote")
-        used = [name for name in (*_NEEDED, "quality") if name in table.columns]
+        more = EMOTIONS if probabilities else ()
+        used = [name for name in (*_NEEDED, "quality", *more) if name in table.columns]
         for line, record in table.records:
             try:
                 row: dict[str, Any] = {name: parse_cell(name, record[name]) for name in used}
@@ -85,13 +87,17 @@ class ReviewTable:
             quality = 1.0 if row.get("quality") is None else row["quality"]
             doubt = 1 - (row["confidence"] or 0.0) * quality
             box = (row[name] for name in ("x", "y", "width", "height"))
-            values = (np.nan if time is None else time, *box, doubt, emotion)
+            values = (
+                np.nan if time is None else time, *box, doubt, emotion,
+                *(np.nan if row[name] is None else row[name] for name in more),
+            )  # fmt: skip
             seen.setdefault((source, track), array("d")).extend(values)
         if not seen:
             raise DataError(f"{path}: expected a table with faces, got none; there is nothing to code")
-        #: by source and track, (N, 7): time, x, y, width, height, doubt, index of the emotion or -1
+        #: by source and track, (N, 7): time, x, y, width, height, doubt, index of the emotion or -1; then the
+        #: probabilities
         self.seen: dict[tuple[str, int | None], NDArray[np.float64]] = {
-            key: np.frombuffer(values).reshape(-1, 7) for key, values in seen.items()
+            key: np.frombuffer(values).reshape(-1, 7 + len(more)) for key, values in seen.items()
         }
         self._times = {source: np.frombuffer(values) for source, values in times.items()}
         self.sources = list(dict.fromkeys(source for source, _ in self.seen))
