@@ -28,7 +28,7 @@ LADDER = [
     {"faces", "data", "nets"},
     {"video"},
     {"analyzer", "results"},
-    {"evaluate", "batch"},
+    {"evaluate", "batch", "doctor"},
     {"train"},
     {"paper", "server"},
     {"cli"},

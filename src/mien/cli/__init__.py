@@ -16,6 +16,7 @@ from mien.cli.agree import agree
 from mien.cli.analyze import analyze
 from mien.cli.convert import convert
 from mien.cli.data import app as data
+from mien.cli.doctor import doctor
 from mien.cli.evaluate import evaluate
 from mien.cli.methods import methods
 from mien.cli.model import calibrate, card, export, quantize
@@ -47,6 +48,7 @@ app.command()(card)
 app.command()(reproduce)
 app.command()(review)
 app.command()(serve)
+app.command()(doctor)
 app.add_typer(data, name="data")
 
 
