@@ -58,7 +58,8 @@ def _find_packages() -> tuple[list[str], dict[str, list[str]]]:
         requirements = metadata.requires("mien") or []
     except metadata.PackageNotFoundError:
         return [], {}
-    needed, extras = [], defaultdict(list)
+    needed: list[str] = []
+    extras: dict[str, list[str]] = defaultdict(list)
     for requirement in requirements:
         name = re.match(r"[\w.-]+", requirement)
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
