@@ -13,6 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.main import get_command
+
+from mien.cli import app
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -25,13 +28,16 @@ def blocks(page, language):
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
 
 
+def shell_lines(page):
+    return [line for block in blocks(page, "sh") for line in block.splitlines() if line.strip()]
+
+
 def commands():
-    """The commands of each page in their order; what one writes, the next may read."""
+    """The commands of each page in their order; what one writes, the next may read. Long pages are slow."""
     for page in PAGES:
-        lines = [line for block in blocks(page, "sh") for line in block.splitlines() if line.strip()]
-        if run := [line for line in lines if not line.startswith(NOT_HERE)]:
-            marks = pytest.mark.slow if any(line.startswith("mien train") for line in run) else ()
-            yield pytest.param(run, id=page.name, marks=marks)
+        if run := [line for line in shell_lines(page) if not line.startswith(NOT_HERE)]:
+            slow = len(run) > 10 or any(line.startswith("mien train") for line in run)
+            yield pytest.param(run, id=page.name, marks=pytest.mark.slow if slow else ())
 
 
 def examples():
@@ -42,9 +48,10 @@ def examples():
     ]
 
 
-@pytest.fixture
-def folder(tmp_path, one_face, drawn_clip):
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory, one_face, drawn_clip):
     """photo.jpg, clip.mp4, photos/, crops/, labelled/, study/, codes, a design, small ferplus.zip: drawn."""
+    tmp_path = tmp_path_factory.mktemp("drawn")
     Image.fromarray(one_face).save(tmp_path / "photo.jpg")
     shutil.copy(drawn_clip, tmp_path / "clip.mp4")
     crop = one_face[40:200, 60:220]
@@ -68,6 +75,12 @@ def folder(tmp_path, one_face, drawn_clip):
     return tmp_path
 
 
+@pytest.fixture
+def folder(drawn, tmp_path):
+    """A copy of them."""
+    return shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
+
+
 def write_ferplus(path):
     """FER+'s official layout with 256 faces to learn from and 32 to judge."""
     draw = np.random.default_rng(5)
@@ -84,6 +97,18 @@ def write_ferplus(path):
                 votes = ["8" if k == kind else "0" for k in range(8)]
                 rows.append(f'{name},"(0, 0, 48, 48)",{",".join(votes)},1,1')
             archive.writestr(f"ferplus/{split}/label.csv", "\n".join(rows) + "\n")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_of_a_page_are_ones_that_mien_takes(page):
+    """Its words and options, nothing being run."""
+    mien = get_command(app)
+    for part in (part.strip() for line in shell_lines(page) for part in line.split("|")):
+        command, words = mien, shlex.split(part, comments=True)
+        if words and words.pop(0) == "mien":
+            while commands := getattr(command, "commands", None):
+                command = commands[words.pop(0)]
+            command.make_context("mien", words)
 
 
 @pytest.mark.parametrize("lines", list(commands()))

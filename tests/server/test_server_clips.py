@@ -159,14 +159,25 @@ def test_every_result_can_be_had(client, done):
     assert listed == sorted(listed, key=lambda one: -one["created"])
 
 
-def test_how_a_clip_is_read(client, drawn_clip):
+def test_how_a_clip_is_read_and_that_a_removed_job_is_gone_and_counted_off_once(client, drawn_clip):
     """By fields of the form and by those of the address."""
+    before = client.service.disk.taken
     with drawn_clip.open("rb") as file:
         fields = {"start": "0.2", "end": "0.9"}
         answer = client.post("/v1/clips?every=2&detect_every=2", files={"file": file}, data=fields)
     body = ended(client, answer.json()["id"])
     assert [row["frame"] for row in rows_of(client, body)] == [2, 4, 6, 8]
     assert "annotated.mp4" not in body["results"]
+    job = body["id"]
+    assert client.service.disk.taken > before
+    with ThreadPoolExecutor(8) as pool:
+        removed = list(pool.map(client.service.jobs.remove, [job] * 8))
+    assert sorted(removed) == [False] * 7 + [True]
+    assert client.service.disk.taken == before
+    assert not (client.service.disk.jobs / job).exists()
+    for path in (f"/v1/jobs/{job}", f"/v1/jobs/{job}/events", f"/v1/jobs/{job}/results/rows.csv"):
+        assert is_problem(client.get(path), 404, "not-found")
+    assert is_problem(client.delete(f"/v1/jobs/{job}"), 404, "not-found")
 
 
 @pytest.mark.parametrize(
@@ -344,20 +355,6 @@ def test_a_store_of_another_version_is_left_alone(tmp_path):
     run_sql(tmp_path, "CREATE TABLE jobs (id TEXT)")
     with pytest.raises(ConfigError, match="of this version"), running(keep=tmp_path):
         pass
-
-
-def test_a_removed_job_is_gone_and_counted_off_once(client, short_clip):
-    before = client.service.disk.taken
-    job = read(client, short_clip)["id"]
-    assert client.service.disk.taken > before
-    with ThreadPoolExecutor(8) as pool:
-        removed = list(pool.map(client.service.jobs.remove, [job] * 8))
-    assert sorted(removed) == [False] * 7 + [True]
-    assert client.service.disk.taken == before
-    assert not (client.service.disk.jobs / job).exists()
-    for path in (f"/v1/jobs/{job}", f"/v1/jobs/{job}/events", f"/v1/jobs/{job}/results/rows.csv"):
-        assert is_problem(client.get(path), 404, "not-found")
-    assert is_problem(client.delete(f"/v1/jobs/{job}"), 404, "not-found")
 
 
 def test_a_clip_that_fills_the_disk(client, drawn_clip, monkeypatch):
