@@ -40,7 +40,7 @@ def test_a_page_and_json_hold_what_is_printed(folder, mien):
         assert "<b>ert and anna: 10 moments (1.0 s) of 1 clips" in text
         assert "smile = happiness" in text
         assert "50.0 %" in text
-        assert "Clips in common" in text
+        assert "in common" in text
 
 
 @pytest.mark.parametrize(

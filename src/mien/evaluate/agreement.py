@@ -35,7 +35,7 @@ MEASURES: Final = {
     "percent": "share of the moments in which both say the same; of a label: whether it is shown",
     "kappa": "Cohen's kappa",
     "alpha": "Krippendorff's alpha",
-    "specific": "specific agreement: share of the moments of either that both give the label",
+    "specific": "twice the moments that both give the label, by those of the one plus those of the other",
     "kappa_at_rate": "kappa, were Mien to show the expression as often as the coder does",
     "events_paired": "share of the events of either that both have",
     "events_within": "the same, onset and offset within the tolerance",
@@ -129,8 +129,8 @@ def agree(
     notes += [f"{p.first} and {p.second} have no moment in common" for p in pairs if not p.moments]
     if few := [f"{p.first} and {p.second} {p.clips}" for p in pairs if 0 < p.clips < FEW_CLIPS]:
         notes.append(
-            f"Clips in common: {', '.join(few)}. Of fewer than {FEW_CLIPS}, intervals are rough and mostly "
-            "too narrow; of one there are none"
+            f"Clips or photos in common: {', '.join(few)}. Of fewer than {FEW_CLIPS}, intervals are "
+            "rough and mostly too narrow; of one there are none"
         )
     return Agreement(
         options=options,

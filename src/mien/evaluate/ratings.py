@@ -11,7 +11,7 @@ Legend: R raters, T moments of one clip, F its frames, E = 8 emotions.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from math import ceil
@@ -131,7 +131,8 @@ def read_ratings(table: Path, codes: Sequence[str | Path | Code], options: Agree
     for code in [*people, *mine]:
         by_clip[places.get(code.source, code.source)].append(code)
     if kind:
-        by_clip = {source: held for source, held in by_clip.items() if source in set(places.values())}
+        coded = set(places.values())
+        by_clip = {source: held for source, held in by_clip.items() if source in coded}
     ratings = Ratings(raters, kind, tuple(by_clip), notes)
     if kind:
         ratings.left_out["not in the table: people are compared among themselves alone"] += unmatched
@@ -239,11 +240,16 @@ def match_sources(codes: Iterable[Code], sources: Sequence[str]) -> tuple[dict[s
 
     Names match whole, else without folders, else without their endings too; each only where it is clear.
     """
+    keys: list[Callable[[str], str]] = [str, base_name, lambda text: PurePath(base_name(text)).stem]
+    by_key: list[dict[str, list[str]]] = [defaultdict(list) for _ in keys]
+    for source in sources:
+        for known, key in zip(by_key, keys, strict=True):
+            known[key(source)].append(source)
     places: dict[str, str] = {}
     unmatched = []
     for name in dict.fromkeys(code.source for code in codes):
-        for key in (str, base_name, lambda text: PurePath(base_name(text)).stem):
-            fits = [source for source in sources if key(source) == key(name)]
+        for known, key in zip(by_key, keys, strict=True):
+            fits = known.get(key(name), [])
             if len(fits) == 1:
                 places[name] = fits[0]
                 break
