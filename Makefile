@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test test-slow check format refresh docs bench page clean help faults fuzz lock locked audit sbom mutation
+.PHONY: dist demo test test-slow check format refresh docs bench page clean help faults fuzz lock locked audit sbom mutation
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -101,6 +101,19 @@ mutation: $(VENV)/.audit  ## change the code that judges place by place, and nam
 	OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 2 $(MUTANTS)
 	$(BIN)/mutmut results
 	$(BIN)/mutmut results --all true | sed -nE 's/^ +mien\.([a-z_.]+)\.x[^:]*: /\1 /p' | sort | uniq -c
+
+# What builds and checks a release has an environment of its own.
+$(VENV)/.dist: $(BIN)/python
+	$(PYTHON) -m venv $(VENV)/dist
+	$(VENV)/dist/bin/python -m pip --disable-pip-version-check install --quiet build twine
+	@touch $@
+
+PYTHONS ?= python3.11 python3.12 python3.13 python3.14
+dist: $(VENV)/.dist  ## build wheel and sdist, check them, install and run them from nothing on each of PYTHONS
+	rm -rf build dist/mien-*
+	$(VENV)/dist/bin/python -m build
+	$(VENV)/dist/bin/twine check --strict dist/mien-*
+	$(VENV)/dist/bin/python benchmarks/dist.py $(PYTHONS)
 
 page:  ## build the page of `mien serve` (Node 20+); the built files are committed
 	cd web && npm ci && npm run build

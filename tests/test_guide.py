@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from PIL import Image
 from typer.main import get_command
 
 from mien.cli import app
+
+from mien._version import __version__
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -184,3 +187,14 @@ def test_every_target_that_the_readme_names_is_in_the_makefile():
     assert {"test", "check", "docs", "bench"} <= set(named)
     makefile = (ROOT / "Makefile").read_text()
     assert [t for t in named if not re.search(rf"^{t}:", makefile, re.MULTILINE)] == []
+
+
+def test_what_is_cited_and_licensed_is_what_is_released():
+    cited = (ROOT / "CITATION.cff").read_text()
+    assert re.search(r"^version: (.+)$", cited, re.MULTILINE)[1] == __version__
+    packaged = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert "version" in packaged["dynamic"]
+    assert [name for name in packaged["license-files"] if not (ROOT / name).is_file()] == []
+    assert (ROOT / "web/public/licences.txt").read_text() == (
+        ROOT / "src/mien/server/static/licences.txt"
+    ).read_text()
