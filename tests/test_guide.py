@@ -16,9 +16,8 @@ import pytest
 from PIL import Image
 from typer.main import get_command
 
-from mien.cli import app
-
 from mien._version import __version__
+from mien.cli import app
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
