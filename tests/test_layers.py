@@ -58,11 +58,16 @@ def parsed(path):
 
 
 @cache
+def names_typing(test):
+    return any("TYPE_CHECKING" in (getattr(n, "id", ""), getattr(n, "attr", "")) for n in ast.walk(test))
+
+
+@cache
 def imports(path):
     """(module or module.name, whether it stands at the top level) for each import, those in functions too."""
     tree = parsed(path)
     functions = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
-    typing = (n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test))
+    typing = (n for n in ast.walk(tree) if isinstance(n, ast.If) and names_typing(n.test))
     later = {id(node) for branch in (*functions, *typing) for node in ast.walk(branch)}
     found = []
     for node in ast.walk(tree):

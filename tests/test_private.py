@@ -11,7 +11,14 @@ from PIL import Image
 ELSEWHERE = ("CI", "GITHUB_", "GITLAB_", "TF_BUILD", "JENKINS", "BUILD", "ORT_", "XDG_", "PYTEST_")
 
 
-@pytest.mark.parametrize("first", ["import mien", "import mien.faces.network", "import mien.train.quantize"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import mien",
+        "import mien.faces.network",
+        pytest.param("import mien.train.quantize", marks=pytest.mark.slow),  # it loads PyTorch for seconds
+    ],
+)
 def test_onnx_runtime_leaves_no_identifier_of_this_machine(first, one_face, tmp_path):
     """Its reporting writes one to the home folder as it starts, on Linux and macOS."""
     if "train" in first:

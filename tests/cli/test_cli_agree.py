@@ -1,19 +1,29 @@
 """`mien agree`: what is printed, the page and the JSON, and what is said of wrong files."""
 
 import json
+import shutil
 
 import pytest
 
+from mien import analyze
 from mien.evaluate.agreement import ROWS
 from mien.evaluate.ratings import AgreeOptions
 from parsed_page import ParsedPage
 
 
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory, drawn_clip):
+    """A folder with the frames and the events of a drawn clip."""
+    folder = tmp_path_factory.mktemp("tables")
+    analyze(drawn_clip, folder / "faces.csv", events=folder / "events.csv")
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path, mien, drawn_clip, monkeypatch):
-    """Frames and events of a drawn clip, and two coders' files."""
+def folder(tables, tmp_path, monkeypatch):
+    """The current folder: a copy of that one, and two coders' files."""
+    shutil.copytree(tables, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    assert mien("analyze", drawn_clip, "-o", "faces.csv", "--events", "events.csv").code == 0
     (tmp_path / "anna.csv").write_text(
         "source,start,end,code,intensity\ndrawn.mp4,0,0.5,smile,3\ndrawn.mp4,0.5,1,neutral,\n"
     )
