@@ -86,6 +86,16 @@ def test_what_is_not_known_is_said_not_guessed(table, tmp_path):
     assert "Barsoum" not in text
 
 
+def test_figures_that_a_lab_could_not_measure_are_left_out(table, tmp_path):
+    def few(record):
+        record["model"]["held_out"] = {"majority": {"n": 90, "splits": None, "accuracy": 0.5}}
+        record["model"]["calibrated_on"] = "codes of a lab"
+
+    text = describe_methods(changed(table, tmp_path, few)).text
+    assert "90 faces of codes of a lab" in text
+    assert "reads 50.0% right." in text
+
+
 def test_events_are_defined_where_they_are_the_table(table):
     assert "An event is" in describe_methods(table.with_name("events.csv")).text
 

@@ -186,11 +186,11 @@ def describe_network(analyzer: Analyzer, policy: str) -> dict[str, Any]:
     card = analyzer.classifier.card
     chosen = card.policy(policy)
     named = ("accuracy", "balanced accuracy", "right if certain")
-    held_out: dict[str, dict[str, float]] = {}
+    held_out: dict[str, dict[str, float | None]] = {}
     for protocol, figures in card.calibration.get("held_out", {}).items():
-        means = figures["policies"].get(policy, {})
-        held_out[protocol] = {"n": figures["n"], "splits": card.calibration["splits"]}
-        held_out[protocol] |= {name: means[name]["mean"] for name in named if name in means}
+        means = figures.get("policies", {}).get(policy, {})
+        held_out[protocol] = {"n": figures.get("n"), "splits": card.calibration.get("splits")}
+        held_out[protocol] |= {name: means[name].get("mean") for name in named if name in means}
     about = {name: getattr(card, name) for name in ("name", "size", "colour", "parameters", "data")}
     about |= {"uncertain": card.uncertain, "set_from": chosen.set_from, "leans": any(chosen.offsets)}
     about |= {"calibrated_on": card.calibration.get("data"), "held_out": held_out}

@@ -306,7 +306,7 @@ def _say_figures(model: Mapping[str, Any]) -> str:
     """How well the network reads the faces of its calibration, each half by what the other gave."""
     held_out = model["held_out"]
     protocol = next((name for name in _PROTOCOLS if name in held_out), next(iter(held_out), None))
-    if protocol is None or "accuracy" not in held_out[protocol]:
+    if protocol is None or held_out[protocol].get("accuracy") is None:
         return f"How often its readings are right is {_UNKNOWN}."
     figures = held_out[protocol]
     where = model["calibrated_on"]
@@ -314,11 +314,13 @@ def _say_figures(model: Mapping[str, Any]) -> str:
     labels = _PROTOCOLS.get(protocol, f"labelled by {protocol}")
     text = (
         f"Of {figures['n']:,} faces of {corpus} {labels}, each read with thresholds that were fitted without "
-        f"it (means of {figures['splits']} random halves), it reads {100 * figures['accuracy']:.1f}% right "
-        f"(mean recall of the eight expressions {100 * figures['balanced accuracy']:.1f}%)"
+        f"it (means of {_or_unknown(figures['splits'])} random halves), it reads "
+        f"{100 * figures['accuracy']:.1f}% right"
     )
-    if "right if certain" in figures:
-        text += f", and {100 * figures['right if certain']:.1f}% of those that it does not mark as uncertain"
+    if (mean := figures.get("balanced accuracy")) is not None:
+        text += f" (mean recall of the expressions {100 * mean:.1f}%)"
+    if (right := figures.get("right if certain")) is not None:
+        text += f", and {100 * right:.1f}% of those that it does not mark as uncertain"
     return f"{text}."
 
 
