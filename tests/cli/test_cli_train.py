@@ -70,7 +70,7 @@ def test_a_folder_with_a_run_of_other_settings_is_refused(run, toy):
         (
             ["nothing"],
             "expected one of compact, votes, teacher, teacher-96, teacher-large, "
-            "face, face-more, face-fine, paper-300, paper-500",
+            "face, face-more, face-fine, face-last, paper-300, paper-500",
         ),
         (["paper-raw", "--data", "affectnet"], "expected one of rafd, ferplus, toy, got 'affectnet'"),
         (["compact", "--data", "toy"], "learns from 'ferplus', got --data toy"),

@@ -16,8 +16,8 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="compact, votes, teacher, teacher-96 or teacher-large; face, face-more or face-fine, the "
-            "network that looks at the face itself (docs/face.md); or a variant of the paper: "
+            help="compact, votes, teacher, teacher-96 or teacher-large; face, face-more, face-fine or "
+            "face-last, the network that looks at the face itself (docs/face.md); or a variant of the paper: "
             "paper-300, paper-500, paper-300-500, paper-raw, paper-300-8way, paper-300-one, paper-300-pca, "
             "paper-300-joint, paper-pretrained, paper-noise or paper-mask, each also with -small "
             "(see docs/paper.md).",
@@ -69,7 +69,7 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         typer.Option(
             metavar="PATH",
             help="For teacher and teacher-96: Intel's face-reidentification-retail-0095 (ONNX); for "
-            "face-more and face-fine: the folder of a run.",
+            "face-more, face-fine and face-last: the folder of a run.",
         ),
     ] = None,
     labels: Annotated[

@@ -28,7 +28,7 @@ _FOLLOWED: Final = 0.9  # presence from which a face is still there in the next 
 _SIDE: Final = 96  # pixels of the crop
 #: Of the logarithms of error and contrast, and a constant: the sigmoid of their sum is the quality
 #: (`benchmarks/quality.py` fits them).
-_QUALITY: Final = (-0.839, 0.321, -1.791)
+_QUALITY: Final = (-0.840, 0.309, -1.739)
 _ENDS: Final = np.cumsum([*OUTPUTS.values()]).tolist()
 _PLACES: Final = dict(zip(OUTPUTS, pairwise([0, *_ENDS]), strict=True))  # of each part in the answer
 _NOSE, _BRIDGE = 2, 1  # among the landmarks

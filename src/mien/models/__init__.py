@@ -14,7 +14,7 @@ MODELS: Final = {
     "compact-int8": "857f30c8cd28a85456fc3b30f86b65f0f754b42b28ca0fd234a6fec7de213c21",  # the same in 8 bits
 }
 #: The face network of `faces.parts`, which reads no expression.
-FACE: Final = {"face": "aa776cf58ca913e8ed3e97eda3a4c2bb69b0b372eccd9751c8de521a6f04d24d"}
+FACE: Final = {"face": "07bf76f339872079dee306c1989bec52d13bf6599403ab76add9571e0129de74"}
 DEFAULT: Final = "compact-int8"
 
 
