@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: dist demo test test-slow check format refresh docs bench page clean help faults fuzz lock locked audit sbom mutation
+.PHONY: dist demo test test-slow check format refresh notebooks docs bench page clean help faults fuzz lock locked audit sbom mutation
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,11 @@ format: $(VENV)/.dev  ## lay the code out
 
 refresh: $(VENV)/.dev  ## set the line numbers and the drawing in the guide to what the code is now
 	$(BIN)/python docs/refresh.py
+
+notebooks: $(VENV)/.dev $(VENV)/.docs  ## run the notebooks of the guide, and keep in them what they show (minutes)
+	for n in docs/notebooks/*.ipynb; do (set -e; t=$$(mktemp -d); cp $$n $$t; cd $$t; \
+		PATH="$(abspath $(BIN)):$$PATH" jupyter nbconvert --to notebook --execute --inplace *.ipynb; \
+		cp *.ipynb "$(CURDIR)/docs/notebooks"; rm -r $$t) || exit 1; done
 
 $(VENV)/.docs: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) -e '.[docs]'

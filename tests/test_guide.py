@@ -1,6 +1,7 @@
 """The commands and Python examples of the README and the guide run, on drawn files of the names they use."""
 
 import io
+import json
 import os
 import re
 import shlex
@@ -140,6 +141,26 @@ def test_a_python_example_runs(code, folder, monkeypatch):
     Path("example.py").write_text(code)
     run = subprocess.run([sys.executable, "example.py"], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
+
+
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+LONG = {"own_pictures.ipynb", "paper.ipynb"}  # they judge and learn
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, id=p.name, marks=pytest.mark.slow if p.name in LONG else ()) for p in NOTEBOOKS]
+)
+def test_a_notebook_runs_and_shows_what_it_gave(path, tmp_path, monkeypatch):
+    cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
+    assert all(cell["execution_count"] for cell in cells), "make notebooks"
+    assert not [o for cell in cells for o in cell["outputs"] if o["output_type"] == "error"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    names = {"shell": lambda line: subprocess.run(shlex.split(line), check=True)}
+    for cell in cells:  # a line that begins with ! is for the shell
+        exec(re.sub(r"^!(.*)$", r'shell(f"\1")', "".join(cell["source"]), flags=re.MULTILINE), names)  # noqa: S102
 
 
 def links_to_code():

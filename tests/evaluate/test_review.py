@@ -58,7 +58,9 @@ def test_boxes_are_those_of_the_stretch_and_around_it(table):
 
 def test_events_are_taken_as_they_are(table, tmp_path):
     path = tmp_path / "events.csv"
-    path.write_text("source,track,emotion,onset,offset\nclip.mp4,7,surprise,0.2,1.8004\n")
+    path.write_text(
+        "source,track,emotion,onset,offset\nclip.mp4,7,AU45,0.1,0.2\nclip.mp4,7,surprise,0.2,1.8004\n"
+    )
     (event,) = table.events(path)
     assert event.key == ("clip.mp4", 7, 0.2, 1.8)
     assert event.emotion == "surprise"

@@ -24,6 +24,7 @@ from mien.files import WholeFile, lock
 from mien.labels import EMOTIONS
 from mien.results.formats.conversion import EVENT_NEEDED
 from mien.results.table_reader import bad_line, open_table, parse_cell
+from mien.units import ACTION_UNITS
 
 SECONDS: Final = 2.0  # of a stretch: long enough for an expression, too short for many
 SHORTEST: Final = 0.2  # seconds; what is seen for less cannot be judged
@@ -135,7 +136,7 @@ class ReviewTable:
         return items
 
     def events(self, path: Path) -> list[ReviewItem]:
-        """The events of a table that `mien analyze --events` wrote, of the same clips.
+        """The events of a table that `mien analyze --events` wrote, of the same clips; none of action units.
 
         Raises:
             DataError: it is no such table, or holds an event of a face that is not in this one.
@@ -144,6 +145,8 @@ class ReviewTable:
         table.require(EVENT_NEEDED, "a table of events")
         items = []
         for line, record in table.records:
+            if record["emotion"] in ACTION_UNITS:
+                continue
             try:
                 row: dict[str, Any] = {name: parse_cell(name, record[name]) for name in EVENT_NEEDED}
             except ValueError as error:

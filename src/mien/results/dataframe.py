@@ -45,7 +45,7 @@ def to_dataframe(frames: Frame | Iterable[Frame], *, library: str | None = None)
     columns = [*ALL_COLUMNS, "error"]
     if module.__name__ == "pandas":
         types = {column: known[TYPES[column]] for column in columns if TYPES[column] in known}
-        return module.DataFrame(table, columns=columns).astype(types)
+        return module.DataFrame(table, columns=columns).astype(types).copy()  # in one piece
     text = module.String()
     schema = {
         column: module.List(text) if TYPES[column] == "list" else getattr(module, known[TYPES[column]])

@@ -111,6 +111,7 @@ async function show(place) {
   $("undo").disabled = !done.length;
   $("back").disabled = place === 0;
   $("box").hidden = true;
+  $("box").classList.remove("outside"); // of a clip before
   video.pause();
   if (ready) {
     [video, spare] = [spare, video];
