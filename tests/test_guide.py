@@ -151,7 +151,10 @@ LONG = {"own_pictures.ipynb", "paper.ipynb"}  # they judge and learn
 @pytest.mark.parametrize(
     "path", [pytest.param(p, id=p.name, marks=pytest.mark.slow if p.name in LONG else ()) for p in NOTEBOOKS]
 )
+@pytest.mark.timeout(1800)
 def test_a_notebook_runs_and_shows_what_it_gave(path, tmp_path, monkeypatch):
+    if path.name in LONG:
+        pytest.importorskip("torch", reason="the learning half is not installed")
     cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
     assert all(cell["execution_count"] for cell in cells), "make notebooks"
     assert not [o for cell in cells for o in cell["outputs"] if o["output_type"] == "error"]
