@@ -54,7 +54,7 @@ def test_ray_writes_the_files_of_the_local_engine(mien, photos, tiny_model, tmp_
 @pytest.mark.slow
 def test_what_ends_a_run_on_ray_is_said_as_it_is_here(photos, tiny_model, tmp_path):
     (tmp_path / "list").write_text("\n".join(str(photos / f"{i}.gone.png") for i in range(4)))
-    with pytest.raises(MienError, match="2 in a row could not be"):
+    with pytest.raises(MienError, match="2 inputs in a row could not be"):
         analyze(f"@{tmp_path}/list", f"{tmp_path}/out/", model=tiny_model, shard=4, workers=1, engine="ray",
                 max_lost=2)  # fmt: skip
     assert Plan(tmp_path / "out").missing() == [0]
