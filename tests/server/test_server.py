@@ -38,7 +38,16 @@ SECRET = "a-long-secret"  # noqa: S105 - of tests
 def running(**changes):
     """A server in a thread, and a client of it."""
     settings = ServerSettings(port=0, **{"workers": 1, **changes})
-    with opened(settings) as (server, bound):
+    with serving(opened(settings)) as (client, server):
+        client.service = server.config.app.app.state.service
+        client.server = server
+        yield client
+
+
+@contextmanager
+def serving(opening):
+    """What `opened` gives, run in a thread: a client of it, and the server."""
+    with opening as (server, bound):
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
         thread.start()
         try:
@@ -46,9 +55,7 @@ def running(**changes):
                 time.sleep(0.01)
             address = f"http://127.0.0.1:{bound.getsockname()[1]}"
             with httpx.Client(base_url=address, timeout=30, trust_env=False, verify=PLAIN) as client:
-                client.service = server.config.app.app.state.service
-                client.server = server
-                yield client
+                yield client, server
         finally:
             server.should_exit = True
             thread.join()

@@ -6,8 +6,6 @@ import io
 import signal
 import subprocess
 import sys
-import threading
-import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +30,7 @@ from mien.server.jobs import environment
 from mien.server.listen import opened
 from mien.server.review import ReviewOptions, make_review
 from mien.server.settings import ServerSettings
-from test_server import PLAIN, is_problem
+from test_server import is_problem, serving
 from test_web import CHROMIUM, QUIET, Tab
 
 
@@ -63,21 +61,12 @@ def _reviewing(folder: Path, codes: Path, **changes) -> Iterator[httpx.Client]:
     """A review in a thread, and a client of it."""
     options = ReviewOptions(folder / "faces.csv", codes, **changes)
     said: list[str] = []
-    with opened(
+    opening = opened(
         ServerSettings(port=0), make=lambda settings: make_review(options, settings, said.append)
-    ) as (server, bound):
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
-        thread.start()
-        try:
-            while not server.started:
-                time.sleep(0.01)
-            address = f"http://127.0.0.1:{bound.getsockname()[1]}"
-            with httpx.Client(base_url=address, timeout=30, trust_env=False, verify=PLAIN) as client:
-                client.said = said
-                yield client
-        finally:
-            server.should_exit = True
-            thread.join()
+    )
+    with serving(opening) as (client, _):
+        client.said = said
+        yield client
 
 
 def _code(client: httpx.Client, coder: str, item: int, code: str | None) -> httpx.Response:

@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from mien.errors import ConfigError, DataError
 from mien.evaluate.codes import CANNOT_TELL, CODES, NONE, Code, base_name, read_codes
 from mien.labels import EMOTIONS
-from mien.results.rows import SMOOTHED, Row
+from mien.results.rows import Row
+from mien.results.summary import read_face
 from mien.results.table_reader import ENDINGS, NEEDED, open_table, read_table
-from mien.types import Face, Frame
+from mien.types import Frame
 from mien.video.events import EXPRESSIONS, EventFinder
 
 MIEN: Final = "Mien"
@@ -205,7 +206,7 @@ def _read_frames(rows: Iterable[Row]) -> dict[str, _Clip]:
                 continue  # where a clip broke off
             clip.photo = not isinstance(time, float)
             index, number = len(clip.times), "face" if clip.photo else "track"
-            faces = [_face(row) for row in found]
+            faces = [read_face(row) for row in found]
             tracks: list[Any] = [_UNNUMBERED if row[number] is None else row[number] for row in found]
             clip.times.append(time if isinstance(time, float) else 0.0)
             clip.largest.append(tracks[0] if tracks else _NOBODY)
@@ -219,17 +220,6 @@ def _read_frames(rows: Iterable[Row]) -> dict[str, _Clip]:
         for event in [*events, *finder.flush()]:
             clip.events[event.track].append((event.emotion, event.onset, event.offset))
     return clips
-
-
-def _face(row: Row) -> Face:
-    """The face of a row, as far as events need it."""
-
-    def values(names: Sequence[str]) -> Any:
-        return None if row[names[0]] is None else np.array([row[name] for name in names], np.float32)
-
-    track: Any = row["track"]
-    landmarks = np.zeros((5, 2), np.float32)
-    return Face((0, 0, 0, 0), landmarks, 0, track, values(EMOTIONS), smoothed=values(SMOOTHED))
 
 
 # --- matching

@@ -194,7 +194,7 @@ class Summarizer:
         for row in found:
             self._tracks.setdefault(row["track"], row)
         if isinstance(first["time"], float):
-            frame = Frame(str(first["source"]), 0, first["time"], tuple(map(_face, found)))
+            frame = Frame(str(first["source"]), 0, first["time"], tuple(map(read_face, found)))
             self._add_events(self._finder.push(frame))
         at = self._clock(first)
         if self._is_rest(at):
@@ -356,7 +356,7 @@ def _means(names: Sequence[str], sums: NDArray[np.float64]) -> Row:
     return dict(zip(names, [one / weight for one in rest] if weight else [None] * len(names), strict=True))
 
 
-def _face(row: Row) -> Face:
+def read_face(row: Row) -> Face:
     """The face of a row, as far as events need it."""
 
     def values(names: Sequence[str]) -> NDArray[np.float32] | None:
