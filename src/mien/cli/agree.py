@@ -8,63 +8,51 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import Overwrite
+from mien.cli.options import Overwrite, argument, make_record, option
 
 
 def agree(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
     table: Annotated[
         Path,
-        typer.Argument(
-            metavar="TABLE",
-            help="A table of frames or events written by `mien analyze`; or codes, to compare people alone.",
+        argument(
+            "TABLE",
+            "A table of frames or events written by `mien analyze`; or codes, to compare people alone.",
         ),
     ],
     codes: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="CODES...",
-            help="What people coded: tables of stretches or frames, ELAN's .eaf, BORIS's tables, folders of "
+        argument(
+            "CODES...",
+            "What people coded: tables of stretches or frames, ELAN's .eaf, BORIS's tables, folders of "
             "these, or of photos in folders named after codes. NAME=PATH says who coded it.",
         ),
     ] = None,
     output: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUT",
-            help="Also write a page (.html) or everything for programs (.json); may be repeated.",
+        option(
+            "--output -o OUT",
+            "Also write a page (.html) or everything for programs (.json); may be repeated.",
         ),
     ] = None,
     names: Annotated[
         list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="WORD=CODE",
-            help="What a word in the files means: one of the eight expressions, none, or cannot tell; WORD= "
+        option(
+            "--map WORD=CODE",
+            "What a word in the files means: one of the eight expressions, none, or cannot tell; WORD= "
             "leaves it out. May be repeated.",
         ),
     ] = None,
-    step: Annotated[float, typer.Option(metavar="S", help="Length of a moment in seconds.")] = 0.1,
+    step: Annotated[float, option("S", "Length of a moment in seconds.")] = 0.1,
     tolerance: Annotated[
-        float,
-        typer.Option(metavar="S", help="Seconds by which onsets and offsets of one event may differ."),
+        float, option("S", "Seconds by which onsets and offsets of one event may differ.")
     ] = 0.5,
     gaps: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="What a coder's time without a code means: missing (data), neutral or none."
-        ),
+        str, option("NAME", "What a coder's time without a code means: missing (data), neutral or none.")
     ] = "missing",
-    fps: Annotated[
-        float | None,
-        typer.Option(metavar="N", help="Frames in a second, for codes that count in frames."),
-    ] = None,
-    intensity_max: Annotated[
-        float, typer.Option(metavar="N", help="The highest intensity that coders give.")
-    ] = 1.0,
-    draws: Annotated[int, typer.Option(min=1, metavar="N", help="Draws of clips for the intervals.")] = 2000,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of these draws.")] = 0,
+    fps: Annotated[float | None, option("N", "Frames in a second, for codes that count in frames.")] = None,
+    intensity_max: Annotated[float, option("N", "The highest intensity that coders give.")] = 1.0,
+    draws: Annotated[int, option("N", "Draws of clips for the intervals.", min=1)] = 2000,
+    seed: Annotated[int, option("N", "Seed of these draws.", min=0)] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Compare what Mien reads with what people coded, and people among themselves.
@@ -73,6 +61,7 @@ def agree(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
     ICC of intensities, in all and for each expression, with intervals from drawing whole clips.
     What has no counterpart, and what counts as missing data, is named.
     """
+    given = locals()
     from mien.errors import ConfigError
     from mien.evaluate.agreement import agree as compare
     from mien.evaluate.agreement_tables import make_agreement_record, render_agreement, write_report
@@ -87,17 +76,8 @@ def agree(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         if path.suffix.lower() not in {".html", ".json"}:
             raise ConfigError(f"{path}: expected a name that ends in .html or .json, got {path.suffix!r}")
         WholeFile(path, overwrite=overwrite).discard()  # refuses before any work is done
-    options = AgreeOptions(
-        step=step,
-        tolerance=tolerance,
-        gaps=gaps,
-        names={word: code for word, _, code in pairs},
-        fps=fps,
-        intensity_max=intensity_max,
-        draws=draws,
-        seed=seed,
-    )
-    found = compare(table, codes or [], options)
+    given["names"] = {word: code for word, _, code in pairs}
+    found = compare(table, codes or [], make_record(AgreeOptions, given))
     typer.echo(render_agreement(found), nl=False)
     for path in outputs:
         if path.suffix.lower() == ".html":

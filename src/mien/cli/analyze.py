@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from contextlib import ExitStack, closing
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from mien.batch.options import AnalyzeOptions
-from mien.cli.options import Model, Providers
+from mien.cli.options import Model, Providers, argument, flag, make_record, option
 from mien.cli.progress import choose_progress, end_lines, say
 from mien.errors import ConfigError
 
@@ -35,236 +34,177 @@ def parse_time(text: str) -> float:
 def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
     sources: Annotated[
         list[str],
-        typer.Argument(
-            metavar="SOURCE",
-            help="Photos, clips, folders (with subfolders) or quoted globs. Also: the number of a camera; "
-            "the address of a picture, clip or stream (http://, rtsp://...); a list of paths, one per line, "
-            "on standard input (-) or in a file (@FILE); a photo or clip on standard input; a Parquet file "
-            "of paths or pictures; tar shards; an object store (s3://bucket/prefix/).",
+        argument(
+            "SOURCE",
+            "Photos, clips, folders (with subfolders) or quoted globs. Also: the number of a camera; the "
+            "address of a picture, clip or stream (http://, rtsp://...); a list of paths, one per line, on "
+            "standard input (-) or in a file (@FILE); a photo or clip on standard input; a Parquet file of "
+            "paths or pictures; tar shards; an object store (s3://bucket/prefix/).",
         ),
     ],
     output: Annotated[
         str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUT",
-            help="Table to write: .csv, .tsv, .json, .jsonl, .xlsx or .parquet; or DIR/ for a folder of "
-            "Parquet shards. Run the same command again to resume a killed run "
-            r"\[default: CSV to standard output].",
+        option(
+            "--output -o OUT",
+            "Table to write: .csv, .tsv, .json, .jsonl, .xlsx or .parquet; or DIR/ for a folder of Parquet "
+            r"shards. Run the same command again to resume a killed run \[default: CSV to standard output].",
         ),
     ] = None,
     annotate: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR", help="Also write copies of the pictures and clips to DIR, with the faces drawn in."
-        ),
+        option("DIR", "Also write copies of the pictures and clips to DIR, with the faces drawn in."),
     ] = None,
     events: Annotated[
         Path | None,
-        typer.Option(
-            metavar="OUT",
-            help="For clips: also write a table of expression events to OUT, with onset, apex and offset.",
+        option(
+            "OUT", "For clips: also write a table of expression events to OUT, with onset, apex and offset."
         ),
     ] = None,
     summary: Annotated[
         Path | None,
-        typer.Option(
-            metavar="OUT",
-            help="Also write a table with one row per clip and track to OUT, as `mien summary` does.",
-        ),
+        option("OUT", "Also write a table with one row per clip and track to OUT, as `mien summary` does."),
     ] = None,
     pages: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="For clips: also write one HTML page per clip to DIR: its faces over time, their events.",
+        option(
+            "DIR", "For clips: also write one HTML page per clip to DIR: its faces over time, their events."
         ),
     ] = None,
     landmarks: Annotated[
         bool,
-        typer.Option(
+        flag(
             "--landmarks",
-            metavar="",
-            help="Also write the five landmarks of each face, as ten columns; with --annotate, draw all 146.",
+            "Also write the five landmarks of each face, as ten columns; with --annotate, draw all 146.",
         ),
     ] = False,
     units: Annotated[
         bool,
-        typer.Option(
+        flag(
             "--units",
-            metavar="",
-            help="Also write how much each part of the face moves: 45 blendshapes by ARKit's names, and "
-            "18 action units of FACS estimated from them, each from 0 to 1.",
+            "Also write how much each part of the face moves: 45 blendshapes by ARKit's names, and 18 "
+            "action units of FACS estimated from them, each from 0 to 1.",
         ),
     ] = False,
     gaze: Annotated[
-        bool,
-        typer.Option(
-            "--gaze", metavar="", help="Also write the direction of the eyes in the head, in degrees."
-        ),
+        bool, flag("--gaze", "Also write the direction of the eyes in the head, in degrees.")
     ] = False,
     excel: Annotated[
         bool,
-        typer.Option(
+        flag(
             "--excel",
-            metavar="",
-            help="For .csv and .tsv: mark the file as UTF-8 for Excel, and text that it would run as text.",
+            "For .csv and .tsv: mark the file as UTF-8 for Excel, and text that it would run as text.",
         ),
     ] = False,
     show: Annotated[
-        bool,
-        typer.Option(
-            "--show", metavar="", help="Show clips, cameras and streams on the screen while they are read."
-        ),
+        bool, flag("--show", "Show clips, cameras and streams on the screen while they are read.")
     ] = False,
     crops: Annotated[
         bool,
-        typer.Option(
-            "--crops",
-            metavar="",
-            help="Each picture is already cropped to one face, 48 x 48 pixels or more: detect nothing.",
+        flag(
+            "--crops", "Each picture is already cropped to one face, 48 x 48 pixels or more: detect nothing."
         ),
     ] = False,
-    every: Annotated[int, typer.Option(min=1, metavar="N", help="For clips: read every N-th frame.")] = 1,
+    every: Annotated[int, option("N", "For clips: read every N-th frame.", min=1)] = 1,
     fps: Annotated[
-        float | None,
-        typer.Option(metavar="F", help="For clips: read F frames per second, instead of --every."),
+        float | None, option("F", "For clips: read F frames per second, instead of --every.")
     ] = None,
     start: Annotated[
         float | None,
-        typer.Option(
-            parser=parse_time, metavar="T", help="For clips: leave out frames before T: seconds, or 1:30."
-        ),
+        option("T", "For clips: leave out frames before T: seconds, or 1:30.", parser=parse_time),
     ] = None,
     end: Annotated[
-        float | None,
-        typer.Option(parser=parse_time, metavar="T", help="For clips: leave out frames at T and later."),
+        float | None, option("T", "For clips: leave out frames at T and later.", parser=parse_time)
     ] = None,
     detect_every: Annotated[
         int,
-        typer.Option(
+        option(
+            "N",
+            "For clips: look for new faces in every N-th frame that is read; follow them in between.",
             min=1,
-            metavar="N",
-            help="For clips: look for new faces in every N-th frame that is read; follow them in between.",
         ),
     ] = 10,
     smooth: Annotated[
         float | None,
-        typer.Option(
+        option(
+            "S",
+            r"For clips: smooth the probabilities over S seconds; 0: no smoothing \[default: 0.2; 0.1 for "
+            "cameras and streams].",
             min=0,
-            metavar="S",
-            help="For clips: smooth the probabilities over S seconds; 0: no smoothing "
-            r"\[default: 0.2; 0.1 for cameras and streams].",
         ),
     ] = None,
-    min_face: Annotated[
-        int | None, typer.Option(min=1, metavar="PX", help="Leave out faces smaller than PX pixels.")
-    ] = None,
+    min_face: Annotated[int | None, option("PX", "Leave out faces smaller than PX pixels.", min=1)] = None,
     min_score: Annotated[
         float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            metavar="P",
-            help=r"Leave out faces whose score is less than P \[default: 0.95].",
-        ),
+        option("P", r"Leave out faces whose score is less than P \[default: 0.95].", min=0, max=1),
     ] = None,
     max_faces: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Read only the N largest faces in each picture, those that are surely faces first.",
+        option(
+            "N", "Read only the N largest faces in each picture, those that are surely faces first.", min=1
         ),
     ] = None,
     animated: Annotated[
-        bool,
-        typer.Option(
-            "--animated", metavar="", help="Read animated GIF, WebP and PNG as clips, not their first frame."
-        ),
+        bool, flag("--animated", "Read animated GIF, WebP and PNG as clips, not their first frame.")
     ] = False,
     all_files: Annotated[
         bool,
-        typer.Option(
-            "--all",
-            metavar="",
-            help="Files in folders that are neither picture nor clip have rows too, with success 0.",
-        ),
+        flag("--all", "Files in folders that are neither picture nor clip have rows too, with success 0."),
     ] = False,
     max_pixels: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help=r"Refuse photos of more than N pixels \[default: 150000000]."),
+        int | None, option("N", r"Refuse photos of more than N pixels \[default: 150000000].", min=1)
     ] = None,
     region: Annotated[
         str | None,
-        typer.Option(
-            metavar="X,Y,W,H",
-            help="Read only faces whose middle lies in this part of the picture: left, top, width and height "
-            "in pixels.",
+        option(
+            "X,Y,W,H",
+            "Read only faces whose middle lies in this part of the picture: left, top, width and height in "
+            "pixels.",
         ),
     ] = None,
     tracks: Annotated[
         str | None,
-        typer.Option(
-            metavar="N,N",
-            help="For clips: write only the faces with these numbers in the column `track`, such as 1,3.",
+        option(
+            "N,N", "For clips: write only the faces with these numbers in the column `track`, such as 1,3."
         ),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help=r"Number of processes \[default: chosen by the number of files and cores].",
-        ),
+        option("N", r"Number of processes \[default: chosen by the number of files and cores].", min=1),
     ] = None,
     shard: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help=r"With -o DIR/: inputs per shard \[default: 1000]."),
+        int | None, option("N", r"With -o DIR/: inputs per shard \[default: 1000].", min=1)
     ] = None,
     retry: Annotated[
-        bool,
-        typer.Option(
-            "--retry", metavar="", help="With -o DIR/: read the failed inputs of finished shards again."
-        ),
+        bool, flag("--retry", "With -o DIR/: read the failed inputs of finished shards again.")
     ] = False,
     max_lost: Annotated[
         int | None,
-        typer.Option(
-            min=0,
-            metavar="N",
-            help="With -o DIR/: stop when N inputs in a row cannot be fetched (a disk or network is "
+        option(
+            "N",
+            "With -o DIR/: stop when N inputs in a row cannot be fetched (a disk or network is "
             r"unavailable); 0: never stop \[default: 100].",
+            min=0,
         ),
     ] = None,
     engine: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="local: processes on this machine; ray: a Ray cluster, with -o DIR/."
-        ),
+        str, option("NAME", "local: processes on this machine; ray: a Ray cluster, with -o DIR/.")
     ] = "local",
     address: Annotated[
         str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help=r"With --engine ray: the cluster to use \[default: start one on this machine].",
-        ),
+        option("ADDRESS", r"With --engine ray: the cluster to use \[default: start one on this machine]."),
     ] = None,
     model: Model = None,
     policy: Annotated[
         str,
-        typer.Option(
-            metavar="NAME",
-            help="How the emotion is chosen: accurate (nearly always the most likely one) or balanced "
-            "(finds more of the rare ones).",
+        option(
+            "NAME",
+            "How the emotion is chosen: accurate (nearly always the most likely one) or balanced (finds "
+            "more of the rare ones).",
         ),
     ] = "accurate",
     providers: Providers = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", metavar="", help="Replace results that exist already.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Print errors only.")] = False,
+    overwrite: Annotated[bool, flag("--overwrite", "Replace results that exist already.")] = False,
+    quiet: Annotated[bool, flag("--quiet -q", "Print errors only.")] = False,
 ) -> None:
     """Read the expression on every face; write one row per face, as CSV, JSON Lines or Parquet.
 
@@ -277,9 +217,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         "tracks": () if tracks is None else _numbers("--tracks", tracks, int),
     }
     try:
-        options = AnalyzeOptions(
-            **{one.name: given[one.name] for one in fields(AnalyzeOptions) if one.name in given}
-        )
+        options = make_record(AnalyzeOptions, given)
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from error
     if show and options.sharded:
@@ -304,10 +242,10 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         raise typer.Exit(1)
 
 
-def _numbers(option: str, text: str, kind: type[int] | type[float]) -> tuple[float, ...]:
+def _numbers(name: str, text: str, kind: type[int] | type[float]) -> tuple[float, ...]:
     """The numbers of an option, which stand between commas."""
     try:
         return tuple(kind(one) for one in text.split(","))
     except ValueError:
         what = "numbers" if kind is float else "whole numbers"
-        raise typer.BadParameter(f"{option}: expected {what} with commas between, got {text!r}") from None
+        raise typer.BadParameter(f"{name}: expected {what} with commas between, got {text!r}") from None

@@ -5,51 +5,43 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from mien.cli.options import Overwrite
+from mien.cli.options import Overwrite, argument, option
 
 
 def convert(
-    table: Annotated[
-        Path,
-        typer.Argument(
-            metavar="TABLE",
-            help="A table written by `mien analyze`, OpenFace or py-feat.",
-        ),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The file to write.")],
+    table: Annotated[Path, argument("TABLE", "A table written by `mien analyze`, OpenFace or py-feat.")],
+    output: Annotated[Path, option("--output -o OUT", "The file to write.")],
     to: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Format to write: mien, openface, pyfeat, eaf, vtt, srt, boris or imotions "
-            r"\[default: chosen by the ending of OUT].",
+        option(
+            "NAME",
+            r"Format to write: mien, openface, pyfeat, eaf, vtt, srt, boris or imotions \[default: chosen "
+            "by the ending of OUT].",
         ),
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The source to convert, if the table has several. For a table from OpenFace: the name to "
-            "give its clip.",
+        option(
+            "NAME",
+            "The source to convert, if the table has several. For a table from OpenFace: the name to give "
+            "its clip.",
         ),
     ] = None,
     events: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="A table of events: for eaf written as tiers of their own; for boris and imotions written "
+        option(
+            "FILE",
+            "A table of events: for eaf written as tiers of their own; for boris and imotions written "
             "instead of what each frame shows.",
         ),
     ] = None,
     min_seconds: Annotated[
         float,
-        typer.Option(
+        option(
+            "S",
+            "For eaf, vtt, srt, boris and imotions: join an expression shorter than S seconds to the one "
+            "before it, or, where a face has just come into view, to the one after it.",
             min=0,
-            metavar="S",
-            help="For eaf, vtt, srt, boris and imotions: join an expression shorter than S seconds to the "
-            "one before it, or, where a face has just come into view, to the one after it.",
         ),
     ] = 0.0,
     overwrite: Overwrite = False,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.options import Seed, argument, flag, option
+
 if TYPE_CHECKING:
     from mien.data.corpus import Corpus
 
@@ -19,19 +21,11 @@ _MAX_VALUES = 12  # of a tag, that are counted one by one
 
 @app.command()
 def toy(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new or empty folder.")],
-    models: Annotated[
-        int, typer.Option(min=1, max=999, metavar="N", help="Number of different people.")
-    ] = 67,
-    frontal: Annotated[
-        bool,
-        typer.Option("--frontal", metavar="", help="Draw frontal views only (camera 090, one of five)."),
-    ] = False,
-    size: Annotated[
-        int,
-        typer.Option(min=16, max=1024, metavar="PX", help="Width and height of each picture, in pixels."),
-    ] = 96,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of all random numbers.")] = 0,
+    folder: Annotated[Path, argument("FOLDER", "A new or empty folder.")],
+    models: Annotated[int, option("N", "Number of different people.", min=1, max=999)] = 67,
+    frontal: Annotated[bool, flag("--frontal", "Draw frontal views only (camera 090, one of five).")] = False,
+    size: Annotated[int, option("PX", "Width and height of each picture, in pixels.", min=16, max=1024)] = 96,
+    seed: Seed = 0,
 ) -> None:
     """Draw a corpus of simple faces, with the file names of the Radboud Faces Database.
 
@@ -46,13 +40,9 @@ def toy(
 @app.command()
 def show(
     data: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Corpus: ferplus, fer2013, rafd, ckplus, jaffe, kdef, toy, fairface or folder.",
-        ),
+        str, option("NAME", "Corpus: ferplus, fer2013, rafd, ckplus, jaffe, kdef, toy, fairface or folder.")
     ],
-    root: Annotated[Path, typer.Option(metavar="PATH", help="Folder or zip file of the corpus.")],
+    root: Annotated[Path, option("PATH", "Folder or zip file of the corpus.")],
 ) -> None:
     """Print what a corpus contains: pictures, emotions, persons, tags, and what is missing."""
     from mien.cli.progress import say

@@ -9,75 +9,55 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.options import Threads, flag, make_record, option
+
 
 def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
-    root: Annotated[Path, typer.Option(metavar="PATH", help="Folder or zip file of the corpus.")],
+    root: Annotated[Path, option("PATH", "Folder or zip file of the corpus.")],
     data: Annotated[
         str,
-        typer.Option(
-            metavar="NAME",
-            help="Corpus: ferplus, fer2013, rafd, ckplus, jaffe, kdef, toy, fairface, or folder (one folder "
-            "per emotion).",
+        option(
+            "NAME",
+            "Corpus: ferplus, fer2013, rafd, ckplus, jaffe, kdef, toy, fairface, or folder (one folder per "
+            "emotion).",
         ),
     ] = "ferplus",
-    model: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="ONNX file, or name of a shipped network.")
-    ] = None,
+    model: Annotated[Path | None, option("FILE", "ONNX file, or name of a shipped network.")] = None,
     split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help=r"For ferplus and fer2013: train, valid or test \[default: valid]."
-        ),
+        str | None, option("NAME", r"For ferplus and fer2013: train, valid or test \[default: valid].")
     ] = None,
     protocol: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help=r"How votes become labels: argmax or majority \[default: both]."),
+        str | None, option("NAME", r"How votes become labels: argmax or majority \[default: both].")
     ] = None,
     detect: Annotated[
         bool | None,
-        typer.Option(
+        flag(
             "--detect/--crops",
-            metavar="",
-            help="--detect: find the largest face in each picture first. --crops: each picture is already "
+            "--detect: find the largest face in each picture first. --crops: each picture is already "
             r"cropped to one face \[default: chosen by the corpus].",
         ),
     ] = None,
     policy: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="How the emotion is chosen: accurate, or balanced if the model's card has it.",
-        ),
+        str, option("NAME", "How the emotion is chosen: accurate, or balanced if the model's card has it.")
     ] = "accurate",
     by: Annotated[
         str | None,
-        typer.Option(
-            metavar="TAGS",
-            help="Compare groups by tags of the corpus, for example age,gender,race; race+gender compares "
-            "their combinations.",
+        option(
+            "TAGS",
+            "Compare groups by tags of the corpus, for example age,gender,race; race+gender compares their "
+            "combinations.",
         ),
     ] = None,
     limit: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help=r"Use only N pictures, drawn at random with seed 0 \[default: all].",
-        ),
+        int | None, option("N", r"Use only N pictures, drawn at random with seed 0 \[default: all].", min=1)
     ] = None,
     plot: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="With --by: draw the groups to FILE (.svg); replaces it if it exists."
-        ),
+        Path | None, option("FILE", "With --by: draw the groups to FILE (.svg); replaces it if it exists.")
     ] = None,
     json: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Also write the results to FILE as JSON; replaces it if it exists."
-        ),
+        Path | None, option("FILE", "Also write the results to FILE as JSON; replaces it if it exists.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, metavar="N", help="CPU threads for the network.")] = 1,
+    threads: Threads = 1,
 ) -> None:
     """Evaluate a model: accuracy, recall of every emotion, calibration, confusion matrix.
 
@@ -86,6 +66,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its argum
 
     Pictures that cannot be read are listed, counted and left out; the exit status is then 1.
     """
+    given = locals()
     from mien.errors import ConfigError
     from mien.evaluate.evaluation import EvaluateOptions
     from mien.evaluate.evaluation import evaluate as run_evaluation
@@ -100,19 +81,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its argum
             raise ConfigError("--plot: expected --by TAGS as well, for the groups to draw; got none")
         check_plot(plot)
         _check_output("--plot", plot, [model, root, json])
-    options = EvaluateOptions(
-        root=root,
-        data=data,
-        model=model,
-        split=split,
-        protocol=protocol,
-        detect=detect,
-        policy=policy,
-        by=by,
-        limit=limit,
-        threads=threads,
-    )
-    result = run_evaluation(options)
+    result = run_evaluation(make_record(EvaluateOptions, given))
     for note in result.notes:
         typer.echo(f"mien: note: {note}", err=True)
     typer.echo(result.to_text(), nl=False)
@@ -126,12 +95,12 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its argum
         raise typer.Exit(1)
 
 
-def _check_output(option: str, path: Path, inputs: Sequence[Path | None]) -> None:
+def _check_output(name: str, path: Path, inputs: Sequence[Path | None]) -> None:
     """Say before the work begins that a result cannot go to `path`: no folder, a folder, or an input."""
     from mien.errors import OutputError
 
     if path.is_dir() or not path.parent.is_dir():
         what = "is a folder" if path.is_dir() else f"lies in {path.parent}, which does not exist"
-        raise OutputError(f"{option}: expected a file in a folder that exists, {path} {what}; give another")
+        raise OutputError(f"{name}: expected a file in a folder that exists, {path} {what}; give another")
     if any(p is not None and p.exists() and path.exists() and p.samefile(path) for p in inputs):
-        raise OutputError(f"{option}: expected a file that is not an input, {path} is one; give another")
+        raise OutputError(f"{name}: expected a file that is not an input, {path} is one; give another")

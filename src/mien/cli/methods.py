@@ -7,34 +7,24 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import Overwrite
+from mien.cli.options import Overwrite, argument, flag, option
 
 
 def methods(
     table: Annotated[
-        Path,
-        typer.Argument(
-            metavar="TABLE", help="A table written by `mien analyze` to a file, or its folder of shards."
-        ),
+        Path, argument("TABLE", "A table written by `mien analyze` to a file, or its folder of shards.")
     ],
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUT",
-            help="File to write; with --latex the references go beside it, into a file of the ending .bib "
+        option(
+            "--output -o OUT",
+            "File to write; with --latex the references go beside it, into a file of the ending .bib "
             r"\[default: standard output].",
         ),
     ] = None,
-    latex: Annotated[
-        bool, typer.Option("--latex", metavar="", help="Write LaTeX, and the references as BibTeX.")
-    ] = False,
+    latex: Annotated[bool, flag("--latex", "Write LaTeX, and the references as BibTeX.")] = False,
     agreement: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="What `mien agree -o FILE.json` wrote: tell how far it and people agree."
-        ),
+        Path | None, option("FILE", "What `mien agree -o FILE.json` wrote: tell how far it and people agree.")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import InputModel, OutputModel, Overwrite
+from mien.cli.options import InputModel, OutputModel, Overwrite, Threads, argument, flag, option
 
 if TYPE_CHECKING:
     from mien.train.quantize import QuantizationReport
@@ -16,16 +16,11 @@ if TYPE_CHECKING:
 
 def export(
     run: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN",
-            help="Folder of a training run: from `mien train`, or one part of `mien reproduce`.",
-        ),
+        Path, argument("RUN", "Folder of a training run: from `mien train`, or one part of `mien reproduce`.")
     ],
     output: OutputModel,
     name: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help=r"Name of the network on its card \[default: the recipe's name]."),
+        str | None, option("NAME", r"Name of the network on its card \[default: the recipe's name].")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -43,26 +38,25 @@ def quantize(
     model: InputModel,
     root: Annotated[
         Path,
-        typer.Option(
-            metavar="PATH",
-            help="Folder or zip file of FER+: split train sets the value ranges, valid tests the result.",
+        option(
+            "PATH", "Folder or zip file of FER+: split train sets the value ranges, valid tests the result."
         ),
     ],
     output: OutputModel,
     within: Annotated[
         float,
-        typer.Option(
-            min=0,
-            metavar="POINTS",
-            help="Most recall that an emotion may lose, in percentage points; if one loses more, nothing is "
+        option(
+            "POINTS",
+            "Most recall that an emotion may lose, in percentage points; if one loses more, nothing is "
             "written.",
+            min=0,
         ),
     ] = 1.0,
     weights_only: Annotated[
         bool,
-        typer.Option(
+        flag(
             "--weights-only",
-            help="Keep 8-bit weights, but compute in float32: the file gets small, the network no faster.",
+            "Keep 8-bit weights, but compute in float32: the file gets small, the network no faster.",
         ),
     ] = False,
     overwrite: Overwrite = False,
@@ -83,56 +77,43 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     model: InputModel,
     root: Annotated[
         Path,
-        typer.Option(
-            metavar="PATH",
-            help="Folder or zip file of the corpus; for FER+, the split valid is used. With --data review: "
-            "the codes (as for `mien agree`).",
+        option(
+            "PATH",
+            "Folder or zip file of the corpus; for FER+, the split valid is used. With --data review: the "
+            "codes (as for `mien agree`).",
         ),
     ],
     output: OutputModel,
     data: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="The corpus, as in `mien evaluate`; or review: what people coded of --table."
-        ),
+        str, option("NAME", "The corpus, as in `mien evaluate`; or review: what people coded of --table.")
     ] = "ferplus",
     table: Annotated[
         Path | None,
-        typer.Option(
-            metavar="TABLE",
-            help="With --data review: the table that `mien analyze` wrote with MODEL of what was coded.",
+        option(
+            "TABLE", "With --data review: the table that `mien analyze` wrote with MODEL of what was coded."
         ),
     ] = None,
     coverage: Annotated[
-        float,
-        typer.Option(
-            metavar="SHARE", help="Target share of faces whose set of emotions contains the label, 0 to 1."
-        ),
+        float, option("SHARE", "Target share of faces whose set of emotions contains the label, 0 to 1.")
     ] = 0.9,
     right: Annotated[
-        float,
-        typer.Option(metavar="SHARE", help="Target accuracy of the readings not marked uncertain, 0 to 1."),
+        float, option("SHARE", "Target accuracy of the readings not marked uncertain, 0 to 1.")
     ] = 0.9,
-    protocol: Annotated[
-        str, typer.Option(metavar="NAME", help="How votes become labels: argmax or majority.")
-    ] = "argmax",
+    protocol: Annotated[str, option("NAME", "How votes become labels: argmax or majority.")] = "argmax",
     limit: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="TEXT",
-            help="A sentence on a known limit of the network, to add to its card (a text, not a number as in "
+        option(
+            "TEXT",
+            "A sentence on a known limit of the network, to add to its card (a text, not a number as in "
             "`mien evaluate`); may be repeated.",
         ),
     ] = None,
     splits: Annotated[
-        int,
-        typer.Option(
-            min=1, metavar="N", help="Number of random splits into halves, one to fit, one to test."
-        ),
+        int, option("N", "Number of random splits into halves, one to fit, one to test.", min=1)
     ] = 50,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the random splits.")] = 0,
+    seed: Annotated[int, option("N", "Seed of the random splits.")] = 0,
     overwrite: Overwrite = False,
-    threads: Annotated[int, typer.Option(min=1, metavar="N", help="CPU threads for the network.")] = 1,
+    threads: Threads = 1,
 ) -> None:
     """Calibrate a network and write the result on its card.
 
@@ -168,10 +149,8 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
 
 
 def card(
-    model: Annotated[
-        Path | None, typer.Argument(metavar="[MODEL]", help="ONNX file, or name of a shipped network.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", metavar="", help="Print the whole card as JSON.")] = False,
+    model: Annotated[Path | None, argument("[MODEL]", "ONNX file, or name of a shipped network.")] = None,
+    json: Annotated[bool, flag("--json", "Print the whole card as JSON.")] = False,
 ) -> None:
     """Print the model card of a network."""
     from mien.card import render_card, render_face_card

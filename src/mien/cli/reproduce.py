@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from mien.cli.options import Precision, TrainingDevice
+from mien.cli.options import Precision, Seed, TrainingDevice, argument, flag, option
 from mien.cli.train import say
 
 #: The paper's two autoencoders, and raw pictures.
@@ -16,116 +16,96 @@ DEFAULT: Final = ("paper-300", "paper-500", "paper-raw")
 
 
 def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
-    what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="What to reproduce; the only choice is: paper.")
-    ],
+    what: Annotated[str, argument("WHAT", "What to reproduce; the only choice is: paper.")],
     corpus: Annotated[
-        str, typer.Option(metavar="NAME", help="Corpus: rafd, ferplus or toy (drawn here, needs no data).")
+        str, option("NAME", "Corpus: rafd, ferplus or toy (drawn here, needs no data).")
     ] = "toy",
     root: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="Folder or zip file of the corpus; not needed for toy."),
+        Path | None, option("PATH", "Folder or zip file of the corpus; not needed for toy.")
     ] = None,
     cameras: Annotated[
         str,
-        typer.Option(
-            metavar="NAME",
-            help="Pictures of rafd and toy: frontal (as in section 2.4) or all (five cameras; folds of "
-            "140 against 140 need them).",
+        option(
+            "NAME",
+            "Pictures of rafd and toy: frontal (as in section 2.4) or all (five cameras; folds of 140 "
+            "against 140 need them).",
         ),
     ] = "frontal",
     variant: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="paper-300, paper-500, paper-raw, paper-300-500, paper-300-8way, paper-300-one, "
-            "paper-300-pca, paper-300-joint, paper-pretrained, paper-noise or paper-mask; may be repeated "
-            r"\[default: the first three].",
+        option(
+            "NAME",
+            "paper-300, paper-500, paper-raw, paper-300-500, paper-300-8way, paper-300-one, paper-300-pca, "
+            r"paper-300-joint, paper-pretrained, paper-noise or paper-mask; may be repeated \[default: the "
+            "first three].",
         ),
     ] = None,
     small: Annotated[
-        bool,
-        typer.Option(
-            "--small", metavar="", help="Narrow networks, few steps, 2 folds: minutes on two cores with toy."
-        ),
+        bool, flag("--small", "Narrow networks, few steps, 2 folds: minutes on two cores with toy.")
     ] = False,
     design: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="How folds are drawn: repeated (each anew, they may overlap), kfold (no overlap) or person "
-            r"(no overlap, each person in one fold only) \[default: repeated for ferplus, else person].",
+        option(
+            "NAME",
+            "How folds are drawn: repeated (each anew, they may overlap), kfold (no overlap) or person (no "
+            r"overlap, each person in one fold only) \[default: repeated for ferplus, else person].",
         ),
     ] = None,
     folds: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help=r"Number of folds per emotion \[default: 10 as in the paper; 2 with --small].",
-        ),
+        option("N", r"Number of folds per emotion \[default: 10 as in the paper; 2 with --small].", min=1),
     ] = None,
     autoencoders: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="each: one autoencoder per emotion; one: one for all pictures (variants with generated "
-            r"pictures only) \[default: each, but one for paper-300-one].",
+        option(
+            "NAME",
+            "each: one autoencoder per emotion; one: one for all pictures (variants with generated pictures "
+            r"only) \[default: each, but one for paper-300-one].",
         ),
     ] = None,
     networks: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="eight: one network per emotion, against all others; one: one network with eight outputs "
+        option(
+            "NAME",
+            "eight: one network per emotion, against all others; one: one network with eight outputs "
             r"\[default: eight, but one for paper-300-8way].",
         ),
     ] = None,
     threshold: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="winner: the most likely emotion; half: a probability of 0.5; training: the threshold that "
+        option(
+            "NAME",
+            "winner: the most likely emotion; half: a probability of 0.5; training: the threshold that "
             r"scores best on the training pictures \[default: half; for one network with eight outputs both "
             "training and winner].",
         ),
     ] = None,
     width: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help=r"Number of filters of the CNN \[default: 512; 16 with --small]."
-        ),
+        int | None, option("N", r"Number of filters of the CNN \[default: 512; 16 with --small].", min=1)
     ] = None,
     draws: Annotated[
         int | None,
-        typer.Option(
+        option(
+            "N",
+            "How long all learn: pictures in an epoch of one of the eight networks, and of its autoencoder "
+            r"\[default: 12800; 1280 with --small].",
             min=256,
-            metavar="N",
-            help="How long all learn: pictures in an epoch of one of the eight networks, and of its "
-            r"autoencoder \[default: 12800; 1280 with --small].",
         ),
     ] = None,
-    labels: Annotated[
-        float, typer.Option(metavar="SHARE", help="Share of the training labels to use, 0 to 1.")
-    ] = 1.0,
+    labels: Annotated[float, option("SHARE", "Share of the training labels to use, 0 to 1.")] = 1.0,
     unlabelled: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PATH", help="Folder or zip file of FairFace: more pictures for the autoencoders."
-        ),
+        Path | None, option("PATH", "Folder or zip file of FairFace: more pictures for the autoencoders.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of all random numbers.")] = 0,
+    seed: Seed = 0,
     seeds: Annotated[
         int,
-        typer.Option(
+        option(
+            "N",
+            "Repeat with N seeds, from --seed on, on the same folds: a folder each, and seeds.csv.",
             min=1,
-            metavar="N",
-            help="Repeat with N seeds, from --seed on, on the same folds: a folder each, and seeds.csv.",
         ),
     ] = 1,
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for the experiment and its results.")
-    ] = Path("runs/paper"),
+    out: Annotated[Path, option("DIR", "Folder for the experiment and its results.")] = Path("runs/paper"),
     device: TrainingDevice = "cpu",
     precision: Precision = "float32",
 ) -> None:

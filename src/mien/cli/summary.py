@@ -9,78 +9,67 @@ from typing import Annotated
 import typer
 
 from mien.cli.analyze import parse_time
-from mien.cli.options import Overwrite
+from mien.cli.options import Overwrite, argument, flag, option
 
 
 def summary(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A table written by `mien analyze`.")],
+    table: Annotated[Path, argument("TABLE", "A table written by `mien analyze`.")],
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUT",
-            help="Table to write: .csv, .tsv, .json, .jsonl, .xlsx or .parquet "
-            r"\[default: CSV to standard output].",
+        option(
+            "--output -o OUT",
+            r"Table to write: .csv, .tsv, .json, .jsonl, .xlsx or .parquet \[default: CSV to standard "
+            "output].",
         ),
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME,NAME",
-            help="Columns by which rows are put together: clip, track, and those of --pattern and --design "
+        option(
+            "NAME,NAME",
+            "Columns by which rows are put together: clip, track, and those of --pattern and --design "
             r"\[default: all of these].",
         ),
     ] = None,
     pattern: Annotated[
         str | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="Columns from the names of the files, such as '{person}_{condition}_*'; with a / from those "
-            "of their folders, too.",
+        option(
+            "PATTERN",
+            "Columns from the names of the files, such as '{person}_{condition}_*'; with a / from those of "
+            "their folders, too.",
         ),
     ] = None,
     design: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Table of the study: a column `source`, columns of your own such as person and condition, "
-            "and where needed `track`, `start`, `end` and `offset` in seconds.",
+        option(
+            "FILE",
+            "Table of the study: a column `source`, columns of your own such as person and condition, and "
+            "where needed `track`, `start`, `end` and `offset` in seconds.",
         ),
     ] = None,
     offset: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="CLIP=S",
-            help="Add S seconds to the times of a clip, so that several cameras have one clock; may be "
-            "repeated.",
+        option(
+            "CLIP=S",
+            "Add S seconds to the times of a clip, so that several cameras have one clock; may be repeated.",
         ),
     ] = None,
     baseline: Annotated[
         str | None,
-        typer.Option(
-            metavar="T-T",
-            help="The time from which to which faces are at rest, such as 0-2 or 1:00-1:10: also write the "
-            "mean probabilities there, and those of the rest less these.",
+        option(
+            "T-T",
+            "The time from which to which faces are at rest, such as 0-2 or 1:00-1:10: also write the mean "
+            "probabilities there, and those of the rest less these.",
         ),
     ] = None,
-    window: Annotated[
-        float | None, typer.Option(metavar="S", help="Sum up each stretch of S seconds by itself.")
-    ] = None,
-    long: Annotated[
-        bool, typer.Option("--long", metavar="", help="Write one row for each expression.")
-    ] = False,
+    window: Annotated[float | None, option("S", "Sum up each stretch of S seconds by itself.")] = None,
+    long: Annotated[bool, flag("--long", "Write one row for each expression.")] = False,
     wide: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Write the values of this column side by side, such as mean_fear.film and mean_fear.rest.",
+        option(
+            "NAME", "Write the values of this column side by side, such as mean_fear.film and mean_fear.rest."
         ),
     ] = None,
-    excel: Annotated[
-        bool,
-        typer.Option("--excel", metavar="", help="Write CSV or TSV that Excel opens as it is meant."),
-    ] = False,
+    excel: Annotated[bool, flag("--excel", "Write CSV or TSV that Excel opens as it is meant.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Sum up a table: one row for each track of each clip, and for each photo.

@@ -8,90 +8,76 @@ from typing import Annotated, Any
 
 import typer
 
-from mien.cli.options import Precision, TrainingDevice
+from mien.cli.options import Precision, TrainingDevice, argument, option
 
 
 def train(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
     recipe: Annotated[
         str,
-        typer.Argument(
-            metavar="RECIPE",
-            help="compact, votes, teacher, teacher-96 or teacher-large; face, face-more, face-fine or "
-            "face-last, the network that looks at the face itself (docs/face.md); or a variant of the paper: "
+        argument(
+            "RECIPE",
+            "compact, votes, teacher, teacher-96 or teacher-large; face, face-more, face-fine or face-last, "
+            "the network that looks at the face itself (docs/face.md); or a variant of the paper: "
             "paper-300, paper-500, paper-300-500, paper-raw, paper-300-8way, paper-300-one, paper-300-pca, "
-            "paper-300-joint, paper-pretrained, paper-noise or paper-mask, each also with -small "
-            "(see docs/paper.md).",
+            "paper-300-joint, paper-pretrained, paper-noise or paper-mask, each also with -small (see "
+            "docs/paper.md).",
         ),
     ],
     root: Annotated[
         Path,
-        typer.Option(
-            metavar="PATH",
-            help="Folder or zip file of the corpus; for face: the folder that holds fairface, photos and "
+        option(
+            "PATH",
+            "Folder or zip file of the corpus; for face: the folder that holds fairface, photos and "
             "ferplus, each a folder or zip file.",
         ),
     ],
     data: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="Corpus: ferplus; for the paper's variants also rafd or toy."),
+        str, option("NAME", "Corpus: ferplus; for the paper's variants also rafd or toy.")
     ] = "ferplus",
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help=r"Folder for the run \[default: runs/RECIPE]."),
-    ] = None,
+    out: Annotated[Path | None, option("DIR", r"Folder for the run \[default: runs/RECIPE].")] = None,
     epochs: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help=r"Number of epochs \[default: set by the recipe]."),
+        int | None, option("N", r"Number of epochs \[default: set by the recipe].", min=1)
     ] = None,
     seed: Annotated[
-        int | None,
-        typer.Option(
-            min=0, metavar="N", help=r"Seed of all random numbers \[default: set by the recipe, or 0]."
-        ),
+        int | None, option("N", r"Seed of all random numbers \[default: set by the recipe, or 0].", min=0)
     ] = None,
     unlabelled: Annotated[
         Path | None,
-        typer.Option(
-            metavar="PATH",
-            help="Folder or zip file of FairFace. For compact: more faces, labelled by the teachers; for the "
+        option(
+            "PATH",
+            "Folder or zip file of FairFace. For compact: more faces, labelled by the teachers; for the "
             "paper's variants: more pictures for the autoencoders.",
         ),
     ] = None,
     teacher: Annotated[
         list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="For compact: exported network (ONNX) to learn from; may be repeated (their mean is used).",
+        option(
+            "FILE",
+            "For compact: exported network (ONNX) to learn from; may be repeated (their mean is used).",
         ),
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option(
-            metavar="PATH",
-            help="For teacher and teacher-96: Intel's face-reidentification-retail-0095 (ONNX); for "
-            "face-more, face-fine and face-last: the folder of a run.",
+        option(
+            "PATH",
+            "For teacher and teacher-96: Intel's face-reidentification-retail-0095 (ONNX); for face-more, "
+            "face-fine and face-last: the folder of a run.",
         ),
     ] = None,
     labels: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="For face: folder of what its teacher says of each corpus (NAME.npz)."
-        ),
+        Path | None, option("DIR", "For face: folder of what its teacher says of each corpus (NAME.npz).")
     ] = None,
     negatives: Annotated[
         Path | None,
-        typer.Option(
-            metavar="PATH",
-            help="For face: what is no face, an .npz of crops, or a folder or zip file of pictures without "
+        option(
+            "PATH",
+            "For face: what is no face, an .npz of crops, or a folder or zip file of pictures without "
             "people.",
         ),
     ] = None,
     device: TrainingDevice = "cpu",
     precision: Precision = "float32",
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help=r"CPU threads \[default: one per core]."),
-    ] = None,
+    threads: Annotated[int | None, option("N", r"CPU threads \[default: one per core].", min=1)] = None,
 ) -> None:
     """Train a network; run the same command again to resume after a stop.
 
