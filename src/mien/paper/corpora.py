@@ -111,13 +111,9 @@ CORPORA: Final[dict[str, Callable[[Path, Path, str], CroppedCorpus]]] = {
 
 
 def load_corpus(name: str, root: Path, cache: Path, cameras: str = "frontal") -> CroppedCorpus:
-    """The faces of a corpus.
+    """The faces of a corpus of `CORPORA`, at its folder or zip `root`; those found are kept in `cache`.
 
-    Args:
-        name: in `CORPORA`.
-        root: its folder or zip.
-        cache: folder for the faces found.
-        cameras: of rafd and toy, "frontal" as in section 2.4, or "all" five.
+    `cameras` are, of rafd and toy, "frontal" as in section 2.4, or "all" five.
     """
     if name not in CORPORA:
         raise ConfigError(f"corpus: expected one of {', '.join(CORPORA)}, got {name!r}")

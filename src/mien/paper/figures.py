@@ -24,7 +24,7 @@ from mien.errors import DataError, MissingExtra
 from mien.files import load_arrays, save_arrays
 from mien.labels import EMOTIONS, emotion_index
 from mien.paper.corpora import CroppedCorpus
-from mien.paper.networks import PaperCNN, generate, normalize
+from mien.paper.networks import find_cnn, generate, normalize
 from mien.train.faces import as_tensor
 from mien.types import Floats, Image
 
@@ -59,14 +59,10 @@ class ReportPictures:
 def collect_pictures(
     net: nn.Module, corpus: CroppedCorpus, test: NDArray[np.int64], probabilities: Floats, device: str
 ) -> ReportPictures:
-    """The pictures of one network.
+    """The pictures of one network, which is on the device.
 
-    Args:
-        net: the network.
-        corpus: the faces.
-        test: positions of the pictures it was tested on.
-        probabilities: (N, 8) of all pictures of the corpus; nan where a picture was not tested.
-        device: where the network is.
+    It was tested on the pictures at the positions `test`; the (N, 8) probabilities of all pictures of the
+    corpus are nan where one was not tested.
     """
     first_of_each = [test[corpus.labels[test] == k][:1] for k in range(len(EMOTIONS))]
     shown = np.concatenate(first_of_each)  # (E,)
@@ -74,7 +70,7 @@ def collect_pictures(
     images = as_tensor(corpus.images[shown]).float().to(device)  # (E, 1, 48, 48)
     generated, maps = None, []
     with torch.no_grad():
-        cnn = next(module for module in net.modules() if isinstance(module, PaperCNN))
+        cnn = find_cnn(net)
         if (made := generate(net, images)) is not None:  # (E, A, 48, 48)
             images = made
             generated = images.round().to(torch.uint8).cpu().numpy()

@@ -116,6 +116,11 @@ class AutoencoderThenCNN(nn.Module):
         return logits
 
 
+def find_cnn(net: nn.Module) -> PaperCNN:
+    """The CNN of a variant, or the first of eight."""
+    return next(module for module in net.modules() if isinstance(module, PaperCNN))
+
+
 def find_autoencoders(net: nn.Module) -> list[DenseAutoencoder]:
     """The dense autoencoders of a variant, in the order of the emotions: none, one for all, or eight."""
     return [module for module in net.modules() if isinstance(module, DenseAutoencoder)]

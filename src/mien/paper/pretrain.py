@@ -84,14 +84,7 @@ def pretrain(
     """Train the units of `net`; each stage has its own folder in `run` and resumes where it was stopped.
 
     Unit k learns to restore the clean code of unit k - 1 from that of the corrupted picture. The network
-    learns on its own device; the pictures may be elsewhere.
-
-    Args:
-        net: the autoencoder, changed in place.
-        images: (N, 1, H, W) uint8.
-        options: corruption, epochs, rate.
-        run: folder of the stages.
-        report: takes one line for each epoch.
+    learns on its own device; the pictures, (N, 1, H, W) uint8, may be elsewhere.
     """
     task: TrainingTask = _PicturesTask.of([images], options, net)
     if not options.draws:
@@ -123,12 +116,8 @@ def pretrain_each(
 ) -> None:
     """Train several autoencoders of one shape side by side, each on its own pictures, as `pretrain` does one.
 
-    Args:
-        nets: the autoencoders, changed in place.
-        images: of each, (n, 1, H, W) uint8; without any, it learns from all pictures.
-        options: no masks; without `draws`, an epoch shows each as many pictures as each has on average.
-        run: folder of the stages.
-        report: takes one line for each epoch, its loss the sum of all.
+    One whose pictures, (n, 1, H, W) uint8, are none learns from those of all. There are no masks; without
+    `draws`, an epoch shows each as many pictures as each has on average. The loss reported is the sum of all.
     """
     everything = torch.cat(list(images))
     own = [each if len(each) else everything for each in images]
@@ -139,9 +128,8 @@ def pretrain_each(
         if options.start == "pca" and not (folder / CHECKPOINT).is_file():
             for stage, pictures in zip(stages, own, strict=True):
                 stage.start_at_pca(_as_shown(pictures, options))
-        trained = train(
-            SideBySide(stages), task, options.loop(len(task)), folder, staged(folder.name, report)
-        )
+        report_unit = staged(folder.name, report)
+        trained = train(SideBySide(stages), task, options.loop(len(task)), folder, report_unit)
         trained.return_to(stages)  # type: ignore[operator]
     for net in nets:
         net.requires_grad_()
@@ -182,11 +170,10 @@ class _PicturesTask(TrainingTask):
 
     def batches(self, size: int, generator: torch.Generator) -> Iterator[Batch]:
         """This process's share of the batches of an epoch, on the device."""
-        draws = [
-            torch.randint(len(each), (len(self) // size, size), generator=generator) for each in self.own
-        ]
+        count = len(self) // size
+        draws = [torch.randint(len(each), (count, size), generator=generator) for each in self.own]
         draws = [i.to(each.device) for i, each in zip(draws, self.own, strict=True)]
-        for number in range(len(self) // size):
+        for number in range(count):
             chosen = [distributed.share(i[number]) for i in draws]
             drawn = [each[i].to(self.device) for each, i in zip(self.own, chosen, strict=True)]
             yield torch.cat(drawn, 1), self.targets[:size]

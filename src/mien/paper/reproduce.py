@@ -191,12 +191,6 @@ def reproduce(
 ) -> dict[str, Any]:
     """Train and test every variant, resuming where it was stopped; write `results.json`, return its content.
 
-    Args:
-        plan: variants, folds, threshold.
-        corpus: the faces.
-        out: folder of the reproduction.
-        report: takes one line for each epoch.
-
     Raises:
         ConfigError: `out` holds runs with other settings or data.
         DataError: the corpus has too few pictures for the folds.

@@ -149,13 +149,10 @@ class EmotionScores:
 def score_folds(
     folds: EmotionFolds, probabilities: Reals, thresholds: Sequence[Threshold] = (HALF,)
 ) -> EmotionScores:
-    """Read the tests of an emotion's folds one against the rest.
+    """Read the tests of an emotion's folds one against the rest, with one threshold for all folds, or (F,).
 
-    Args:
-        folds: of one emotion.
-        probabilities: (N, K) of all samples; where a design trains by fold, each sample's from the
-            network that did not see it. Samples that no test holds may be nan.
-        thresholds: one for all folds, or (F,).
+    The (N, K) probabilities are those of all samples; where a design trains by fold, each sample's from the
+    network that did not see it. Samples that no test holds may be nan.
 
     Raises:
         ConfigError: not as many thresholds as folds.
@@ -195,20 +192,15 @@ class ErrorSums:
 
     misses: float  # sum over the emotions of the share of its pictures that its tests miss
     alarms: float  # 7 times the sum over the emotions of the share of others that its tests take for it
-
-    @property
-    def ratio(self) -> float:
-        """Alarms to misses: 1 for one network of eight answers, 7 for tests that err alike on both sides."""
-        return self.alarms / self.misses if self.misses else _NAN
+    ratio: float  # alarms to misses: 1 for one network of eight answers, 7 for tests that err alike
 
 
 def sum_errors(counts: Mapping[str, Sequence[BinaryCounts]]) -> ErrorSums:
     """Of each emotion to the counts of its folds, rows actual."""
     pooled = [sum(folds, BinaryCounts(0, 0, 0, 0)) for folds in counts.values()]
-    return ErrorSums(
-        misses=sum(1 - score("sensitivity", c) for c in pooled),
-        alarms=7 * sum(1 - score("specificity", c) for c in pooled),
-    )
+    misses = sum(1 - score("sensitivity", c) for c in pooled)
+    alarms = 7 * sum(1 - score("specificity", c) for c in pooled)
+    return ErrorSums(misses, alarms, alarms / misses if misses else _NAN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,12 +218,10 @@ class ScoreSummary:
 def summarize(
     counts: Sequence[BinaryCounts], effective: tuple[float, float] | None = None
 ) -> dict[str, ScoreSummary]:
-    """Each of the six scores over folds.
+    """Each of the six scores over (F,) folds.
 
-    Args:
-        counts: (F,).
-        effective: sizes of all folds' positives and negatives (`EmotionFolds.effective`); None: as many
-            as were drawn, all different.
+    `effective` are the sizes of all folds' positives and negatives (`EmotionFolds.effective`); None: as many
+    as were drawn, all different.
     """
     pooled = sum(counts, BinaryCounts(0, 0, 0, 0))
     drawn = float(pooled.tp + pooled.fn), float(pooled.fp + pooled.tn)
@@ -272,12 +262,8 @@ def _wilson(name: str, pooled: BinaryCounts, weights: Sequence[float]) -> tuple[
 def compare_models(first: Bools, second: Bools) -> dict[str, Any]:
     """Two models on the same pictures, and whether the difference could be chance.
 
-    Both tests compare single pictures, each once: pictures that are in several repeated folds must not
-    be given twice.
-
-    Args:
-        first: (N,) whether the first model reads each picture right.
-        second: (N,) the same of the second, in the same order.
+    The (N,) values say whether each model reads each picture right, in the same order. Both tests compare
+    single pictures, each once: pictures that are in several repeated folds must not be given twice.
 
     Returns:
         `n`, the accuracies `first` and `second`, how many pictures `first_alone` and `second_alone` reads

@@ -12,30 +12,17 @@ from typing import Any, Final
 
 import numpy as np
 
+from mien.evaluate.metrics import accuracy
 from mien.types import Floats
 
 _DRAWS: Final = 2000  # of the bootstrap
 
 
 def fold_accuracies(results: Mapping[int, Mapping[str, Any]], variant: str) -> Floats:
-    """(S, F, K) accuracy of each test of a variant.
-
-    Args:
-        results: seed to what `reproduce` returned, of the same folds.
-        variant: its name.
-    """
-    return np.array(
-        [
-            np.transpose(
-                [
-                    [fold["accuracy"] for fold in table["ours"]["folds"]]
-                    for table in each["variants"][variant]["measures"]
-                ]
-            )
-            for each in results.values()
-        ],
-        np.float32,
-    )
+    """(S, F, K) accuracy of each test of a variant, by what `reproduce` returned for each seed."""
+    of_seeds = [each["variants"][variant]["measures"] for each in results.values()]
+    accuracies = [[[f["accuracy"] for f in t["ours"]["folds"]] for t in tables] for tables in of_seeds]
+    return np.ascontiguousarray(np.array(accuracies, np.float32).transpose(0, 2, 1))  # (S, K, F) -> (S, F, K)
 
 
 def compare_seeds(results: Mapping[int, Mapping[str, Any]]) -> str:
@@ -44,29 +31,14 @@ def compare_seeds(results: Mapping[int, Mapping[str, Any]]) -> str:
     `gain` is on the first variant, over the same folds and seeds; its 95 % interval is a bootstrap that draws
     folds and, within, seeds. Folds share most of their training pictures, so that it is rather too narrow.
     """
-    first, *_ = next(iter(results.values()))["variants"]
-    base = fold_accuracies(results, first).mean(2)  # (S, F)
-    text = io.StringIO()
-    head = [
-        "variant",
-        "seeds",
-        "folds",
-        "accuracy",
-        "lowest seed",
-        "highest seed",
-        "gain",
-        "gain from",
-        "gain to",
-    ]
-    rows = csv.DictWriter(
-        text, [*head, "8-way", *(table["emotion"] for table in _tables(results, first))], lineterminator="\n"
-    )
-    rows.writeheader()
-    for variant in next(iter(results.values()))["variants"]:
+    variants = next(iter(results.values()))["variants"]
+    base = fold_accuracies(results, next(iter(variants))).mean(2)  # (S, F)
+    rows = []
+    for variant, data in variants.items():
         each = fold_accuracies(results, variant)  # (S, F, K)
         means = each.mean((1, 2))  # (S,)
         low, high = _interval(each.mean(2) - base)
-        eight = [_eight_way(one["variants"][variant]["eight_way"]["counts"]) for one in results.values()]
+        counts = [np.array(one["variants"][variant]["eight_way"]["counts"]) for one in results.values()]
         figures = {
             "accuracy": means.mean(),
             "lowest seed": means.min(),
@@ -74,24 +46,16 @@ def compare_seeds(results: Mapping[int, Mapping[str, Any]]) -> str:
             "gain": (each.mean(2) - base).mean(),
             "gain from": low,
             "gain to": high,
-            "8-way": np.mean(eight),
-            **{t["emotion"]: each[..., k].mean() for k, t in enumerate(_tables(results, variant))},
+            "8-way": np.mean([accuracy(one) for one in counts]),
+            **{table["emotion"]: each[..., k].mean() for k, table in enumerate(data["measures"])},
         }
-        rows.writerow(
-            {"variant": variant, "seeds": len(each), "folds": each.shape[1]}
-            | {name: f"{100 * value:.2f}" for name, value in figures.items()}
-        )
+        shown = {name: f"{100 * value:.2f}" for name, value in figures.items()}
+        rows.append({"variant": variant, "seeds": len(each), "folds": each.shape[1], **shown})
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
     return text.getvalue()
-
-
-def _tables(results: Mapping[int, Mapping[str, Any]], variant: str) -> Any:
-    return next(iter(results.values()))["variants"][variant]["measures"]
-
-
-def _eight_way(counts: Any) -> float:
-    """Accuracy of a (K, K) confusion matrix."""
-    matrix = np.array(counts)
-    return float(np.trace(matrix) / max(1, matrix.sum()))
 
 
 def _interval(gains: Floats) -> tuple[float, float]:

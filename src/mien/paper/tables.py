@@ -18,10 +18,10 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
-from math import isnan
 from typing import Any, Final
 
 from mien.evaluate import metrics
+from mien.evaluate.tables import to_json
 from mien.labels import EMOTIONS
 from mien.paper.scores import (
     INTERVALS,
@@ -115,12 +115,14 @@ def table_data(scores: Mapping[str, EmotionScores], eight: metrics.Counts, name:
         name: of what was judged, e.g. the variant and corpus.
     """
     paper = printed_counts()
+    turned = {emotion: [counts.transposed() for counts in paper[emotion]] for emotion in MEASURES.values()}
+    ours = {emotion: scores[emotion].counts for emotion in MEASURES.values()}
     matrices = [
         {
             "table": table,
             "emotion": emotion,
             "paper": [asdict(counts) for counts in paper[emotion]],
-            "ours": [asdict(counts) for counts in scores[emotion].counts],
+            "ours": [asdict(counts) for counts in ours[emotion]],
         }
         for table, emotion in MATRICES.items()
     ]
@@ -131,8 +133,8 @@ def table_data(scores: Mapping[str, EmotionScores], eight: metrics.Counts, name:
             "drawing": scores[emotion].folds.record(),
             "thresholds": [asdict(threshold) for threshold in scores[emotion].thresholds],
             "paper": _fold_figures(paper[emotion]),
-            "turned": _fold_figures([counts.transposed() for counts in paper[emotion]]),
-            "ours": _fold_figures(scores[emotion].counts, scores[emotion].folds.effective),
+            "turned": _fold_figures(turned[emotion]),
+            "ours": _fold_figures(ours[emotion], scores[emotion].folds.effective),
         }
         for table, emotion in MEASURES.items()
     ]
@@ -143,7 +145,7 @@ def table_data(scores: Mapping[str, EmotionScores], eight: metrics.Counts, name:
         "matrices": matrices,
         "measures": measures,
         "macro": {source: _macro_means(measures, source) for source in SOURCES},
-        "error_sums": {source: _error_sums(measures, source) for source in ("turned", "ours")},
+        "error_sums": {"turned": to_json(sum_errors(turned)), "ours": to_json(sum_errors(ours))},
         "eight_way": _eight_way_figures(eight),
     }
 
@@ -151,9 +153,8 @@ def table_data(scores: Mapping[str, EmotionScores], eight: metrics.Counts, name:
 def _fold_figures(
     counts: Sequence[BinaryCounts], effective: tuple[float, float] | None = None
 ) -> dict[str, Any]:
-    folds = [{"counts": asdict(c), **{name: score(name, c) for name in SCORES}} for c in counts]
-    summary = {name: asdict(each) for name, each in summarize(counts, effective).items()}
-    return {"folds": _plain(folds), "summary": _plain(summary)}
+    folds = [{"counts": c, **{name: score(name, c) for name in SCORES}} for c in counts]
+    return {"folds": [*map(to_json, folds)], "summary": to_json(summarize(counts, effective))}
 
 
 def _macro_means(measures: Sequence[TableData], source: str) -> dict[str, float | None]:
@@ -164,19 +165,6 @@ def _macro_means(measures: Sequence[TableData], source: str) -> dict[str, float 
         means = [mean for mean in means if mean is not None]
         macro[name] = sum(means) / len(means) if means else None
     return macro
-
-
-def _error_sums(measures: Sequence[TableData], source: str) -> dict[str, float | None]:
-    """See `scores.ErrorSums`."""
-    counts = {
-        table["emotion"]: [BinaryCounts(**fold["counts"]) for fold in table[source]["folds"]]
-        for table in measures
-    }
-    sums = sum_errors(counts)
-    plain: dict[str, float | None] = _plain(
-        {"misses": sums.misses, "alarms": sums.alarms, "ratio": sums.ratio}
-    )
-    return plain
 
 
 def _eight_way_figures(counts: metrics.Counts) -> dict[str, Any]:
@@ -193,15 +181,6 @@ def _eight_way_figures(counts: metrics.Counts) -> dict[str, Any]:
         "labels": list(EMOTIONS),
         "counts": counts.tolist(),
     }
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists and nan as None, as JSON has them."""
-    if isinstance(value, Mapping):
-        return {key: _plain(v) for key, v in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and isnan(value) else value
 
 
 @dataclass(frozen=True, slots=True)

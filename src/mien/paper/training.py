@@ -30,7 +30,13 @@ from mien.data.splits import Indices
 from mien.files import write_whole
 from mien.labels import EMOTIONS
 from mien.paper.corpora import CroppedCorpus, load_corpus
-from mien.paper.networks import ConvolutionalAutoencoder, DenseAutoencoder, PaperCNN, find_autoencoders
+from mien.paper.networks import (
+    ConvolutionalAutoencoder,
+    DenseAutoencoder,
+    PaperCNN,
+    find_autoencoders,
+    find_cnn,
+)
 from mien.paper.pretrain import pretrain, pretrain_each
 from mien.paper.variants import SHOWN_TO_ONE, PaperRecipe, make_network
 from mien.train import distributed
@@ -92,14 +98,8 @@ def train_variant(
 
     Eight networks begin with the weights of one that learned all emotions, since a few hundred faces of
     contempt teach no filters. Then they learn one after the other, each with its own pictures, loss and cut
-    of the gradient.
-
-    Args:
-        recipe: the variant.
-        pictures: what it learns from.
-        run: the folder.
-        report: takes one line for each epoch.
-        judge: gives the figures of one network after each epoch with labels, of eight at the end.
+    of the gradient. `judge` gives the figures of one network after each epoch with labels, of eight at the
+    end.
     """
     torch.manual_seed(recipe.loop.seed)
     net = make_network(recipe).to(pictures.images.device)
@@ -110,29 +110,23 @@ def train_variant(
     all_eight = Drawn(pictures.images, pictures.targets, loss, judge, length=SHOWN_TO_ONE * recipe.draws)
     if recipe.networks == "one":
         if recipe.variant == "pretrained":
-            net = _train_stack(recipe, net, all_eight, pictures, run, report)
+            _train_stack(recipe, find_cnn(net), all_eight, pictures, run, report)
         return _learn(net, all_eight, recipe.loop_of_one(), run / WHOLE, knows_nothing, report)
 
-    shared: nn.Module = PaperCNN(recipe.width, dropout=recipe.dropout).to(pictures.images.device)
+    shared = PaperCNN(recipe.width, dropout=recipe.dropout).to(pictures.images.device)
     all_eight = replace(all_eight, judge=lambda _: {})
     if recipe.variant == "pretrained":
-        shared = _train_stack(recipe, shared, all_eight, pictures, run, report)
+        _train_stack(recipe, shared, all_eight, pictures, run, report)
     start = SharedStart(dense, shared)
-    start.load_state_dict(
-        _learn(start, all_eight, recipe.shared, run / SHARED, knows_nothing, report).state_dict()
-    )
+    learned = _learn(start, all_eight, recipe.shared, run / SHARED, knows_nothing, report)
+    start.load_state_dict(learned.state_dict())
+    loss = binary_loss(recipe.augment)
     for k, (emotion, member) in enumerate(zip(EMOTIONS, net.members, strict=True)):  # type: ignore[arg-type]
         if not float(pictures.targets[:, k].sum()):
             continue  # nothing shows it: the network stays undecided
-        (cnn,) = _cnns(member)
-        _start_at(cnn, shared, k, mean)  # type: ignore[arg-type]
+        _start_at(find_cnn(member), shared, k, mean)
         task = OneAgainstRest(
-            pictures.images,
-            pictures.targets,
-            binary_loss(recipe.augment),
-            lambda _: {},
-            emotion=k,
-            length=recipe.draws,
+            pictures.images, pictures.targets, loss, all_eight.judge, emotion=k, length=recipe.draws
         )
         learned = _learn(member, task, recipe.loop, run / WHOLE / emotion, math.log(2), report)
         member.load_state_dict(learned.state_dict())  # into the member, which may share its autoencoder
@@ -159,18 +153,10 @@ def _start_at(cnn: PaperCNN, shared: PaperCNN, emotion: int, prevalence: Tensor)
 def _learn(
     net: nn.Module, task: TrainingTask, options: LoopOptions, folder: Path, chance: float, report: Report
 ) -> nn.Module:
-    """One stage of one network.
+    """One stage of one network; `chance` is the loss of knowing nothing.
 
     One that still knows nothing after a fourth of its epochs (`is_at_chance`) begins anew, once, at a third
     of the rate.
-
-    Args:
-        net: the network.
-        task: what to learn.
-        options: how long and how fast.
-        folder: of the stage, in the folder of the run.
-        chance: the loss of knowing nothing.
-        report: takes one line for each epoch.
     """
     judge = task.judge
     task = replace(task, judge=lambda averaged: {"chance": round(chance, 5), **judge(averaged)})
@@ -232,16 +218,16 @@ def _train_autoencoders(
 
 
 def _train_stack(
-    recipe: PaperRecipe, cnn: nn.Module, task: Drawn, pictures: TrainingPictures, run: Path, report: Report
-) -> nn.Module:
+    recipe: PaperRecipe, cnn: PaperCNN, task: Drawn, pictures: TrainingPictures, run: Path, report: Report
+) -> None:
     """Section 3: train a CNN's layers as autoencoders, then its last layer alone; all are to learn next."""
-    stack = ConvolutionalAutoencoder(cnn)  # type: ignore[arg-type]
-    folder = run / AUTOENCODER
-    pretrain(stack, pictures.unlabelled, recipe.pretrain, folder, staged(AUTOENCODER, report))
+    stack = ConvolutionalAutoencoder(cnn)
+    pretrain(stack, pictures.unlabelled, recipe.pretrain, run / AUTOENCODER, staged(AUTOENCODER, report))
     options = replace(recipe.head, batch=min(recipe.head.batch, len(task)))
-    trained = train(LastLayerOnly(cnn), task, options, run / LAST_LAYER, staged(LAST_LAYER, report))
-    cnn.load_state_dict(trained.net.state_dict())  # type: ignore[union-attr]
-    return cnn.requires_grad_()
+    cnn.requires_grad_(False).last.requires_grad_()
+    trained = train(cnn, task, options, run / LAST_LAYER, staged(LAST_LAYER, report))
+    cnn.load_state_dict(trained.state_dict())
+    cnn.requires_grad_()
 
 
 class SharedStart(nn.Module):
@@ -258,25 +244,6 @@ class SharedStart(nn.Module):
             drawn = int(torch.randint(len(self.autoencoders), ())) if self.training else 0
             images = self.autoencoders[drawn](images).clamp(0, 255)
         logits: Tensor = self.cnn(images)
-        return logits
-
-
-def _cnns(net: nn.Module) -> list[PaperCNN]:
-    return [module for module in net.modules() if isinstance(module, PaperCNN)]
-
-
-class LastLayerOnly(nn.Module):
-    """A network of which the last layer alone learns."""
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net.requires_grad_(False)
-        for cnn in _cnns(net):
-            cnn.last.requires_grad_()
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 1, H, W) to (B, 8) logits, or (B, 1) of one emotion."""
-        logits: Tensor = self.net(images)
         return logits
 
 
@@ -356,18 +323,14 @@ def load_network(recipe: PaperRecipe, run: Path) -> nn.Module:
 
 def learning_curves(run: Path) -> list[dict[str, Any]]:
     """The log of each stage of a run, one line for each epoch, in the order in which they are learned."""
-    stages = [
-        log
-        for stage in (AUTOENCODER, LAST_LAYER, SHARED, WHOLE)
-        for log in sorted((run / stage).rglob(LOG), key=lambda log: log.parent)
-    ]
     return [
         {
             "part": run.name,
             "stage": log.parent.relative_to(run).as_posix(),
             "lines": [json.loads(line) for line in log.read_text().splitlines()],
         }
-        for log in stages
+        for stage in (AUTOENCODER, LAST_LAYER, SHARED, WHOLE)
+        for log in sorted((run / stage).rglob(LOG), key=lambda log: log.parent)
     ]
 
 
@@ -383,14 +346,8 @@ def train_paper(
 ) -> None:
     """Train a variant on a corpus, resuming where it was stopped (`mien train paper-300`).
 
-    Args:
-        recipe: the variant.
-        corpus: a name in `corpora.CORPORA`.
-        root: folder or zip of the corpus.
-        run: the folder of the run.
-        unlabelled: folder or zip of FairFace, more pictures for the autoencoders.
-        device: cpu, cuda, ...
-        report: takes one line for each epoch.
+    `corpus` is a name in `corpora.CORPORA`, `root` its folder or zip; `unlabelled`, the folder or zip of
+    FairFace, has more pictures for the autoencoders.
     """
     with distributed.first_alone():
         claim_recipe(recipe, run)
