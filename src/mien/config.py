@@ -1,17 +1,19 @@
-"""Options to and from TOML, the provenance of a run, and the cores that it may use."""
+"""Records to and from JSON and TOML, the provenance of a run, and the cores that it may use."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
+from functools import cache
 from itertools import zip_longest
 from math import ceil
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from mien._version import __version__
 from mien.errors import ConfigError
@@ -42,12 +44,62 @@ def _container_quota(root: Path) -> float | None:
     return cores if cores > 0 else None
 
 
+def to_plain(value: Any) -> Any:
+    """A record, or what is in one, as what JSON can hold; fields that have their default are left out."""
+    if is_dataclass(value):
+        held = ((field, getattr(value, field.name)) for field in fields(value))
+        return {field.name: to_plain(one) for field, one in held if one is not field.default}
+    if isinstance(value, list | tuple):
+        return [to_plain(one) for one in value]
+    if hasattr(value, "tolist"):  # an array or a number of NumPy's; float32 is held exactly
+        return value.tolist()
+    return value
+
+
+def from_plain(kind: type[T], plain: dict[str, Any]) -> T:
+    """The record that `to_plain` was given, by the types of its fields; what is absent has its default.
+
+    >>> from mien.types import Frame
+    >>> from_plain(Frame, {"source": "a.mp4", "index": 3, "time": 0.12, "faces": []}).time
+    0.12
+
+    Raises:
+        ConfigError: it names a setting that `kind`, or a record in it, does not have.
+    """
+    hints = _type_hints(kind)  # type: ignore[arg-type]  # a class can be hashed
+    if unknown := sorted(plain.keys() - hints.keys()):
+        raise ConfigError(f"settings: expected some of {', '.join(hints)}, got {', '.join(unknown)}")
+    return kind(**{name: _restore(hints[name], value) for name, value in plain.items()})
+
+
+def _restore(hint: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(hint, types.UnionType) or get_origin(hint) is Union:  # X | None
+        hint = next(one for one in get_args(hint) if one is not types.NoneType)
+    if isinstance(hint, type) and is_dataclass(hint):
+        return from_plain(hint, value)
+    made = get_origin(hint)
+    if made in {tuple, list}:
+        return made(_restore(get_args(hint)[0], one) for one in value)
+    if isinstance(value, list):  # NDArray[np.float32] and the like
+        import numpy as np
+
+        return np.array(value, get_args(get_args(hint)[1])[0])
+    return value
+
+
+@cache
+def _type_hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
 def to_toml(config: Any) -> str:
     """A dataclass of numbers, strings, booleans, tuples and dataclasses of such, as TOML."""
     plain, tables = [], []
-    for field in dataclasses.fields(config):
+    for field in fields(config):
         value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
+        if is_dataclass(value):
             tables.append(f"\n[{field.name}]\n{to_toml(value)}")
         else:
             plain.append(f"{field.name} = {_value(value)}\n")
@@ -63,8 +115,8 @@ def from_toml(kind: type[T], text: str) -> T:
     import tomllib
 
     try:
-        return _build(kind, tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        return from_plain(kind, tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, TypeError) as error:
         raise ConfigError(f"expected options as TOML, could not read them: {error}") from error
 
 
@@ -150,15 +202,3 @@ def _value(value: Any) -> str:
     if isinstance(value, tuple | list):
         return "[" + ", ".join(_value(v) for v in value) + "]"
     raise ConfigError(f"expected a number, a string, a boolean or a list of them, got {type(value).__name__}")
-
-
-def _build(kind: type[T], raw: Mapping[str, Any]) -> T:
-    known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(raw) - set(known))
-    if unknown:
-        raise ConfigError(f"settings: expected some of {', '.join(known)}, got {', '.join(unknown)}")
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            values[name] = _build(type(getattr(kind(), name)), value)
-    return kind(**values)

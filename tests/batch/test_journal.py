@@ -15,6 +15,7 @@ import pytest
 
 from mien import analyze
 from mien.batch.journal import Journal
+from mien.config import from_plain, to_plain
 from mien.errors import OutputError
 from mien.results.sidecar import read_sidecar
 from mien.types import Face
@@ -153,10 +154,10 @@ def test_a_tracker_comes_back_to_the_last_bit():
     one = Tracker()
     for i, some in enumerate(frames[:30]):
         one.update(some, i / 25)
-    two = Tracker.restored(json.loads(json.dumps(one.state())))
+    two = from_plain(Tracker, json.loads(json.dumps(to_plain(one))))
     for i, some in enumerate(frames[30:], 30):
         assert [f.track for f in one.update(some, i / 25)] == [f.track for f in two.update(some, i / 25)]
-    assert one.state() == two.state()
+    assert to_plain(one) == to_plain(two)
 
 
 def test_a_journal_where_nothing_can_be_written_is_told(tmp_path):

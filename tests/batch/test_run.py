@@ -19,7 +19,7 @@ from PIL import ImageCms
 from makers import copy_pictures
 from mien import analyze
 from mien.batch import pool
-from mien.batch.options import AnalyzeOptions, describe_run, first_difference, from_plain, to_plain
+from mien.batch.options import AnalyzeOptions, describe_run, first_difference
 from mien.batch.read import Result, Task, read_input
 from mien.batch.run import (
     count_workers,
@@ -29,6 +29,7 @@ from mien.batch.run import (
     write_results,
 )
 from mien.batch.sources import Source
+from mien.config import from_plain, to_plain
 from mien.errors import ConfigError, MienError, OutputError
 from mien.image import write_image
 from mien.types import Face, Frame

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mien.config import from_plain, to_plain
 from mien.faces.align import TEMPLATE
 from mien.types import Face
 from mien.video.track import CutDetector, Tracker, appearance
@@ -209,19 +210,19 @@ def test_another_clock_or_resolution_changes_nothing(shift, scale):
 
 
 @pytest.mark.parametrize(
-    "twin", [copy.deepcopy, lambda tracker: Tracker.restored(json.loads(json.dumps(tracker.state())))]
+    "twin", [copy.deepcopy, lambda tracker: from_plain(Tracker, json.loads(json.dumps(to_plain(tracker))))]
 )
 def test_a_copy_or_restored_tracker_goes_on_by_itself_to_the_last_bit(twin):
     tracker = Tracker()
     for i in range(5):
         seen(tracker, [(1, 80 + 2 * i, 90), (2, 240, 90)], i * 0.04)
-    before, again, strayed = tracker.state(), twin(tracker), twin(tracker)
+    before, again, strayed = to_plain(tracker), twin(tracker), twin(tracker)
     assert seen(strayed, [(5, 200, 90), (6, 60, 50)], 0.4, background=2) == [3, 4]
-    assert again.state() == tracker.state() == before
+    assert to_plain(again) == to_plain(tracker) == before
     for i in range(5, 9):
         people = [(2, 240, 90), (1, 80 + 2 * i, 90)]
         assert seen(again, people, i * 0.04, i // 8) == seen(tracker, people, i * 0.04, i // 8)
-    assert again.state() == tracker.state()
+    assert to_plain(again) == to_plain(tracker)
 
 
 def test_memory_is_bounded():
@@ -230,7 +231,7 @@ def test_memory_is_bounded():
     for i in range(500):
         x, y = rng.uniform(0, 10_000, 2)
         numbers(tracker, [(x, y)], i * 0.04)
-    assert len(tracker.state()["tracks"]) <= 2 / 0.04 + 1
+    assert len(tracker.tracks) <= 2 / 0.04 + 1
 
 
 def test_a_look_is_the_same_brighter_and_larger_and_of_nothing_is_none():

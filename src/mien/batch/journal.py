@@ -11,15 +11,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
-from mien.batch.options import first_difference, from_plain, to_plain
+from mien.batch.options import first_difference
+from mien.config import from_plain, to_plain
 from mien.errors import OutputError
 from mien.types import Frame
-
-if TYPE_CHECKING:
-    from mien.video.follow import FollowerState
+from mien.video.follow import FollowerState
 
 _STEP: Final = 50  # frames between two states to resume from
 
@@ -50,7 +48,7 @@ class Journal:
                 while end and file.tell() < end:
                     line = json.loads(file.readline())
                     if "state" in line:
-                        self.state = _restore_state(line["state"])
+                        self.state = from_plain(FollowerState, line["state"])
                     else:
                         yield replace(from_plain(Frame, line), source=source)
             self._file = self.path.open("ab")
@@ -70,14 +68,12 @@ class Journal:
         """The state after the frames so far; written only now and then."""
         if self._since >= _STEP:
             self._since = 0
-            self._write({"state": {"tracker": state.tracker.state(), "key": to_plain(state.key)}}, flush=True)
+            self._write({"state": to_plain(state)}, flush=True)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._file is not None:
             self._file.close()
 
@@ -113,11 +109,3 @@ class Journal:
             f"{self.path}: could not write progress: {error.strerror or error}; "
             "make room, and start again: the run resumes from there"
         )
-
-
-def _restore_state(plain: dict[str, Any]) -> FollowerState:
-    from mien.video.follow import FollowerState, KeyFrame
-    from mien.video.track import Tracker
-
-    key = None if plain["key"] is None else from_plain(KeyFrame, plain["key"])
-    return FollowerState(Tracker.restored(plain["tracker"]), key)

@@ -1,23 +1,19 @@
-"""The options of a run, in one record; how records are written as JSON; when two runs are the same run."""
+"""The options of a run, in one record; when two runs are the same run."""
 
 from __future__ import annotations
 
 import os
-import types
-import typing
-from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final
 
 from mien._version import __version__
+from mien.config import to_plain
 from mien.errors import ConfigError
 
 if TYPE_CHECKING:
     from mien.analyzer import Analyzer
     from mien.video.frames import VideoOptions
-
-T = TypeVar("T")
 
 #: Options that decide what is read of a frame; `smooth` decides what is written of it as well.
 READING: Final = (
@@ -207,48 +203,3 @@ def first_difference(then: dict[str, Any], now: dict[str, Any]) -> str:
         elif before != value:
             return f"{name} was {before!r} and is {value!r} now"
     return ""
-
-
-def to_plain(value: Any) -> Any:
-    """A record, or what is in one, as what JSON can hold; fields that have their default are left out."""
-    if is_dataclass(value):
-        held = ((field, getattr(value, field.name)) for field in fields(value))
-        return {field.name: to_plain(one) for field, one in held if one is not field.default}
-    if isinstance(value, list | tuple):
-        return [to_plain(one) for one in value]
-    if hasattr(value, "tolist"):  # an array or a number of NumPy's; float32 is held exactly
-        return value.tolist()
-    return value
-
-
-def from_plain(kind: type[T], plain: dict[str, Any]) -> T:
-    """The record that `to_plain` was given, by the types of its fields.
-
-    >>> from mien.types import Frame
-    >>> from_plain(Frame, {"source": "a.mp4", "index": 3, "time": 0.12, "faces": []}).time
-    0.12
-    """
-    hints = _type_hints(kind)  # type: ignore[arg-type]  # a class can be hashed
-    return kind(**{name: _restore(hints.get(name), value) for name, value in plain.items()})
-
-
-def _restore(hint: Any, value: Any) -> Any:
-    if value is None:
-        return None
-    if isinstance(hint, types.UnionType) or get_origin(hint) is typing.Union:  # X | None
-        hint = next(one for one in get_args(hint) if one is not types.NoneType)
-    if isinstance(hint, type) and is_dataclass(hint):
-        return from_plain(hint, value)
-    made = get_origin(hint)
-    if made in {tuple, list}:
-        return made(_restore(get_args(hint)[0], one) for one in value)
-    if isinstance(value, list):  # NDArray[np.float32] and the like
-        import numpy as np
-
-        return np.array(value, get_args(get_args(hint)[1])[0])
-    return value
-
-
-@cache
-def _type_hints(kind: Any) -> dict[str, Any]:
-    return typing.get_type_hints(kind)

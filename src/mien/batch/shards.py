@@ -28,10 +28,11 @@ from typing import IO, Any, Final
 
 import numpy as np
 
-from mien.batch.options import AnalyzeOptions, describe_run, first_difference, from_plain, to_plain
+from mien.batch.options import AnalyzeOptions, describe_run, first_difference
 from mien.batch.pool import Pool
 from mien.batch.read import Counts, Result, Summary, Task, choose_journal
 from mien.batch.sources import Source
+from mien.config import from_plain, to_plain
 from mien.errors import ConfigError, MienError, OutputError
 from mien.files import write_whole
 from mien.results.rows import Row
@@ -314,7 +315,7 @@ def read_shard(path: Path) -> Shard:
 
     try:
         return from_plain(Shard, json.loads(pq.read_metadata(path).metadata[_KEY.encode()]))
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+    except (OSError, pa.ArrowException, ConfigError, KeyError, TypeError, ValueError) as error:
         raise OutputError(
             f"could not read {path} as a shard that Mien wrote ({error}); remove it, and start again: it is "
             "made again"

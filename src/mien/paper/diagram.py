@@ -7,9 +7,9 @@ Legend: C channels, H and W rows and columns, D numbers.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from math import log2
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.nets import count_parameters
-from mien.paper.networks import SIDE, OneForEachEmotion, PaperCNN, StackedAutoencoder
+from mien.paper.networks import SIDE, find_autoencoders, find_cnns
 from mien.paper.variants import PaperRecipe, make_network
 from mien.results.page import template_environment
 
@@ -38,53 +38,30 @@ class LayerTrace:
 
 
 def trace_layers(recipe: PaperRecipe) -> list[LayerTrace]:
-    """The layers that a picture goes through, in order; of eight networks those of the first."""
+    """The layers that a picture goes through, in order; of several networks of a kind those of the first."""
     with torch.device("meta"):  # shapes alone: nothing is allocated or computed
-        net = make_network(recipe).eval()
-    owners = _owners(net)
+        net = make_network(recipe)
+    autoencoders, cnns = find_autoencoders(net), find_cnns(net)
     found = [LayerTrace("", 1, "picture", (1, SIDE, SIDE), 0)]
 
-    seen: set[nn.Module] = set()
+    def note(group: str, times: int, layer: nn.Module, made: Tensor) -> None:
+        found.append(
+            LayerTrace(group, times, _describe(layer), tuple(made.shape[1:]), count_parameters(layer))
+        )
 
-    def note(layer: nn.Module, _: Any, made: Tensor) -> None:
-        if layer in seen:  # an autoencoder that all share is called by each
-            return
-        seen.add(layer)
-        group, times = owners[layer]
-        weights = 0 if isinstance(layer, StackedAutoencoder) else count_parameters(layer)
-        found.append(LayerTrace(group, times, _describe(layer), tuple(made.shape[1:]), weights))
-
-    # what bends or flattens is part of the layer before it
-    layers = [layer for layer in owners if not isinstance(layer, nn.LeakyReLU | nn.Flatten | nn.Unflatten)]
-    hooks = [layer.register_forward_hook(note) for layer in layers]
-    net(torch.zeros(1, 1, SIDE, SIDE, device="meta"))
-    for hook in hooks:
-        hook.remove()
+    if autoencoders:
+        units, times = autoencoders[0].units, len(autoencoders)
+        made = torch.zeros(1, SIDE * SIDE, device="meta")
+        for layer in (*(unit.encoder for unit in units), *(unit.decoder for unit in reversed(units))):
+            made = layer(made)
+            note("autoencoder", times, layer, made)
+        found.append(LayerTrace("autoencoder", times, "generated picture", (1, SIDE, SIDE), 0))
+    made = torch.zeros(1, cnns[0].channels, SIDE, SIDE, device="meta")
+    for layer in (*chain.from_iterable(cnns[0].layers), cnns[0].last):
+        made = layer(made)
+        if not isinstance(layer, nn.LeakyReLU | nn.Flatten):  # these are part of the layer before
+            note("CNN", len(cnns), layer, made)
     return found
-
-
-def _owners(net: nn.Module) -> dict[nn.Module, tuple[str, int]]:
-    """Each layer and each autoencoder, to the group that it belongs to and how many of it there are."""
-    owners: dict[nn.Module, tuple[str, int]] = {}
-
-    def visit(module: nn.Module, group: str, times: int, shared: Container[nn.Module]) -> None:
-        if module in shared:
-            times = 1
-        if isinstance(module, OneForEachEmotion):
-            first, *_, last = module.members
-            shared = set(first.modules()) & set(last.modules())  # all may have the same autoencoder
-            visit(first, group, len(module.members), shared)
-            return
-        if isinstance(module, StackedAutoencoder | PaperCNN):
-            group = "CNN" if isinstance(module, PaperCNN) else "autoencoder"
-        children = list(module.children())
-        for child in children:
-            visit(child, group, times, shared)
-        if not children or isinstance(module, StackedAutoencoder):
-            owners[module] = (group, times)
-
-    visit(net, "", 1, ())
-    return owners
 
 
 def _describe(layer: nn.Module) -> str:
@@ -93,9 +70,7 @@ def _describe(layer: nn.Module) -> str:
     if isinstance(layer, nn.AvgPool2d | nn.MaxPool2d):
         kind = "average" if isinstance(layer, nn.AvgPool2d) else "max"
         return f"{kind} pool {layer.kernel_size}×{layer.kernel_size}"
-    if isinstance(layer, StackedAutoencoder):
-        return "generated picture"
-    return "fully connected" if isinstance(layer, nn.Linear) else type(layer).__name__
+    return "fully connected"
 
 
 def draw_network(recipe: PaperRecipe, *, alone: bool = False) -> str:
@@ -109,17 +84,12 @@ def draw_network(recipe: PaperRecipe, *, alone: bool = False) -> str:
     # the CNN stands below the autoencoder, so that its words stay readable on a page
     cnn = next(i for i, layer in enumerate(layers) if layer.group == "CNN")
     rows = [layers[:cnn], layers[cnn:]] if layers[cnn - 1].group else [layers]
-    return (
-        template_environment("mien.paper")
-        .get_template("network.svg")
-        .render(
-            rows=[
-                {"boxes": [_box(i, one) for i, one in enumerate(row)], "groups": _groups(row)} for row in rows
-            ],
-            width=max(map(len, rows)) * _COLUMN,
-            words="; ".join(f"{layer.words}: {_size(layer)}" for layer in layers),
-            alone=alone,
-        )
+    template = template_environment("mien.paper").get_template("network.svg")
+    return template.render(
+        rows=[{"boxes": [_box(i, one) for i, one in enumerate(row)], "groups": _groups(row)} for row in rows],
+        width=max(map(len, rows)) * _COLUMN,
+        words="; ".join(f"{layer.words}: {_size(layer)}" for layer in layers),
+        alone=alone,
     )
 
 

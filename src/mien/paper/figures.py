@@ -24,7 +24,7 @@ from mien.errors import DataError, MissingExtra
 from mien.files import load_arrays, save_arrays
 from mien.labels import EMOTIONS, emotion_index
 from mien.paper.corpora import CroppedCorpus
-from mien.paper.networks import find_cnn, generate, normalize
+from mien.paper.networks import find_cnns, generate, normalize
 from mien.train.faces import as_tensor
 from mien.types import Floats, Image
 
@@ -70,7 +70,7 @@ def collect_pictures(
     images = as_tensor(corpus.images[shown]).float().to(device)  # (E, 1, 48, 48)
     generated, maps = None, []
     with torch.no_grad():
-        cnn = find_cnn(net)
+        cnn = find_cnns(net)[0]
         if (made := generate(net, images)) is not None:  # (E, A, 48, 48)
             images = made
             generated = images.round().to(torch.uint8).cpu().numpy()

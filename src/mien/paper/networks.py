@@ -116,9 +116,9 @@ class AutoencoderThenCNN(nn.Module):
         return logits
 
 
-def find_cnn(net: nn.Module) -> PaperCNN:
-    """The CNN of a variant, or the first of eight."""
-    return next(module for module in net.modules() if isinstance(module, PaperCNN))
+def find_cnns(net: nn.Module) -> list[PaperCNN]:
+    """The CNNs of a variant: one, or one of each emotion in their order."""
+    return [module for module in net.modules() if isinstance(module, PaperCNN)]
 
 
 def find_autoencoders(net: nn.Module) -> list[DenseAutoencoder]:

@@ -35,7 +35,7 @@ from mien.paper.networks import (
     DenseAutoencoder,
     PaperCNN,
     find_autoencoders,
-    find_cnn,
+    find_cnns,
 )
 from mien.paper.pretrain import pretrain, pretrain_each
 from mien.paper.variants import SHOWN_TO_ONE, PaperRecipe, make_network
@@ -110,13 +110,13 @@ def train_variant(
     all_eight = Drawn(pictures.images, pictures.targets, loss, judge, length=SHOWN_TO_ONE * recipe.draws)
     if recipe.networks == "one":
         if recipe.variant == "pretrained":
-            _train_stack(recipe, find_cnn(net), all_eight, pictures, run, report)
+            train_stack(recipe, find_cnns(net)[0], all_eight, pictures, run, report)
         return _learn(net, all_eight, recipe.loop_of_one(), run / WHOLE, knows_nothing, report)
 
     shared = PaperCNN(recipe.width, dropout=recipe.dropout).to(pictures.images.device)
     all_eight = replace(all_eight, judge=lambda _: {})
     if recipe.variant == "pretrained":
-        _train_stack(recipe, shared, all_eight, pictures, run, report)
+        train_stack(recipe, shared, all_eight, pictures, run, report)
     start = SharedStart(dense, shared)
     learned = _learn(start, all_eight, recipe.shared, run / SHARED, knows_nothing, report)
     start.load_state_dict(learned.state_dict())
@@ -124,7 +124,7 @@ def train_variant(
     for k, (emotion, member) in enumerate(zip(EMOTIONS, net.members, strict=True)):  # type: ignore[arg-type]
         if not float(pictures.targets[:, k].sum()):
             continue  # nothing shows it: the network stays undecided
-        _start_at(find_cnn(member), shared, k, mean)
+        _start_at(find_cnns(member)[0], shared, k, mean)
         task = OneAgainstRest(
             pictures.images, pictures.targets, loss, all_eight.judge, emotion=k, length=recipe.draws
         )
@@ -217,7 +217,7 @@ def _train_autoencoders(
     return dense
 
 
-def _train_stack(
+def train_stack(
     recipe: PaperRecipe, cnn: PaperCNN, task: Drawn, pictures: TrainingPictures, run: Path, report: Report
 ) -> None:
     """Section 3: train a CNN's layers as autoencoders, then its last layer alone; all are to learn next."""

@@ -15,8 +15,8 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, Self
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 
@@ -80,6 +80,7 @@ def appearance(pixels: Image, face: Face) -> Floats | None:
     return _signature(pixels[y, x], _FACE_CELLS, flat=_FACE_FLAT)
 
 
+@dataclass(slots=True, eq=False)
 class CutDetector:
     """Tells, frame after frame, whether a new camera shot begins; one detector per clip.
 
@@ -87,20 +88,8 @@ class CutDetector:
     frames a second apart, do not pass for cuts. A dissolve is not one either: it has no frame to end on.
     """
 
-    def __init__(self) -> None:
-        self._last: Floats | None = None  # (R * C,) the last frame that was not flat
-        self._usual = _USUAL_CHANGE
-
-    def state(self) -> dict[str, Any]:
-        """All that it knows, as JSON can hold it to the last bit; `restored` takes it back."""
-        return {"last": _to_list(self._last), "usual": self._usual}
-
-    @classmethod
-    def restored(cls, state: dict[str, Any]) -> Self:
-        """The detector with this state."""
-        detector = cls()
-        detector._last, detector._usual = _to_array(state["last"]), state["usual"]
-        return detector
+    last: Floats | None = None  # (R * C,) the last frame that was not flat
+    usual: float = _USUAL_CHANGE
 
     def starts(self, pixels: Image) -> bool:
         """Whether the (H, W, 3) RGB frame begins another camera shot than the one before; never the first."""
@@ -112,18 +101,18 @@ class CutDetector:
         frame = _signature(spots.reshape(-1, 3), _FRAME_CELLS, flat=_FRAME_FLAT)
         if frame is None:
             return False
-        before, self._last = self._last, frame
+        before, self.last = self.last, frame
         if before is None:
             return False
         change = 1.0 - float(frame @ before)
-        if change > _MIN_CHANGE + _USUAL_FACTOR * self._usual:
-            self._usual = _USUAL_CHANGE
+        if change > _MIN_CHANGE + _USUAL_FACTOR * self.usual:
+            self.usual = _USUAL_CHANGE
             return True
-        self._usual += _USUAL_RATE * (change - self._usual)
+        self.usual += _USUAL_RATE * (change - self.usual)
         return False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Track:
     number: int
     x: float  # centre, pixels
@@ -177,59 +166,36 @@ class _Track:
         return bool(edge <= x <= columns - edge and edge <= y <= rows - edge)
 
 
+@dataclass(slots=True, eq=False)
 class Tracker:
     """Gives faces their track numbers, frame after frame; one tracker per clip.
 
     A face lost for up to `memory` seconds keeps its number. Where frames come further apart than that
     (a clip sampled at one frame a second), the memory reaches two frames back. A copy made by
-    `copy.deepcopy` goes on by itself.
+    `copy.deepcopy`, or of its fields by way of JSON (`config.to_plain`), goes on by itself, to the last bit.
     """
 
-    def __init__(self, *, memory: float = 2.0) -> None:
-        self._memory = memory  # seconds
-        self._tracks: list[_Track] = []
-        self._last = 0  # highest number given; numbers are never used again
-        self._time: float | None = None
-        self._cuts = CutDetector()
-
-    def state(self) -> dict[str, Any]:
-        """All that it knows, as JSON can hold it to the last bit; `restored` takes it back."""
-        return {
-            "memory": self._memory,
-            "last": self._last,
-            "time": self._time,
-            "tracks": [asdict(track) | {"appearance": _to_list(track.appearance)} for track in self._tracks],
-            "cuts": self._cuts.state(),
-        }
-
-    @classmethod
-    def restored(cls, state: dict[str, Any]) -> Self:
-        """The tracker with this state."""
-        tracker = cls(memory=state["memory"])
-        tracker._last, tracker._time = state["last"], state["time"]
-        tracker._tracks = [
-            _Track(**track | {"appearance": _to_array(track["appearance"])}) for track in state["tracks"]
-        ]
-        tracker._cuts = CutDetector.restored(state["cuts"])
-        return tracker
+    memory: float = 2.0  # seconds
+    last: int = 0  # highest number given; numbers are never used again
+    time: float | None = None  # of the last frame, seconds
+    tracks: list[_Track] = field(default_factory=list)
+    cuts: CutDetector = field(default_factory=CutDetector)
 
     def finds_cut(self, frames: Iterable[Image]) -> bool:
         """Whether a new camera shot begins in one of the frames that follow; the tracker stays as it is."""
-        cuts = copy.deepcopy(self._cuts)
+        cuts = copy.deepcopy(self.cuts)
         return any(cuts.starts(pixels) for pixels in frames)
 
     def update(self, faces: Sequence[Face], time: float, pixels: Image | None = None) -> list[Face]:
         """The same faces in the same order, each with its track number (from 1).
 
-        Args:
-            faces: those of one frame, in pixels of it.
-            time: of the frame, in seconds.
-            pixels: the (H, W, 3) RGB uint8 frame; without it appearance and cuts do not count.
+        They are those of one frame, at a time in seconds, in its (H, W, 3) RGB uint8 pixels; without these
+        appearance and cuts do not count.
         """
-        step = 0.0 if self._time is None else abs(time - self._time)
-        self._time = time
-        if pixels is not None and self._cuts.starts(pixels):
-            self._tracks = []
+        step = 0.0 if self.time is None else abs(time - self.time)
+        self.time = time
+        if pixels is not None and self.cuts.starts(pixels):
+            self.tracks = []
         self._forget(time, step, pixels)
         seen = [None if pixels is None else appearance(pixels, face) for face in faces]
         matched = self._match(faces, seen, time)
@@ -238,19 +204,19 @@ class Tracker:
             if (track := matched.get(i)) is not None:
                 track.follow(face, seen[i], time)
             else:
-                self._last += 1
-                track = _Track(self._last, *_place(face), time, seen[i])
-                self._tracks.append(track)
+                self.last += 1
+                track = _Track(self.last, *_place(face), time, seen[i])
+                self.tracks.append(track)
             numbered.append(replace(face, track=track.number))
         return numbered
 
     def _forget(self, time: float, step: float, pixels: Image | None) -> None:
         """Drop the tracks that were lost too long ago, or on their way out of the picture."""
-        keep = max(self._memory, 2.5 * step)
+        keep = max(self.memory, 2.5 * step)
         lost = max(_LOST_SECONDS, 1.5 * step)
-        self._tracks = [
+        self.tracks = [
             track
-            for track in self._tracks
+            for track in self.tracks
             if (gap := abs(time - track.seen)) <= keep
             and (gap <= lost or pixels is None or track.is_inside(time, pixels))
         ]
@@ -260,14 +226,14 @@ class Tracker:
         pairs = sorted(
             (cost, track.number, i)
             for i, face in enumerate(faces)
-            for track in self._tracks
+            for track in self.tracks
             if (cost := track.cost(face, seen[i], time)) is not None
         )
         matched: dict[int, int] = {}
         for _, number, i in pairs:
             if i not in matched and number not in matched.values():
                 matched[i] = number
-        by_number = {track.number: track for track in self._tracks}
+        by_number = {track.number: track for track in self.tracks}
         return {i: by_number[number] for i, number in matched.items()}
 
 
@@ -275,13 +241,3 @@ def _place(face: Face) -> tuple[float, float, float]:
     """Centre and side of a face's box, pixels."""
     x, y, width, height = face.box
     return x + width / 2, y + height / 2, math.sqrt(max(width * height, 1e-6))
-
-
-def _to_list(array: Floats | None) -> list[float] | None:
-    """An array as JSON can hold it."""
-    return None if array is None else [float(value) for value in array]
-
-
-def _to_array(values: list[float] | None) -> Floats | None:
-    """The array of `_to_list` again, to the last bit."""
-    return None if values is None else np.array(values, np.float32)
