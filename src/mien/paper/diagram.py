@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import groupby
 from math import log2
 from typing import Any, Final
 
@@ -50,14 +50,14 @@ def trace_layers(recipe: PaperRecipe) -> list[LayerTrace]:
         )
 
     if autoencoders:
-        units, times = autoencoders[0].units, len(autoencoders)
-        made = torch.zeros(1, SIDE * SIDE, device="meta")
+        units: list[Any] = list(autoencoders[0].units)
+        times, made = len(autoencoders), torch.zeros(1, SIDE * SIDE, device="meta")
         for layer in (*(unit.encoder for unit in units), *(unit.decoder for unit in reversed(units))):
             made = layer(made)
             note("autoencoder", times, layer, made)
         found.append(LayerTrace("autoencoder", times, "generated picture", (1, SIDE, SIDE), 0))
     made = torch.zeros(1, cnns[0].channels, SIDE, SIDE, device="meta")
-    for layer in (*chain.from_iterable(cnns[0].layers), cnns[0].last):
+    for layer in (*(layer for block in cnns[0].layers for layer in block.children()), cnns[0].last):
         made = layer(made)
         if not isinstance(layer, nn.LeakyReLU | nn.Flatten):  # these are part of the layer before
             note("CNN", len(cnns), layer, made)
