@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from makers import SHARED, Pixels, scene, write_clip
+from makers import SHARED, Pixels, PoolHere, scene, write_clip
+from mien.batch import pool
 from mien.card import CARD_KEY, ModelCard
 from mien.cli import main
 
@@ -25,6 +26,23 @@ if hasattr(signal, "SIGHUP"):
 
 #: Five landmarks of a face in units of the crop's side; only a test's, `align` has the real ones.
 TEMPLATE = ((0.31, 0.36), (0.69, 0.36), (0.5, 0.58), (0.35, 0.78), (0.65, 0.78))
+
+
+_Pool = pool.Pool
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _read_here() -> Iterator[None]:
+    """Inputs are read in this process, which spares the start of a worker, but with `worker_processes`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool, "Pool", PoolHere)
+        yield
+
+
+@pytest.fixture
+def worker_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clips, and photos if there are several, are read by worker processes, as they are outside of tests."""
+    monkeypatch.setattr(pool, "Pool", _Pool)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
@@ -13,6 +13,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
+
+from mien.batch.options import AnalyzeOptions, describe_network
+from mien.batch.read import Result, Task, read_input
 
 Pixels = NDArray[np.uint8]
 
@@ -89,6 +92,24 @@ def copy_pictures(path: Path, pictures: Sequence[bytes], codec: str, size: tuple
             packet.is_keyframe = True
             container.mux(packet)
     return path
+
+
+class PoolHere:
+    """What `mien.batch.pool.Pool` gives, read in this process: no worker starts, which takes a CPU second."""
+
+    def __init__(self, options: AnalyzeOptions, workers: int) -> None:
+        self._options = replace(options, threads=1) if workers > 1 else options
+
+    def start(self, workers: int) -> dict[str, Any]:  # noqa: ARG002 - as `Pool` has it
+        self._analyzer = self._options.load()
+        return describe_network(self._analyzer, self._options.policy)
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Result]:
+        for task in tasks:
+            yield from read_input(self._analyzer, task, self._options)
+
+    def close(self) -> None:
+        pass
 
 
 def draw_bands(count: int, seed: int) -> Pixels:

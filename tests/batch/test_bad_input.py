@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from makers import copy_pictures
 from mien.image import encode_image, write_image
 
 
@@ -106,7 +107,7 @@ def test_what_was_left_out_of_a_picture_is_noted(analyze, tmp_path, one_face, no
     assert f"mien: note: {path}: animated" in ran.err
 
 
-@pytest.mark.parametrize("ending", ["csv", pytest.param("jsonl", marks=pytest.mark.slow), "parquet"])
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_names_that_are_no_text(mien, tiny_model, tmp_path, one_face, ending):
     raw = os.fsencode(tmp_path) + b"/caf\xe9.png"
     try:
@@ -158,12 +159,11 @@ def test_a_camera_that_is_not_there(analyze):
     assert "camera, number 63 cannot be opened" in ran.err
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_bad_files_among_good_ones_cost_nothing_but_themselves(analyze, tmp_path, one_face, workers):
+def test_bad_files_among_good_ones_cost_nothing_but_themselves(analyze, tmp_path, one_face):
     good = encode_image(one_face, ".jpg")
     for name, data in zip("abcde", (good, b"text", good, good[:900], good), strict=True):
         (tmp_path / f"{name}.jpg").write_bytes(data)
-    ran, rows = analyze(tmp_path, "--workers", workers)
+    ran, rows = analyze(tmp_path)
     assert ran.code == 1
     assert [row["success"] for row in rows] == ["1", "0", "1", "0", "1"]
     assert "2 of 5 inputs failed" in ran.err
@@ -268,9 +268,10 @@ def test_ctrl_c_keeps_what_was_done_whole(tmp_path, tiny_model, one_face, worker
             picture.load()
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_ctrl_c_in_a_clip_keeps_the_frames_so_far(tmp_path, tiny_model, make_clip, draw_scene, workers):
-    clip = make_clip(tmp_path / "long.mp4", [draw_scene((60, 40, 160))] * 400)
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_ctrl_c_in_a_clip_keeps_the_frames_so_far(tmp_path, tiny_model, one_face, workers):
+    data = encode_image(one_face, ".jpg")
+    clip = copy_pictures(tmp_path / "long.mov", [data] * 400, "mjpeg", one_face.shape[:2])
 
     def begun(seen):
         if list(seen.glob("*.part")) or list(seen.glob(".*")):

@@ -10,16 +10,12 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from mien import analyze
 from mien.batch.journal import Journal
-from mien.config import from_plain, to_plain
 from mien.errors import OutputError
 from mien.results.sidecar import read_sidecar
-from mien.types import Face
-from mien.video.track import Tracker
 
 MIEN = [sys.executable, "-m", "mien", "analyze"]
 
@@ -139,25 +135,6 @@ def test_a_clip_that_gives_other_frames_than_its_journal_is_refused(clip, kept, 
     assert ran.code == 1
     assert "remove" in ran.err
     assert path.name in ran.err
-
-
-def test_a_tracker_comes_back_to_the_last_bit():
-    rng = np.random.default_rng(0)
-
-    def faces():
-        return [
-            Face((float(x), 20.0, 40.0, 44.0), np.zeros((5, 2), np.float32) + np.float32(x), 0.9)
-            for x in rng.uniform(0, 300, rng.integers(0, 4))
-        ]
-
-    frames = [faces() for _ in range(60)]
-    one = Tracker()
-    for i, some in enumerate(frames[:30]):
-        one.update(some, i / 25)
-    two = from_plain(Tracker, json.loads(json.dumps(to_plain(one))))
-    for i, some in enumerate(frames[30:], 30):
-        assert [f.track for f in one.update(some, i / 25)] == [f.track for f in two.update(some, i / 25)]
-    assert to_plain(one) == to_plain(two)
 
 
 def test_a_journal_where_nothing_can_be_written_is_told(tmp_path):

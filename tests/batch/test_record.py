@@ -33,7 +33,7 @@ def tables(inputs, tiny_model, tmp_path_factory):
     """A folder of the three tables of the inputs."""
     folder = tmp_path_factory.mktemp("tables")
     analyze(inputs, folder / "faces.parquet", events=folder / "events.csv", summary=folder / "sum.csv",
-            model=tiny_model, workers=2)  # fmt: skip
+            model=tiny_model)  # fmt: skip
     return folder
 
 
@@ -70,8 +70,11 @@ def test_each_table_has_one_that_knows_it(tables):
     )
 
 
-def test_workers_do_not_change_it(tables, inputs, tiny_model, tmp_path):
-    analyze(inputs, tmp_path / "faces.parquet", model=tiny_model, workers=1)
+@pytest.mark.usefixtures("worker_processes")
+def test_workers_change_neither_it_nor_a_byte_of_the_tables(tables, inputs, tiny_model, tmp_path):
+    analyze(inputs, tmp_path / "faces.parquet", events=tmp_path / "events.csv", model=tiny_model, workers=2)
+    for name in ("faces.parquet", "events.csv"):
+        assert (tmp_path / name).read_bytes() == (tables / name).read_bytes()
     one, two = (read_sidecar(folder / "faces.parquet") for folder in (tmp_path, tables))
     assert one | {"made": None} == two | {"made": None}
 

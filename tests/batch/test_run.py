@@ -92,10 +92,11 @@ def run(tasks, options, workers=1, **more):
 
 @pytest.fixture(scope="module")
 def undisturbed(inputs, tiny_model):
-    """What one worker gives of all inputs."""
+    """What this process gives of all inputs."""
     return run(inputs, OddOptions(model=tiny_model))
 
 
+@pytest.mark.usefixtures("worker_processes")
 def test_three_workers_give_what_one_gives_in_the_same_order(inputs, tiny_model, undisturbed, monkeypatch):
     """The first input is slow: results of those behind it wait in files, which go when passed on."""
     made, folders = [], []
@@ -116,19 +117,24 @@ def test_three_workers_give_what_one_gives_in_the_same_order(inputs, tiny_model,
     assert not folders[0].exists()
 
 
-def test_a_dead_worker_or_a_bug_costs_its_input_and_nothing_else(inputs, tiny_model, tmp_path, undisturbed):
+@pytest.mark.usefixtures("worker_processes")
+def test_a_dead_worker_or_a_bug_costs_its_input_and_nothing_else(
+    inputs, tiny_model, tmp_path, undisturbed, monkeypatch
+):
+    monkeypatch.setattr(pool, "DEATHS", 2)
     deadly, wrong = special(tmp_path, KILLS), special(tmp_path, RAISES)
     tasks = [wrong, *inputs[:2], deadly, *inputs[2:]]
     good, _ = undisturbed
     rows, summary = run(tasks, OddOptions(model=tiny_model), workers=2)
     assert [name for name, _ in summary.failed] == [wrong.source.name, deadly.source.name, "gone.jpg"]
     assert "RuntimeError: a bug" in summary.failed[0][1]
-    assert "3 processes died while reading it (the last by signal 9, SIGKILL)" in summary.failed[1][1]
+    assert "2 processes died while reading it (the last by signal 9, SIGKILL)" in summary.failed[1][1]
     assert summary.done == len(tasks)
     assert len(rows) == len(good) + 2
     assert [row for row in rows if row in good] == good
 
 
+@pytest.mark.usefixtures("worker_processes")
 def test_a_clip_whose_worker_died_is_read_on_by_another(
     inputs, tiny_model, tmp_path, monkeypatch, make_clip, no_face
 ):
@@ -139,7 +145,7 @@ def test_a_clip_whose_worker_died_is_read_on_by_another(
     options = OddOptions(model=tiny_model)
     one_by_one = [result for task in tasks for result in read_input(options.load(), task, options)]
     (tmp_path / "die").touch()
-    rows, summary = run(tasks, MortalOptions(model=tiny_model), workers=2)
+    rows, summary = run(tasks, MortalOptions(model=tiny_model))
     assert not (tmp_path / "die").exists()
     assert rows == [row for result in one_by_one for row in result.rows]
     assert (summary.failures, summary.frames) == (0, 49)
@@ -187,46 +193,39 @@ def test_a_clip_over_which_the_decoder_dies_has_its_row_and_the_rest_goes_on(
     assert len({row["source"] for row in rows}) == len(inputs)
 
 
-def test_a_script_without_a_guard_reads_a_clip_as_does_a_process_of_a_pool(tmp_path, tiny_model, drawn_clip):
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_process_of_a_pool_reads_a_clip_in_a_script_without_a_guard(tmp_path, tiny_model, drawn_clip):
     script = tmp_path / "script.py"
     script.write_text(
-        "import sys, mien\n"
-        "print(mien.analyze(sys.argv[1], sys.argv[2], model=sys.argv[3], workers=2, overwrite=True).frames)\n"
-    )
-    pooled = tmp_path / "pooled.py"
-    pooled.write_text(
         "import sys, mien, multiprocessing\n"
-        "def read(a): return mien.analyze(a[0], a[1], model=a[2], overwrite=True).frames\n"
-        "if __name__ == '__main__':\n"
-        "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
-        "        print(*pool.map(read, [sys.argv[1:]]))\n"
+        "def read(_): return mien.analyze(sys.argv[1], sys.argv[2], model=sys.argv[3], workers=2).frames\n"
+        "with multiprocessing.get_context('fork').Pool(1) as pool: print(*pool.map(read, [0]))\n"
     )
-    for one in (script, pooled):
-        command = [sys.executable, str(one), str(drawn_clip), str(tmp_path / "t.csv"), str(tiny_model)]
-        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "12\n"
+    command = [sys.executable, str(script), str(drawn_clip), str(tmp_path / "t.csv"), str(tiny_model)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "12\n"
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_a_model_that_cannot_be_loaded_ends_the_run(inputs, tmp_path, workers):
+@pytest.mark.usefixtures("worker_processes")
+def test_a_model_that_cannot_be_loaded_ends_the_run(inputs, tmp_path):
     with pytest.raises(MienError, match=r"none\.onnx"):
-        run(inputs, AnalyzeOptions(model=tmp_path / "none.onnx"), workers)
+        run(inputs, AnalyzeOptions(model=tmp_path / "none.onnx"))
 
 
-def test_workers_that_never_start_end_the_run(inputs, tiny_model):
+@pytest.mark.usefixtures("worker_processes")
+def test_workers_that_never_start_end_the_run(inputs, tiny_model, monkeypatch):
+    monkeypatch.setattr(pool, "_STILLBORN", 2)
     with pytest.raises(MienError, match="exit status 7"):
         run(inputs, DeadOptions(model=tiny_model))
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_an_interrupt_comes_between_parts_and_what_was_done_is_whole(
-    inputs, tiny_model, workers, undisturbed
-):
+@pytest.mark.usefixtures("worker_processes")
+def test_an_interrupt_comes_between_parts_and_what_was_done_is_whole(inputs, tiny_model, undisturbed):
     def stop(summary, result):
         if summary.done == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
     everything, _ = undisturbed
-    rows, summary = run(inputs, OddOptions(model=tiny_model), workers, progress=stop)
+    rows, summary = run(inputs, OddOptions(model=tiny_model), workers=2, progress=stop)
     assert summary.interrupted
     assert summary.done == 2
     assert rows == everything[:2]

@@ -239,7 +239,7 @@ def test_lists_parquet_and_tar_give_the_rows_of_the_folder(mien, photos, tar, ex
     pq.write_table(table, tmp_path / "b.parquet", row_group_size=2)
     pq.write_table(table.drop(["name"]), tmp_path / "n.parquet", row_group_size=2)
     sources = [f"@{tmp_path}/list.txt", *(tmp_path / f"{name}.parquet" for name in "pbn")]
-    names, rows = faces(mien, tiny_model, *sources, f"{tar.parent}/shard-*.tar", "--workers", 2)
+    names, rows = faces(mien, tiny_model, *sources, f"{tar.parent}/shard-*.tar")
     assert rows == expected * 5
     starts = names[:: len(expected)]
     assert starts[:2] == [f"{folder}/0.png"] * 2

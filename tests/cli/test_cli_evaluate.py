@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 import zipfile
 from hashlib import sha256
@@ -244,9 +242,3 @@ def test_nothing_is_written_over_the_model(evaluate, ferplus_root, tiny_model):
     before = tiny_model.read_bytes()
     assert "input" in evaluate("ferplus", ferplus_root, "--json", tiny_model, code=1)[1]
     assert tiny_model.read_bytes() == before
-
-
-def test_registering_the_command_loads_nothing_heavy():
-    code = "import sys, mien.cli.evaluate; print({'numpy', 'onnxruntime', 'PIL', 'rich'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
