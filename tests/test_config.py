@@ -5,7 +5,6 @@ import pytest
 from mien import config
 from mien.config import from_toml, provenance, to_toml
 from mien.errors import ConfigError
-from mien.labels import EMOTIONS, emotion_index, parse_emotion
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,6 @@ def test_provenance_says_what_made_a_result():
     facts = provenance(seed=3)
     assert facts["seed"] == 3
     assert {"mien", "commit", "python", "packages", "machine", "command"} <= set(facts)
-
-
-def test_emotions_by_their_common_spellings():
-    words = [parse_emotion(word) for word in ("Happy", " SAD ", "disgusted", "contempt")]
-    assert words == ["happiness", "sadness", "disgust", "contempt"]
-    assert [emotion_index(e) for e in EMOTIONS] == list(range(8))
 
 
 @pytest.mark.parametrize(

@@ -103,24 +103,6 @@ def test_ferplus_has_the_copies_that_are_known(shared_data):
     assert in_other(valid, train).sum() == 279
 
 
-def test_a_mapped_set_gives_the_same_weights_bit_for_bit(tmp_path):
-    torch = pytest.importorskip("torch", reason="the learning half is not installed")
-    from mien.nets.compact import Compact, CompactOptions
-    from mien.train.augment import AugmentOptions, labelled_loss
-    from mien.train.faces import as_tensor
-    from mien.train.loop import LoopOptions, TrainingTask, train
-
-    targets = torch.eye(8)[torch.arange(40) % 8]
-    learned = []
-    for images in (PIXELS, load_images(corpus(), cache=tmp_path)):
-        torch.manual_seed(0)
-        net = Compact(CompactOptions(stem=4, widths=(4, 8, 8), blocks=(1, 1, 1)))
-        task = TrainingTask(as_tensor(images), targets, labelled_loss(AugmentOptions()), lambda _: {})
-        run = tmp_path / str(len(learned))
-        learned.append(train(net, task, LoopOptions(epochs=1, batch=8, rate=0.02), run).state_dict())
-    assert all(torch.equal(weight, learned[1][name]) for name, weight in learned[0].items())
-
-
 LIMITED = """
 import resource, sys
 from pathlib import Path

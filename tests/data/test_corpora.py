@@ -114,17 +114,11 @@ def test_absent_or_unreadable_is_an_error(tmp_path):
             corpus(tmp_path)
     with pytest.raises(ConfigError, match="frontal, all"):
         rafd(tmp_path, "side")
-
-
-def test_a_selection_that_is_not_there(tmp_path):
     with pytest.raises(DataError, match="camera 090, found those of 045"):
-        rafd(put(tmp_path, rafd_names((1,), ("045",))))
-
-
-def test_a_picture_that_stands_twice(tmp_path):
-    name = "KA.AN1.39.tiff"
+        rafd(put(tmp_path / "aslant", rafd_names((1,), ("045",))))
+    twice = put(tmp_path / "twice", ["a/KA.AN1.39.tiff", "b/KA.AN1.39.tiff"])
     with pytest.raises(DataError, match=r"each picture once, found a/KA.* and b/KA"):
-        jaffe(put(tmp_path, [f"a/{name}", f"b/{name}"]))
+        jaffe(twice)
 
 
 def test_damaged_and_vanished_pictures_are_named(tmp_path):

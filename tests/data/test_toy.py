@@ -1,7 +1,6 @@
 """The drawn corpus: RaFD's names, the same every time, and emotions that can be told apart, not too well."""
 
 import hashlib
-import json
 from dataclasses import replace
 from functools import partial
 
@@ -10,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from mien.cli.data import app
-from mien.data.posed import WORDS, rafd
-from mien.data.toy import POSES, TURNS, Pose, ToySettings, View, draw_face, draw_toy, make_head, write_toy
+from mien.data.posed import WORDS
+from mien.data.toy import POSES, Pose, ToySettings, View, draw_face, draw_toy, make_head, write_toy
 from mien.errors import ConfigError, DataError, MienError, OutputError
 from mien.faces.detect import YuNet
 from mien.labels import EMOTIONS
@@ -38,28 +37,10 @@ def test_a_picture_depends_on_its_name_and_the_seed_and_not_on_how_many_are_draw
     assert all((many[name] != other[name]).any() for name in many.keys() & other.keys())
 
 
-@pytest.mark.slow
-def test_it_reads_as_rafd(tmp_path):
-    settings = ToySettings(models=67, cameras=1, gazes=3, size=16)
-    write_toy(tmp_path / "toy", settings)
-    corpus = rafd(tmp_path / "toy")
-    assert (len(corpus), corpus.notes) == (1608, ())
-    persons = {s.person: s.tags["group"] for s in corpus.samples}
-    assert [list(persons.values()).count(g) for g in ("Caucasian", "Kid", "Moroccan")] == [39, 10, 18]
-    assert corpus.read(corpus.samples[0]).shape == (16, 16, 3)
-    assert json.loads((tmp_path / "toy" / "settings.json").read_text())["models"] == 67
-
-
 def test_every_drawn_face_is_found():
     detector = YuNet()
-    drawn = [face for _, face in draw_toy(ToySettings(models=1, cameras=3, gazes=1))]
-    assert [len(detector.detect(face)) for face in drawn] == [1] * 24
-
-
-def test_five_cameras_and_three_gazes():
-    names = [name for name, _ in draw_toy(ToySettings(models=1, size=16))]
-    assert len(set(names)) == len(names) == 8 * 3 * 5
-    assert {name[4:7] for name in names} == set(TURNS)
+    drawn = [face for _, face in draw_toy(ToySettings(models=1, cameras=2, gazes=1))]
+    assert [len(detector.detect(face)) for face in drawn] == [1] * 16
 
 
 def test_a_folder_in_use_is_left_alone(tmp_path):

@@ -49,12 +49,6 @@ def draw(n, *, seed=0, heat=1.0, spread=2):
     return logits * heat, truth
 
 
-@pytest.mark.parametrize("heat", [0.3, 1.0, 3.0])
-def test_the_temperature_that_was_put_in_is_found(heat):
-    logits, truth = draw(6000, heat=heat)
-    assert fit_temperature(logits, truth) == pytest.approx(heat, rel=0.06)
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_at_the_temperature_predictions_are_as_sure_as_they_are_right(seed):
     logits, truth = draw(150, seed=seed, heat=0.5 + 2 * seed)
@@ -79,8 +73,9 @@ def test_the_quantile_against_counting(n, coverage):
     assert got == (min(enough) if enough else math.inf)
 
 
-@pytest.mark.parametrize("offsets", [(0.0,) * 8, (0.0, 0.2, 0.5, 0.5, 0.7, 2.0, 1.4, 2.2)])
-@pytest.mark.parametrize("coverage", [0.8, 0.9])
+@pytest.mark.parametrize(
+    ("offsets", "coverage"), [((0.0,) * 8, 0.9), ((0.0, 0.2, 0.5, 0.5, 0.7, 2.0, 1.4, 2.2), 0.8)]
+)
 def test_sets_hold_the_label_as_often_as_asked_on_faces_not_seen(offsets, coverage):
     held = []
     for seed in range(60):  # (60, 400) new faces: a standard error of 0.2 % and of the fits 0.25 %
@@ -97,16 +92,6 @@ def test_sets_of_too_few_faces_hold_everything():
     p = softmax(logits)
     threshold = fit_set(p, truth, Policy(), 0.9)
     assert decide(p, Policy(set_from=threshold)).member.all()
-
-
-def test_the_certain_are_right_as_often_as_asked_on_faces_not_seen():
-    logits, truth = draw(40_000, seed=3)
-    p = softmax(logits)
-    thresholds = [fit_uncertain(p[:20_000], truth[:20_000], right) for right in (0.8, 0.9, 0.97)]
-    assert 0.5 <= thresholds[0] < thresholds[1] < thresholds[2] <= 1
-    for right, threshold in zip((0.8, 0.9, 0.97), thresholds, strict=True):
-        sure = p[20_000:].max(axis=1) >= threshold
-        assert (p[20_000:].argmax(axis=1) == truth[20_000:])[sure].mean() == pytest.approx(right, abs=0.02)
 
 
 def test_the_threshold_of_doubt_against_trying_all():
@@ -431,7 +416,7 @@ def labelled(tmp_path, tiny_model):
 
 def test_the_command_writes_a_model_that_reads_with_it(mien, tiny_model, labelled, tmp_path):
     out = tmp_path / "calibrated.onnx"
-    args = ("calibrate", tiny_model, "--data", "folder", "--root", labelled, "--splits", "3", "-o", out)
+    args = ("calibrate", tiny_model, "--data", "folder", "--root", labelled, "--splits", "1", "-o", out)
     ran = mien(*args)
     assert ran.code == 0, ran.err
     assert b"calibrated on   96 faces" in ran.out
@@ -489,13 +474,15 @@ def test_a_policy_that_the_network_has_not(mien, tiny_model, labelled, one_face,
         assert "--policy: expected one of accurate of the network 'tiny', got 'balanced'" in ran.err
 
 
-@pytest.mark.parametrize("missing", ["torch", "onnx"])
-def test_calibrating_needs_onnx_and_no_torch(tiny_model, labelled, tmp_path, missing):
+def test_calibrating_needs_onnx_and_no_torch(mien, tiny_model, labelled, tmp_path, monkeypatch):
+    command = ("calibrate", tiny_model, "--data", "folder", "--root", labelled, "--splits", "1", "-o")
     code = (
-        f"import sys; sys.modules[{missing!r}] = None; from mien.cli import main\n"
-        f"sys.argv = ['mien', 'calibrate', {str(tiny_model)!r}, '--data', 'folder',"
-        f" '--root', {str(labelled)!r}, '-o', {str(tmp_path / 'o.onnx')!r}, '--splits', '1']\nmain()"
+        "import sys; sys.modules['torch'] = None; from mien.cli import main\n"
+        f"sys.argv = {['mien', *map(str, command), str(tmp_path / 'o.onnx')]}\nmain()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode != 0) == (missing == "onnx"), done.stderr
-    assert ("mien[train]" in done.stderr) == (missing == "onnx")
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    ran = mien(*command, tmp_path / "other.onnx")
+    assert ran.code
+    assert "mien[train]" in ran.err

@@ -231,12 +231,12 @@ def test_groups_that_do_not_differ_are_seldom_found_to():
     rng = np.random.default_rng(2)
     codes = np.repeat(np.arange(5), [40, 60, 100, 200, 400])
     found = 0
-    for k in range(200):
+    for k in range(100):
         read = rng.choice(8, p=[0.45, 0.35, 0.05, 0.05, 0.04, 0.03, 0.02, 0.01], size=800)
         values = np.column_stack([read[:, None] == np.arange(8), rng.beta(6, 3, 800)])
         gaps, _ = gaps_of(codes, values, draws=300, seed=k)
         found += any(two is not None and two.clearest.p <= 0.05 for two in gaps)
-    assert found <= 10  # 5 %
+    assert found <= 7  # 5 % and two standard errors
 
 
 def test_a_clear_gap_is_named_below_a_larger_one_that_may_be_chance():
@@ -273,7 +273,6 @@ def test_a_group_without_a_face_has_no_rates_but_a_detection_rate():
     assert row(table, "face found").value[1:].tolist() == [1, 0]
     record = make_group_record(report)["by"]["g"]["rows"]["neutral"]["groups"]["b"]
     assert record == {"n": 0, "value": None, "interval_95": [None, None]}
-    plot_groups(report)
 
 
 def test_groups_without_a_number_stand_before_those_with_one():
@@ -369,7 +368,7 @@ def test_a_draw_is_part_of_a_larger_and_keeps_the_order():
 
 
 def test_the_picture_is_the_same_each_time_and_has_a_plot_a_measure():
-    report, _ = compare(some_tags(), "gender", faceless=9, detected=True)
+    report, _ = compare([{"g": "a"}] * 40 + [{"g": "nobody"}] * 3, faceless=3, detected=True)
     text = plot_groups(report)
     assert text == plot_groups(report)
     axes = [e for e in ET.fromstring(text).iter() if e.get("id", "").startswith("axes_")]  # noqa: S314 - our own

@@ -20,7 +20,7 @@ from mien.results.tables import write
 from mien.types import Face, Frame
 from test_calibrate import draw, softmax
 
-OPTIONS = CalibrateOptions(splits=4)
+OPTIONS = CalibrateOptions(splits=2)
 LANDMARKS = np.zeros((5, 2), np.float32)
 
 

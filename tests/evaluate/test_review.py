@@ -132,7 +132,7 @@ def test_two_never_write_the_same_file(table, tmp_path):
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "another `mien review`" in ran.stderr
     book.close()
-    subprocess.run([sys.executable, "-c", code], check=True)
+    CodeBook(path).close()
 
 
 def test_what_is_no_file_of_codes_is_left_as_it_is(tmp_path):

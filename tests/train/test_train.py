@@ -8,13 +8,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="the learning half is not installed: pip install 'mien[train]'")
 
 from mien.card import CARD_KEY, ModelCard  # noqa: E402
+from mien.data.arrays import load_images  # noqa: E402
+from mien.data.corpus import Corpus  # noqa: E402
 from mien.errors import ConfigError, TrainingError  # noqa: E402
 from mien.labels import EMOTIONS  # noqa: E402
 from mien.nets import NETS, count_multiply_adds, count_parameters, make_net  # noqa: E402
 from mien.nets.compact import Compact, CompactOptions  # noqa: E402
 from mien.train.augment import AugmentOptions, augment  # noqa: E402
 from mien.train.export import fold  # noqa: E402
-from mien.train.faces import vote_shares  # noqa: E402
+from mien.train.faces import as_tensor, vote_shares  # noqa: E402
 from mien.train.loop import (  # noqa: E402
     CHECKPOINT,
     LOG,
@@ -73,6 +75,12 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(unbroken, tmp_path):
     assert all(torch.equal(w, resumed.state_dict()[name]) for name, w in unbroken.state_dict().items())
     lines = [json.loads(line) for line in (tmp_path / "b" / LOG).read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
+
+
+def test_a_mapped_set_is_learnt_from_as_the_pictures_that_it_holds(tmp_path):
+    pixels = tiny_task().images[:, 0].numpy()
+    corpus = Corpus("tiny", tuple(Sample(str(i)) for i in range(64)), lambda one: pixels[int(one.name)])
+    assert torch.equal(as_tensor(load_images(corpus, cache=tmp_path)), as_tensor(pixels))
 
 
 def test_the_seed_decides_the_run(unbroken, tmp_path):
