@@ -3,13 +3,14 @@
     python benchmarks/quality.py --ferplus ../shared/data/ferplus.zip
 
 Each of FER+'s validation faces (majority label, no copy of a training face) is enlarged to 192 pixels with a
-border of 24, and spoilt in seven ways, how much drawn at random: blurred (deviation up to 8 pixels), reduced
+border of 24, and spoilt in eight ways, how much drawn at random: blurred (deviation up to 8 pixels), reduced
 (to a fifteenth), darkened (to 1/2 to 1/64 of the light, with noise of 1.5 levels), noisy (deviation up to
-60 levels), masked (a painted mask over nose and mouth), partly covered (a square of 40 to 130 pixels), turned
-(up to 20 degrees). All eight go through the face network, the crop and the classifier.
+60 levels), masked (a painted mask over nose and mouth, of one gray), masked by one with shade and folds,
+partly covered (a square of 40 to 130 pixels), turned (up to 20 degrees). All nine go through the face
+network, the crop and the classifier.
 
 `quality` is fitted to whether the spoilt face is read as the clean one, the threshold so that a share of the
-readings called certain (--right) are right over all eight kinds together. Both are judged on the half of the
+readings called certain (--right) are right over all nine kinds together. Both are judged on the half of the
 faces they were not fitted on. `--write MODEL` puts the threshold into the card of a network.
 """
 
@@ -30,9 +31,9 @@ from mien.data.fer import ferplus
 from mien.evaluate.protocol import majority
 from mien.faces.align import TEMPLATE, crop
 from mien.faces.network import Classifier
-from mien.faces.parts import PartsNetwork
+from mien.faces.parts import HIDDEN_QUALITY, PartsNetwork
 
-KINDS = ("clean", "blurred", "reduced", "dark", "noisy", "masked", "covered", "turned")
+KINDS = ("clean", "blurred", "reduced", "dark", "noisy", "masked", "folded", "covered", "turned")
 SIDE, BORDER = 192, 24
 PLACE = (np.array(TEMPLATE) * SIDE + BORDER).astype(np.float32)  # (5, 2)
 
@@ -52,6 +53,8 @@ def spoil(picture: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarra
         image = Pil.fromarray(spoilt.clip(0, 255).round().astype(np.uint8))
     elif kind == "masked":
         ImageDraw.Draw(image).polygon([(50, 125), (190, 125), (190, 200), (120, 235), (50, 200)], fill=gray)
+    elif kind == "folded":
+        image.paste(*fold(image.size, rng))
     elif kind == "covered":
         left, top = rng.integers(30, 150, 2)
         side = 40 + 90 * much
@@ -59,6 +62,22 @@ def spoil(picture: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarra
     elif kind == "turned":
         image = image.rotate(40 * much - 20, Pil.Resampling.BICUBIC, fillcolor=(90, 90, 90))
     return np.asarray(image)
+
+
+def fold(size: tuple[int, int], rng: np.random.Generator) -> tuple[Pil.Image, tuple[int, int], Pil.Image]:
+    """A mask with shade, up to three folds and some texture; where it lies; and its soft outline."""
+    y, x = np.mgrid[: size[1], : size[0]]
+    across = (x - 120) / 60
+    shade = rng.integers(40, 240) - 20 + 25 * np.cos(across) + across * rng.normal(0, 10)
+    for i in range(rng.integers(0, 4)):
+        top = 130 + 25 * i + rng.integers(-4, 4)
+        shade = shade - rng.integers(5, 35) * np.exp(-(((y - top - 4 * across**2) / 2) ** 2))
+    gray = (shade + rng.normal(0, rng.uniform(0, 4), shade.shape)).clip(0, 255).astype(np.uint8)
+    outline = Pil.new("L", size)
+    ImageDraw.Draw(outline).polygon(
+        [(45, 120), (120, 108), (195, 120), (192, 195), (120, 238), (48, 195)], 255
+    )
+    return Pil.fromarray(gray).convert("RGB"), (0, 0), outline.filter(ImageFilter.GaussianBlur(1.2))
 
 
 def fit(features: np.ndarray, outcome: np.ndarray) -> np.ndarray:
@@ -69,6 +88,12 @@ def fit(features: np.ndarray, outcome: np.ndarray) -> np.ndarray:
         hessian = (features * (p * (1 - p))[:, None]).T @ features + 1e-3 * np.eye(len(weights))
         weights -= np.linalg.solve(hessian, features.T @ (p - outcome))
     return weights
+
+
+def judge(features: np.ndarray, mouthless: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """`Parts.quality` by these weights."""
+    quality = 1 / (1 + np.exp(-features @ weights))
+    return np.where(mouthless, np.minimum(quality, HIDDEN_QUALITY), quality)
 
 
 def threshold(score: np.ndarray, right: np.ndarray, wanted: float) -> float:
@@ -93,7 +118,7 @@ def main() -> None:
     classifier, network = mien.load(options.model).classifier, PartsNetwork()
     pictures, labels = fresh_faces(options.ferplus)
     chosen = rng.permutation(len(pictures))[: options.n]
-    crops, features = [], []
+    crops, features, hidden = [], [], []
     for picture in pictures[chosen]:
         large = Pil.fromarray(picture).convert("RGB").resize((SIDE, SIDE), Pil.Resampling.BICUBIC)
         framed = np.pad(np.asarray(large), ((BORDER, BORDER), (BORDER, BORDER), (0, 0)), "edge")
@@ -103,12 +128,16 @@ def main() -> None:
             (parts,) = network(spoilt, [first.landmarks])
             crops.append(crop(spoilt, parts.landmarks, classifier.card))
             features.append([np.log(parts.error), np.log(max(parts.contrast, 1.0)), 1.0])
+            hidden.append(parts.hidden)
     p = classifier(np.stack(crops)).reshape(len(chosen), len(KINDS), -1)  # (N, kinds, 8)
     x = np.array(features).reshape(len(chosen), len(KINDS), -1)
     shown, confidence = p.argmax(2), p.max(2)
     right, same = shown == labels[chosen][:, None], shown == shown[:, :1]
-    weights = fit(x[:, 1:].reshape(-1, 3), same[:, 1:].ravel().astype(float))
-    quality = 1 / (1 + np.exp(-x @ weights))
+    mouthless = np.reshape(hidden, right.shape)
+    seen = ~mouthless
+    seen[:, 0] = False  # the clean ones teach nothing
+    weights = fit(x[seen], same[seen].astype(float))
+    quality = judge(x, mouthless, weights)
     print("weights of log error, log contrast, 1:", weights.round(3).tolist())
     least = threshold((confidence * quality).ravel(), right.ravel(), options.right)
     print("threshold of confidence x quality:", round(least, 4))
@@ -116,15 +145,16 @@ def main() -> None:
     certain, alone = np.zeros_like(right), np.zeros_like(right)
     for one in (0, 1):
         mine, other = half == one, half != one
-        w = fit(x[other][:, 1:].reshape(-1, 3), same[other][:, 1:].ravel().astype(float))
-        score = confidence / (1 + np.exp(-x @ w))
+        learnt = seen & other[:, None]
+        score = confidence * judge(x, mouthless, fit(x[learnt], same[learnt].astype(float)))
         for into, by in ((certain, score), (alone, confidence)):
             into[mine] = by[mine] >= threshold(by[other].ravel(), right[other].ravel(), options.right)
-    print("\n| faces | right | read as clean | quality | certain | right if certain | by confidence alone |")
-    print("|---|---|---|---|---|---|---|")
+    columns = {"right": right, "read as clean": same, "mouth hidden": mouthless, "certain": certain}
+    print("\n| faces |", " | ".join(columns), "| quality | right if certain | by confidence alone |")
+    print("|---" * (len(columns) + 4) + "|")
     for k, kind in [*enumerate(KINDS), (slice(None), "all")]:
-        cells = [right[:, k].mean(), same[:, k].mean(), np.median(quality[:, k]), certain[:, k].mean()]
-        cells += [right[:, k][certain[:, k]].mean(), right[:, k][alone[:, k]].mean()]
+        cells = [values[:, k].mean() for values in columns.values()] + [np.median(quality[:, k])]
+        cells += [right[:, k][one[:, k]].mean() for one in (certain, alone)]
         print(f"| {kind} |", " | ".join(f"{cell:.2f}" for cell in cells), "|")
     for path in options.write:
         card = Classifier.load(path).card

@@ -137,6 +137,11 @@ class ModelCard:
 
 def with_card(model: bytes, card: ModelCard) -> bytes:
     """The bytes of an ONNX file with `card` in place of the card it had; the network stays as it was."""
+    return with_metadata(model, CARD_KEY, card.to_json())
+
+
+def with_metadata(model: bytes, key: str, text: str) -> bytes:
+    """The bytes of an ONNX file with a text under this key, in place of the one it had there."""
     try:
         import onnx
         from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -149,10 +154,10 @@ def with_card(model: bytes, card: ModelCard) -> bytes:
             f"expected an ONNX file, could not read it ({error}); is it whole? export it again with "
             "`mien export`"
         ) from error
-    kept = [entry for entry in parsed.metadata_props if entry.key != CARD_KEY]
+    kept = [entry for entry in parsed.metadata_props if entry.key != key]
     del parsed.metadata_props[:]
     parsed.metadata_props.extend(kept)
-    parsed.metadata_props.add(key=CARD_KEY, value=card.to_json())
+    parsed.metadata_props.add(key=key, value=text)
     content: bytes = parsed.SerializeToString()
     return content
 

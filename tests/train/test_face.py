@@ -4,6 +4,7 @@ from dataclasses import replace
 from importlib import resources
 
 import numpy as np
+import onnx
 import pytest
 
 pytest.importorskip("torch", reason="the learning half is not installed: pip install 'mien[train]'")
@@ -12,11 +13,12 @@ import torch
 
 from makers import drawn_face
 from mien.config import from_toml
-from mien.errors import ConfigError, DataError
+from mien.errors import ConfigError, DataError, ModelError
 from mien.faces.align import PARTS_TEMPLATE, similarity
 from mien.faces.network import open_session, read_face_card
 from mien.faces.parts import head_pose
 from mien.image import write_image
+from mien.models import load_model
 from mien.nets.face import FaceNet, FaceNetOptions
 from mien.train.export import export_face_run, is_face_run
 from mien.train.face import NO_FACE, FaceAugmentOptions, FaceLoss, face_targets
@@ -31,6 +33,7 @@ from mien.train.face_recipes import (
     run_face_training,
 )
 from mien.train.loop import CHECKPOINT, LoopOptions, load_averaged
+from mien.train.quantize import run_quantize_face
 from mien.units import ALIGN, UNITS
 
 STILL = FaceAugmentOptions(turn=0, scale=0, shift=0, wild=0, misframed=0, blur=0, dark=0, cover=0, noise=0)
@@ -243,6 +246,29 @@ def test_the_exported_file_gives_torchs_numbers_and_holds_what_is_known(trained,
     assert known["name"] == "tiny"
     assert known["scores"]["landmarks"] == lines[-1]["landmarks"]
     assert known["provenance"]["without_faces"] == 9
+
+
+@pytest.mark.slow
+def test_eight_bits_are_written_where_they_come_as_near_to_the_teacher(
+    material, trained, tmp_path, monkeypatch
+):
+    model, out, labels = tmp_path / "face.onnx", tmp_path / "face-int8.onnx", material / "labels"
+    export_face_run(trained[0], model, name="tiny")
+    monkeypatch.setattr("mien.train.quantize._FACE_CHANGE", {"landmarks": 0.2})
+    before, after = run_quantize_face(model, material, labels, out)["landmarks"]
+    assert 0 < before < 50
+    assert read_face_card(open_session(out))["scores"]["landmarks"] == after
+    weights = {w.name: w.data_type for w in onnx.load(out).graph.initializer if len(w.dims) > 1}
+    assert {kind for name, kind in weights.items() if "head" in name} == {onnx.TensorProto.FLOAT}
+    assert onnx.TensorProto.INT8 in weights.values()
+
+    monkeypatch.setattr("mien.train.quantize._FACE_CHANGE", {"landmarks": 0.0})
+    with pytest.raises(ModelError, match="keep it in float32"):
+        run_quantize_face(model, material, labels, tmp_path / "none.onnx")
+    assert not (tmp_path / "none.onnx").exists()
+    (tmp_path / "other.onnx").write_bytes(load_model("compact"))
+    with pytest.raises(ModelError, match="leave --labels out"):
+        run_quantize_face(tmp_path / "other.onnx", material, labels, out)
 
 
 def test_faces_kept_back_are_not_learnt(trained):

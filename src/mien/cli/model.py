@@ -39,10 +39,16 @@ def quantize(
     root: Annotated[
         Path,
         option(
-            "PATH", "Folder or zip file of FER+: split train sets the value ranges, valid tests the result."
+            "PATH",
+            "Folder or zip file of FER+: split train sets the value ranges, valid tests the result. For the "
+            "face network: the folder of its corpora, as in `mien train face`.",
         ),
     ],
     output: OutputModel,
+    labels: Annotated[
+        Path | None,
+        option("DIR", "For the face network: folder of the labels it learnt, as in `mien train face`."),
+    ] = None,
     within: Annotated[
         float,
         option(
@@ -64,12 +70,17 @@ def quantize(
     """Write a network with 8-bit convolutions, only if no emotion loses more recall than --within.
 
     The recall is measured on FER+ valid. Run `mien calibrate` on the result:
-    its probabilities differ from those of the original network.
+    its probabilities differ from those of the original network. The face network
+    (--labels) is judged by its teacher's labels instead.
     """
     _check_output(output, overwrite=overwrite)
-    from mien.train.quantize import run_quantize
+    from mien.train.quantize import run_quantize, run_quantize_face
 
-    typer.echo(_table(run_quantize(model, root, output, within=within, weights_only=weights_only)))
+    if labels is None:
+        typer.echo(_table(run_quantize(model, root, output, within=within, weights_only=weights_only)))
+    else:
+        for key, (before, after) in run_quantize_face(model, root, labels, output).items():
+            typer.echo(f"{key:<20}{before:>9.3f}{after:>9.3f}")
     typer.echo(f"{output}: {output.stat().st_size / 1e6:.2f} MB, {model.stat().st_size / 1e6:.2f} before")
 
 

@@ -28,7 +28,13 @@ _FOLLOWED: Final = 0.9  # presence from which a face is still there in the next 
 _SIDE: Final = 96  # pixels of the crop
 #: Of the logarithms of error and contrast, and a constant: the sigmoid of their sum is the quality
 #: (`benchmarks/quality.py` fits them).
-_QUALITY: Final = (-0.840, 0.309, -1.739)
+_QUALITY: Final = (-0.964, 0.457, -2.212)
+#: Rows and columns of the crop about the eyes and about the mouth. The mouth is hidden, say by a mask, where
+#: gray levels deviate less than this share of what they do about the eyes (`benchmarks/quality.py`).
+_EYES: Final = np.s_[30:42, 28:67]
+_MOUTH: Final = np.s_[57:74, 34:61]
+_HIDDEN: Final = 0.2
+HIDDEN_QUALITY: Final = 0.5  # at most: too little for a reading to be certain
 _ENDS: Final = np.cumsum([*OUTPUTS.values()]).tolist()
 _PLACES: Final = dict(zip(OUTPUTS, pairwise([0, *_ENDS]), strict=True))  # of each part in the answer
 _NOSE, _BRIDGE = 2, 1  # among the landmarks
@@ -45,13 +51,15 @@ class Parts:
     pose: Floats  # (3,) yaw, pitch, roll in degrees
     movements: Floats  # (45,) in [0, 1], in the order of `UNITS`
     contrast: float  # deviation of the crop's gray levels
+    hidden: bool  # whether nothing is seen where the mouth is
 
     @property
     def quality(self) -> float:
         """In [0, 1]: the share of faces seen so whose expression is read as it is in a clean picture."""
         error, contrast, least = _QUALITY
         value = error * log(self.error) + contrast * log(max(self.contrast, 1.0)) + least
-        return 1 / (1 + exp(-value))
+        quality = 1 / (1 + exp(-value))
+        return min(quality, HIDDEN_QUALITY) if self.hidden else quality
 
 
 def with_parts(face: Face, parts: Parts) -> Face:
@@ -129,6 +137,7 @@ def _read(answer: Floats, to_crop: Matrix, crop: Image) -> Parts:
         pose=head_pose(said["turn"].reshape(2, 3), to_crop),
         movements=said["units"].clip(0, 1),
         contrast=float(crop.std()),
+        hidden=bool(max(crop[_MOUTH].std(), 1.0) < _HIDDEN * crop[_EYES].std()),
     )
 
 

@@ -10,11 +10,11 @@ from mien.errors import ModelError
 
 #: Name to sha256 of `<name>.onnx` beside this file.
 MODELS: Final = {
-    "compact": "0f66a0edd467abb8ea6d5d71c953f697cbbbbffcc8e7ed6381b9fa8907ecd59f",  # float32
-    "compact-int8": "857f30c8cd28a85456fc3b30f86b65f0f754b42b28ca0fd234a6fec7de213c21",  # the same in 8 bits
+    "compact": "baae52dbdf4f3f1511b02eea35fce25477da01d1c2b8aa35ac893e8101137ec9",  # float32
+    "compact-int8": "9a5c7ab93bf2b40dbd2aff16f4d622710e5cb0a03145e63352a458254cf37b65",  # the same in 8 bits
 }
 #: The face network of `faces.parts`, which reads no expression.
-FACE: Final = {"face": "07bf76f339872079dee306c1989bec52d13bf6599403ab76add9571e0129de74"}
+FACE: Final = {"face": "7a5ec1e574b2d40856bddc41be10e671592bb5fdab735370ab63afa0d8c95d67"}
 DEFAULT: Final = "compact-int8"
 
 

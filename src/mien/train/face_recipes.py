@@ -260,6 +260,37 @@ def make_face_task(
     return task, facts
 
 
+def labelled_faces(
+    root: Path, labels: Path, cache: Path, side: int, most: int
+) -> tuple[Callable[[nn.Module], dict[str, float]], Image]:
+    """What judges a face network (`judge_faces`) on faces kept back; crops (N, S, S) of others.
+
+    Of the first corpus of the recipes, at `root`, with its labels; `most` of the others, evenly drawn.
+    """
+    name = FaceRecipe().corpora[0]
+    found = cut_labelled(name, find_corpus(root, name), labels / f"{name}.npz", cache, side)
+    known = np.flatnonzero(found["known"])
+    kept_back = np.array([is_kept_back(place) for place in found["name"][known].tolist()])
+    answers = (found[key][known] for key in ("landmarks", "units", "rotation"))
+    targets = torch.from_numpy(
+        face_targets(*answers, np.ones(len(known), bool), 1.0, np.zeros((len(known), 4, 2)))
+    )
+    pictures = torch.from_numpy(found["crops"][known])[:, None]
+    said = {key: value.numpy() for key, value in split(targets, TARGET).items()}
+    shape = mean_shape(said["landmarks"].reshape(-1, _LANDMARKS, 2), said["align"].reshape(-1, 4, 2))
+    gentle = FaceLoss(find_mirror(shape), torch.ones(len(UNITS)), GENTLE, FaceLossOptions(), side)
+    judged, others = np.flatnonzero(kept_back), np.flatnonzero(~kept_back)
+    if not len(judged) or not len(others):
+        raise DataError(f"{labels}: expected faces of {name} to judge by, and others, found none; {_ADVICE}")
+    drawn = others[np.linspace(0, len(others) - 1, min(most, len(others))).astype(int)]
+    generator = torch.Generator().manual_seed(0)
+    crops, _ = gentle.crops(pictures[drawn].float(), targets[drawn], generator)
+    return (
+        lambda net: judge_faces(net, gentle, pictures[judged], targets[judged], "cpu"),
+        crops[:, 0].round().clamp(0, 255).byte().numpy(),
+    )
+
+
 def _drawn(count: int, share: float, seed: int) -> NDArray[np.bool_]:
     return np.random.default_rng(seed).random(count) < share
 

@@ -1,4 +1,4 @@
-"""A network's convolutions in 8 bits, written only where it reads as well as before.
+"""A network in 8 bits, written only where it reads, or sees, as well as before.
 
 Static quantisation, with a scale for each channel and ranges seen on real faces: Jacob et al.,
 arXiv:1712.05877 (the arithmetic); ONNX Runtime's own quantiser does it.
@@ -9,6 +9,7 @@ Legend: N faces, H rows, W columns, K = 8 emotions.
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,19 +18,22 @@ from typing import Final
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from mien.card import with_card
+from mien.card import FACE_CARD_KEY, with_card, with_metadata
 from mien.data.arrays import load_images
 from mien.data.corpus import draw
 from mien.data.fer import ferplus
 from mien.errors import ModelError
 from mien.evaluate import metrics
 from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS, accuracies
-from mien.faces.network import Classifier, import_runtime, open_session, read_card
+from mien.faces.network import Classifier, import_runtime, open_session, read_card, read_face_card
 from mien.files import write_whole
 from mien.labels import EMOTIONS
 from mien.train.export import quiet_logger
+from mien.train.face_recipes import labelled_faces
 from mien.types import Floats, Image
 
 FACES: Final = 2048  # of train, whose activations set the ranges
@@ -37,7 +41,20 @@ PROTOCOL: Final = "majority"  # the labels that recall is counted on
 
 _BATCH: Final = 64
 #: The rest (the input's scaling, the last layer) costs nothing in float32 and would lose the most.
-_KINDS: Final = ("Conv", "Relu", "Add", "Mul", "AveragePool", "ReduceMean", "Sigmoid")
+_KINDS: Final = (
+    "Conv",
+    "Relu",
+    "Add",
+    "Mul",
+    "AveragePool",
+    "ReduceMean",
+    "Sigmoid",
+    "Gemm",
+    "Concat",
+    "Reshape",
+)
+#: How much the face network's figures (`judge_faces`) may change.
+_FACE_CHANGE: Final = {"landmarks": 0.05, "correlation": 0.005}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,6 +138,60 @@ def _compare(guesses: Sequence[NDArray[np.int64]], truth: NDArray[np.int64]) -> 
     )
 
 
+def run_quantize_face(model: Path, root: Path, labels: Path, path: Path) -> dict[str, tuple[float, float]]:
+    """Write the face network in 8 bits, if it comes as near to its teacher as before on faces kept back.
+
+    Args:
+        model: an ONNX file that `export_face_run` wrote.
+        root: a folder with the first corpus of its recipe, a folder or zip of its name.
+        labels: a folder with the labels of that corpus (`read_labels`).
+        path: the file to write.
+
+    Returns:
+        What `judge_faces` tells, before and after.
+
+    Raises:
+        DataError: pictures or labels are missing or damaged.
+        ModelError: the network is no face network, cannot be quantised, or loses too much.
+        OutputError: the file cannot be written.
+    """
+    content = model.read_bytes()
+    session = open_session(content)
+    card = read_face_card(session)
+    if card is None:
+        raise ModelError(
+            f"{model}: expected a face network; leave --labels out for one that reads expressions"
+        )
+    side = int(session.get_inputs()[0].shape[2])
+    with tempfile.TemporaryDirectory() as cache:
+        judge, learnt = labelled_faces(root, labels, Path(cache), side, FACES)
+    small = quantize(content, learnt)
+    figures = [judge(_Exported(one)) for one in (content, small)]
+    found = {key: (value, figures[1][key]) for key, value in figures[0].items()}
+    for key, most in _FACE_CHANGE.items():
+        before, after = found[key]
+        if abs(after - before) > most:
+            raise ModelError(
+                f"{model}: in 8 bits {key} goes from {before:g} to {after:g}: keep it in float32"
+            )
+    made = {"from": hashlib.sha256(content).hexdigest(), "faces": len(learnt), "weights": "int8 a channel"}
+    known = card | {"recipe": f"{card['recipe']}; mien quantize", "scores": figures[1], "quantised": made}
+    write_whole(path, with_metadata(small, FACE_CARD_KEY, json.dumps(known)))
+    return found
+
+
+class _Exported(nn.Module):
+    """An ONNX file as a module, for `judge_faces`."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self._session = open_session(content)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 1, S, S) gray levels to what the file's network answers."""
+        return torch.from_numpy(self._session.run(None, {"input": x.numpy()})[0])
+
+
 def quantize(model: bytes, faces: Image) -> bytes:
     """The network with 8-bit weights and activations, its card and everything else as it was.
 
@@ -183,7 +254,10 @@ def quantize_weights(model: bytes) -> bytes:
 
 
 def _float_nodes(model: onnx.ModelProto) -> list[str]:
-    """The nodes before the first and after the last convolution, which stay in float32."""
+    """The nodes that stay in float32: those before the first convolution, and those behind the last.
+
+    Where several layers lie behind the convolutions, as in the face network, those from the last layer on.
+    """
     nodes = list(model.graph.node)
     convolutions = [i for i, node in enumerate(nodes) if node.op_type == "Conv"]
     if not convolutions:
@@ -192,6 +266,8 @@ def _float_nodes(model: onnx.ModelProto) -> list[str]:
         (i for i in range(convolutions[-1] + 1, len(nodes)) if nodes[i].op_type not in ("Relu", "Add")),
         len(nodes),
     )
+    layers = [i for i, node in enumerate(nodes) if node.op_type == "Gemm"]
+    behind = layers[-1] if len(layers) > 1 else behind
     return [node.name for node in (*nodes[: convolutions[0]], *nodes[behind:])]
 
 
