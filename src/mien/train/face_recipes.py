@@ -271,13 +271,12 @@ def labelled_faces(
     found = cut_labelled(name, find_corpus(root, name), labels / f"{name}.npz", cache, side)
     known = np.flatnonzero(found["known"])
     kept_back = np.array([is_kept_back(place) for place in found["name"][known].tolist()])
-    answers = (found[key][known] for key in ("landmarks", "units", "rotation"))
-    targets = torch.from_numpy(
-        face_targets(*answers, np.ones(len(known), bool), 1.0, np.zeros((len(known), 4, 2)))
-    )
+    said = [found[key][known] for key in ("landmarks", "units", "rotation")]
+    everybody, nowhere = np.ones(len(known), bool), np.zeros((len(known), 4, 2))
+    targets = torch.from_numpy(face_targets(said[0], said[1], said[2], everybody, 1.0, nowhere))
     pictures = torch.from_numpy(found["crops"][known])[:, None]
-    said = {key: value.numpy() for key, value in split(targets, TARGET).items()}
-    shape = mean_shape(said["landmarks"].reshape(-1, _LANDMARKS, 2), said["align"].reshape(-1, 4, 2))
+    parts = {key: value.numpy() for key, value in split(targets, TARGET).items()}
+    shape = mean_shape(parts["landmarks"].reshape(-1, _LANDMARKS, 2), parts["align"].reshape(-1, 4, 2))
     gentle = FaceLoss(find_mirror(shape), torch.ones(len(UNITS)), GENTLE, FaceLossOptions(), side)
     judged, others = np.flatnonzero(kept_back), np.flatnonzero(~kept_back)
     if not len(judged) or not len(others):
