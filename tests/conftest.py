@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,6 +21,8 @@ from makers import SHARED, Pixels, PoolHere, scene, write_clip
 from mien.batch import pool
 from mien.card import CARD_KEY, ModelCard
 from mien.cli import main
+from mien.faces import network
+from mien.faces.network import open_session
 
 # Tests started in the background of a shell, or under nohup, would ignore what they send themselves.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -31,11 +36,17 @@ TEMPLATE = ((0.31, 0.36), (0.69, 0.36), (0.5, 0.58), (0.35, 0.78), (0.65, 0.78))
 _Pool = pool.Pool
 
 
+@lru_cache(maxsize=16)
+def _open_once(_process: int, *arguments: Any, **options: Any) -> object:
+    return open_session(*arguments, **options)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _read_here() -> Iterator[None]:
-    """Inputs are read in this process, which spares the start of a worker, but with `worker_processes`."""
+    """Inputs are read in this process, but with `worker_processes`; each network is opened once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pool, "Pool", PoolHere)
+        patch.setattr(network, "open_session", lambda *args, **more: _open_once(os.getpid(), *args, **more))
         yield
 
 

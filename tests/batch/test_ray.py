@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _ray():
     pytest.importorskip("ray.data", reason="needs the extra scale")
 
@@ -31,6 +31,7 @@ def photos(tmp_path_factory, one_face, two_faces):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_ray", "worker_processes")
 def test_ray_writes_the_files_of_the_local_engine(mien, photos, tiny_model, tmp_path):
     """And goes on where another run stopped, and reads again what failed."""
     written = []
@@ -52,6 +53,7 @@ def test_ray_writes_the_files_of_the_local_engine(mien, photos, tiny_model, tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_ray")
 def test_what_ends_a_run_on_ray_is_said_as_it_is_here(photos, tiny_model, tmp_path):
     (tmp_path / "list").write_text("\n".join(str(photos / f"{i}.gone.png") for i in range(4)))
     with pytest.raises(MienError, match="2 inputs in a row could not be"):

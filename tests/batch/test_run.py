@@ -1,22 +1,17 @@
 """Runs: what the copies are called, three workers against one, workers that die, Ctrl-C; `mien.analyze`."""
 
-import csv
 import json
 import os
 import signal
 import subprocess
 import sys
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from threading import Event
 
 import numpy as np
-import PIL.Image
 import pytest
-from PIL import ImageCms
 
-from makers import copy_pictures
 from mien import analyze
 from mien.batch import pool
 from mien.batch.options import AnalyzeOptions, describe_run, first_difference
@@ -136,61 +131,18 @@ def test_a_dead_worker_or_a_bug_costs_its_input_and_nothing_else(
 
 @pytest.mark.usefixtures("worker_processes")
 def test_a_clip_whose_worker_died_is_read_on_by_another(
-    inputs, tiny_model, tmp_path, monkeypatch, make_clip, no_face
+    tiny_model, tmp_path, monkeypatch, make_clip, no_face
 ):
-    """No frame is missing and none is there twice, though some had been given before."""
+    """No frame is missing and none is there twice, though some had been given before; alone too."""
     monkeypatch.setenv("MIEN_TEST_MORTAL", str(tmp_path / "die"))
-    clip = make_clip(tmp_path / "long.mp4", [no_face] * 48)
-    tasks = [Task(Source(str(clip), "clip", "long.mp4")), inputs[1]]
+    task = Task(Source(str(make_clip(tmp_path / "long.mp4", [no_face] * 48)), "clip", "long.mp4"))
     options = OddOptions(model=tiny_model)
-    one_by_one = [result for task in tasks for result in read_input(options.load(), task, options)]
+    undisturbed = [row for result in read_input(options.load(), task, options) for row in result.rows]
     (tmp_path / "die").touch()
-    rows, summary = run(tasks, MortalOptions(model=tiny_model))
+    rows, summary = run([task], MortalOptions(model=tiny_model))
     assert not (tmp_path / "die").exists()
-    assert rows == [row for result in one_by_one for row in result.rows]
-    assert (summary.failures, summary.frames) == (0, 49)
-
-
-#: Put on a run's path, makes its workers touch what PyAV 17.0 to 18.1 frees twice, as Mien once did.
-TOUCHING = """
-import gc
-from mien.video import file
-def touch(self, frame, show=file.ToRgb.__call__):
-    frame.side_data
-    gc.collect()
-    return show(self, frame)
-file.ToRgb.__call__ = touch
-"""
-
-
-@pytest.mark.slow  # the test above kills workers without a decoder, in a tenth of the time
-@pytest.mark.parametrize(("workers", "alone"), [("1", True), ("1", False), ("2", False)])
-def test_a_clip_over_which_the_decoder_dies_has_its_row_and_the_rest_goes_on(
-    workers, alone, tmp_path, tiny_model, one_face, drawn_clip
-):
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    data = BytesIO()
-    PIL.Image.fromarray(one_face[:48, :64]).save(data, "PNG", icc_profile=profile)
-    copy_pictures(tmp_path / "deadly.mov", [data.getvalue()] * 60, "png", (48, 64))
-    write_image(tmp_path / "photo.png", one_face)
-    (tmp_path / "sitecustomize.py").write_text(TOUCHING)
-    inputs = [str(tmp_path / "deadly.mov")]
-    inputs = inputs if alone else [str(tmp_path / "photo.png"), *inputs, str(drawn_clip)]
-    command = [sys.executable, "-m", "mien", "analyze", *inputs, "-o", str(tmp_path / "t.csv"), "--model"]
-    done = subprocess.run(
-        [*command, str(tiny_model), "--workers", workers],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1, done.stderr
-    assert "SIGSEGV" in done.stderr
-    rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
-    assert {Path(row["source"]).name for row in rows if row["success"] == "1"} == {
-        Path(i).name for i in inputs
-    } - {"deadly.mov"}
-    assert len({row["source"] for row in rows}) == len(inputs)
+    assert rows == undisturbed
+    assert (summary.failures, summary.frames) == (0, 48)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

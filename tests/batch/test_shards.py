@@ -149,20 +149,6 @@ def test_what_cannot_be_a_run_in_a_folder_is_refused(into, photos, tmp_path):
         assert text in ran.err
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ("--shard", "3"),
-        ("-o", "{}/d/", "--events", "{}/e.csv"),
-        ("-o", "{}/d/", "--engine", "dask"),
-    ],
-)
-def test_misuse_exits_2_and_makes_nothing(mien, photos, tmp_path, options):
-    ran = mien("analyze", photos, *[one.format(tmp_path) for one in options])
-    assert (ran.code, ran.out) == (2, b"")
-    assert not list(tmp_path.iterdir())
-
-
 # --- what is gone, and what is full
 
 

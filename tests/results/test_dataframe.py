@@ -1,6 +1,5 @@
 """Data frames hold what tables hold, in columns of the same types."""
 
-import subprocess
 import sys
 
 import numpy as np
@@ -51,8 +50,3 @@ def test_no_library_is_said_with_what_installs_it(frames, monkeypatch):
     monkeypatch.setitem(sys.modules, "polars", None)  # as if not installed
     with pytest.raises(MienError, match="pip install polars"):
         mien.to_dataframe(frames, library="polars")
-
-
-def test_pandas_is_not_loaded_before_it_is_asked_for():
-    code = "import sys, mien; mien.to_dataframe; assert 'pandas' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 import tempfile
 import xml.etree.ElementTree as ET
@@ -161,31 +162,26 @@ def words(run):
     return f"{face_name(run.track)}: {run.value}"
 
 
-@quick
-@given(runs(), names)
-def test_webvtt_holds_the_runs_and_the_source(wanted, source):
-    with tempfile.TemporaryDirectory() as folder:
-        text = converted(rows_of(wanted, source), "vtt", folder).read_bytes().decode()
-    head, *cues = text.removesuffix("\n").split("\n\n")
-    assert head == "WEBVTT"
-    assert json.loads(cues.pop(0).removeprefix("NOTE source ")) == source
-    assert cues == [f"{stamp(run.start)} --> {stamp(run.end)}\n{words(run)}" for run in wanted]
-
-
 def stamp(milliseconds):
     hours, rest = divmod(milliseconds, 3_600_000)
     return f"{hours:02d}:{rest // 60_000:02d}:{rest // 1000 % 60:02d}.{rest % 1000:03d}"
 
 
 @quick
-@given(runs())
-def test_srt_holds_the_runs(wanted):
-    with tempfile.TemporaryDirectory() as folder:
-        text = converted(rows_of(wanted, "a.mp4"), "srt", folder).read_bytes().decode()
-    assert text == "".join(
-        f"{number}\n{stamp(run.start)} --> {stamp(run.end)}\n".replace(".", ",") + f"{words(run)}\n\n"
-        for number, run in enumerate(wanted, 1)
-    )
+@given(runs(), names)
+def test_subtitles_hold_the_runs_and_webvtt_the_source(wanted, source):
+    texts = []
+    for form in ("srt", "vtt"):
+        with tempfile.TemporaryDirectory() as folder:
+            texts.append(converted(rows_of(wanted, source), form, folder).read_bytes().decode())
+    srt, vtt = texts
+    cues = [f"{stamp(run.start)} --> {stamp(run.end)}\n{words(run)}\n" for run in wanted]
+    head, note, *rest = vtt.split("\n\n", 2)
+    assert head == "WEBVTT"
+    assert json.loads(note.removeprefix("NOTE source ")) == source
+    assert rest == ["\n".join(cues)]
+    numbered = [f"{i}\n{cue}\n" for i, cue in enumerate(cues, 1)]
+    assert re.sub(r"(:\d\d),(\d)", r"\1.\2", srt) == "".join(numbered)
 
 
 @quick

@@ -133,15 +133,6 @@ def test_faces_and_clips_do_not_touch_each_other(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_face_that_was_away_for_long_begins_anew(kind):
-    p, times = noise(100), np.arange(100) / 25
-    p[40:60] = np.nan  # 0.8 s
-    whole = values(run(kind(1.0), clip(times, {1: p})))
-    parts = [values(run(kind(1.0), clip(times[k], {1: p[k]}))) for k in (slice(40), slice(60, 100))]
-    assert np.array_equal(whole, np.concatenate(parts))
-
-
-@pytest.mark.parametrize("kind", KINDS)
 def test_memory_is_bounded_however_long_the_clip(kind):
     smoother, held = kind(0.4), 0
     for i in range(800):

@@ -389,11 +389,6 @@ def test_a_video_is_read_once_may_be_left_early_and_closed_twice(clip):
     video.close()
 
 
-def test_import_is_light():
-    code = "import sys, mien.video.frames as v; assert not {'av', 'cv2', 'PIL', 'torch'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 def test_memory_does_not_grow_with_the_clip(tmp_path):
     path = encode(tmp_path / "long.mp4", n=300)
     tracemalloc.start()
@@ -462,10 +457,8 @@ def test_a_camera_without_opencv_names_the_extra(monkeypatch):
     ("name", "count", "rate", "size"),
     [
         ("single_face.mp4", 72, 30, (360, 640)),
-        ("WolfgangLanger_Pexels.mp4", 472, 23.976, (360, 640)),
         ("no_face.mp4", 95, 24, (540, 960)),  # 98 packets, three of them hidden by the edit list
         ("face_noface.mov", 169, 26.4, (540, 960)),
-        ("noface_face.mov", 169, 26.5, (540, 960)),
     ],
 )
 def test_real_clips(name, count, rate, size):
