@@ -6,6 +6,8 @@ nothing else: a bug in Mien is never a `MienError`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class MienError(Exception):
     """The root of all that follow."""
@@ -62,3 +64,13 @@ def shorten(text: str, most: int = 200) -> str:
     ('photo.jpg', '/9j/4AAQ/9...AQ/9j/4AAQ')
     """
     return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 2 :]}"
+
+
+def list_few(names: Sequence[str], most: int = 3) -> str:
+    """The first names for a message, and how many more there are.
+
+    >>> list_few(["a", "b", "c", "d", "e"]), list_few(["a", "b"])
+    ('a, b, c and 2 more', 'a, b')
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -16,8 +16,8 @@ from typing import Final
 
 from mien.data.corpus import Corpus, CorpusStore, open_store
 from mien.data.folder import folder
-from mien.data.pictures import corpus_of, is_picture, list_few, one_vote
-from mien.errors import DataError
+from mien.data.pictures import corpus_of, is_picture, one_vote
+from mien.errors import DataError, list_few
 from mien.types import Sample
 
 #: The numbers in the emotion files (the corpus's ReadMeFirst).

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from mien.data.corpus import Corpus, CorpusStore, open_store
-from mien.errors import DataError, ImageError
+from mien.errors import DataError, ImageError, list_few
 from mien.image import IMAGE_SUFFIXES, read_image
 from mien.labels import EMOTIONS, parse_emotion
 from mien.types import Image, Sample
@@ -130,9 +130,3 @@ def gaps(samples: Sequence[Sample], persons: int, axes: Axes, noun: str = "perso
         rest = sum(len(lost) for lost in list(lacks.values())[10:])
         lines.append(f"{len(lacks) - 10} more {noun}s: missing {rest} pictures")
     return lines
-
-
-def list_few(names: Sequence[str]) -> str:
-    """The first three, and how many more there are."""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more

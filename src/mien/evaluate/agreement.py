@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.evaluate.codes import Code
+from mien.evaluate.metrics import divide
 from mien.evaluate.ratings import LABELS, AgreeOptions, FaceRatings, Ratings, Stretch, read_ratings
 from mien.labels import EMOTIONS
 
@@ -151,14 +152,14 @@ def kappa(counts: Array) -> Array:
     """(...) Cohen's kappa of (..., K, K) counts; nan where chance alone would agree always."""
     total = counts.sum(axis=(-2, -1))
     by_chance = (counts.sum(axis=-1) * counts.sum(axis=-2)).sum(axis=-1)
-    return _divide(total * _trace(counts) - by_chance, total**2 - by_chance)
+    return divide(total * _trace(counts) - by_chance, total**2 - by_chance)
 
 
 def kappa_max(counts: Array) -> Array:
     """(...) the greatest kappa of raters who use the labels as often as those of (..., K, K) counts."""
     total, rows, columns = counts.sum(axis=(-2, -1)), counts.sum(axis=-1), counts.sum(axis=-2)
     by_chance = (rows * columns).sum(axis=-1)
-    return _divide(total * np.minimum(rows, columns).sum(axis=-1) - by_chance, total**2 - by_chance)
+    return divide(total * np.minimum(rows, columns).sum(axis=-1) - by_chance, total**2 - by_chance)
 
 
 def alpha(coincidences: Array) -> Array:
@@ -169,7 +170,7 @@ def alpha(coincidences: Array) -> Array:
     values = coincidences.sum(axis=-1)  # (..., K)
     total = values.sum(axis=-1)
     expected = total**2 - (values**2).sum(axis=-1)
-    return 1 - _divide((total - 1) * (total - _trace(coincidences)), expected)
+    return 1 - divide((total - 1) * (total - _trace(coincidences)), expected)
 
 
 def icc(sums: Array, raters: int) -> tuple[Array, Array]:
@@ -182,14 +183,14 @@ def icc(sums: Array, raters: int) -> tuple[Array, Array]:
     """
     n, by_rater = sums[..., 0], sums[..., 1 : 1 + raters]
     squares, of_totals = sums[..., -2], sums[..., -1] / raters
-    centre = _divide(by_rater.sum(axis=-1) ** 2, n * raters)
-    between_raters = _divide((by_rater**2).sum(axis=-1), n) - centre
-    targets = _divide(of_totals - centre, n - 1)  # mean squares
+    centre = divide(by_rater.sum(axis=-1) ** 2, n * raters)
+    between_raters = divide((by_rater**2).sum(axis=-1), n) - centre
+    targets = divide(of_totals - centre, n - 1)  # mean squares
     judges = between_raters / (raters - 1)
-    error = _divide(squares - of_totals - between_raters, (n - 1) * (raters - 1))
+    error = divide(squares - of_totals - between_raters, (n - 1) * (raters - 1))
     common = targets + (raters - 1) * error
-    absolute = common + raters * _divide(judges - error, n)
-    return _divide(targets - error, absolute), _divide(targets - error, common)
+    absolute = common + raters * divide(judges - error, n)
+    return divide(targets - error, absolute), divide(targets - error, common)
 
 
 def one_against_rest(counts: Array) -> Array:
@@ -202,12 +203,6 @@ def one_against_rest(counts: Array) -> Array:
 
 def _trace(counts: Array) -> Array:
     return np.asarray(np.trace(counts, axis1=-2, axis2=-1))
-
-
-def _divide(part: Array, whole: Array) -> Array:
-    """Part by whole, nan where the whole is 0."""
-    part, whole = np.broadcast_arrays(np.asarray(part, float), np.asarray(whole, float))
-    return np.asarray(np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole != 0))
 
 
 def _by_row(whole: Array, parts: Array) -> Array:
@@ -224,26 +219,24 @@ def estimate_pair(ratings: Ratings, a: int, b: int, options: AgreeOptions) -> Pa
     clip, labels, seconds, faces = _moments(ratings, [a, b])
     known = (labels >= 0).all(axis=0)
     clip, labels, seconds = clip[known], labels[:, known], seconds[known]
-    events = _pair_events(ratings, a, b, options)
+    events, medians, uncovered = _pair_events(ratings, a, b, options)
     sums: Sums = {
         "counts": _count(clip, labels[0], labels[1], clips),
         "at_rate": np.zeros((clips, K, 2, 2)),
         "doubtful": np.zeros((clips, K, K)),
-        "events": events.sums,
+        "events": events,
         "icc": _intensity_sums(ratings, a, b),
     }
     doubt = np.concatenate([face.uncertain for face in faces] or [np.empty(0, np.int64)])[known]
     if ratings.mien == "frames" and a == 0:
-        probabilities = np.concatenate([f.probabilities for f in faces] or [np.empty((0, len(EMOTIONS)))])[
-            known
-        ]
-        sums["at_rate"][:, : len(EMOTIONS)] = _count_at_rate(clip, probabilities, labels[1], clips)
+        p = np.concatenate([face.probabilities for face in faces] or [np.empty((0, len(EMOTIONS)))])
+        sums["at_rate"][:, : len(EMOTIONS)] = _count_at_rate(clip, p[known], labels[1], clips)
         sums["doubtful"] = _count(clip[doubt == 1], labels[0, doubt == 1], labels[1, doubt == 1], clips)
     total = {name: values.sum(axis=0) for name, values in sums.items()}
     counts, doubtful = total["counts"], total["doubtful"]
     n = counts.sum()
-    shares = [np.concatenate([[1.0 if n else np.nan], _divide(counts.sum(axis=axis), n)]) for axis in (1, 0)]
-    unsure, sure = (float(_divide(_trace(some), some.sum())) for some in (doubtful, counts - doubtful))
+    shares = [np.concatenate([[1.0 if n else np.nan], divide(counts.sum(axis=axis), n)]) for axis in (1, 0)]
+    unsure, sure = (float(divide(_trace(some), some.sum())) for some in (doubtful, counts - doubtful))
     return PairAgreement(
         first=ratings.raters[a],
         second=ratings.raters[b],
@@ -255,8 +248,8 @@ def estimate_pair(ratings: Ratings, a: int, b: int, options: AgreeOptions) -> Pa
         kappa_max=_by_row(kappa_max(counts), kappa_max(one_against_rest(counts))),
         rates=np.stack(shares),
         events=total["events"].astype(np.int64),
-        event_medians=events.medians,
-        uncovered=events.uncovered,
+        event_medians=medians,
+        uncovered=uncovered,
         doubtful=(int(doubtful.sum()), unsure, sure) if a == 0 and (doubt >= 0).any() else None,
     )
 
@@ -272,14 +265,14 @@ def _pair_figures(sums: Sums) -> Sums:
     absolute, consistent = icc(sums["icc"], 2)
     return {
         "percent": _by_row(
-            _divide(_trace(counts), counts.sum(axis=(-2, -1))), _divide(_trace(each), each.sum(axis=(-2, -1)))
+            divide(_trace(counts), counts.sum(axis=(-2, -1))), divide(_trace(each), each.sum(axis=(-2, -1)))
         ),
         "kappa": _by_row(kappa(counts), kappa(each)),
         "alpha": _by_row(alpha(coincidences), alpha(one_against_rest(coincidences))),
-        "specific": _by_row(undefined, _divide(2 * each[..., 0, 0], either)),
+        "specific": _by_row(undefined, divide(2 * each[..., 0, 0], either)),
         "kappa_at_rate": _by_row(undefined, kappa(sums["at_rate"])),
-        "events_paired": _divide(2 * events[..., 2], of_two),
-        "events_within": _divide(2 * events[..., 3], of_two),
+        "events_paired": divide(2 * events[..., 2], of_two),
+        "events_within": divide(2 * events[..., 3], of_two),
         "icc_2_1": absolute,
         "icc_3_1": consistent,
     }
@@ -355,15 +348,10 @@ def _intensity_sums(ratings: Ratings, a: int, b: int) -> Array:
 # --- events
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _EventPairs:
-    sums: Array  # (C, V, 4)
-    medians: Array  # (V, 3)
-    uncovered: tuple[int, int]
-
-
-def _pair_events(ratings: Ratings, a: int, b: int, options: AgreeOptions) -> _EventPairs:
-    """The events of two raters, by clip and expression, as `PairAgreement` has them."""
+def _pair_events(
+    ratings: Ratings, a: int, b: int, options: AgreeOptions
+) -> tuple[Array, Array, tuple[int, int]]:
+    """As `PairAgreement` has them: (C, V, 4) events, (V, 3) medians of pairs, and those that do not count."""
     sums = np.zeros((len(ratings.clips), len(ROWS), 4))
     differences: list[tuple[int, float, float, float]] = []
     uncovered = [0, 0]
@@ -390,7 +378,7 @@ def _pair_events(ratings: Ratings, a: int, b: int, options: AgreeOptions) -> _Ev
         mine = found[(found[:, 0] == row) | (row == 0), 1:]
         if len(mine):
             medians[row] = np.median(mine, axis=0)
-    return _EventPairs(sums, medians, (uncovered[0], uncovered[1]))
+    return sums, medians, (uncovered[0], uncovered[1])
 
 
 def pair_events(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import isnan
 from pathlib import Path
 from typing import Any, Final
 
+from numpy.typing import NDArray
+
 from mien._version import __version__
+from mien.errors import list_few
 from mien.evaluate.agreement import MEASURES, ROWS, Agreement, Estimates, PairAgreement
 from mien.evaluate.ratings import LABELS
 from mien.evaluate.tables import to_json
@@ -82,60 +85,51 @@ def write_report(found: Agreement, path: Path, *, overwrite: bool = False) -> No
 
 def make_agreement_record(found: Agreement) -> dict[str, Any]:
     """Everything as JSON has it: figures by name, then by row ("in all", then each label); nan as None."""
-
-    def by_row(values: Any) -> dict[str, Any]:
-        return dict(zip(ROWS, map(to_json, values.tolist()), strict=True))
-
-    def estimates(one: Estimates) -> dict[str, Any]:
-        parts = {name: by_row(value) for name, value in asdict(one).items()}
-        return {row: {name: parts[name][row] for name in parts} for row in ROWS}
-
     return {
         "mien": __version__,
         "options": to_json(asdict(found.options)),
         "raters": list(found.raters),
         "table": found.mien or None,
         "clips": list(found.clips),
-        "pairs": [
-            {
-                **{
-                    name: to_json(getattr(pair, name))
-                    for name in ("first", "second", "clips", "moments", "seconds")
-                },
-                "figures": {name: estimates(one) for name, one in pair.figures.items()},
-                "kappa_max": by_row(pair.kappa_max),
-                "rates": {name: by_row(pair.rates[i]) for i, name in enumerate(("first", "second"))},
-                "counts": {
-                    "labels": list(LABELS),
-                    "rows": "first",
-                    "columns": "second",
-                    "n": pair.counts.tolist(),
-                },
-                "events": {
-                    name: by_row(pair.events[:, i])
-                    for i, name in enumerate(("of_first", "of_second", "paired", "within"))
-                },
-                "event_medians": {
-                    name: by_row(pair.event_medians[:, i])
-                    for i, name in enumerate(("onset", "offset", "overlap"))
-                },
-                "events_not_covered": {"first": pair.uncovered[0], "second": pair.uncovered[1]},
-                "doubtful": None
-                if pair.doubtful is None
-                else dict(
-                    zip(
-                        ("moments", "percent_there", "percent_elsewhere"), to_json(pair.doubtful), strict=True
-                    )
-                ),
-            }
-            for pair in found.pairs
-        ],
+        "pairs": [_pair_record(pair) for pair in found.pairs],
         "groups": [
-            {"raters": list(one.raters), "moments": one.moments, "alpha": estimates(one.alpha)}
+            {"raters": list(one.raters), "moments": one.moments, "alpha": _estimates_record(one.alpha)}
             for one in found.groups
         ],
         "left_out": found.left_out,
         "notes": list(found.notes),
+    }
+
+
+def _pair_record(pair: PairAgreement) -> dict[str, Any]:
+    alone = ("first", "second", "clips", "moments", "seconds")
+    counts = {"labels": list(LABELS), "rows": "first", "columns": "second", "n": pair.counts.tolist()}
+    doubtful = ("moments", "percent_there", "percent_elsewhere")
+    return {
+        **{name: to_json(getattr(pair, name)) for name in alone},
+        "figures": {name: _estimates_record(one) for name, one in pair.figures.items()},
+        "kappa_max": _by_row(pair.kappa_max),
+        "rates": _columns_by_row(("first", "second"), pair.rates.T),
+        "counts": counts,
+        "events": _columns_by_row(("of_first", "of_second", "paired", "within"), pair.events),
+        "event_medians": _columns_by_row(("onset", "offset", "overlap"), pair.event_medians),
+        "events_not_covered": dict(zip(("first", "second"), pair.uncovered, strict=True)),
+        "doubtful": pair.doubtful and dict(zip(doubtful, to_json(pair.doubtful), strict=True)),
+    }
+
+
+def _by_row(values: NDArray[Any]) -> dict[str, Any]:
+    return dict(zip(ROWS, map(to_json, values.tolist()), strict=True))
+
+
+def _columns_by_row(names: Sequence[str], table: NDArray[Any]) -> dict[str, Any]:
+    return {name: _by_row(column) for name, column in zip(names, table.T, strict=True)}
+
+
+def _estimates_record(one: Estimates) -> dict[str, Any]:
+    return {
+        row: dict(zip(("value", "low", "high"), to_json(_limits(one, i)), strict=True))
+        for i, row in enumerate(ROWS)
     }
 
 
@@ -260,10 +254,7 @@ def group_table(found: Agreement) -> AgreementTable:
 
 def remarks(found: Agreement) -> dict[str, list[str]]:
     """What was left out, and what the reader must know, by heads."""
-    lines = [
-        f"{what}: {', '.join(some[:_LISTED])}" + (f" and {len(some) - _LISTED} more" * (len(some) > _LISTED))
-        for what, some in found.left_out.items()
-    ]
+    lines = [f"{what}: {list_few(some, _LISTED)}" for what, some in found.left_out.items()]
     return {
         head: some for head, some in (("Without a counterpart", lines), ("Notes", list(found.notes))) if some
     }

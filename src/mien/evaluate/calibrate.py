@@ -466,12 +466,7 @@ def _side_figures(
     y, some_p = truth[rows], p[rows].astype(np.float32)
     figures: Figures = {"ece": metrics.ece(some_p, y), "nll": metrics.nll(some_p, y)}
     for name, one in decisions.items():
-        some = Decisions(
-            one.shown[rows],
-            None if one.member is None else one.member[rows],
-            None if one.uncertain is None else one.uncertain[rows],
-        )
-        of_policy = metrics.decision_figures(some, np.ones(len(rows), np.bool_), y)
+        of_policy = metrics.decision_figures(one, rows, y)
         figures |= {f"{name}/{key}": value for key, value in of_policy.items() if key in _COMPARED}
     return figures
 

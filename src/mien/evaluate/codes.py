@@ -20,7 +20,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
-from mien.errors import ConfigError, DataError, OutputError
+from mien.errors import ConfigError, DataError, OutputError, list_few
 from mien.files import WholeFile
 from mien.image import IMAGE_SUFFIXES
 from mien.labels import EMOTIONS, parse_emotion
@@ -219,8 +219,7 @@ def _make_codes(path: Path, raws: _Raws, names: Mapping[str, str], notes: list[s
 
 
 def _count_words(words: Counter[str]) -> str:
-    some = ", ".join(f"{word!r} ({n})" for word, n in words.most_common(_LISTED))
-    return some + (f" and {len(words) - _LISTED} more" if len(words) > _LISTED else "")
+    return list_few([f"{word!r} ({n})" for word, n in words.most_common()], _LISTED)
 
 
 def _check_names(names: Mapping[str, str]) -> dict[str, str]:

@@ -30,7 +30,7 @@ from mien.card import ModelCard
 from mien.data.corpus import Corpus
 from mien.errors import ConfigError
 from mien.evaluate.judge import Predictions
-from mien.evaluate.metrics import Z95, Values, wilson
+from mien.evaluate.metrics import Z95, Values, divide, wilson
 from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS
 from mien.labels import EMOTIONS
 from mien.types import Sample
@@ -190,7 +190,7 @@ def _make_table(
     # the figures of all, then of each group
     parts = (sum_by_group(np.zeros_like(codes), values, 1), sum_by_group(codes, values, len(groups)))
     n, total, squares = (np.concatenate(pair) for pair in zip(*parts, strict=True))  # (1 + G, M) each
-    mean = np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0)
+    mean = divide(total, n)
     half = Z95 * np.sqrt(variance_of(n, total, squares, shares))
     rows = []
     for m, name in enumerate(measures):

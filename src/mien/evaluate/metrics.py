@@ -40,17 +40,17 @@ def accuracy(counts: Counts) -> float:
 
 def recall(counts: Counts) -> Values:
     """(K,) of the pictures of an emotion, the share predicted as it (sensitivity)."""
-    return _ratios(counts.diagonal(), counts.sum(axis=1))
+    return divide(counts.diagonal(), counts.sum(axis=1))
 
 
 def precision(counts: Counts) -> Values:
     """(K,) of the pictures predicted as an emotion, the share that is of it."""
-    return _ratios(counts.diagonal(), counts.sum(axis=0))
+    return divide(counts.diagonal(), counts.sum(axis=0))
 
 
 def f1(counts: Counts) -> Values:
     """(K,) harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN); nan without pictures."""
-    scores = _ratios(2 * counts.diagonal(), counts.sum(axis=1) + counts.sum(axis=0))
+    scores = divide(2 * counts.diagonal(), counts.sum(axis=1) + counts.sum(axis=0))
     return np.where(counts.sum(axis=1) > 0, scores, np.nan)
 
 
@@ -66,7 +66,7 @@ def macro_f1(counts: Counts) -> float:
 
 def specificity(counts: Counts) -> Values:
     """(K,) of the other emotions' pictures, the share not predicted as it; each other weighs the same."""
-    return _specificity_of(_ratios(counts, np.broadcast_to(counts.sum(axis=1, keepdims=True), (K, K))))
+    return _specificity_of(divide(counts, counts.sum(axis=1, keepdims=True)))
 
 
 def one_vs_rest(counts: Counts) -> Values:
@@ -96,12 +96,12 @@ def detection(
     return (rates.diagonal() + _specificity_of(rates)) / 2
 
 
-def decision_figures(decisions: Decisions, known: NDArray[np.bool_], truth: NDArray[np.int64]) -> Figures:
+def decision_figures(decisions: Decisions, known: NDArray[Any], truth: NDArray[np.int64]) -> Figures:
     """What a policy's decisions are worth: the emotion shown, the set it may be of, and the doubt.
 
     Args:
         decisions: for N faces.
-        known: (N,) which of them are counted: n that have a label.
+        known: (N,) which of them are counted, or the numbers of these: n that have a label.
         truth: (n,) their labels.
     """
     shown = decisions.shown[known]
@@ -116,7 +116,7 @@ def decision_figures(decisions: Decisions, known: NDArray[np.bool_], truth: NDAr
         held = member[np.arange(len(truth)), truth]  # (n,) whether the label is in the set
         figures["coverage"] = _ratio(held.sum(), len(held))
         figures["set size"] = float(member.sum(axis=1).mean())
-        figures["coverage by emotion"] = _ratios(
+        figures["coverage by emotion"] = divide(
             np.bincount(truth[held], minlength=K), np.bincount(truth, minlength=K)
         )
     if decisions.uncertain is not None:
@@ -185,6 +185,12 @@ def mean_defined(values: Values) -> float:
     return _ratio(defined.sum(), len(defined))
 
 
+def divide(part: NDArray[Any], whole: NDArray[Any]) -> Values:
+    """Part by whole, in the shape that both broadcast to; nan where the whole is 0."""
+    part, whole = np.broadcast_arrays(part, whole)
+    return np.asarray(np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole != 0))
+
+
 def _specificity_of(rates: Values) -> Values:
     """(K,) from (K, K) rates at which each emotion's pictures (rows) are predicted as each (columns)."""
     others = rates.copy()
@@ -194,9 +200,3 @@ def _specificity_of(rates: Values) -> Values:
 
 def _ratio(part: Any, whole: Any) -> float:
     return float(part) / float(whole) if whole else float("nan")
-
-
-def _ratios(part: NDArray[np.int64], whole: NDArray[np.int64]) -> Values:
-    """Part by whole, nan where the whole is 0."""
-    shares: Values = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
-    return shares

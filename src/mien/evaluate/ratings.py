@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import ConfigError, DataError
+from mien.errors import ConfigError, DataError, list_few
 from mien.evaluate.codes import CANNOT_TELL, CODES, NONE, Code, base_name, read_codes
 from mien.labels import EMOTIONS
 from mien.results.rows import Row
@@ -124,9 +124,10 @@ def read_ratings(table: Path, codes: Sequence[str | Path | Code], options: Agree
     sources = list(shown) or list(dict.fromkeys(code.source for code in mine))
     places, unmatched = match_sources(people, sources)
     if kind and len(unmatched) == len(places):
+        known, coded = (list_few([base_name(one) for one in some], 5) for some in (sources, places))
         raise DataError(
-            f"expected codes of what is in {table} ({_few(sources)}), got codes of {_few(list(places))} "
-            "alone; check that the files have the same names"
+            f"expected codes of what is in {table} ({known}), got codes of {coded} alone; check that the "
+            "files have the same names"
         )
     by_clip: dict[str, list[Code]] = defaultdict(list)
     for code in [*people, *mine]:
@@ -483,8 +484,3 @@ def _note_tally(ratings: Ratings, tally: Mapping[str, Counter[str]], options: Ag
                 "not coded, which is missing data; if it means that nothing was shown, say --gaps neutral"
             )
         ratings.notes += [f"{name}: {note}" for note in notes]
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(map(base_name, names[:5])) + more

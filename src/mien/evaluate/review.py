@@ -110,9 +110,9 @@ class ReviewTable:
     def photos(self) -> list[ReviewItem]:
         """Every face of a photo."""
         return [
-            self._item(source, track, None, None, values)
-            for (source, track), values in self.seen.items()
-            if not self.is_clip(source)
+            self._item((*face, None, None), values)
+            for face, values in self.seen.items()
+            if not self.is_clip(face[0])
         ]
 
     def stretches(self, seconds: float = SECONDS) -> list[ReviewItem]:
@@ -132,7 +132,7 @@ class ReviewTable:
                 for part in np.split(rows, places[1:]):
                     if len(part):
                         last = self._end_of_frame(source, part[-1, 0])
-                        items.append(self._item(source, track, part[0, 0], last, part))
+                        items.append(self._item((source, track, part[0, 0], last), part))
         return items
 
     def events(self, path: Path) -> list[ReviewItem]:
@@ -159,7 +159,7 @@ class ReviewTable:
                     f"{source}; give the events that were written with that table"
                 )
             inside = values[(values[:, 0] >= start) & (values[:, 0] < end)]
-            items.append(replace(self._item(source, track, start, end, inside), emotion=row["emotion"]))
+            items.append(replace(self._item((source, track, start, end), inside), emotion=row["emotion"]))
         return items
 
     def boxes(self, item: ReviewItem, around: float) -> NDArray[np.float64]:
@@ -182,15 +182,9 @@ class ReviewTable:
                 found[source] = file
         return found
 
-    def _item(
-        self,
-        source: str,
-        track: int | None,
-        start: float | None,
-        end: float | None,
-        values: NDArray[np.float64],
-    ) -> ReviewItem:
-        start, end = (None if time is None else round(float(time), 3) for time in (start, end))
+    def _item(self, key: Key, values: NDArray[np.float64]) -> ReviewItem:
+        source, track, *times = key
+        start, end = (None if time is None else round(float(time), 3) for time in times)
         emotions = np.bincount(values[:, 6].astype(int) + 1, minlength=len(EMOTIONS) + 1)[1:]
         emotion = EMOTIONS[emotions.argmax()] if emotions.any() else None
         doubt = float(values[:, 5].mean()) if len(values) else 1.0

@@ -18,10 +18,9 @@ import numpy as np
 from mien.data.arrays import in_other, load_images
 from mien.data.corpus import Corpus
 from mien.data.fer import ferplus
-from mien.data.pictures import list_few
 from mien.data.posed import rafd
 from mien.data.splits import Indices, Labels, by_person, stratified
-from mien.errors import ConfigError
+from mien.errors import ConfigError, list_few
 from mien.evaluate.protocol import PROTOCOLS
 from mien.faces.align import fit
 from mien.train.faces import FACE_INPUT, cut_faces, find_face, vote_shares

@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.config import from_toml
-from mien.data.pictures import list_few
-from mien.errors import DataError
+from mien.errors import DataError, list_few
 from mien.files import write_whole
 from mien.image import encode_image
 from mien.labels import EMOTIONS

@@ -27,9 +27,8 @@ from torch import Tensor, nn
 
 from mien.config import provenance, to_toml
 from mien.data.arrays import data_hash, in_other
-from mien.data.pictures import list_few
 from mien.data.splits import Indices, Labels, fraction
-from mien.errors import ConfigError
+from mien.errors import ConfigError, list_few
 from mien.evaluate.metrics import confusion
 from mien.files import load_arrays, lock, save_arrays, write_whole
 from mien.labels import EMOTIONS

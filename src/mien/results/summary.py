@@ -8,7 +8,6 @@ What is missing is the time, or the frames, of a clip in which nobody of the row
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
 from math import floor
 from typing import Any, Final
@@ -275,40 +274,24 @@ class Summarizer:
                 figures += 1, event.duration
 
 
-def _no_sums() -> NDArray[np.float64]:
-    return np.zeros((2, 1 + len(SHARES) + len(MEANS)))
-
-
-def _no_events() -> dict[str, NDArray[np.float64]]:
-    return {emotion: np.zeros(2) for emotion in EXPRESSIONS}
-
-
-def _no_change() -> NDArray[np.float64]:
-    return np.zeros((2, 1 + 2 * len(EMOTIONS)))
-
-
-def _nothing() -> NDArray[np.float64]:
-    return np.zeros(2)
-
-
-@dataclass(slots=True)
 class _Sums:
     """What rows with the same key sum up to."""
 
-    key: Row
-    order: int  # of the summary's rows
-    frames: int = 0
-    first: float | None = None  # seconds
-    last: float | None = None
-    seconds: float = 0.0
-    clip: NDArray[np.float64] = field(default_factory=_nothing)  # seconds and frames there are
-    seen: NDArray[np.float64] = field(default_factory=_nothing)  # ... and of these with a face
-    #: over seconds and over frames: read at all, what it shows, uncertain, the probabilities
-    sums: NDArray[np.float64] = field(default_factory=_no_sums)
-    events: dict[str, NDArray[np.float64]] = field(default_factory=_no_events)  # number and seconds
-    #: over seconds and over frames: read with a baseline, the baseline's probabilities, those that are read
-    changed: NDArray[np.float64] = field(default_factory=_no_change)
-    baselines: dict[Any, float] = field(default_factory=dict)  # seconds of each that was used
+    def __init__(self, key: Row, order: int) -> None:
+        self.key = key
+        self.order = order  # of the summary's rows
+        self.frames = 0
+        self.first: float | None = None  # seconds
+        self.last: float | None = None
+        self.seconds = 0.0
+        self.clip = np.zeros(2)  # seconds and frames there are
+        self.seen = np.zeros(2)  # ... and of these with a face
+        # over seconds and over frames: read at all, what it shows, uncertain, the probabilities
+        self.sums = np.zeros((2, 1 + len(SHARES) + len(MEANS)))
+        self.events = {emotion: np.zeros(2) for emotion in EXPRESSIONS}  # number and seconds
+        # over seconds and over frames: read with a baseline, the baseline's probabilities, those read
+        self.changed = np.zeros((2, 1 + 2 * len(EMOTIONS)))
+        self.baselines: dict[Any, float] = {}  # seconds of each that was used
 
     def add(self, row: Row, at: float | None, step: float) -> None:
         """Count in a face that is seen for `step` seconds from `at` on the common clock on."""

@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Final, Protocol, Self, TextIO
 
 import numpy as np
@@ -111,7 +110,7 @@ def _json_cell(name: str, value: Cell) -> Cell:
     return shortest(value) if TYPES[name] == "float32" else value
 
 
-# --- rows to an open stream
+# --- rows to a file
 
 
 def write_csv_cells(stream: TextIO, lines: Iterable[Sequence[str]], delimiter: str = ",") -> None:
@@ -124,16 +123,6 @@ def write_csv_cells(stream: TextIO, lines: Iterable[Sequence[str]], delimiter: s
     quoted = csv.writer(stream, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
     for cells in lines:
         (quoted if any("\r" in cell for cell in cells) else plain).writerow(cells)
-
-
-def write_jsonl(stream: TextIO, rows: Iterable[Row], *, columns: Sequence[str] = COLUMNS) -> None:
-    """Write rows as JSON Lines; an empty cell is null."""
-    for row in rows:
-        line = json.dumps({name: _json_cell(name, row[name]) for name in columns}, ensure_ascii=False)
-        stream.write((line if line.isascii() else line.translate(_LINE_ENDS)) + "\n")
-
-
-# --- rows to a file
 
 
 class TableFile(Protocol):
@@ -188,37 +177,30 @@ class CsvFile:
             self._stream.close()
 
 
-class JsonLinesFile:
-    """One JSON object per line."""
-
-    def __init__(self, path: Path, columns: Sequence[str] = COLUMNS) -> None:
-        self._columns = columns
-        self._stream = path.open("w", encoding="utf-8", newline="")
-
-    def write(self, rows: Sequence[Row]) -> None:
-        """Append rows."""
-        write_jsonl(self._stream, rows, columns=self._columns)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._stream.close()
-
-
 class JsonFile:
-    """One array of JSON with one object a line; in `{"KEY": [...]}` if there is a key."""
+    """One JSON object a line: an array, or with no `start`, `comma` and `end` JSON Lines."""
 
-    def __init__(self, path: Path, columns: Sequence[str] = COLUMNS, *, key: str = "") -> None:
-        self._columns, self._first = columns, True
-        self._end = "]}\n" if key else "]\n"
+    def __init__(
+        self,
+        path: Path,
+        columns: Sequence[str] = COLUMNS,
+        *,
+        start: str = "[\n",
+        comma: str = ",",
+        end: str = "]\n",
+    ) -> None:
+        self._columns, self._comma, self._end = columns, comma, end
         self._stream = path.open("w", encoding="utf-8", newline="")
-        self._stream.write(f'{{"{key}": [\n' if key else "[\n")
+        self._stream.write(start)
+        self._before = ""  # what stands before the next object
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Append rows."""
+        """Append rows; an empty cell is null."""
         for row in rows:
-            self._stream.write("" if self._first else ",")
-            self._first = False
-            write_jsonl(self._stream, [row], columns=self._columns)
+            cells = {name: _json_cell(name, row[name]) for name in self._columns}
+            line = json.dumps(cells, ensure_ascii=False)
+            self._stream.write(self._before + (line if line.isascii() else line.translate(_LINE_ENDS)) + "\n")
+            self._before = self._comma
 
     def close(self) -> None:
         """Finish and close the file."""
@@ -323,7 +305,7 @@ WRITERS: Final[dict[str, Callable[..., TableFile]]] = {
     ".csv": CsvFile,
     ".tsv": partial(CsvFile, delimiter="\t"),
     ".json": JsonFile,
-    ".jsonl": JsonLinesFile,
+    ".jsonl": partial(JsonFile, start="", comma="", end=""),
     ".xlsx": ExcelFile,
     ".parquet": ParquetFile,
 }
@@ -355,9 +337,7 @@ class TableWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if keeps_output(error):
             self.close()
         else:  # the disk is gone, or a bug: the rows written so far stay under the partial name

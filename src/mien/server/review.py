@@ -11,10 +11,10 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
@@ -191,9 +191,11 @@ def make_review(options: ReviewOptions, settings: ServerSettings, say: Callable[
 router = APIRouter()
 
 
-def _review_of(request: Request) -> Review:
-    review: Review = request.app.state.review
-    return review
+async def _find_review(request: Request) -> Any:
+    return request.app.state.review
+
+
+HeldReview = Annotated[Review, Depends(_find_review)]
 
 
 @router.get("/")
@@ -204,9 +206,8 @@ def page() -> Response:
 
 
 @router.get("/about")
-def about(request: Request) -> ReviewAboutBody:
+def about(review: HeldReview) -> ReviewAboutBody:
     """How the review is held."""
-    review = _review_of(request)
     options = review.options
     then = f"mien agree {shlex.quote(str(options.table))} {shlex.quote(str(options.output))}"
     return ReviewAboutBody(
@@ -215,9 +216,8 @@ def about(request: Request) -> ReviewAboutBody:
 
 
 @router.get("/queue")
-def queue(request: Request, coder: str) -> ReviewQueueBody:
+def queue(review: HeldReview, coder: str) -> ReviewQueueBody:
     """What one person is to code; of a random sample everyone gets the same items, each in another order."""
-    review = _review_of(request)
     coder = review.check_coder(coder)
     given = {(c.source, c.track, c.start, c.end): c.code for c in review.book.of(coder)}
     numbers = {item.key: number for number, item in enumerate(review.items)}
@@ -242,9 +242,8 @@ def queue(request: Request, coder: str) -> ReviewQueueBody:
 
 
 @router.get("/items/{number}")
-def view(request: Request, number: int) -> ReviewViewBody:
+def view(review: HeldReview, number: int) -> ReviewViewBody:
     """Where an item is seen."""
-    review = _review_of(request)
     item = review.find(number)
     rows = review.table.boxes(item, AROUND)
     if item.start is None or item.end is None:
@@ -259,9 +258,8 @@ def view(request: Request, number: int) -> ReviewViewBody:
 
 
 @router.get("/media/{number}")
-def media(request: Request, number: int) -> Response:
+def media(review: HeldReview, number: int) -> Response:
     """A clip as it is, in the pieces that the browser asks for; a photo as JPEG, upright."""
-    review = _review_of(request)
     files = list(review.files.items())
     if not 0 <= number < len(files):
         raise Problem("not-found", f"expected a number below {len(files)}, got {number}")
@@ -272,9 +270,8 @@ def media(request: Request, number: int) -> Response:
 
 
 @router.get("/stretches/{number}.mp4")
-def stretch(request: Request, number: int) -> Response:
+def stretch(review: HeldReview, number: int) -> Response:
     """What is shown of an item as H.264 from time 0, for browsers that cannot play the clip itself."""
-    review = _review_of(request)
     item = review.find(number)
     if item.start is None or item.end is None:
         raise Problem("not-found", f"expected an item of a clip, {number} is a photo")
@@ -289,9 +286,8 @@ def stretch(request: Request, number: int) -> Response:
 
 
 @router.get("/saved/{to}")
-def saved(request: Request, to: Literal["codes", "boris", "eaf"], coder: str) -> Response:
+def saved(review: HeldReview, to: Literal["codes", "boris", "eaf"], coder: str) -> Response:
     """One person's codes as a table, for BORIS, or for ELAN: a ZIP with a file for each clip."""
-    review = _review_of(request)
     name = review.check_coder(coder)
     codes = [code for code in review.book.of(name) if to == "codes" or code.start is not None]
     if not codes:
@@ -313,9 +309,8 @@ def saved(request: Request, to: Literal["codes", "boris", "eaf"], coder: str) ->
 
 
 @router.post("/codes", status_code=204)
-def code(request: Request, body: CodeBody) -> Response:
+def code(review: HeldReview, body: CodeBody) -> Response:
     """Keep a code, or take it back; it is on disk when this answers."""
-    review = _review_of(request)
     if body.code not in {None, *CODES}:
         raise Problem("bad-setting", f"expected one of {', '.join(CODES)}, got {body.code!r}")
     review.book.set(review.check_coder(body.coder), review.find(body.item), body.code)

@@ -151,7 +151,7 @@ def _open_tables(
     folder: Path, key: str, columns: Sequence[str], endings: Sequence[str], stack: ExitStack, notes: list[str]
 ) -> Write:
     """What writes rows to the tables `key` with these endings; a note tells of one that cannot be written."""
-    formats = WRITERS | {".json": partial(JsonFile, key=key)}
+    formats = WRITERS | {".json": partial(JsonFile, start=f'{{"{key}": [\n', end="]}\n")}
     tables: list[TableWriter] = []
     for ending in endings:
         path = folder / f"{key}{ending}"

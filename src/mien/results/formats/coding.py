@@ -15,17 +15,9 @@ from typing import Final
 
 from mien._version import __version__
 from mien.results.draw import COLOURS, UNKNOWN
-from mien.results.formats.conversion import (
-    Conversion,
-    FaceRun,
-    find_runs,
-    join_short_runs,
-    read_events,
-    shown_emotion,
-    with_source,
-)
+from mien.results.formats.conversion import Conversion, FaceRun, find_stretches
 from mien.results.rows import Row
-from mien.results.tables import printable, write_csv_cells
+from mien.results.tables import write_csv_cells
 
 BORIS: Final = (
     "Observation id", "Observation date", "Description", "Observation type", "Source", "Time offset (s)",
@@ -42,7 +34,7 @@ IMOTIONS: Final = (
 
 def write_boris(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
     """Write the stretches of one clip by their start; seconds have three digits, as BORIS writes them."""
-    source, runs = _find_stretches(rows, conversion)
+    source, runs = find_stretches(rows, conversion, "line")
     category = "Expression" if conversion.events is None else "Expression event"
     write_lines(path, conversion.ending, BORIS, boris_lines(source, runs, f"Mien {__version__}", category))
 
@@ -69,7 +61,7 @@ def boris_lines(
 
 def write_imotions(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
     """Write the stretches of one clip by their start, in whole milliseconds from its time 0."""
-    source, runs = _find_stretches(rows, conversion)
+    source, runs = find_stretches(rows, conversion, "line")
     conversion.note(
         "imotions: the respondent is named by the number of the face, the stimulus by the file: put in the "
         "names of your study"
@@ -83,19 +75,6 @@ def write_imotions(rows: Iterable[Row], path: Path, conversion: Conversion) -> N
         for run in runs
     ]  # fmt: skip
     write_lines(path, conversion.ending, IMOTIONS, lines)
-
-
-def _find_stretches(rows: Iterable[Row], conversion: Conversion) -> tuple[str, list[FaceRun]]:
-    """The name of the clip, and its stretches."""
-    source, rows = with_source(rows)
-    (shown,) = find_runs(rows, shown_emotion)
-    if conversion.events is None:
-        runs = join_short_runs(shown, conversion.min_seconds)
-    else:
-        runs = read_events(conversion.events, source)
-    if not runs:
-        conversion.note("no expression was read, so there is no line")
-    return printable(source), runs
 
 
 def _seconds(milliseconds: int) -> str:

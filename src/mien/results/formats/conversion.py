@@ -14,9 +14,10 @@ from itertools import chain, groupby, islice, product
 from pathlib import Path
 from typing import Final
 
-from mien.errors import DataError, OutputError
+from mien.errors import DataError, OutputError, list_few
 from mien.results.rows import Row
 from mien.results.table_reader import bad_line, open_table, parse_cell, parse_number, parse_whole
+from mien.results.tables import printable
 from mien.units import ACTION_UNITS
 
 MAX_LISTED: Final = 20  # sources that an error lists
@@ -113,9 +114,7 @@ def _several_sources(seen: list[str], rest: Iterable[Row], format_name: str) -> 
 
 
 def _listed(sources: dict[str, None]) -> str:
-    names = [repr(name) for name in sources]
-    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
-    return "it has " + ", ".join(names[:MAX_LISTED]) + more
+    return "it has " + list_few([repr(name) for name in sources], MAX_LISTED)
 
 
 # --- runs
@@ -226,6 +225,22 @@ def _frames(rows: Iterable[Row]) -> Iterator[tuple[int, int, dict[int, Row]]]:
         held, last = (time, faces), time
     if held is not None:
         yield last, last + step, held[1]
+
+
+def find_stretches(rows: Iterable[Row], conversion: Conversion, holds: str) -> tuple[str, list[FaceRun]]:
+    """The name of a clip, and for how long each face shows what; the events instead, if there is a table.
+
+    A note says so where there is none; `holds` is what the format then lacks.
+    """
+    source, rows = with_source(rows)
+    (shown,) = find_runs(rows, shown_emotion)
+    if conversion.events is None:
+        runs = join_short_runs(shown, conversion.min_seconds)
+    else:
+        runs = read_events(conversion.events, source)
+    if not runs:
+        conversion.note(f"no expression was read, so there is no {holds}")
+    return printable(source), runs
 
 
 # --- the table of events

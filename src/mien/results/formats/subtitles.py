@@ -11,14 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from mien.errors import MissingExtra
-from mien.results.formats.conversion import (
-    Conversion,
-    FaceRun,
-    find_runs,
-    join_short_runs,
-    shown_emotion,
-    with_source,
-)
+from mien.results.formats.conversion import Conversion, find_stretches
 from mien.results.rows import Row
 
 
@@ -28,9 +21,10 @@ def write_srt(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
         import srt
     except ImportError as error:
         raise MissingExtra("srt", "formats", "writing SRT") from error
+    _, runs = find_stretches(rows, conversion, "cue")
     cues = [
         srt.Subtitle(number, timedelta(milliseconds=run.start), timedelta(milliseconds=run.end), run.text)
-        for number, run in enumerate(_find_cues(rows, conversion), 1)
+        for number, run in enumerate(runs, 1)
     ]
     path.write_text(srt.compose(cues, reindex=False), encoding="utf-8", newline="")
 
@@ -42,19 +36,11 @@ def write_webvtt(rows: Iterable[Row], path: Path, conversion: Conversion) -> Non
         from webvtt.models import Timestamp
     except ImportError as error:
         raise MissingExtra("webvtt-py", "formats", "writing WebVTT") from error
-    source, rows = with_source(rows)
+    source, runs = find_stretches(rows, conversion, "cue")
     name = json.dumps(source, ensure_ascii=False).replace(">", "\\u003e")  # a note must not hold an arrow
     captions = []
-    for run in _find_cues(rows, conversion):
+    for run in runs:
         start, end = (str(Timestamp.from_seconds(time / 1000)) for time in (run.start, run.end))
         captions.append(Caption(start, end, run.text))
     page = WebVTT(captions=captions, header_comments=[f"source {name}"])
     path.write_text(page.content, encoding="utf-8", newline="")
-
-
-def _find_cues(rows: Iterable[Row], conversion: Conversion) -> list[FaceRun]:
-    """What each face shows, without runs that are shorter than was asked for."""
-    (runs,) = find_runs(rows, shown_emotion)
-    if not runs:
-        conversion.note("no expression was read, so there is no cue")
-    return join_short_runs(runs, conversion.min_seconds)
