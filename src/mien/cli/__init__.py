@@ -34,21 +34,11 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.command()(analyze)
-app.command()(convert)
-app.command()(summary)
-app.command()(agree)
-app.command()(methods)
-app.command()(train)
-app.command()(evaluate)
-app.command()(export)
-app.command()(quantize)
-app.command()(calibrate)
-app.command()(card)
-app.command()(reproduce)
-app.command()(review)
-app.command()(serve)
-app.command()(doctor)
+for command in (
+    analyze, convert, summary, agree, methods, train, evaluate, export, quantize, calibrate, card, reproduce,
+    review, serve, doctor,
+):  # fmt: skip
+    app.command()(command)
 app.add_typer(data, name="data")
 
 

@@ -7,8 +7,6 @@ from typing import Annotated
 
 from mien.cli.options import Model, Port, Providers, flag, make_record, needing_server, option
 
-_MEGA = 1_000_000
-
 
 def serve(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
     host: Annotated[
@@ -89,9 +87,9 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
 
     with needing_server("mien serve"):
         from mien.server.listen import serve as listen
-        from mien.server.settings import Limits, ServerSettings
+        from mien.server.settings import MEGA, Limits, ServerSettings
 
-    sizes = {name: round(_MEGA * given[name]) for name in ("upload", "clip", "pixels", "disk")}
+    sizes = {name: round(MEGA * given[name]) for name in ("upload", "clip", "pixels", "disk")}
     lists = {name: tuple(given[name] or ()) for name in ("providers", "names", "fetch", "cors")}
     limits = make_record(Limits, given | sizes)
     rest = {"forget_after": 60 * forget_after, "auth": not no_auth, "limits": limits}
