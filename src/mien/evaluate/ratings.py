@@ -124,9 +124,9 @@ def read_ratings(table: Path, codes: Sequence[str | Path | Code], options: Agree
     sources = list(shown) or list(dict.fromkeys(code.source for code in mine))
     places, unmatched = match_sources(people, sources)
     if kind and len(unmatched) == len(places):
-        known, coded = (list_few([base_name(one) for one in some], 5) for some in (sources, places))
+        there, got = (list_few([base_name(one) for one in some], 5) for some in (sources, places))
         raise DataError(
-            f"expected codes of what is in {table} ({known}), got codes of {coded} alone; check that the "
+            f"expected codes of what is in {table} ({there}), got codes of {got} alone; check that the "
             "files have the same names"
         )
     by_clip: dict[str, list[Code]] = defaultdict(list)
