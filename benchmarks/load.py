@@ -31,7 +31,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 import mien
-from mien.image import is_image
+from mien.media import is_image
 
 MIEN = [sys.executable, "-m", "mien", "serve", "--port", "0"]
 

@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 
 import mien
-from mien.image import is_image, read_image
+from mien.image import read_image
+from mien.media import is_image
 
 START = 200  # photos of the short run that tells the start apart
 EVERY = 2.0  # seconds between two looks at the memory

@@ -17,14 +17,8 @@ from PIL import Image as Pil
 from PIL import ImageOps, TiffImagePlugin
 
 from mien.errors import ConfigError, ImageError, ImageTooLarge, OutputError
-from mien.image import (
-    IMAGE_SUFFIXES,
-    MAX_PIXELS,
-    encode_image,
-    is_image,
-    read_image,
-    write_image,
-)
+from mien.image import MAX_PIXELS, encode_image, read_image, write_image
+from mien.media import IMAGE_SUFFIXES, is_image
 
 MEDIA = Path(__file__).parents[2] / "shared/data/media"
 needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason=f"real pictures are not at {MEDIA}")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from mien.card import ACCURATE, ModelCard, Policy
-from mien.config import count_cores
+from mien.config import DETECT_EVERY, count_cores
 from mien.errors import ConfigError, ImageError, MienError, shorten
 from mien.faces.align import crop, fit
 from mien.faces.detect import Detector, DetectorOptions, RegionDetector, WholePicture, YuNet, keep_largest
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from mien.video.frames import Video, VideoFrame, VideoSource
 
 NOTEBOOKS: Final = frozenset({"IPython", "marimo"})  # the modules of programs that show pictures
-DETECT_EVERY: Final = 10  # frames of a clip between two that are searched for faces
 BATCH: Final = 16  # pictures whose faces are classified together
 #: Makes the crop that the card asks for from a picture, (H, W, 3) RGB, and one of its faces.
 MakeCrop = Callable[[Image, Face, ModelCard], Image]

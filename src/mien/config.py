@@ -20,6 +20,7 @@ from mien.errors import ConfigError
 from mien.files import write_whole
 
 T = TypeVar("T")
+DETECT_EVERY: Final = 10  # frames of a clip between two that are searched for faces, unless told otherwise
 _CGROUPS: Final = Path("/sys/fs/cgroup")  # where Linux tells the limits of a container
 
 

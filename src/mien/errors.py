@@ -6,7 +6,7 @@ nothing else: a bug in Mien is never a `MienError`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 
 class MienError(Exception):
@@ -55,6 +55,12 @@ class MissingExtra(MienError):
         )
         self.package = package
         self.extra = extra
+
+
+def require_choice(name: str, value: object, choices: Collection[str]) -> None:
+    """Raise a `ConfigError` that lists the choices of a setting unless `value` is one of them."""
+    if value not in choices:
+        raise ConfigError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
 
 
 def shorten(text: str, most: int = 200) -> str:

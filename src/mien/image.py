@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 
 from mien.errors import ImageError, ImageTooLarge, OutputError, shorten
 from mien.files import WholeFile
-from mien.pixels import BACKGROUND, WHITES, Image, array_to_rgb
+from mien.media import ANIMATED, CLIPS, HEAD, KINDS, SUFFIX_KINDS, kind_of
+from mien.pixels import BACKGROUND, WHITES, Image, array_to_rgb, turn_pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -44,46 +45,6 @@ _DARK: Final = 64  # a picture that does not reach this may have 12 bits of 16
 #: Pictures with more pixels are refused before they are decoded: 150 million take 450 MB as RGB,
 #: and the largest phone cameras (108 Mpx) stay under it.
 MAX_PIXELS: Final = 150_000_000
-
-#: Kinds of files: how they begin, whatever their names say, and Pillow's name for its reader. Readers are
-#: called by name because `PIL.Image.open` would import some 45 plug-ins and apply its own pixel limit.
-KINDS: Final = {
-    "JPEG": (rb"\xff\xd8\xff", "Jpeg"),
-    "PNG": (rb"\x89PNG\r\n\x1a\n", "Png"),
-    "WEBP": (rb"RIFF.{4}WEBP", "WebP"),
-    "GIF": (rb"GIF8[79]a", "Gif"),
-    "TIFF": (rb"II\*\0|MM\0\*|II\+\0|MM\0\+", "Tiff"),
-    "AVIF": (rb".{4}ftyp.*avi[fs]", "Avif"),
-    "HEIC": (rb".{4}ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", ""),  # Pillow has no reader
-    "JPEG2000": (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", "Jpeg2K"),
-    "BMP": (rb"BM", "Bmp"),
-    "PPM": (rb"P[1-6]\s", "Ppm"),
-    "PCX": (rb"\x0a[\0-\x05]\x01[\x01\x02\x04\x08]", "Pcx"),
-    "ICO": (rb"\0\0\x01\0[\x01-\x40]\0", "Ico"),
-    "TGA": (rb".(\0[\x02\x03\x0a\x0b]\0{5}|\x01[\x01\x09].{5}).{8}[\x08\x0f\x10\x18\x20][\0-\x3f]", "Tga"),
-}
-
-ANIMATED: Final = frozenset({"GIF", "WEBP", "PNG", "AVIF"})  # kinds that may be
-
-#: The kind that each file ending stands for.
-SUFFIX_KINDS: Final = {
-    ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".apng": "PNG",
-    ".webp": "WEBP", ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF", ".avif": "AVIF", ".bmp": "BMP",
-    ".dib": "BMP", ".ppm": "PPM", ".pgm": "PPM", ".pnm": "PPM", ".pbm": "PPM", ".heic": "HEIC",
-    ".heif": "HEIC", ".hif": "HEIC", ".jp2": "JPEG2000", ".j2k": "JPEG2000", ".jpx": "JPEG2000",
-    ".pcx": "PCX", ".ico": "ICO", ".tga": "TGA",
-}  # fmt: skip
-IMAGE_SUFFIXES: Final = frozenset(SUFFIX_KINDS)
-
-#: How clips begin; sound alone does not.
-CLIPS: Final = (
-    rb".{4}(ftyp(?!M4[AB])|moov|mdat|wide|free|skip|pnot)"  # MP4, QuickTime
-    rb"|\x1aE\xdf\xa3|RIFF.{4}AVI |0&\xb2u\x8ef\xcf\x11|FLV\x01"  # Matroska, AVI, ASF, FLV
-    rb"|OggS.{24,60}(\x80theora|BBCD|OVP80)|\0\0\x01[\xba\xb3]"  # Ogg, MPEG
-    rb"|(.{4})?G.{187}(.{4})?G"  # MPEG transport stream, 188 or 192 bytes a packet
-    rb"|\0\0\0\x01[\x67\x27\x09\x40\x42\x46]|YUV4MPEG2|\x1f\x07\0|\x06\x0e\x2b\x34|DKIF|nut/|\.RMF|[FC]WS[\x01-\x0f]"
-    rb"|\xb7\xd8\0\x20\x37\x49\xda\x11"
-)
 
 PREVIEW: Final = 480  # pixels: longer side of a picture shown in a notebook
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")  # the other alphabet of base64
@@ -102,11 +63,6 @@ class Picture:
     pixels: Image  # (H, W, 3) RGB uint8, upright; may be read-only
     notes: tuple[str, ...] = ()  # what the reader should know, e.g. "animated GIF: first frame used"
     path: str = ""  # of the file that was read; empty: there is none
-
-
-def is_image(path: str | os.PathLike[str]) -> bool:
-    """Whether the ending of `path` is that of a picture; the file itself is not looked at."""
-    return Path(path).suffix.lower() in IMAGE_SUFFIXES
 
 
 def count_frames(file: Path | BinaryIO) -> int:
@@ -203,13 +159,8 @@ def read_image(
     return replace(picture, path=os.fspath(given))
 
 
-def kind_of(head: bytes) -> str | None:
-    """The kind of picture that the first 64 bytes of a file announce; None: no picture."""
-    return next((kind for kind, (pattern, _) in KINDS.items() if re.match(pattern, head, re.DOTALL)), None)
-
-
 def peek_kind(file: Path | BinaryIO) -> str | None:
-    """The same of a path or a seekable file, then at its begin; None also where it cannot be read."""
+    """`media.kind_of` a path or a seekable file, then at its begin; None also where it cannot be read."""
     try:
         with _open(file) if isinstance(file, Path) else nullcontext(file) as stream:
             stream.seek(0)
@@ -472,7 +423,7 @@ def _read_deep(
     white = next(white for white in WHITES if deep.max() <= white)
     levels, more = array_to_rgb(deep, white=white)
     told = f"16-bit colour that only reaches {deep.max()}: {white} taken as white"
-    return _upright(levels, _orientation(picture)), (*notes, told, *more)
+    return _upright(levels, picture), (*notes, told, *more)
 
 
 def _from_pillow(picture: PillowImage, max_pixels: int) -> Picture:
@@ -510,7 +461,7 @@ def _decode(picture: PillowImage) -> tuple[Image, tuple[str, ...]]:
     """The upright (H, W, 3) pixels of a picture, with what was done to it."""
     picture.load()
     pixels, notes = _to_rgb(picture)
-    return _upright(pixels, _orientation(picture)), notes
+    return _upright(pixels, picture), notes
 
 
 def _check_jpeg_end(stream: BinaryIO) -> None:
@@ -524,7 +475,7 @@ def _check_jpeg_end(stream: BinaryIO) -> None:
 
 def _kind(stream: BinaryIO, name: str) -> str:
     """The kind of picture that the first bytes announce."""
-    head = stream.read(512)
+    head = stream.read(HEAD)
     stream.seek(0)
     kind = kind_of(head)
     if kind is not None:
@@ -594,21 +545,13 @@ def _to_8_bit(picture: PillowImage) -> tuple[Image, tuple[str, ...]]:
     return gray, (f"{values.dtype} gray: {bottom:g}..{top:g} taken as black..white",)
 
 
-def _orientation(picture: PillowImage) -> int:
-    """The EXIF orientation, 1 to 8; damaged or missing EXIF counts as upright, as viewers do."""
+def _upright(pixels: Image, picture: PillowImage) -> Image:
+    """Turn and mirror as EXIF 2.32, 4.6.4.A, tag 0x0112 says the picture was held.
+
+    Damaged or missing EXIF counts as upright, as viewers do.
+    """
     try:
-        value = picture.getexif().get(0x0112, 1)
+        held = picture.getexif().get(0x0112, 1)
     except _DAMAGE:  # nothing of the picture is lost
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _upright(pixels: Image, orientation: int) -> Image:
-    """Turn and mirror as EXIF 2.32, 4.6.4.A, tag 0x0112 says the picture was held."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.transpose(1, 0, 2)  # (H, W, 3) -> (W, H, 3)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]  # left to right
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]  # top to bottom
-    return np.ascontiguousarray(pixels)
+        held = 1
+    return turn_pixels(pixels, held in (5, 6, 7, 8), held in (2, 3, 6, 7), held in (3, 4, 7, 8))

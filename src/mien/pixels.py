@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import ConfigError, ImageError
+from mien.errors import ConfigError, ImageError, require_choice
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB, or (H, W) gray where said
 Floats = NDArray[np.float32]
@@ -33,6 +33,15 @@ def check_shape(name: str, array: NDArray[Any], shape: tuple[int | None, ...]) -
         raise ValueError(f"{name}: expected an array of shape {want}, got {array.shape}")
 
 
+def turn_pixels(pixels: Image, transposed: bool, mirrored: bool, flipped: bool) -> Image:
+    """(H, W, 3) with rows and columns exchanged, mirrored left to right, then top to bottom, as asked."""
+    if transposed:
+        pixels = pixels.transpose(1, 0, 2)  # (H, W, 3) -> (W, H, 3)
+    if mirrored:
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels[::-1] if flipped else pixels)
+
+
 def array_to_rgb(
     array: NDArray[Any], *, white: float | None = None, color: str = "rgb"
 ) -> tuple[Image, tuple[str, ...]]:
@@ -49,8 +58,7 @@ def array_to_rgb(
         ConfigError: `white` or `color` makes no sense.
         ImageError: another shape, or numbers of which the white level is not known.
     """
-    if color not in COLORS:
-        raise ConfigError(f"color: expected one of {', '.join(COLORS)}, got {color!r}")
+    require_choice("color", color, COLORS)
     pixels, notes = _channels_last(array)  # (H, W, C)
     levels, more = _to_uint8(pixels, white)
     notes += more

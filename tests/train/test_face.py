@@ -13,6 +13,7 @@ import torch
 
 from makers import drawn_face
 from mien.config import from_toml
+from mien.data.face_labels import is_kept_back, read_labels
 from mien.errors import ConfigError, DataError, ModelError
 from mien.faces.align import PARTS_TEMPLATE, similarity
 from mien.faces.network import open_session, read_face_card
@@ -27,8 +28,6 @@ from mien.train.face_recipes import (
     FaceRecipe,
     cut_labelled,
     find_mirror,
-    is_kept_back,
-    read_labels,
     read_negatives,
     run_face_training,
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mien._version import __version__
-from mien.config import to_plain
+from mien.config import DETECT_EVERY, to_plain
 from mien.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class AnalyzeOptions:
     fps: float | None = None  # ... or this many frames per second
     start: float | None = None  # seconds by time stamp: no frame before it ...
     end: float | None = None  # ... and none from it on
-    detect_every: int = 10  # look for faces in every n-th of these frames
+    detect_every: int = DETECT_EVERY  # look for faces in every n-th of these frames
     smooth: float | None = None  # seconds over which probabilities are smoothed; None: 0.2, live 0.1
 
     # which files are read

@@ -149,14 +149,7 @@ def fail(name: str, error: str, *, out_of_reach: bool = False) -> Result:
 def read_input(
     analyzer: Analyzer, task: Task, options: AnalyzeOptions, show: Show | None = None
 ) -> Iterator[Result]:
-    """The results of one input, as they are read.
-
-    Args:
-        analyzer: of `options.load()`; one serves all inputs.
-        task: the input, and where its copy, page and journal go.
-        options: of the run.
-        show: sees every frame of clips, cameras and streams.
-    """
+    """The results of one input, as they are read; the analyzer, of `options.load()`, serves all inputs."""
     source = task.source
     if source.kind == "missing":
         yield fail(source.shown, source.error, out_of_reach=True)
@@ -213,12 +206,9 @@ def _read_address(
 
 
 def _fetched(task: Task, stack: ExitStack, failure: VideoError | None) -> Task:
-    """The task, with the picture or clip at an address of the web in a temporary file.
+    """The task, with the picture or clip at an address of the web in a temporary file, closed by the stack.
 
-    Args:
-        task: the input.
-        stack: closes what is fetched.
-        failure: why it is no stream; raised if it is neither picture nor clip.
+    `failure`, why it is no stream, is raised if it is neither picture nor clip.
     """
     source = task.source
     try:

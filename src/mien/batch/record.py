@@ -53,10 +53,7 @@ class RunRecord:
     def write(self, options: AnalyzeOptions, network: dict[str, Any], summary: Summary) -> None:
         """Write the sidecar of each table of the run; the tables are complete.
 
-        Args:
-            options: of the run.
-            network: `describe_network` of what read the inputs.
-            summary: how it went.
+        `network` is `describe_network` of what read the inputs.
 
         Raises:
             OutputError: one cannot be written.

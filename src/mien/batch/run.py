@@ -166,8 +166,7 @@ def plan_tasks(
     """The inputs, and where their copies, pages and journals go; refuses before any work is done."""
     annotate, pages = (None if path is None else Path(path) for path in (options.annotate, options.pages))
     sources = list(_find(named, options, left_out, leave=annotate, **more))
-    copies = name_copies(sources, annotate)
-    made = name_pages(sources, pages)
+    copies, made = name_copies(sources, annotate), name_copies(sources, pages, _page_name)
     check_copies([*copies, *made], sources, overwrite=options.overwrite)
     return [
         Task(source, copy, page, choose_journal(source, journals))
@@ -175,24 +174,29 @@ def plan_tasks(
     ]
 
 
-def name_copies(sources: Sequence[Source], folder: Path | None) -> list[Path | None]:
-    """The path of each source's copy in `folder`, laid out as below the folder that the user named.
+def _copy_name(source: Source) -> str:
+    """Below the folder of copies; an ending that a copy may not have is followed by one that it may."""
+    kind = "photo" if source.kind == "photo" else "clip"
+    kept = PurePath(source.inside).suffix.lower() in _COPY_ENDINGS[kind]
+    return source.inside if kept else source.inside + (".png" if kind == "photo" else ".mp4")
 
-    Two inputs of one name get `name.jpg` and `name-2.jpg`, in the order of the inputs.
+
+def _page_name(source: Source) -> str:
+    """Below the folder of pages; photos have none."""
+    return "" if source.kind == "photo" else f"{source.inside}.html"
+
+
+def name_copies(
+    sources: Sequence[Source], folder: Path | None, name: Callable[[Source], str] = _copy_name
+) -> list[Path | None]:
+    """The path of each readable source's copy in `folder`, laid out as below the folder that the user named.
+
+    Two inputs of one name get `name.jpg` and `name-2.jpg`, in the order of the inputs. `name` gives the path
+    below the folder, empty where there is to be no copy.
     """
     taken: set[str] = set()
     return [
-        _free(folder / _copy_name(source), taken) if folder and source.readable else None
-        for source in sources
-    ]
-
-
-def name_pages(sources: Sequence[Source], folder: Path | None) -> list[Path | None]:
-    """The path of each clip's page in `folder`, named in the same way; photos have none."""
-    taken: set[str] = set()
-    moving = {"clip", "camera", "stream"}
-    return [
-        _free(folder / f"{source.inside}.html", taken) if folder and source.kind in moving else None
+        _free(folder / name(source), taken) if folder and source.readable and name(source) else None
         for source in sources
     ]
 
@@ -211,13 +215,6 @@ def check_copies(copies: Sequence[Path | None], sources: Sequence[Source], *, ov
             f"{there[0]} exists already (and {len(there) - 1} more copies and pages); "
             "name another folder or give --overwrite"
         )
-
-
-def _copy_name(source: Source) -> PurePath:
-    inside, kind = PurePath(source.inside), "photo" if source.kind == "photo" else "clip"
-    if inside.suffix.lower() in _COPY_ENDINGS[kind]:
-        return inside
-    return inside.with_name(inside.name + (".png" if kind == "photo" else ".mp4"))
 
 
 def _free(path: Path, taken: set[str]) -> Path:
@@ -287,14 +284,10 @@ def write_results(
     write_events: Write | None = None,
     progress: Progress = lambda _summary, _result: None,
 ) -> Summary:
-    """Hand the rows of all results on; Ctrl-C ends it early, between two results.
+    """Hand the rows of all results of so many inputs on; Ctrl-C ends it early, between two results.
 
-    Args:
-        results: of `inputs` inputs.
-        inputs: how many there are.
-        write: takes the rows of one frame, or of one input that failed.
-        write_events: takes the rows of events.
-        progress: called with every result once its rows are written.
+    `write` takes the rows of one frame, or of one input that failed, `write_events` those of events;
+    `progress` is called with every result once its rows are written.
     """
     summary, start = Summary(inputs), time.monotonic()
     try:

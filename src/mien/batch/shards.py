@@ -58,14 +58,8 @@ def analyze_into_shards(
 ) -> Summary:
     """Make the shards that are missing, or read again what failed in those that are there; then the manifest.
 
-    Ctrl-C ends it early; finished shards are kept.
-
-    Args:
-        sources: the inputs.
-        options: of the run; `output` is its folder.
-        network: `describe_network` of what reads.
-        make: `make_shards` here, `make_on_ray` on Ray.
-        progress: called with the summary so far and every result.
+    Ctrl-C ends it early; finished shards are kept. `network` is `describe_network` of what reads; `make` is
+    `make_shards` here, `make_on_ray` on Ray; `progress` is called with the summary so far and every result.
 
     Raises:
         ConfigError: the folder was begun with other inputs or options.
@@ -357,9 +351,8 @@ def make_shards(pool: Pool, options: AnalyzeOptions, plan: Plan, shards: Sequenc
         for shard in shards:
             whole, path = Shard(), plan.path(shard)
             rows = whole.mend(path, results) if retry else whole.add(results, plan.count(shard))
-            write_whole(
-                path, partial(_write_shard, rows, whole, options.columns)
-            )  # nothing is left on a full disk
+            # nothing is left on a full disk
+            write_whole(path, partial(_write_shard, rows, whole, options.columns))
             for task in plan.tasks([shard]):
                 if task.journal is not None:
                     task.journal.unlink(missing_ok=True)

@@ -27,8 +27,8 @@ from mien.batch.stores import Member, is_archive, is_object, list_members, list_
 from mien.batch.web import is_web
 from mien.config import format_time
 from mien.errors import DataError, ImageError, MienError, VideoError
-from mien.image import MAX_PIXELS, Picture, count_frames, is_image, read_image
-from mien.media import HEAD, file_kind, media_kind
+from mien.image import MAX_PIXELS, Picture, count_frames, read_image
+from mien.media import HEAD, file_kind, is_image, media_kind
 
 #: How a source is read; "missing" is one that was asked for and is not there, "other" a file in a folder that
 #: is neither picture nor clip.
@@ -195,7 +195,7 @@ def _find_in_list(argument: str, skip: Path | None) -> Iterator[Source]:
             yield from _find_listed(argument, argument[1:], lines, skip)
     except OSError as error:
         text = f"expected a list of paths, {argument[1:]!r} cannot be read: {error.strerror}; check the path"
-        yield Source(argument, "missing", error=text)
+        yield _missing(argument, text)
 
 
 def _find_on_stdin(stdin: BinaryIO, skip: Path | None, spool: Path | None) -> Iterator[Source]:
@@ -205,8 +205,9 @@ def _find_on_stdin(stdin: BinaryIO, skip: Path | None, spool: Path | None) -> It
     if not kind:
         yield from _find_listed("-", "standard input", stream, skip)
     elif spool is None:
-        text = "expected paths on standard input, got a picture or clip; give -o a file, not a folder"
-        yield Source("-", "missing", error=text)
+        yield _missing(
+            "-", "expected paths on standard input, got a picture or clip; give -o a file, not a folder"
+        )
     else:
         path = spool / "stdin"
         with path.open("wb") as file:
@@ -224,11 +225,8 @@ def _find_listed(argument: str, place: str, lines: BinaryIO, skip: Path | None) 
             name = line.strip().strip('"').strip("'") or line
         yield from _find_named(name, skip, literal=True)
     if empty:
-        yield Source(
-            argument,
-            "missing",
-            error=f"expected paths on {place}, one per line, got none; check what writes them",
-        )
+        text = f"expected paths on {place}, one per line, got none; check what writes them"
+        yield _missing(argument, text)
 
 
 def _read_lines(stream: BinaryIO) -> Iterator[str]:
@@ -274,12 +272,8 @@ def _find_named(name: str, skip: Path | None, *, literal: bool) -> Iterator[Sour
     elif has_magic(name):
         yield from _find_matches(name, skip)
     else:
-        yield Source(
-            name,
-            "missing",
-            error=f"expected a photo, clip, folder, glob, camera number or stream, {name!r} does not exist; "
-            "check the path",
-        )
+        what = "a photo, clip, folder, glob, camera number or stream"
+        yield _missing(name, f"expected {what}, {name!r} does not exist; check the path")
 
 
 def _find_stream(name: str) -> Source | None:
@@ -301,8 +295,7 @@ def _find_matches(pattern: str, skip: Path | None) -> Iterator[Source]:
     """The media that match a glob; folders among them are searched."""
     matches = sorted(glob(pattern, recursive=True))  # noqa: PTH207 - the pattern may be absolute
     if not matches:
-        error = f"expected files that match {pattern!r}, there are none; check the pattern"
-        yield Source(pattern, "missing", error=error)
+        yield _missing(pattern, f"expected files that match {pattern!r}, there are none; check the pattern")
         return
     media = (source for match in matches for source in _find_match(match, pattern, skip))
     yield from _or_nothing_found(pattern, media)
@@ -347,10 +340,10 @@ def _or_unreachable(name: str, media: Iterator[Source]) -> Iterator[Source]:
     try:
         yield from _or_nothing_found(name, media)
     except DataError as error:
-        yield Source(name, "missing", error=str(error))
+        yield _missing(name, str(error))
     except OSError as error:
-        text = f"expected to read {name}, got: {error.strerror or error}; check the address and access"
-        yield Source(name, "missing", error=text)
+        why = error.strerror or error
+        yield _missing(name, f"expected to read {name}, got: {why}; check the address and access")
 
 
 def _or_nothing_found(name: str, media: Iterator[Source]) -> Iterator[Source]:
@@ -360,7 +353,7 @@ def _or_nothing_found(name: str, media: Iterator[Source]) -> Iterator[Source]:
         found = found or source.kind != "other"
         yield source
     if not found:
-        yield Source(name, "missing", error=f"expected photos or clips in {name!r}, got none; check the path")
+        yield _missing(name, f"expected photos or clips in {name!r}, got none; check the path")
 
 
 def _find_in_folder(folder: Path, skip: Path | None) -> Iterator[Source]:
@@ -377,11 +370,15 @@ def _find_in_folder(folder: Path, skip: Path | None) -> Iterator[Source]:
                 inside = sorted(os.listdir(path), reverse=True)  # noqa: PTH208 - names, not paths
             except OSError as error:
                 text = f"expected a folder to read, got: {error.strerror}; check its permissions"
-                yield Source(str(path), "missing", error=text)
+                yield _missing(str(path), text)
                 continue
             pending += [path / name for name in inside if not name.startswith(".")]
         else:
             yield _file(str(path), str(path.relative_to(folder)), "other")
+
+
+def _missing(name: str, error: str) -> Source:
+    return Source(name, "missing", error=error)
 
 
 def _file(name: str, inside: str, otherwise: Kind = "photo") -> Source:

@@ -13,6 +13,7 @@ import typer
 from mien.batch.options import AnalyzeOptions
 from mien.cli.options import Model, Providers, argument, flag, make_record, option
 from mien.cli.progress import choose_progress, end_lines, say
+from mien.config import DETECT_EVERY
 from mien.errors import ConfigError
 
 _UNITS: Final = (1, 60, 3600)  # seconds of s, m:s, h:m:s from the right
@@ -122,7 +123,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
             "For clips: look for new faces in every N-th frame that is read; follow them in between.",
             min=1,
         ),
-    ] = 10,
+    ] = DETECT_EVERY,
     smooth: Annotated[
         float | None,
         option(

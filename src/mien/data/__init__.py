@@ -13,7 +13,7 @@ from mien.data.fairface import fairface
 from mien.data.fer import USAGES, fer2013, ferplus
 from mien.data.folder import folder
 from mien.data.posed import jaffe, kdef, rafd
-from mien.errors import ConfigError
+from mien.errors import require_choice
 
 SPLITS: Final = tuple(USAGES)  # train, valid, test
 
@@ -52,6 +52,5 @@ CORPUS_READERS: Final[dict[str, CorpusReader]] = {
 
 def find_reader(name: str) -> CorpusReader:
     """A reader by name; ConfigError lists those there are."""
-    if name not in CORPUS_READERS:
-        raise ConfigError(f"--data: expected one of {', '.join(CORPUS_READERS)}, got {name!r}")
+    require_choice("--data", name, CORPUS_READERS)
     return CORPUS_READERS[name]

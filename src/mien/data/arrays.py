@@ -30,9 +30,7 @@ Parts = Sequence[tuple[Image, NDArray[np.int64]]]
 def load_images(corpus: Corpus, *, cache: Path | None = None) -> Image:
     """Every picture of a gray corpus of equal sizes: (N, H, W) uint8, in the order of its samples.
 
-    Args:
-        corpus: the corpus; pictures must be gray and of one size.
-        cache: a folder to keep the array in; it is decoded into a file there, mapped and read-only.
+    With `cache`, the array is kept in a file of that folder, mapped and read-only.
 
     Raises:
         DataError: there is no picture, one differs in size from the first, or the file is damaged.

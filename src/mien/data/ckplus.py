@@ -36,10 +36,8 @@ def ckplus(root: Path) -> Corpus:
 
     Of the original, the last three frames of each sequence carry its emotion and the first is neutral.
     Samples have the person where the file name tells it, and the tags sequence, frame and, of the
-    original, phase (onset or peak). `Corpus.notes` says what a partial download lacks.
-
-    Args:
-        root: what holds `cohn-kanade-images` and `Emotion`, or one folder per emotion.
+    original, phase (onset or peak). `Corpus.notes` says what a partial download lacks. The root holds
+    `cohn-kanade-images` and `Emotion`, or one folder per emotion.
 
     Raises:
         DataError: neither layout is there, pictures without labels, or a label that cannot be read.

@@ -22,7 +22,7 @@ import numpy as np
 
 from mien.data.corpus import Corpus, CorpusStore, open_store
 from mien.data.pictures import one_vote
-from mien.errors import ConfigError, DataError
+from mien.errors import DataError, require_choice
 from mien.image import read_image
 from mien.labels import EMOTIONS
 from mien.types import Image, Sample
@@ -54,7 +54,7 @@ def ferplus(root: Path, split: str) -> Corpus:
         DataError: neither layout is there, a file has other columns or a malformed row, or the two CSV files
             do not belong together.
     """
-    _check_split(split)
+    require_choice("--split", split, USAGES)
     if root.is_dir() and (root / VOTES).is_file():
         return _ferplus_csv(root, split)
     store = open_store(root)
@@ -81,13 +81,10 @@ def ferplus(root: Path, split: str) -> Corpus:
 def fer2013(root: Path, split: str) -> Corpus:
     """One split of FER2013 with its own labels; pictures are (48, 48) gray, named `row00002` by their lines.
 
-    `Corpus.notes` says how many rows a file that was cut short lacks.
-
-    Args:
-        root: `fer2013.csv` or the folder that holds it.
-        split: train, valid (PublicTest) or test (PrivateTest).
+    `root` is `fer2013.csv` or the folder that holds it; `Corpus.notes` says how many rows a file that was cut
+    short lacks.
     """
-    _check_split(split)
+    require_choice("--split", split, USAGES)
     table = _PixelTable(root / PIXELS if root.is_dir() else root)
     samples: list[Sample] = []
     places: dict[str, _Row] = {}
@@ -197,11 +194,6 @@ def _pairs(table: _PixelTable, votes: Path) -> Iterator[tuple[_Row, dict[str, st
                     f"got {found['Usage']}; the two files do not belong together, fetch both again"
                 )
             yield row, found
-
-
-def _check_split(split: str) -> None:
-    if split not in USAGES:
-        raise ConfigError(f"--split: expected one of {', '.join(USAGES)}, got {split!r}")
 
 
 def _columns(path: Path, wanted: tuple[str, ...]) -> list[str]:

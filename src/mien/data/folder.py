@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from mien.data.corpus import Corpus, open_store
 from mien.data.pictures import corpus_of, is_picture, one_vote
 from mien.errors import DataError
-from mien.image import IMAGE_SUFFIXES
 from mien.labels import EMOTIONS, parse_emotion
+from mien.media import IMAGE_SUFFIXES
 from mien.types import Sample
 
 

@@ -13,8 +13,9 @@ from pathlib import Path, PurePosixPath
 
 from mien.data.corpus import Corpus, CorpusStore, open_store
 from mien.errors import DataError, ImageError, list_few
-from mien.image import IMAGE_SUFFIXES, read_image
+from mien.image import read_image
 from mien.labels import EMOTIONS, parse_emotion
+from mien.media import IMAGE_SUFFIXES
 from mien.types import Image, Sample
 
 #: Each axis, "emotion" or a tag, to its values; of each person there is one picture of every combination.
@@ -25,13 +26,10 @@ Cell = tuple[str, ...]  # a value of each axis
 def read_names(
     root: Path, pattern: re.Pattern[str], example: str, sample: Callable[[str, re.Match[str]], Sample]
 ) -> tuple[CorpusStore, list[Sample], list[str]]:
-    """The store, a sample of each picture whose file name matches, and notes on those that do not.
+    """The store, a sample of each picture whose whole file name matches, and notes on those that do not.
 
-    Args:
-        root: folder or zip, folders nested at will.
-        pattern: must match a whole file name.
-        example: a name as it should be, for messages.
-        sample: makes a sample of a path in the store and its match.
+    Folders may be nested at will. `example` is a name as it should be, for messages; `sample` makes a sample
+    of a path in the store and its match.
 
     Raises:
         DataError: nothing there, no picture, none with such a name, or the same file name twice.

@@ -21,7 +21,7 @@ from typing import Final
 
 from mien.data.corpus import Corpus
 from mien.data.pictures import corpus_of, emotion_of, gaps, one_vote, read_names
-from mien.errors import ConfigError, DataError
+from mien.errors import DataError, require_choice
 from mien.labels import EMOTIONS
 from mien.types import Sample
 
@@ -80,7 +80,7 @@ def rafd(root: Path, selection: str = "frontal") -> Corpus:
             holds frontal pictures alone "all" gives the frontal set, and a note says so.
     """
     selections = {"frontal": ("090",), "all": CAMERAS}
-    _require_known(selections, selection)
+    require_choice("selection", selection, selections)
 
     def sample(name: str, match: re.Match[str]) -> Sample:
         tags = {key: match[key].lower() for key in ("angle", "gender", "gaze")}
@@ -89,16 +89,9 @@ def rafd(root: Path, selection: str = "frontal") -> Corpus:
 
     example = "Rafd090_01_Caucasian_female_angry_frontal.jpg"
     store, found, notes = read_names(root, _RAFD_NAME, example, sample)
-    selection = _narrow(selection, selections, found, notes)
-    cameras = selections[selection]
-    samples = [s for s in found if s.tags["angle"] in cameras]
-    if not samples:
-        there = ", ".join(sorted({s.tags["angle"] for s in found}))
-        raise DataError(
-            f"{root}: expected pictures of camera {', '.join(cameras)}, found those of {there} alone; "
-            "take the selection 'all' or fetch the frontal set"
-        )
-    notes += gaps(samples, MODELS, {"emotion": EMOTIONS, "gaze": GAZES, "angle": cameras}, "model")
+    selection, samples = _select(root, "camera", selection, selections, found, notes)
+    axes = {"emotion": EMOTIONS, "gaze": GAZES, "angle": selections[selection]}
+    notes += gaps(samples, MODELS, axes, "model")
     return corpus_of(f"rafd/{selection}", store, samples, notes)
 
 
@@ -124,7 +117,7 @@ def kdef(root: Path, selection: str = "frontal") -> Corpus:
             holds straight heads alone "all" gives these, and a note says so.
     """
     selections = {"frontal": ("straight",), "all": tuple(ANGLES.values())}
-    _require_known(selections, selection)
+    require_choice("selection", selection, selections)
 
     def sample(name: str, match: re.Match[str]) -> Sample:
         sex = match["gender"].upper()
@@ -137,12 +130,9 @@ def kdef(root: Path, selection: str = "frontal") -> Corpus:
         return Sample(name, votes, person=f"{sex}{match['number']}", tags=tags)
 
     store, found, notes = read_names(root, _KDEF_NAME, "AF01ANS.JPG", sample)
-    selection = _narrow(selection, selections, found, notes)
-    angles = selections[selection]
-    samples = [s for s in found if s.tags["angle"] in angles]
-    if not samples:
-        raise DataError(f"{root}: expected heads held straight (...S.JPG), found none; take 'all'")
-    axes = {"emotion": tuple(KDEF_CODES.values()), "angle": angles, "session": ("A", "B")}
+    selection, samples = _select(root, "angle", selection, selections, found, notes)
+    codes = tuple(KDEF_CODES.values())
+    axes = {"emotion": codes, "angle": selections[selection], "session": ("A", "B")}
     return corpus_of(f"kdef/{selection}", store, samples, notes + gaps(samples, 70, axes))
 
 
@@ -172,19 +162,26 @@ def jaffe(root: Path) -> Corpus:
     return corpus_of("jaffe", store, samples, notes)
 
 
-def _require_known(selections: Mapping[str, tuple[str, ...]], selection: str) -> None:
-    if selection not in selections:
-        raise ConfigError(f"selection: expected one of {', '.join(selections)}, got {selection!r}")
-
-
-def _narrow(
-    selection: str, selections: Mapping[str, tuple[str, ...]], found: list[Sample], notes: list[str]
-) -> str:
-    """The selection; "frontal", with a note, where the root holds the frontal set alone.
+def _select(
+    root: Path,
+    noun: str,
+    selection: str,
+    selections: Mapping[str, tuple[str, ...]],
+    found: list[Sample],
+    notes: list[str],
+) -> tuple[str, list[Sample]]:
+    """The selection and its samples; "frontal", with a note, where the root holds the frontal set alone.
 
     The two corpora are given in parts: whoever fetched the frontal one misses none of its pictures.
     """
-    if selection == "all" and {s.tags["angle"] for s in found} == set(selections["frontal"]):
+    there = {sample.tags["angle"] for sample in found}
+    if selection == "all" and there == set(selections["frontal"]):
         notes.append("the frontal set alone: no picture from another angle")
-        return "frontal"
-    return selection
+        selection = "frontal"
+    wanted = selections[selection]
+    if there.isdisjoint(wanted):
+        raise DataError(
+            f"{root}: expected pictures of {noun} {', '.join(wanted)}, found those of "
+            f"{', '.join(sorted(there))} alone; take the selection 'all' or fetch the frontal set"
+        )
+    return selection, [sample for sample in found if sample.tags["angle"] in wanted]

@@ -22,8 +22,8 @@ from xml.etree import ElementTree as ET
 
 from mien.errors import ConfigError, DataError, OutputError, list_few
 from mien.files import WholeFile
-from mien.image import IMAGE_SUFFIXES
 from mien.labels import EMOTIONS, parse_emotion
+from mien.media import IMAGE_SUFFIXES
 from mien.results.formats.coding import BORIS, boris_lines, write_lines
 from mien.results.formats.conversion import EVENT_NEEDED, FaceRun, in_order
 from mien.results.formats.elan import ElanTier, without_overlap, write_tiers

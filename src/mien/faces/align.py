@@ -127,6 +127,18 @@ def crop_gray(image: Image, matrix: Matrix, side: int) -> Image:
     return np.asarray(turned)
 
 
+def face_side(image: Image) -> int:
+    """The shorter side, in pixels, of a picture that is a face; an `ImageError` if it is below 48."""
+    rows, columns = image.shape[:2]
+    side: int = min(rows, columns)
+    if side < MIN_CROP:
+        raise ImageError(
+            f"expected a face picture of at least {MIN_CROP} x {MIN_CROP} pixels, got {columns} x {rows}; "
+            "use a larger picture (enlarging this one adds nothing)"
+        )
+    return side
+
+
 def fit(image: Image, card: ModelCard) -> Image:
     """Bring a picture that already is a face to the card's size and colour.
 
@@ -140,12 +152,7 @@ def fit(image: Image, card: ModelCard) -> Image:
         (S, S) or (S, S, 3) uint8.
     """
     rows, columns = image.shape[:2]
-    side = min(rows, columns)
-    if side < MIN_CROP:
-        raise ImageError(
-            f"expected a face picture of at least {MIN_CROP} x {MIN_CROP} pixels, got {columns} x {rows}; "
-            "use a larger picture"
-        )
+    side = face_side(image)
     top, left = (rows - side) // 2, (columns - side) // 2
     square = _as_colour(image[top : top + side, left : left + side], card.colour)  # (side, side[, 3])
     if side == card.size:

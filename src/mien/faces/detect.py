@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image as Pil
 
 from mien.errors import ConfigError, ImageError
-from mien.faces.align import MIN_CROP, TEMPLATE, Matrix, brighten, invert, move
+from mien.faces.align import TEMPLATE, Matrix, brighten, face_side, invert, move
 from mien.faces.parts import Parts, PartsNetwork, with_parts
 from mien.faces.yunet import Proposals, YuNetNetwork, join, suppress
 from mien.types import Face, Floats, Image, check_shape
@@ -76,12 +76,7 @@ class WholePicture:
             ImageError: the picture is smaller than 48 x 48.
         """
         rows, columns = image.shape[:2]
-        side = min(rows, columns)
-        if side < MIN_CROP:
-            raise ImageError(
-                f"expected a face of at least {MIN_CROP} x {MIN_CROP} pixels, got {columns} x {rows}; "
-                "use a larger picture (enlarging this one adds nothing)"
-            )
+        side = face_side(image)
         corner = np.array([columns - side, rows - side]) / 2
         landmarks = (np.array(TEMPLATE) * side + corner).astype(np.float32)  # (5, 2)
         return [Face((0.0, 0.0, float(columns), float(rows)), landmarks, 1.0)]

@@ -81,11 +81,9 @@ class PartsNetwork:
         self._network = OnnxNetwork(load_model(MODEL), name=MODEL, threads=threads, providers=providers)
 
     def __call__(self, image: Image, faces: Sequence[Floats]) -> list[Parts]:
-        """What it says of the faces of a picture.
+        """What it says of the faces of a picture, (H, W, 3) RGB or (H, W) gray uint8.
 
-        Args:
-            image: (H, W, 3) RGB or (H, W) gray, uint8.
-            faces: the landmarks of each, (5, 2) in pixels; a tenth of a face's size off matters little.
+        Of each face the landmarks are given, (5, 2) in pixels; a tenth of its size off matters little.
         """
         if not faces:
             return []

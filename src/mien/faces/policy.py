@@ -26,9 +26,7 @@ class Decisions:
 
     shown: NDArray[np.int64]  # (N,) index into EMOTIONS
     member: NDArray[np.bool_] | None  # (N, K) which emotions are in the set; None: the policy has no sets
-    uncertain: (
-        NDArray[np.bool_] | None
-    )  # (N,) confidence times quality below the threshold; None: there is no threshold
+    uncertain: NDArray[np.bool_] | None  # (N,) confidence x quality below the threshold; None: no threshold
 
 
 def shares(probabilities: NDArray[np.floating[Any]], policy: Policy) -> NDArray[np.float64]:
@@ -48,13 +46,9 @@ def decide(
     uncertain: float | None = None,
     quality: NDArray[np.floating[Any]] | float = 1.0,
 ) -> Decisions:
-    """The emotions that N faces show, by their (N, K) probabilities and a policy.
+    """The emotions that N faces show, by their (N, K) probabilities, rows of which sum to 1, and a policy.
 
-    Args:
-        probabilities: rows sum to 1.
-        policy: of the model card.
-        uncertain: a face is uncertain if its confidence times its quality is below this; None: no threshold.
-        quality: (N,) of the faces.
+    A face is uncertain if its confidence times its quality, (N,), is below `uncertain`; None: no threshold.
     """
     weighed = shares(probabilities, policy)
     shown = weighed.argmax(axis=1)  # (N,)

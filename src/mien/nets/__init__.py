@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from mien.errors import ConfigError
+from mien.errors import require_choice
 from mien.nets.compact import LARGE, Compact
 from mien.nets.mobileface import MobileFace, MobileFaceOptions
 
@@ -23,8 +23,7 @@ NETS: Final[dict[str, Callable[[], nn.Module]]] = {
 
 def make_net(name: str) -> nn.Module:
     """A fresh network by name; ConfigError lists those there are."""
-    if name not in NETS:
-        raise ConfigError(f"network: expected one of {', '.join(NETS)}, got {name!r}")
+    require_choice("network", name, NETS)
     return NETS[name]()
 
 

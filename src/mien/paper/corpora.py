@@ -20,7 +20,7 @@ from mien.data.corpus import Corpus
 from mien.data.fer import ferplus
 from mien.data.posed import rafd
 from mien.data.splits import Indices, Labels, by_person, stratified
-from mien.errors import ConfigError, list_few
+from mien.errors import ConfigError, list_few, require_choice
 from mien.evaluate.protocol import PROTOCOLS
 from mien.faces.align import fit
 from mien.train.faces import FACE_INPUT, cut_faces, find_face, vote_shares
@@ -114,8 +114,7 @@ def load_corpus(name: str, root: Path, cache: Path, cameras: str = "frontal") ->
 
     `cameras` are, of rafd and toy, "frontal" as in section 2.4, or "all" five.
     """
-    if name not in CORPORA:
-        raise ConfigError(f"corpus: expected one of {', '.join(CORPORA)}, got {name!r}")
+    require_choice("corpus", name, CORPORA)
     return CORPORA[name](root, cache, cameras)
 
 

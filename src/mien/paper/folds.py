@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.splits import Indices, Labels, by_person, stratified
-from mien.errors import ConfigError, DataError
+from mien.errors import ConfigError, DataError, require_choice
 from mien.labels import EMOTIONS, emotion_index
 
 #: `repeated`, as printed: each fold is drawn again from all pictures, without replacement within it, so that
@@ -49,8 +49,7 @@ class FoldOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.design not in DESIGNS:
-            raise ConfigError(f"design: expected one of {', '.join(DESIGNS)}, got {self.design!r}")
+        require_choice("design", self.design, DESIGNS)
         least = 1 if self.design == "repeated" else 2
         if self.folds < least:
             raise ConfigError(f"folds: expected {least} or more for {self.design!r}, got {self.folds}")

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from mien.config import provenance, to_toml
 from mien.data.arrays import data_hash, in_other
 from mien.data.splits import Indices, Labels, fraction
-from mien.errors import ConfigError, list_few
+from mien.errors import ConfigError, list_few, require_choice
 from mien.evaluate.metrics import confusion
 from mien.files import load_arrays, lock, save_arrays, write_whole
 from mien.labels import EMOTIONS
@@ -87,8 +87,8 @@ class ExperimentPlan:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if self.threshold not in (None, *THRESHOLDS):
-            raise ConfigError(f"threshold: expected one of {', '.join(THRESHOLDS)}, got {self.threshold!r}")
+        if self.threshold is not None:
+            require_choice("threshold", self.threshold, THRESHOLDS)
         if not 0 < self.share <= 1:
             raise ConfigError(f"share of the labels: expected more than 0 and at most 1, got {self.share}")
         if self.unlabelled is not None and any(r.autoencoder_of_each for r in self.variants):

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any, Final
 
+from mien.card import percent
 from mien.evaluate import metrics
 from mien.evaluate.tables import to_json
 from mien.labels import EMOTIONS
@@ -238,13 +239,13 @@ def _measures(table: TableData) -> PaperTable:
 
     def fold_rows(*sources: str) -> Iterator[tuple[str, ...]]:
         for i, folds in enumerate(zip(*(table[s]["folds"] for s in sources), strict=True), start=1):
-            yield (str(i), *(_percent(fold[name]) for fold in folds for name in COLUMNS))
+            yield (str(i), *(percent(fold[name]) for fold in folds for name in COLUMNS))
 
     def summary_row(
         head: str, sources: Sequence[str], figure: str, end: int | None = None
     ) -> tuple[str, ...]:
         figures = [table[source]["summary"][name][figure] for source in sources for name in COLUMNS]
-        return (head, *(_percent(one if end is None else one[end]) for one in figures))
+        return (head, *(percent(one if end is None else one[end]) for one in figures))
 
     def rows_of(*sources: str) -> list[tuple[str, ...]]:
         """Folds and summary of one source, or of both side by side."""
@@ -291,13 +292,13 @@ def _emotions_together(data: TableData) -> PaperTable:
     for table in data["measures"]:
         paper, ours = (table[source]["summary"]["accuracy"] for source in ("paper", "ours"))
         cells = [side[key] for side in (paper, ours) for key in ("mean", "low", "high")]
-        rows.append((table["emotion"], *map(_percent, [*cells, *ours["wilson_95"]])))
-    paper, ours = (_percent(data["macro"][source]["accuracy"]) for source in ("paper", "ours"))
+        rows.append((table["emotion"], *map(percent, [*cells, *ours["wilson_95"]])))
+    paper, ours = (percent(data["macro"][source]["accuracy"]) for source in ("paper", "ours"))
     rows.append(("macro mean", paper, "", "", ours, "", "", "", ""))
     notes = [data["not_eight_way"]]
     for source in SOURCES:
         means = data["macro"][source]
-        shown = ", ".join(f"{head} {_percent(means[name])}" for name, head in COLUMNS.items())
+        shown = ", ".join(f"{head} {percent(means[name])}" for name, head in COLUMNS.items())
         notes.append(f"Macro means, {source}: {shown}.")
     title = "Accuracy of one emotion against the rest, over folds, %"
     return PaperTable(title, tuple(head), tuple(rows), tuple(notes))
@@ -342,14 +343,14 @@ def _claims(data: TableData) -> PaperTable:
     def lowest(source: str) -> str:
         names = ("sensitivity", "specificity")
         found = [of[e][source]["summary"][name]["low"] for e in GREATLY_BENEFITED for name in names]
-        return f"lowest fold {_percent(min(one for one in found if one is not None))}"
+        return f"lowest fold {percent(min(one for one in found if one is not None))}"
 
     def disgust(source: str) -> str:
-        return ", ".join(_percent(mean(source, "disgust", name)) for name in ("accuracy", "precision"))
+        return ", ".join(percent(mean(source, "disgust", name)) for name in ("accuracy", "precision"))
 
     def errors(source: str) -> str:
         accuracy = (mean(source, e, "accuracy") for e in ("contempt", "fear"))
-        return ", ".join("-" if one is None else _percent(1 - one) for one in accuracy)
+        return ", ".join("-" if one is None else percent(1 - one) for one in accuracy)
 
     claims = {
         "five of eight emotions above 90 %": above,
@@ -384,7 +385,7 @@ def _eight_way(eight: TableData) -> Iterator[PaperTable]:
     """The 8-way scores with their intervals, and the 8-way confusion matrix."""
     names = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
     head = (("", "8-way, %"), ("Ours", "value"), ("Ours, 95 %", "from"), ("Ours, 95 %", "to"))
-    scores = tuple((name, *map(_percent, (eight[key], *eight[f"{key}_95"]))) for key, name in names.items())
+    scores = tuple((name, *map(percent, (eight[key], *eight[f"{key}_95"]))) for key, name in names.items())
     note = (
         f"Of {eight['n']} pictures, each read as one of eight; interval: accuracy Wilson, others bootstrap."
     )
@@ -433,7 +434,3 @@ def table_as_text(table: PaperTable) -> str:
 
 def _wrap(text: str) -> str:
     return textwrap.fill(text, 108, break_long_words=False, break_on_hyphens=False)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f}"

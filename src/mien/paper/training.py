@@ -13,7 +13,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -41,7 +40,7 @@ from mien.paper.pretrain import pretrain, pretrain_each
 from mien.paper.variants import SHOWN_TO_ONE, PaperRecipe, make_network
 from mien.train import distributed
 from mien.train.augment import AugmentOptions, augment, labelled_loss
-from mien.train.export import UNLABELLED, read_run, write_model
+from mien.train.export import UNLABELLED, has_setting, read_run, write_model
 from mien.train.faces import as_tensor, predict, unlabelled_faces
 from mien.train.loop import (
     LOG,
@@ -54,7 +53,7 @@ from mien.train.loop import (
     staged,
     train,
 )
-from mien.train.recipes import CONFIG, claim_provenance, claim_recipe
+from mien.train.recipes import claim_provenance, claim_recipe
 from mien.types import Floats, Image
 
 #: Folders of a run's stages.
@@ -378,20 +377,13 @@ def train_paper(
 
 def is_paper_run(run: Path) -> bool:
     """Whether a folder holds a run of the paper's recipes."""
-    try:
-        return "variant" in tomllib.loads((run / CONFIG).read_text())
-    except (OSError, ValueError):
-        return False
+    return has_setting(run, "variant")
 
 
 def export_paper_run(run: Path, path: Path, *, name: str | None = None) -> None:
-    """Write the network of a finished run of the paper as ONNX with its card inside.
+    """Write the network of a finished run of the paper as ONNX with its card inside, named as its recipe is.
 
-    Args:
-        run: a folder made by `mien train paper-...`, or a part of `mien reproduce`
-            (e.g. `runs/paper/paper-300/part-1`).
-        path: the file to write.
-        name: what the card calls the network; None: as its recipe is called.
+    The run is one of `mien train paper-...`, or a part of `mien reproduce` (`runs/paper/paper-300/part-1`).
     """
     logs = sorted((run / WHOLE).rglob(LOG)) or [run / WHOLE / LOG]
     recipe, facts, last = read_run(run, PaperRecipe, logs[-1])

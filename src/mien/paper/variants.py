@@ -16,7 +16,7 @@ from typing import Final
 
 from torch import nn
 
-from mien.errors import ConfigError
+from mien.errors import ConfigError, require_choice
 from mien.labels import EMOTIONS
 from mien.paper.networks import FILTERS, AutoencoderThenCNN, DenseAutoencoder, OneForEachEmotion, PaperCNN
 from mien.paper.pretrain import PretrainOptions
@@ -70,10 +70,7 @@ class PaperRecipe:
 
     def __post_init__(self) -> None:
         for field, known in _CHOICES.items():
-            if getattr(self, field) not in known:
-                raise ConfigError(
-                    f"{field}: expected one of {', '.join(known)}, got {getattr(self, field)!r}"
-                )
+            require_choice(field, getattr(self, field), known)
 
     @property
     def autoencoder_of_each(self) -> bool:

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from mien.errors import ImageError
-from mien.image import ANIMATED, CLIPS, KINDS
+from mien.media import ANIMATED, CLIPS, KINDS
 from mien.server.answers import Problem
 
 #: Media types that say nothing; the last is what curl says of every body.

@@ -212,12 +212,17 @@ def export_face_run(run: Path, path: Path, *, name: str | None = None) -> None:
     _write_network(folded, folded, example, path, "face", {FACE_CARD_KEY: json.dumps(known)}, halved=True)
 
 
-def is_face_run(run: Path) -> bool:
-    """Whether a folder holds a run of the face network's recipes."""
+def has_setting(run: Path, name: str) -> bool:
+    """Whether the recipe of a run has a setting of this name, by which kinds of runs are told apart."""
     try:
-        return "corpora" in tomllib.loads((run / CONFIG).read_text())
+        return name in tomllib.loads((run / CONFIG).read_text())
     except (OSError, ValueError):
         return False
+
+
+def is_face_run(run: Path) -> bool:
+    """Whether a folder holds a run of the face network's recipes."""
+    return has_setting(run, "corpora")
 
 
 def _write_network(

@@ -1,7 +1,7 @@
 """The face network's recipes: what it learns from, for how long, and how it is judged.
 
-What the teacher says of a corpus lies in one file of labels (`read_labels`); `docs/face.md` tells how these
-are made. Faces that the recipe keeps back judge: FairFace's whose number ends in 0.
+What the teacher says of a corpus lies in one file of labels (`data.face_labels`). Faces that the recipe keeps
+back judge: FairFace's whose number ends in 0.
 
 Legend: N faces, L = 146 landmarks, U = 45 movements, S = 96, the side of a crop, D numbers of a target.
 """
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from mien.config import provenance
 from mien.data.arrays import corpus_key, data_hash, gather
 from mien.data.corpus import open_store
+from mien.data.face_labels import ADVICE, find_corpus, is_kept_back, open_labelled
 from mien.data.pictures import corpus_of, is_picture
 from mien.errors import DataError
 from mien.faces.align import PARTS_TEMPLATE, move, similarity, warp
@@ -58,14 +59,12 @@ from mien.types import Floats, Image, Sample
 from mien.units import OUTPUTS, UNITS
 
 _LANDMARKS: Final = TARGET["landmarks"] // 2
-_PRESENT: Final = 0.5  # the teacher's presence from which it saw a face
 _CANDIDATE: Final = 0.3  # YuNet's score from which there is a face that the teacher did not see
 _MARGIN: Final = 1.45  # side of what is cut from a large picture, per longer side of its landmarks
 _PATCHES: Final = 64  # of each picture without people
 _LEAST_PATCH: Final = 28  # pixels
 _BATCH: Final = 512  # of judging
 _AGAIN: Final = "remove the file, and it is made again"
-_ADVICE: Final = "docs/face.md tells how labels are made"
 
 #: The slight misplacement with which a network is judged: that of a detector's landmarks.
 GENTLE: Final = FaceAugmentOptions(
@@ -86,7 +85,7 @@ class FaceRecipe:
         1.0,
         1.0,
         1.0,
-    )  # of each corpus, and of what is no face, that are learnt
+    )  # learnt of each corpus, and of what is no face
     net: FaceNetOptions = field(default_factory=FaceNetOptions)
     loop: LoopOptions = field(
         default_factory=lambda: LoopOptions(
@@ -134,20 +133,12 @@ def face_fine() -> FaceRecipe:
 
 def face_last() -> FaceRecipe:
     """On from a run of `face-fine`, on crops near to what a detector gives: most of them clean."""
-    loop = LoopOptions(
-        epochs=10,
-        batch=128,
-        rate=1e-3,
-        warmup=0.3,
-        weight_decay=0.02,
-        average=0.999,
-        clip=1.0,
-        optimizer="adamw",
-    )
+    before = face_fine()
+    loop = replace(before.loop, epochs=10, batch=128, rate=1e-3, average=0.999)
     near = FaceAugmentOptions(
         turn=4, scale=0.04, shift=0.018, wild=0.1, misframed=0.05, blur=0.2, dark=0.12, cover=0.1, noise=4
     )
-    return replace(face_fine(), name="face-last", shares=(1.0, 1.0, 0.15, 0.2), loop=loop, augment=near)
+    return replace(before, name="face-last", shares=(1.0, 1.0, 0.15, 0.2), loop=loop, augment=near)
 
 
 FACE_RECIPES: Final[dict[str, Callable[[], FaceRecipe]]] = {
@@ -171,15 +162,9 @@ def run_face_training(
 ) -> None:
     """Train the face network into the folder `run`, resuming where it stopped.
 
-    Args:
-        recipe: the recipe.
-        root: a folder with the recipe's corpora, each a folder or zip of its name.
-        run: the folder of the run.
-        labels: a folder with the labels of each corpus, an .npz of its name (`read_labels`).
-        negatives: what is no face (`read_negatives`).
-        start: folder of the run whose weights this one starts from.
-        device: cpu, cuda, ...
-        report: takes one line per epoch.
+    `root` is a folder with the recipe's corpora, each a folder or zip of its name, `labels` one with the
+    labels of each, an .npz of its name (`data.face_labels`). `negatives` is what is no face
+    (`read_negatives`), `start` the folder of the run whose weights this one starts from.
 
     Raises:
         ConfigError: the folder holds a run of another recipe, or the run to start from is missing.
@@ -227,7 +212,7 @@ def make_face_task(
     if not known.any() or not len(examined[0][0]):
         raise DataError(
             f"{labels}: expected faces of {judge} to learn from, and others to judge by (file numbers that "
-            f"end in 0), found {known.sum()} and {len(examined[0][0])}; {_ADVICE}"
+            f"end in 0), found {known.sum()} and {len(examined[0][0])}; {ADVICE}"
         )
     mean, deviation = values["units"][known].mean(0), values["units"][known].std(0)  # (U,)
     points, align = values["landmarks"].reshape(-1, _LANDMARKS, 2), values["align"].reshape(-1, 4, 2)
@@ -280,7 +265,7 @@ def labelled_faces(
     gentle = FaceLoss(find_mirror(shape), torch.ones(len(UNITS)), GENTLE, FaceLossOptions(), side)
     judged, others = np.flatnonzero(kept_back), np.flatnonzero(~kept_back)
     if not len(judged) or not len(others):
-        raise DataError(f"{labels}: expected faces of {name} to judge by, and others, found none; {_ADVICE}")
+        raise DataError(f"{labels}: expected faces of {name} to judge by, and others, found none; {ADVICE}")
     drawn = others[np.linspace(0, len(others) - 1, min(most, len(others))).astype(int)]
     generator = torch.Generator().manual_seed(0)
     crops, _ = gentle.crops(pictures[drawn].float(), targets[drawn], generator)
@@ -343,55 +328,6 @@ def judge_faces(
     return {key: round(float(value), 4) for key, value in figures.items()}
 
 
-def read_labels(path: Path) -> dict[str, NDArray[Any]]:
-    """What the teacher says of N pictures, from an .npz file.
-
-    The file holds `name` (N,), a file of the corpus, with or without folder and ending; `presence` (N,);
-    `landmarks` (N, 146 or more, 2), shares of the picture's width and height; `blendshapes` (N, B) with
-    `blendshape_name` (B,); `rotation` (N, 3), yaw, pitch and roll in degrees.
-
-    Returns:
-        name, known (N,) bool, landmarks (N, L, 2), units (N, U), rotation (N, 3).
-
-    Raises:
-        DataError: no such file, or one that holds something else.
-    """
-    if not path.is_file():
-        raise DataError(f"{path}: expected the labels of {path.stem}, found no such file; {_ADVICE}")
-    held = load_arrays(path, _ADVICE)
-    try:
-        names = held["blendshape_name"].tolist()
-        found = {
-            "name": held["name"],
-            "known": held["presence"] > _PRESENT,
-            "landmarks": held["landmarks"][:, :_LANDMARKS].astype(np.float32),
-            "units": held["blendshapes"][:, [names.index(unit) for unit in UNITS]].astype(np.float32),
-            "rotation": held["rotation"],
-        }
-    except (KeyError, ValueError, IndexError) as error:
-        raise DataError(
-            f"{path}: expected labels of a face network's teacher, got {error}; {_ADVICE}"
-        ) from error
-    shapes = [found[key].shape[1:] for key in ("landmarks", "units", "rotation")]
-    if shapes != [(_LANDMARKS, 2), (len(UNITS),), (3,)] or len(set(map(len, found.values()))) > 1:
-        came = ", ".join(f"{key} {values.shape}" for key, values in held.items())
-        raise DataError(f"{path}: expected labels of a face network's teacher, got {came}; {_ADVICE}")
-    return found
-
-
-def is_kept_back(name: str) -> bool:
-    """Whether a face judges, or is left out: FairFace's numbers that end in 0, and FER+'s other splits."""
-    return (name.isdigit() and name.endswith("0")) or "FER2013Valid" in name or "FER2013Test" in name
-
-
-def find_corpus(root: Path, name: str) -> Path:
-    """The folder or zip file of a corpus; DataError if there is neither."""
-    for path in (root / name, root / f"{name}.zip"):
-        if path.exists():
-            return path
-    raise DataError(f"{root}: expected {name} or {name}.zip in it, found neither; check --root")
-
-
 def cut_labelled(name: str, root: Path, labels: Path, cache: Path, side: int) -> dict[str, NDArray[Any]]:
     """The labelled pictures of a corpus as crops, kept in a file of `cache`.
 
@@ -399,31 +335,17 @@ def cut_labelled(name: str, root: Path, labels: Path, cache: Path, side: int) ->
     cut around the landmarks, with room to turn and shift. Where the teacher saw no face, YuNet is asked.
 
     Returns:
-        What `read_labels` gives, landmarks as shares of the crop; crops (N, side, side); elsewhere (N, 4, 2),
-        pupils and corners of the mouth where YuNet alone sees a face, else NaN.
+        What `face_labels.read_labels` gives, landmarks as shares of the crop; crops (N, side, side);
+        elsewhere (N, 4, 2), pupils and corners of the mouth where YuNet alone sees a face, else NaN.
     """
-    found = read_labels(labels)
-    store = open_store(root)
-    pictures = [place for place in store.names() if is_picture(PurePosixPath(place))]
-    places = {PurePosixPath(place).stem: place for place in pictures}  # FairFace's numbers
-    places |= {PurePosixPath(place).name: place for place in pictures}  # a zip file that was unpacked
-    places |= {place: place for place in pictures}
-    names = [n if n in places else PurePosixPath(n).name for n in found["name"].tolist()]
-    absent = [n for n in names if n not in places]
-    if absent:
-        raise DataError(
-            f"{root}: expected the {len(found['name'])} pictures that {labels} names, {len(absent)} are not "
-            f"there, the first: {absent[0]}; give the same download"
-        )
-    samples = [Sample(places[n]) for n in names]
-    corpus = corpus_of(name, store, samples)
+    corpus, found = open_labelled(name, root, labels)
     path = cache / f"{name}-{corpus_key(corpus)}-{file_hash(labels)}-{side}.npz"
     if not path.is_file():
         yunet = YuNetNetwork()
-        count = len(samples)
+        count = len(corpus)
         crops = np.zeros((count, side, side), np.uint8)
         moved, elsewhere = np.zeros((count, _LANDMARKS, 2), np.float32), np.full((count, 4, 2), np.nan)
-        for i, sample in enumerate(samples):
+        for i, sample in enumerate(corpus.samples):
             pixels = corpus.read(sample)  # (H, W, 3)
             size = np.array(pixels.shape[1::-1])
             known = bool(found["known"][i])

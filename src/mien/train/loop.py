@@ -13,7 +13,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from mien.errors import ConfigError, TrainingError
 from mien.files import write_whole
 from mien.train import distributed
+from mien.video.ahead import read_ahead
 
 CHECKPOINT: Final = "checkpoint.pt"
 LOG: Final = "log.jsonl"
@@ -241,7 +241,7 @@ def _epoch(state: TrainingState, task: TrainingTask, options: LoopOptions) -> fl
         generator.manual_seed(seed + (distributed.rank() << 32))  # the same order, but other augmentations
     state.net.train()
     total = torch.zeros((), dtype=torch.float64, device=task.device)
-    for i, batch in enumerate(prefetch(batches)):
+    for i, batch in enumerate(read_ahead(batches, 1)):  # which hides disk reads
         step = state.epoch * count + i
         rate = cosine(step, options.epochs * count, peak=options.rate, warmup=int(options.warmup * count))
         for group in state.optimizer.param_groups:
@@ -348,15 +348,6 @@ def load_averaged(net: nn.Module, run: Path) -> nn.Module:
             f"{run}: its weights do not fit this network; give a run of the same network"
         ) from error
     return net
-
-
-def prefetch(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same batches, each made in a thread while the one before is in use, which hides disk reads."""
-    with ThreadPoolExecutor(1) as worker:
-        coming = worker.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = worker.submit(next, batches, None)
-            yield batch
 
 
 def cosine(step: int, steps: int, *, peak: float, warmup: int) -> float:

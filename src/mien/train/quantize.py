@@ -78,12 +78,8 @@ def run_quantize(
 ) -> QuantizationReport:
     """Write the network in 8 bits, if no emotion's recall on FER+ valid falls by more than `within` points.
 
-    Args:
-        model: an ONNX file with a card.
-        root: folder or zip of FER+.
-        path: the file to write.
-        within: points of recall that an emotion may lose.
-        weights_only: keep the arithmetic in float32, which makes the file small and the network no faster.
+    The model is an ONNX file with a card, `root` the folder or zip of FER+. With `weights_only` the
+    arithmetic stays in float32, which makes the file small and the network no faster.
 
     Raises:
         DataError: FER+ is not at `root`.
@@ -101,8 +97,7 @@ def run_quantize(
     if found.loss[worst] > within:
         raise ModelError(
             f"{model}: in 8 bits {EMOTIONS[worst]} loses {found.loss[worst]:.1f} points of recall, more than "
-            f"{within:g}: keep the network in float32, or give a "
-            "larger --within"
+            f"{within:g}: keep the network in float32, or give a larger --within"
         )
     # the same card for the network in 8 bits; what was measured in float32 is left out
     made = {
@@ -241,12 +236,8 @@ def quantize_weights(model: bytes) -> bytes:
         levels = np.rint(values / scale.reshape(-1, *[1] * (values.ndim - 1))).astype(np.int8)
         name = weight.name
         graph.initializer.remove(weight)
-        graph.initializer.extend(
-            [
-                onnx.numpy_helper.from_array(levels, f"{name}.levels"),
-                onnx.numpy_helper.from_array(scale, f"{name}.scale"),
-            ]
-        )
+        graph.initializer.append(onnx.numpy_helper.from_array(levels, f"{name}.levels"))
+        graph.initializer.append(onnx.numpy_helper.from_array(scale, f"{name}.scale"))
         node = onnx.helper.make_node("DequantizeLinear", [f"{name}.levels", f"{name}.scale"], [name], axis=0)
         graph.node.insert(0, node)
     small: bytes = whole.SerializeToString()

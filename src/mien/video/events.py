@@ -92,12 +92,8 @@ class Event:
 def find_events(frames: Iterable[Frame], options: EventOptions | None = None) -> Iterator[Event]:
     """The events of the frames of a clip, such as `Analyzer.video` gives; each comes once it is over.
 
-        for event in find_events(analyzer.video("clip.mp4")):
-            print(event.track, event.emotion, event.onset, event.offset)
-
-    Args:
-        frames: in order, their faces smoothed.
-        options: what counts as an event; None: the defaults.
+    for event in find_events(analyzer.video("clip.mp4")):
+        print(event.track, event.emotion, event.onset, event.offset)
     """
     finder = EventFinder(options)
     for frame in frames:
@@ -122,11 +118,9 @@ class EventFinder:
         self._step = 0.0  # seconds between the last two
 
     def push(self, frame: Frame, pixels: Image | None = None) -> list[Event]:
-        """Take the next frame; gives the events that are now over.
+        """Take the next frame of the clip, or the first of another one; gives the events that are now over.
 
-        Args:
-            frame: the next frame of the clip, or the first one of another clip.
-            pixels: (H, W, 3) RGB of the frame, for events that hold the face at their apex; None: without.
+        With its (H, W, 3) RGB pixels, events hold the face at their apex.
         """
         last = self._frame
         if frame.time is None:

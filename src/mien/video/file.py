@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from fractions import Fraction
 from functools import cache, partial
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 
 from mien.errors import VideoError, shorten
 from mien.image import MAX_PIXELS
+from mien.pixels import turn_pixels
 from mien.types import Image
 
 #: Demuxers that may open a file: all read one file and nothing else. Playlists and scripts (hls, concat),
@@ -209,12 +210,9 @@ def _open_container(source: Path | BinaryIO, name: str) -> Any:
 def _text_in(source: Path | BinaryIO) -> str:
     """How a file of text begins: a pointer of Git LFS, a page that says why there is no clip; "": no text."""
     try:
-        if isinstance(source, Path):
-            with source.open("rb") as file:
-                head = file.read(48)
-        else:
-            source.seek(0)
-            head = source.read(48)
+        with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
+            file.seek(0)
+            head = file.read(48)
         return head.decode() if head.decode().isprintable() or b"\n" in head else ""
     except (OSError, UnicodeDecodeError):
         return ""
@@ -285,20 +283,24 @@ class ToRgb:
             ) from error
         if frame.color_trc == _PQ:
             pixels = _pq_to_screen()[pixels]
-        return _turn(pixels, *self._display_matrix(frame))
+        return turn_pixels(pixels, *self._turn(frame))
 
     def _wide(self, width: int) -> int:
         return max(1, round(width * self._aspect))
 
-    def _display_matrix(self, frame: Any) -> tuple[int, int, int, int]:
-        """a, b, c, d of x' = a x + c y, y' = b x + d y: how the frame is to be turned and mirrored."""
+    def _turn(self, frame: Any) -> tuple[bool, bool, bool]:
+        """How the frame is to be turned and mirrored, as `turn_pixels` takes it."""
         if not self._deadly:
             with suppress(ValueError):  # data of a kind that PyAV does not know, such as EXIF
                 side = frame.side_data.get("DISPLAYMATRIX")
-                return (1, 0, 0, 1) if side is None else _signs(*struct.unpack("=5i", bytes(side)[:20]))
+                if side is None:
+                    return False, False, False
+                # x' = a x + c y, y' = b x + d y, of which the nearest turn by quarters is taken
+                a, b, _, c, d = struct.unpack("=5i", bytes(side)[:20])
+                return (True, c < 0, b < 0) if abs(b) > abs(a) else (False, a < 0, d < 0)
         # always safe, but it takes a mirrored picture for one that is upside down
         quarters = round(frame.rotation / 90) % 4  # counterclockwise
-        return ((1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0))[quarters]
+        return quarters % 2 == 1, quarters in (2, 3), quarters in (1, 2)
 
     def notes(self) -> tuple[str, ...]:
         """How the frames differ from those in the file."""
@@ -317,21 +319,3 @@ def _pq_to_screen() -> Image:
     light = np.where(light < 0.75, light, 1 - 0.25 * np.exp(-(light - 0.75) / 0.25))
     values: Image = np.rint(255 * light ** (1 / 2.2)).astype(np.uint8)
     return values
-
-
-def _signs(a: int, b: int, _: int, c: int, d: int) -> tuple[int, int, int, int]:
-    """The turn by a quarter, or none, that a display matrix is nearest to."""
-    if abs(b) > abs(a):
-        return 0, -1 if b < 0 else 1, -1 if c < 0 else 1, 0
-    return -1 if a < 0 else 1, 0, 0, -1 if d < 0 else 1
-
-
-def _turn(pixels: Image, a: int, b: int, c: int, d: int) -> Image:
-    """Turn and mirror pixels (H, W, 3)."""
-    if (a, d) == (1, 1):
-        return pixels
-    if b:
-        pixels, a, d = pixels.transpose(1, 0, 2), c, b  # (H, W, 3) -> (W, H, 3)
-    pixels = pixels[:, ::-1] if a < 0 else pixels
-    pixels = pixels[::-1] if d < 0 else pixels
-    return np.ascontiguousarray(pixels)

@@ -111,22 +111,23 @@ class StreamReader:
                 f"expected a stream, {self._name} cannot be opened: {reason}; check the address, and that "
                 "the camera or server answers"
             ) from error
+        refusal = ""
         if not container.streams.video:
-            container.close()
-            raise VideoError(f"expected a video stream, {self._name} has none; give another address")
-        if container.format.name.endswith("_pipe") or container.format.name == "image2":
-            container.close()
-            raise VideoError(
+            refusal = f"expected a video stream, {self._name} has none; give another address"
+        elif container.format.name.endswith("_pipe") or container.format.name == "image2":
+            refusal = (
                 f"expected a stream, {self._name} is a still picture; `mien analyze` reads it, or fetch "
                 "it and use `image`"
             )
-        if container.duration and scheme in _FILES:
+        elif container.duration and scheme in _FILES:
             seconds = container.duration / 1_000_000  # AV_TIME_BASE: microseconds
-            container.close()
-            raise VideoError(
+            refusal = (
                 f"expected a live stream, {self._name} is a clip of {seconds:.1f} s, whose frames would be "
                 "skipped; `mien analyze` fetches and reads it, or give the file"
             )
+        if refusal:
+            container.close()
+            raise VideoError(refusal)
         return container
 
     def notes(self) -> tuple[str, ...]:
