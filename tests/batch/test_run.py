@@ -120,7 +120,7 @@ def test_a_dead_worker_or_a_bug_costs_its_input_and_nothing_else(
     deadly, wrong = special(tmp_path, KILLS), special(tmp_path, RAISES)
     tasks = [wrong, *inputs[:2], deadly, *inputs[2:]]
     good, _ = undisturbed
-    rows, summary = run(tasks, OddOptions(model=tiny_model), workers=2)
+    rows, summary = run(tasks, OddOptions(model=tiny_model))
     assert [name for name, _ in summary.failed] == [wrong.source.name, deadly.source.name, "gone.jpg"]
     assert "RuntimeError: a bug" in summary.failed[0][1]
     assert "2 processes died while reading it (the last by signal 9, SIGKILL)" in summary.failed[1][1]
@@ -177,7 +177,7 @@ def test_an_interrupt_comes_between_parts_and_what_was_done_is_whole(inputs, tin
             os.kill(os.getpid(), signal.SIGINT)
 
     everything, _ = undisturbed
-    rows, summary = run(inputs, OddOptions(model=tiny_model), workers=2, progress=stop)
+    rows, summary = run(inputs, OddOptions(model=tiny_model), progress=stop)
     assert summary.interrupted
     assert summary.done == 2
     assert rows == everything[:2]

@@ -120,12 +120,6 @@ def test_faces_outside_of_the_region_are_left_out(tiny_model, two_faces):
     assert [face.box for face in everywhere] == [face.box for face in faces]
 
 
-@pytest.mark.parametrize("region", [(0, 0, 0.5, 1), (0, 0, 5), (0, 0, float("nan"), 9), (5, 5, -9, -9)])
-def test_a_region_that_is_none_is_refused(tiny_model, region):
-    with pytest.raises(ConfigError, match=r"region: expected x, y, width, height in pixels, such as"):
-        load(tiny_model, region=region)
-
-
 def test_a_region_outside_of_the_picture_is_no_picture_without_faces(tiny_model, two_faces):
     with pytest.raises(ImageError, match=r"region 400,0,50,50, got one of 400 x 240 pixels; give another"):
         load(tiny_model, region=(400, 0, 50, 50)).image(two_faces)
@@ -326,6 +320,10 @@ def test_a_crop_that_is_too_small_is_refused(tiny_model):
         ({"device": "cuda"}, r"got cuda; install it with: .*onnxruntime-gpu"),
         ({"device": "cpu", "providers": ["cpu"]}, "got both"),
         ({"policy": "fair"}, "expected one of accurate"),
+        *(
+            ({"region": wrong}, "region: expected x, y, width, height in pixels, such as")
+            for wrong in [(0, 0, 0.5, 1), (0, 0, 5), (0, 0, float("nan"), 9), (5, 5, -9, -9)]
+        ),
     ],
 )
 def test_bad_settings_and_models_are_refused(tiny_model, tmp_path, options, message):

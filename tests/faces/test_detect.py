@@ -195,12 +195,6 @@ def test_plain_pictures_hold_nobody(detector: YuNet, shape: tuple[int, int]) -> 
     assert detector.detect(np.full((*shape, 3), 120, np.uint8)) == []
 
 
-def test_what_is_too_small_is_left_out(one_face: np.ndarray) -> None:
-    (face,) = YuNet(DetectorOptions(min_face=100)).detect(one_face)
-    assert max(face.box[2:]) >= 100
-    assert YuNet(DetectorOptions(min_face=200)).detect(one_face) == []
-
-
 def test_small_faces_in_a_large_picture_are_not_lost(detector: YuNet, draw_scene: Draw) -> None:
     places = ((300, 200, 40), (1262, 640, 44), (2500, 1700, 48))  # the second where tiles meet
     faces = detector.detect(draw_scene(*places, size=(1800, 2600)))

@@ -156,11 +156,3 @@ def test_the_command_writes_both_files_or_neither(table, mien, tmp_path):
     found = describe_methods(table)
     assert (out.read_text(), out.with_suffix(".bib").read_text()) == (found.latex, found.bibtex)
     assert mien("methods", table).out.decode() == found.text
-
-
-def test_without_a_sidecar_the_command_says_what_it_needs(table, mien, tmp_path):
-    copy = tmp_path / "faces.csv"
-    copy.write_bytes(table.read_bytes())
-    ran = mien("methods", copy)
-    assert (ran.code, ran.out) == (1, b"")
-    assert "faces.csv.json" in ran.err

@@ -4,10 +4,8 @@ import csv
 import io
 
 import numpy as np
-import pytest
 from rich.console import Console
 
-from mien import load
 from mien.results import preview
 from mien.results.preview import Terminal, choose_preview
 from mien.types import Face, Frame
@@ -62,14 +60,3 @@ def test_events_and_pages_are_written_beside_the_table(mien, drawn_clip, tmp_pat
     assert again.code == 1
     assert "exists already" in again.err
     assert not (tmp_path / "b.csv").exists()
-
-
-def test_smoothing_is_kept_beside_the_raw_values_and_can_be_left_out(drawn_clip):
-    smooth, raw = (
-        [row for frame in load().video(drawn_clip, smooth=seconds) if len(frame) for row in frame.to_rows()]
-        for seconds in (0.3, 0)
-    )
-    assert [row["neutral"] for row in smooth] == [row["neutral"] for row in raw]
-    assert [row["smoothed_neutral"] for row in smooth] != [row["neutral"] for row in smooth]
-    for row in raw:
-        assert float(row["smoothed_neutral"]) == pytest.approx(float(row["neutral"]), abs=2e-5)

@@ -114,17 +114,6 @@ def test_inputs_without_a_face_photos_and_broken_clips_have_a_row():
     assert all(set(row) == {"source", "track", *FIGURES} for row in got.values())
 
 
-def test_rows_are_put_together_by_other_columns():
-    frames = [Frame("a", i, i / 10, (make_face(1, "fear"), make_face(2, "anger"))) for i in range(10)]
-    table = [{**row, "person": "Ann"} for frame in frames for row in rows(frame)]
-    table += [{**row, "source": "b", "person": "Ann"} for row in table]
-    (row,) = summarize(table, by=["person"])
-    assert row["person"] == "Ann"
-    assert (row["frames"], row["share_fear"], row["share_anger"]) == (40, *[pytest.approx(0.5)] * 2)
-    assert (row["seconds"], row["clip_seconds"]) == pytest.approx((4, 2))
-    assert (row["events_fear"], row["event_seconds_fear"]) == (2, pytest.approx(2))
-
-
 def test_analyze_and_summary_say_the_same(mien, tmp_path, drawn_clip, two_faces, tiny_model):
     write_image(tmp_path / "two.png", two_faces)
     inputs = (drawn_clip, tmp_path / "two.png", "--model", tiny_model)

@@ -37,7 +37,7 @@ def index_of(pixels: np.ndarray) -> int:
     return round(float(pixels[4:20, 56:-8].mean()) / 4)
 
 
-def encode(path, *, n=40, times=None, options=None, codec="libx264", turn=None, gop=10, tick=1):
+def encode(path, *, n=40, times=None, options=None, codec="libx264", turn=None, aspect=1, gop=10, tick=1):
     """Write `n` drawn frames at 20 a second, or at `times`, in milliseconds; all are multiples of `tick`."""
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=20)
@@ -45,6 +45,7 @@ def encode(path, *, n=40, times=None, options=None, codec="libx264", turn=None, 
         stream.options = {"g": str(gop), "crf": "10"} if codec == "libx264" else {"g": str(gop)}
         stream.bit_rate = 4_000_000  # for codecs without crf
         stream.codec_context.time_base = Fraction(tick, 1000)
+        stream.codec_context.sample_aspect_ratio = stream.sample_aspect_ratio = Fraction(aspect)
         if turn:
             stream.set_display_rotation(turn[0], hflip=turn[1])
         for index in range(n):
@@ -186,15 +187,7 @@ def test_pictures_with_a_colour_profile_do_not_end_the_process(tmp_path):
 @pytest.mark.parametrize(("aspect", "wide"), [("64/45", 137), ("8/9", 85), ("1/1", WIDTH), ("1000/1", WIDTH)])
 @pytest.mark.parametrize("ending", [".mp4", ".mkv", ".avi", ".mov"])
 def test_pixels_that_are_not_square_are_made_so(ending, aspect, wide, tmp_path):
-    with av.open(str(tmp_path / f"clip{ending}"), "w") as container:
-        stream = container.add_stream("mpeg4", rate=10)
-        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = WIDTH, HEIGHT, "yuv420p", 4_000_000
-        stream.codec_context.sample_aspect_ratio = Fraction(aspect)
-        stream.sample_aspect_ratio = Fraction(aspect)
-        for index in range(3):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(drawn(index), format="rgb24")))
-        container.mux(stream.encode(None))
-    got, video = read(tmp_path / f"clip{ending}")
+    got, video = read(encode(tmp_path / f"clip{ending}", n=3, codec="mpeg4", tick=50, aspect=aspect))
     assert {frame.pixels.shape for frame in got} == {(HEIGHT, wide, 3)}
     assert bool(video.notes) == (wide != WIDTH)
     corner = got[0].pixels[12, :, 1] > 128  # the white corner is a third of the picture's width
@@ -202,14 +195,7 @@ def test_pixels_that_are_not_square_are_made_so(ending, aspect, wide, tmp_path):
 
 
 def test_a_turned_clip_of_oblong_pixels_is_widened_before_it_is_turned(tmp_path):
-    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
-        stream = container.add_stream("mpeg4", rate=10)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.codec_context.sample_aspect_ratio = stream.sample_aspect_ratio = Fraction(4, 3)
-        stream.set_display_rotation(90)
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(drawn(0), format="rgb24")))
-        container.mux(stream.encode(None))
-    (frame,) = frames(tmp_path / "clip.mp4")
+    (frame,) = frames(encode(tmp_path / "clip.mp4", n=1, codec="mpeg4", aspect="4/3", turn=(90, False)))
     assert frame.pixels.shape == (WIDTH * 4 // 3, HEIGHT, 3)
 
 
