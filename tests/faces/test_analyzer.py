@@ -180,6 +180,8 @@ def test_the_faces_of_a_clip_are_smoothed_and_make_events(analyzer, drawn_clip):
         assert one.index == other.index
         for face, naive in zip(one.faces, other.faces, strict=True):
             np.testing.assert_array_equal(face.smoothed, naive.smoothed)
+    for face in (face for frame in analyzer.video(drawn_clip, smooth=0) for face in frame.faces):
+        np.testing.assert_allclose(face.smoothed, face.probabilities, atol=2e-5)
     options = EventOptions(enter=0.01, leave=0.01, emotions=mien.EMOTIONS)
     finder = EventFinder(options)
     pushed = [event for frame in frames for event in finder.push(frame)] + list(finder.flush())

@@ -81,7 +81,7 @@ def naive(kind, times, p, seconds):
 @settings(max_examples=80, deadline=None, derandomize=True, database=None)
 @given(
     steps=some.lists(some.integers(1, 45), min_size=1, max_size=25),  # up to 0.7 s: beyond a gap
-    seconds=some.integers(0, 40).map(lambda ticks: ticks * TICK),
+    seconds=some.integers(0, 80).map(lambda ticks: ticks * TICK),
     kind=some.sampled_from(KINDS),
     seed=some.integers(0, 1000),
 )
