@@ -119,12 +119,7 @@ def crop_gray(image: Image, matrix: Matrix, side: int) -> Image:
     patch, matrix = _visible_part(image, matrix, (side, side), "gray")
     factor = max(1, floor(1 / hypot(matrix[0, 0], matrix[1, 0])))
     back = invert(matrix) / factor  # from the result to the reduced picture
-    turned = (
-        Pil.fromarray(patch)
-        .reduce(factor)
-        .transform((side, side), Pil.Transform.AFFINE, tuple(back.ravel()), Pil.Resampling.BILINEAR)
-    )
-    return np.asarray(turned)
+    return transform(Pil.fromarray(patch).reduce(factor), back, (side, side), Pil.Resampling.BILINEAR)
 
 
 def face_side(image: Image) -> int:
@@ -178,6 +173,11 @@ def warp(image: Image, matrix: Matrix, size: tuple[int, int]) -> Image:
     return _resample(*_visible_part(image, matrix, size), size)
 
 
+def transform(picture: Pil.Image, back: Matrix, size: tuple[int, int], resampling: Pil.Resampling) -> Image:
+    """The (width, height) view of a picture, from which the (2, 3) similarity `back` leads into it."""
+    return np.asarray(picture.transform(size, Pil.Transform.AFFINE, tuple(back.ravel()), resampling))
+
+
 def brighten(image: Image) -> Image:
     """A dark picture with its levels stretched, (H, W[, 3]) uint8; any other as it is."""
     step = 1 + max(image.shape) // 256
@@ -196,9 +196,7 @@ def _resample(image: Image, matrix: Matrix, size: tuple[int, int]) -> Image:
         shrink = np.array([small[0] / picture.width, small[1] / picture.height])
         picture = picture.resize(small, Pil.Resampling.BICUBIC, reducing_gap=3.0)
         matrix = np.column_stack([matrix[:, :2] / shrink, matrix[:, 2]])  # (2, 3)
-    back = tuple(invert(matrix).ravel())
-    turned = picture.transform(size, Pil.Transform.AFFINE, back, Pil.Resampling.BICUBIC)
-    return np.asarray(turned)
+    return transform(picture, invert(matrix), size, Pil.Resampling.BICUBIC)
 
 
 def _visible_part(

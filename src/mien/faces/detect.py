@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image as Pil
 
 from mien.errors import ConfigError, ImageError
-from mien.faces.align import TEMPLATE, Matrix, brighten, face_side, invert, move
+from mien.faces.align import TEMPLATE, Matrix, brighten, face_side, invert, move, transform
 from mien.faces.parts import Parts, PartsNetwork, with_parts
 from mien.faces.yunet import Proposals, YuNetNetwork, join, suppress
 from mien.types import Face, Floats, Image, check_shape
@@ -336,10 +336,7 @@ class Pyramid:
         if level not in self._halved:
             self._halved[level] = self._halved[0].reduce(2**level)
         back = invert(matrix) / 2**level  # a halving rounds its sides up, its pixels stay 2**level wide
-        turned = self._halved[level].transform(
-            (side, side), Pil.Transform.AFFINE, tuple(back.ravel()), Pil.Resampling.BILINEAR
-        )
-        return np.asarray(turned)
+        return transform(self._halved[level], back, (side, side), Pil.Resampling.BILINEAR)
 
     def turn(self, angle: float, long: float) -> tuple[Matrix, int]:
         """The transform that turns it by `angle` degrees, its long side at `long`, and the result's side."""
