@@ -93,6 +93,7 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
     from mien.paper.variants import VARIANTS, make_variant
     from mien.train import distributed
     from mien.train.face_recipes import FACE_RECIPES, run_face_training
+    from mien.train.loop import LoopOptions
     from mien.train.recipes import RECIPES, make_recipe, run_training
 
     run = out or Path("runs") / recipe
@@ -109,41 +110,30 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         raise ConfigError(f"--labels and --negatives are for {', '.join(FACE_RECIPES)}, got {recipe!r}")
     if threads:
         torch.set_num_threads(threads)
+
+    def as_asked(loop: LoopOptions) -> LoopOptions:
+        chosen = loop.seed if seed is None else seed
+        return replace(loop, seed=chosen, epochs=epochs or loop.epochs, precision=precision)
+
     with distributed.joined(device) as place:
         if recipe in RECIPES:
             chosen = make_recipe(recipe)
             if data != chosen.data:
                 raise ConfigError(f"recipe {recipe!r}: learns from {chosen.data!r}, got --data {data}")
-            loop = replace(
-                chosen.loop,
-                seed=chosen.loop.seed if seed is None else seed,
-                epochs=epochs or chosen.loop.epochs,
-                precision=precision,
-            )
             run_training(
-                replace(chosen, loop=loop),
-                root,
-                run,
-                teachers=teacher or (),
-                unlabelled=unlabelled,
-                start=start,
-                device=place,
-                report=say,
-            )
+                replace(chosen, loop=as_asked(chosen.loop)), root, run,
+                teachers=teacher or (), unlabelled=unlabelled, start=start, device=place, report=say,
+            )  # fmt: skip
         elif labels is not None and negatives is not None:
             wanted = FACE_RECIPES[recipe]()
-            loop = replace(
-                wanted.loop, seed=seed or 0, epochs=epochs or wanted.loop.epochs, precision=precision
-            )
-            wanted = replace(wanted, loop=loop)
             run_face_training(
-                wanted, root, run,
+                replace(wanted, loop=as_asked(wanted.loop)), root, run,
                 labels=labels, negatives=negatives, start=start, device=place, report=say,
             )  # fmt: skip
         else:
             paper = make_variant(recipe).seeded(seed or 0)
-            loop = replace(paper.loop, epochs=epochs or paper.loop.epochs, precision=precision)
-            paper = replace(paper, loop=loop, head=replace(paper.head, precision=precision))
+            head = replace(paper.head, precision=precision)
+            paper = replace(paper, loop=as_asked(paper.loop), head=head)
             train_paper(paper, data, root, run, unlabelled=unlabelled, device=place, report=say)
         if distributed.rank() == 0:
             typer.echo(f"done: {run}; export it with: mien export {run} -o {recipe}.onnx")

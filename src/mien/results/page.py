@@ -224,9 +224,8 @@ class ClipPage:
         """
         self._title = title
         self._timeline = Timeline()
-        self._faces: dict[
-            int, tuple[FaceEvents, FaceEvents]
-        ] = {}  # by track: of expressions, of action units
+        #: by track: of expressions, of action units
+        self._faces: dict[int, tuple[FaceEvents, FaceEvents]] = {}
         self._notes: dict[str, None] = {}  # each once, in order
         self._frames = 0
         self._file = WholeFile(path, overwrite=True, keep=True)
