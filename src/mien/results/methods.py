@@ -17,89 +17,78 @@ from mien.errors import DataError
 from mien.labels import EMOTIONS
 from mien.results.sidecar import find_sidecar, is_changed, read_sidecar
 
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A work that is cited: how the text calls it, how a list of references does, and its entry in BibTeX."""
-
-    short: str
-    reference: str
-    kind: str
-    fields: Mapping[str, str]
-
-
-#: Works by their keys, in the order of a list of references.
+#: Works by their keys, in the order of a list of references: how the text calls one, and how the list does.
 WORKS: Final = {
-    "ferplus": Work(
+    "ferplus": (
         "Barsoum et al., 2016",
         "Barsoum, E., Zhang, C., Canton Ferrer, C., & Zhang, Z. (2016). Training deep networks for facial "
         "expression recognition with crowd-sourced label distribution. ICMI 2016, 279-283. "
         "doi:10.1145/2993148.2993165",
-        "inproceedings",
-        {
-            "author": "Barsoum, Emad and Zhang, Cha and Canton Ferrer, Cristian and Zhang, Zhengyou",
-            "title": "Training Deep Networks for Facial Expression Recognition with Crowd-Sourced Label "
-            "Distribution",
-            "booktitle": "Proceedings of the 18th ACM International Conference on Multimodal Interaction",
-            "pages": "279--283",
-            "year": "2016",
-            "doi": "10.1145/2993148.2993165",
-        },
     ),
-    "fer2013": Work(
+    "fer2013": (
         "Goodfellow et al., 2013",
-        "Goodfellow, I. J., Erhan, D., Carrier, P. L., et al. (2013). Challenges in representation learning: "
-        "a report on three machine learning contests. arXiv:1307.0414",
-        "misc",
-        {
-            "author": "Goodfellow, Ian J. and Erhan, Dumitru and Carrier, Pierre Luc and others",
-            "title": "Challenges in Representation Learning: A report on three machine learning contests",
-            "year": "2013",
-            "note": "arXiv:1307.0414",
-        },
+        "Goodfellow, I. J., Erhan, D., Carrier, P. L., et al. (2013). Challenges in representation "
+        "learning: a report on three machine learning contests. arXiv:1307.0414",
     ),
-    "fairface": Work(
+    "fairface": (
         "Kärkkäinen & Joo, 2021",
         "Kärkkäinen, K., & Joo, J. (2021). FairFace: face attribute dataset for balanced race, gender, and "
         "age for bias measurement and mitigation. WACV 2021, 1548-1558.",
-        "inproceedings",
-        {
-            "author": 'K{\\"a}rkk{\\"a}inen, Kimmo and Joo, Jungseock',
-            "title": "{FairFace}: Face Attribute Dataset for Balanced Race, Gender, and Age for Bias "
-            "Measurement and Mitigation",
-            "booktitle": "Proceedings of the IEEE/CVF Winter Conference on Applications of Computer Vision",
-            "pages": "1548--1558",
-            "year": "2021",
-        },
     ),
-    "mien": Work(
+    "mien": (
         "The Mien maintainers, 2026",
-        "The Mien maintainers (2026). Mien: reading the expression on faces in photos and video "
-        "(version {version}) [software].",
-        "misc",
-        {
-            "author": "{The Mien maintainers}",
-            "title": "Mien: reading the expression on faces in photos and video",
-            "year": "2026",
-            "note": "Software, version {version}",
-        },
+        "The Mien maintainers (2026). Mien: reading the expression on faces in photos and video (version "
+        "{version}) [software].",
     ),
-    "yunet": Work(
+    "yunet": (
         "Wu et al., 2023",
         "Wu, W., Peng, H., & Yu, S. (2023). YuNet: a tiny millisecond-level face detector. Machine "
         "Intelligence Research, 20, 656-665. doi:10.1007/s11633-023-1423-y",
-        "article",
-        {
-            "author": "Wu, Wei and Peng, Hanyang and Yu, Shiqi",
-            "title": "{YuNet}: A Tiny Millisecond-level Face Detector",
-            "journal": "Machine Intelligence Research",
-            "volume": "20",
-            "pages": "656--665",
-            "year": "2023",
-            "doi": "10.1007/s11633-023-1423-y",
-        },
     ),
 }
+#: The same for BibTeX.
+BIBTEX: Final = r"""
+@inproceedings{ferplus,
+  author = {Barsoum, Emad and Zhang, Cha and Canton Ferrer, Cristian and Zhang, Zhengyou},
+  title = {Training Deep Networks for Facial Expression Recognition with Crowd-Sourced Label Distribution},
+  booktitle = {Proceedings of the 18th ACM International Conference on Multimodal Interaction},
+  pages = {279--283},
+  year = {2016},
+  doi = {10.1145/2993148.2993165},
+}
+
+@misc{fer2013,
+  author = {Goodfellow, Ian J. and Erhan, Dumitru and Carrier, Pierre Luc and others},
+  title = {Challenges in Representation Learning: A report on three machine learning contests},
+  year = {2013},
+  note = {arXiv:1307.0414},
+}
+
+@inproceedings{fairface,
+  author = {K{\"a}rkk{\"a}inen, Kimmo and Joo, Jungseock},
+  title = {{FairFace}: Face Attribute Dataset for Balanced Race, Gender, and Age for Bias Measurement and Mitigation},
+  booktitle = {Proceedings of the IEEE/CVF Winter Conference on Applications of Computer Vision},
+  pages = {1548--1558},
+  year = {2021},
+}
+
+@misc{mien,
+  author = {{The Mien maintainers}},
+  title = {Mien: reading the expression on faces in photos and video},
+  year = {2026},
+  note = {Software, version {version}},
+}
+
+@article{yunet,
+  author = {Wu, Wei and Peng, Hanyang and Yu, Shiqi},
+  title = {{YuNet}: A Tiny Millisecond-level Face Detector},
+  journal = {Machine Intelligence Research},
+  volume = {20},
+  pages = {656--665},
+  year = {2023},
+  doi = {10.1007/s11633-023-1423-y},
+}
+"""  # noqa: E501 - a title stays in one line
 _CITATION: Final = re.compile(rf"\[@({'|'.join(WORKS)})\]")
 _UNKNOWN: Final = "not known"
 #: How entries of a card's data begin, and what a paper says of them; others are given as the card has them.
@@ -159,12 +148,14 @@ def describe_methods(table: Path, *, agreement: Path | None = None) -> Methods:
                 notes.append(f"{agreement}: is about other clips than {table}; is it the right one?")
     version = str(record["mien"])
     keys = [key for key in WORKS if f"[@{key}]" in text]  # in the order of their authors
-    plain = _CITATION.sub(lambda found: f"({WORKS[found[1]].short})", text)
-    references = [WORKS[key].reference.format(version=version) for key in keys]
+    plain = _CITATION.sub(lambda found: f"({WORKS[found[1]][0]})", text)
+    references = [WORKS[key][1].format(version=version) for key in keys]
+    listed = BIBTEX.strip().replace("{version}", version).split("\n\n")
+    entries = dict(zip(WORKS, listed, strict=True))
     return Methods(
         "\n".join([plain, "", *references]) + "\n",
         _to_latex(text) + "\n",
-        "\n".join(_bibtex(key, version) for key in keys),
+        "\n".join(f"{entries[key]}\n" for key in keys),
         tuple(notes),
     )
 
@@ -387,9 +378,3 @@ def _to_latex(text: str) -> str:
         f"~\\cite{{{piece}}}" if i % 2 else "".join(_LATEX.get(letter, letter) for letter in piece)
         for i, piece in enumerate(pieces)
     )
-
-
-def _bibtex(key: str, version: str) -> str:
-    work = WORKS[key]
-    lines = [f"  {name} = {{{value.replace('{version}', version)}}}," for name, value in work.fields.items()]
-    return "\n".join([f"@{work.kind}{{{key},", *lines, "}"]) + "\n"
