@@ -18,6 +18,7 @@ from mien.evaluate.calibrate import (
     CalibrateOptions,
     calibrate,
     calibrate_card,
+    compare_cards,
     crossfit,
     fit_lean,
     fit_set,
@@ -486,3 +487,13 @@ def test_calibrating_needs_onnx_and_no_torch(mien, tiny_model, labelled, tmp_pat
     ran = mien(*command, tmp_path / "other.onnx")
     assert ran.code
     assert "mien[train]" in ran.err
+
+
+def test_a_comparison_tells_nothing_of_certain_faces_where_none_is():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(8, size=80)
+    logits = rng.normal(size=(80, 8)) + 2 * np.eye(8)[truth]
+    card = ModelCard("x", uncertain=1.0)  # above every confidence
+    found = compare_cards(card, logits, truth, CalibrateOptions(splits=2), floors={}, kept=None, groups=None)
+    assert found["accurate/right if certain"]["before"] == dict.fromkeys(("mean", "low", "high"))
+    assert found["accurate/uncertain"]["before"] == {"mean": 1, "low": 1, "high": 1}

@@ -453,7 +453,9 @@ def compare_cards(
         )  # (splits x draws, 2), (splits, 2)
         found[name] = {}
         for key, weights in (("before", (1, 0)), ("after", (0, 1)), ("change", (-1, 1))):
-            low, high = np.nanpercentile(values @ weights, [2.5, 97.5])
+            spread = values @ weights
+            defined = spread[~np.isnan(spread)]  # none where no face is certain
+            low, high = np.percentile(defined, [2.5, 97.5]) if len(defined) else (nan, nan)
             mean = (all_faces @ weights).mean()
             found[name][key] = {"mean": _to_json(mean), "low": _to_json(low), "high": _to_json(high)}
     return {name: found[name] for name in whole[0][1] if name in found}
