@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -16,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from mien.batch.options import AnalyzeOptions, describe_network
 from mien.batch.read import Result, Task, read_input
+from mien.image import encode_image
 
 Pixels = NDArray[np.uint8]
 
@@ -66,15 +68,24 @@ def scene(*faces: tuple[int, int, int], size: tuple[int, int] = (240, 320)) -> P
     return pixels
 
 
-def write_clip(path: Path, pictures: Sequence[Pixels], *, fps: int = 10) -> Path:
-    """An MPEG-4 clip of `pictures`, (H, W, 3) RGB each, all of one size, H and W even."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=Fraction(fps))
+def write_clip(
+    path: Path, pictures: Sequence[Pixels], *, fps: int = 10, start: int = 0, codec: str = "mpeg4",
+    **options: str,
+) -> Path:  # fmt: skip
+    """A clip of `pictures`, (H, W, 3) RGB each, all of one size, H and W even; the first at frame `start`.
+
+    `options` are the encoder's, and `format`, the container's where its name does not tell it.
+    """
+    with av.open(str(path), "w", format=options.pop("format", None)) as container:
+        stream = container.add_stream(codec, rate=Fraction(fps), options=options)
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.bit_rate = 2_000_000
-        for pixels in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        stream.codec_context.time_base = 1 / Fraction(fps)
+        for index, pixels in enumerate(pictures, start):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = index, 1 / Fraction(fps)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
 
@@ -118,6 +129,19 @@ def draw_bands(count: int, seed: int) -> Pixels:
     for i, face in enumerate(faces):
         face[i % 8 * 6 : i % 8 * 6 + 4] = 250
     return faces
+
+
+def write_ferplus(path: Path, train: Pixels, valid: Pixels) -> Path:
+    """FER+'s layout of (N, 48, 48) faces to learn from and to judge; all vote for emotion i % 8 of face i."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for split, faces in (("FER2013Train", train), ("FER2013Valid", valid)):
+            rows = []
+            for i, pixels in enumerate(faces):
+                archive.writestr(f"f/{split}/fer{i:07d}.png", encode_image(pixels, ".png"))
+                votes = ",".join("10" if k == i % 8 else "0" for k in range(8))
+                rows.append(f'fer{i:07d}.png,"(0, 0, 48, 48)",{votes},0,0')
+            archive.writestr(f"f/{split}/label.csv", "\n".join(rows) + "\n")
+    return path
 
 
 def shrink_recipe(recipe: Any) -> Any:

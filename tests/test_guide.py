@@ -1,6 +1,5 @@
 """The commands and Python examples of the README and the guide run, on drawn files of the names they use."""
 
-import io
 import json
 import os
 import re
@@ -9,14 +8,13 @@ import shutil
 import subprocess
 import sys
 import tomllib
-import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 from typer.main import get_command
 
+from makers import draw_bands, write_ferplus
 from mien._version import __version__
 from mien.cli import app
 
@@ -71,7 +69,7 @@ def drawn(tmp_path_factory, one_face, drawn_clip):
         "source,track,start,end,person,condition\n"
         "clip.mp4,1,,,ann,\nclip.mp4,,0,0.5,,rest\nclip.mp4,,0.5,,,film\n"
     )
-    write_ferplus(tmp_path / "ferplus.zip")
+    write_ferplus(tmp_path / "ferplus.zip", draw_bands(256, 5), draw_bands(32, 6))
     for coder, end in (("anna", 0.6), ("bert", 0.5)):
         lines = ("source,start,end,code", f"clip.mp4,0,{end},happiness", f"clip.mp4,{end},1,neutral")
         (tmp_path / f"{coder}.csv").write_text("\n".join(lines))
@@ -82,24 +80,6 @@ def drawn(tmp_path_factory, one_face, drawn_clip):
 def folder(drawn, tmp_path):
     """A copy of them."""
     return shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
-
-
-def write_ferplus(path):
-    """FER+'s official layout with 256 faces to learn from and 32 to judge."""
-    draw = np.random.default_rng(5)
-    with zipfile.ZipFile(path, "w") as archive:
-        for split, count in (("FER2013Train", 256), ("FER2013Valid", 32)):
-            rows = []
-            for i in range(count):
-                name, kind = f"fer{i:07d}.png", i % 8
-                pixels = draw.integers(0, 120, (48, 48), np.uint8)
-                pixels[kind * 6 : kind * 6 + 4] = 250
-                png = io.BytesIO()
-                Image.fromarray(pixels).save(png, "PNG")
-                archive.writestr(f"ferplus/{split}/{name}", png.getvalue())
-                votes = ["8" if k == kind else "0" for k in range(8)]
-                rows.append(f'{name},"(0, 0, 48, 48)",{",".join(votes)},1,1')
-            archive.writestr(f"ferplus/{split}/label.csv", "\n".join(rows) + "\n")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -144,7 +124,8 @@ def test_a_python_example_runs(code, folder, monkeypatch):
 
 
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
-LONG = {"own_pictures.ipynb", "paper.ipynb"}  # they judge and learn
+LEARNING = {"own_pictures.ipynb", "paper.ipynb"}
+LONG = {"clip.ipynb", *LEARNING}
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -153,7 +134,7 @@ LONG = {"own_pictures.ipynb", "paper.ipynb"}  # they judge and learn
 )
 @pytest.mark.timeout(1800)
 def test_a_notebook_runs_and_shows_what_it_gave(path, tmp_path, monkeypatch):
-    if path.name in LONG:
+    if path.name in LEARNING:
         pytest.importorskip("torch", reason="the learning half is not installed")
     cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
     assert all(cell["execution_count"] for cell in cells), "make notebooks"

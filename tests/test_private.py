@@ -15,7 +15,7 @@ ELSEWHERE = ("CI", "GITHUB_", "GITLAB_", "TF_BUILD", "JENKINS", "BUILD", "ORT_",
     "first",
     [
         "import mien",
-        "import mien.faces.network",
+        pytest.param("import mien.faces.network", marks=pytest.mark.slow),
         pytest.param("import mien.train.quantize", marks=pytest.mark.slow),  # it loads PyTorch for seconds
     ],
 )

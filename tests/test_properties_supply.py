@@ -97,17 +97,22 @@ def imported(tree):
             yield node.module.partition(".")[0]
 
 
+def dotted_name(node):
+    """`a.b.c` of a name or an attribute; "" of anything else."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted_name(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
 def unsafe_calls(tree):
     """Calls that may run code from a file: torch.load without weights_only, np.load with allow_pickle."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            said = {word.arg: ast.unparse(word.value) for word in node.keywords}
-            if called == "torch.load" and said.get("weights_only") != "True":
-                yield called
-            if called in ("np.load", "numpy.load") and said.get("allow_pickle", "False") != "False":
-                yield called
-            if called in ("eval", "exec", "torch.hub.load", "torch.jit.load"):
+            called = dotted_name(node.func)
+            said = {word.arg: getattr(word.value, "value", None) for word in node.keywords}
+            bad_load = called == "torch.load" and said.get("weights_only") is not True
+            bad_array = called in ("np.load", "numpy.load") and said.get("allow_pickle", False) is not False
+            if bad_load or bad_array or called in ("eval", "exec", "torch.hub.load", "torch.jit.load"):
                 yield called
 
 

@@ -201,6 +201,7 @@ def test_a_network_that_was_begun_anew_is_named_first(html):
     assert "begun anew at a lower rate: part-2/whole/fear" in html[: html.index("<table")]
 
 
+@pytest.mark.slow  # a browser starts
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (on Debian: apt-get install chromium)")
 def test_on_paper_all_tables_are_to_be_seen_and_none_is_cut_off(report):
     api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install 'mien[dev]')")

@@ -150,9 +150,8 @@ def test_names_are_data(client, name):
         assert "\0" not in said
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "a\0b"])
-def test_names_of_clips_are_data_too(client, name):
-    answer = client.post("/v1/clips", files={"file": (name, b"no clip")})
+def test_a_name_of_a_clip_is_data_too(client):
+    answer = client.post("/v1/clips", files={"file": ("../../a\0b", b"no clip")})
     assert answer.status_code in {400, 415, 422}
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import signal
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +13,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from makers import scene
+from makers import scene, write_clip
 
 pytest.importorskip("fastapi")
 
@@ -26,11 +24,10 @@ import av
 from mien import analyze
 from mien.errors import ConfigError, DataError
 from mien.evaluate.codes import CODES, read_codes
-from mien.server.jobs import environment
 from mien.server.listen import opened
 from mien.server.review import ReviewOptions, make_review
 from mien.server.settings import ServerSettings
-from test_server import is_problem, serving
+from test_server import ServerProcess, is_problem, serving
 from test_web import CHROMIUM, QUIET, Tab
 
 
@@ -41,19 +38,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.fromarray(scene((20, 40, 180), (250, 60, 120), size=(240, 400))).save(folder / "two.png")
     moving = [scene((20 + 4 * i, 40, 160)) for i in range(30)]
     for name, codec in (("seen.webm", "libvpx"), ("other.avi", "mpeg4")):
-        _write(folder / name, codec, moving)
+        write_clip(folder / name, moving, codec=codec, g="10")
     analyze([folder / name for name in ("two.png", "seen.webm", "other.avi")], folder / "faces.csv")
     return folder
-
-
-def _write(path: Path, codec: str, pictures) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=10, options={"g": "10"})
-        stream.height, stream.width = pictures[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        for pixels in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode())
 
 
 @contextmanager
@@ -284,7 +271,7 @@ WATCH = """async seconds => {
 }"""
 
 
-@pytest.mark.parametrize("name", ["seen.webm", "other.avi"])
+@pytest.mark.parametrize("name", ["seen.webm", pytest.param("other.avi", marks=pytest.mark.slow)])
 def test_a_clip_loops_around_the_stretch_with_the_face_in_a_box(
     tab: Tab, folder: Path, tmp_path: Path, name: str
 ) -> None:
@@ -321,7 +308,8 @@ def test_a_clip_loops_around_the_stretch_with_the_face_in_a_box(
 @pytest.mark.slow  # processes start and end
 def test_a_killed_server_loses_no_code_and_the_page_goes_on(tab: Tab, folder: Path, tmp_path: Path) -> None:
     codes = tmp_path / "codes.csv"
-    server = _Process(folder / "faces.csv", "-o", codes, "--coder", "anna", "--seconds", 3, "--port", 0)
+    options = (folder / "faces.csv", "-o", codes, "--coder", "anna", "--seconds", 3)
+    server = ServerProcess(*options, command="review")
     port = server.address.rpartition(":")[2]
     tab.goto(server.address)
     tab.button("Start").click()  # the name is there
@@ -333,7 +321,7 @@ def test_a_killed_server_loses_no_code_and_the_page_goes_on(tab: Tab, folder: Pa
     tab.keyboard.press("5")
     tab.get_by_role("alert").filter(has_text="does not answer").wait_for()
     tab.check()
-    server = _Process(folder / "faces.csv", "-o", codes, "--coder", "anna", "--seconds", 3, "--port", port)
+    server = ServerProcess(*options, command="review", port=port)
     tab.button("Try again").click()
     tab.locator("#count", has_text="3 of 4").wait_for()
     assert not tab.locator("#trouble").is_visible()
@@ -343,18 +331,3 @@ def test_a_killed_server_loses_no_code_and_the_page_goes_on(tab: Tab, folder: Pa
     _press(tab, "u", 2)
     server.end(signal.SIGINT)
     assert [code.code for code in read_codes(codes)] == ["happiness", "surprise"]
-
-
-class _Process:
-    """`mien review` in a process of its own."""
-
-    def __init__(self, *options: object) -> None:
-        command = [sys.executable, "-m", "mien", "review", *map(str, options)]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment())
-        line = next(line for line in self.process.stderr if line.startswith("mien: serving"))
-        self.address = line.split()[2]
-
-    def end(self, how: signal.Signals) -> None:
-        self.process.send_signal(how)
-        self.process.wait(15)
-        self.process.stderr.close()

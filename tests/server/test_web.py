@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fractions import Fraction
 from importlib.resources import files
 from pathlib import Path
 
@@ -25,7 +24,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from makers import SHARED, Pixels, scene
+from makers import SHARED, Pixels, scene, write_clip
 from mien import load
 from mien.labels import EMOTIONS
 from mien.results.rows import COLUMNS, rows
@@ -83,21 +82,6 @@ def _moving() -> list[Pixels]:
     return [scene((20 + 20 * i, 40, 160), size=(240, 480)) for i in range(14)]
 
 
-def _later(path: Path, codec: str, pictures: Sequence[Pixels]) -> Path:
-    """A clip whose first frame is shown at START, as cut-outs and recordings have it."""
-    tick = Fraction(1, 1000)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=RATE)
-        stream.height, stream.width = pictures[0].shape[:2]
-        stream.pix_fmt, stream.codec_context.time_base = "yuv420p", tick
-        for index, pixels in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame.pts, frame.time_base = 1000 * START + index * 1000 // RATE, tick
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
-
-
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of small files: photos, a clip, and what is neither."""
@@ -111,7 +95,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(pixels).save(folder / name)
     (folder / "broken.png").write_bytes((folder / "one.png").read_bytes()[:300])
     (folder / "letter.txt").write_text("Dear Mien")
-    _later(folder / "moving.webm", "libvpx-vp9", _moving())
+    write_clip(folder / "moving.webm", _moving(), codec="libvpx-vp9", start=START * RATE)
     return folder
 
 
@@ -490,7 +474,7 @@ def test_a_clip_is_followed_scrubbed_exported_and_forgotten(tab: Tab, media: Pat
 @pytest.mark.parametrize("kind", ["mp4", "mov", "mkv"])
 def test_clips_of_other_kinds_go_by_their_own_time_too(tab: Tab, tmp_path: Path, kind: str) -> None:
     name = f"later.{kind}"
-    _later(tmp_path / name, "libx264", _moving())
+    write_clip(tmp_path / name, _moving(), codec="libx264", start=START * RATE)
     tab.choose(tmp_path, name)
     tab.locator(".timeline").wait_for(timeout=60_000)
     _steps(tab, tmp_path / name)

@@ -293,19 +293,19 @@ def test_large_pictures_are_cut_around_their_landmarks(material, tmp_path):
 
 def test_pictures_without_faces_give_turned_patches_of_many_sizes(tmp_path):
     columns = np.tile(np.arange(200, dtype=np.uint8), (150, 1))
-    for i in range(30):
+    for i in range(20):
         write_image(tmp_path / f"{i}.png", columns)
     crops, kept_back = read_negatives(tmp_path, 24)
-    assert crops.shape == (30 * 64, 24, 24)
-    assert 0 < kept_back.sum() < 30 * 64 / 3
-    assert not (kept_back.reshape(30, 64).any(1) ^ kept_back.reshape(30, 64).all(1)).any()  # whole pictures
+    assert crops.shape == (20 * 64, 24, 24)
+    assert 0 < kept_back.sum() < 20 * 64 / 3
+    assert not (kept_back.reshape(20, 64).any(1) ^ kept_back.reshape(20, 64).all(1)).any()  # whole pictures
     across, down = (np.diff(crops.astype(float), axis=axis).mean((1, 2)) for axis in (2, 1))
     slopes = np.hypot(across, down)  # gray levels a pixel: as many pixels of the picture as one holds
     assert slopes.min() > 0.9 * 28 / 24
     assert slopes.max() < 1.05 * 150 / 24
     assert slopes.max() > 3 * slopes.min()
     angles = np.degrees(np.arctan2(down, across))
-    assert np.histogram(angles, 8, (-180, 180))[0].min() > 100
+    assert np.histogram(angles, 8, (-180, 180))[0].min() > 65
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(DataError, match="found none"):

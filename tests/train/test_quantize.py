@@ -6,15 +6,16 @@ import pytest
 
 pytest.importorskip("torch", reason="the learning half is not installed: pip install 'mien[train]'")
 
-from makers import draw_bands
+from makers import draw_bands, write_ferplus
 from mien.errors import ModelError
 from mien.faces.network import Classifier
 from mien.train.quantize import quantize, quantize_weights, run_quantize
 
 
 @pytest.fixture(scope="module")
-def ferplus_zip(write_ferplus):
-    return write_ferplus(draw_bands(64, 1), draw_bands(64, 2))
+def ferplus_zip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("corpus") / "ferplus.zip"
+    return write_ferplus(path, draw_bands(64, 1), draw_bands(64, 2))
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,14 @@ import onnx
 import onnxruntime
 import torch
 
+from makers import scene, write_ferplus
 from mien.card import with_card
 from mien.errors import ConfigError, ModelError
 from mien.faces.network import Classifier
 from mien.image import encode_image
 from mien.labels import EMOTIONS
+from mien.nets import NETS
+from mien.nets.compact import Compact, CompactOptions
 from mien.nets.mobileface import Bend, MobileFace, MobileFaceOptions, load_intel, settle_norms
 from mien.train import faces as train_faces
 from mien.train import recipes as train_recipes
@@ -27,24 +30,24 @@ from mien.train.recipes import make_recipe, make_task, run_training
 
 
 @pytest.fixture(scope="module")
-def ferplus_zip(write_ferplus, draw_scene):
+def ferplus_zip(tmp_path_factory):
     """64 and 16 pictures, noise but for a drawn face in each of the first three, which differ."""
     noise = np.random.default_rng(5).integers(0, 256, (80, 48, 48), np.uint8)
     for i in range(3):
-        drawn = Pil.fromarray(draw_scene((10, 10, 160))[10:170, 10 : 170 + i]).convert("L")
+        drawn = Pil.fromarray(scene((10, 10, 160))[10:170, 10 : 170 + i]).convert("L")
         noise[i] = np.asarray(drawn.resize((48, 48)))
-    return write_ferplus(noise[:64], noise[64:])
+    return write_ferplus(tmp_path_factory.mktemp("corpus") / "ferplus.zip", noise[:64], noise[64:])
 
 
 @pytest.fixture(scope="module")
-def fairface_zip(tmp_path_factory, draw_scene):
+def fairface_zip(tmp_path_factory):
     """Three drawn faces without labels, and a picture without a face."""
     path = tmp_path_factory.mktemp("pool") / "fairface.zip"
     with zipfile.ZipFile(path, "w") as archive:
         rows = [f"{i}.png,20-29,Male,x" for i in range(4)]
         archive.writestr("f/t.csv", "\n".join(["file,age,gender,race", *rows]))
         for i in range(4):
-            pixels = draw_scene((10 * i, 10, 160)) if i < 3 else draw_scene()
+            pixels = scene((10 * i, 10, 160)) if i < 3 else scene()
             archive.writestr(f"f/{i}.png", encode_image(pixels, ".png"))
     return path
 
@@ -103,12 +106,15 @@ def test_unlabelled_faces_in_which_teachers_see_something_rare_come_three_times(
 
 
 def test_a_taught_run_exports_with_its_sources_and_its_teachers_on_the_card(
-    ferplus_zip, fairface_zip, tiny_model, tmp_path
+    ferplus_zip, fairface_zip, tiny_model, tmp_path, monkeypatch
 ):
+    small = CompactOptions(stem=4, widths=(8, 8), blocks=(1, 1))  # exporting the whole one takes its time
+    monkeypatch.setitem(NETS, "compact", lambda: Compact(small))
     taught = replace(Classifier.load(tiny_model).card, data=("faces from nowhere",))
     teacher = tmp_path / "teacher.onnx"
     teacher.write_bytes(with_card(tiny_model.read_bytes(), taught))
-    recipe, run = _short(make_recipe("compact")), tmp_path / "run"
+    recipe, run = make_recipe("compact"), tmp_path / "run"
+    recipe = replace(recipe, loop=replace(recipe.loop, epochs=1, batch=32))
     lines = []
     given = {"teachers": [teacher], "report": lines.append}
     run_training(recipe, ferplus_zip, run, unlabelled=fairface_zip, **given)
@@ -144,12 +150,13 @@ def test_weights_to_start_from_are_asked_for_where_needed_and_refused_elsewhere(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["teacher", "teacher-96", "teacher-large", "votes"])
-def test_every_recipe_without_teachers_learns_and_exports(name, write_ferplus, intel, tmp_path):
+def test_every_recipe_without_teachers_learns_and_exports(name, intel, tmp_path):
     noise = np.random.default_rng(5).integers(0, 256, (24, 48, 48), np.uint8)
     recipe = make_recipe(name)
     recipe = replace(recipe, loop=replace(recipe.loop, epochs=1, batch=8))
     given = {"start": intel[1]} if recipe.start else {}
-    run_training(recipe, write_ferplus(noise[:16], noise[16:]), tmp_path / "run", report=dict, **given)
+    corpus = write_ferplus(tmp_path / "ferplus.zip", noise[:16], noise[16:])
+    run_training(recipe, corpus, tmp_path / "run", report=dict, **given)
     export_run(tmp_path / "run", tmp_path / "out.onnx")
     card = Classifier.load(tmp_path / "out.onnx").card
     assert any("VGGFace2" in line for line in card.data) == bool(recipe.start)
@@ -222,7 +229,3 @@ def intel(tmp_path_factory):
     path = tmp_path_factory.mktemp("intel") / "intel.onnx"
     onnx.save(onnx.helper.make_model(graph), path)
     return net, path
-
-
-def _short(recipe):
-    return replace(recipe, loop=replace(recipe.loop, epochs=1, batch=32))
