@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import http.server
+import io
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,7 +95,12 @@ def _same(page: Any, content: bytes) -> int:
         assert got["score"] == pytest.approx(want.score, abs=1e-3)
         (probabilities,) = classifier(crop(pixels, landmarks, classifier.card)[None])
         np.testing.assert_allclose(list(got["probabilities"].values()), probabilities, atol=1e-3)
-        assert got["uncertain"] == (got["confidence"] < classifier.card.uncertain)
+        assert got["uncertain"] == (got["confidence"] * got["quality"] < classifier.card.uncertain)
+        assert got["quality"] == pytest.approx(want.quality, abs=0.01)
+        assert [got["yaw"], got["pitch"], got["roll"]] == pytest.approx(
+            [want.yaw, want.pitch, want.roll], abs=0.5
+        )
+        assert got["units"] == pytest.approx(dict(want.units), abs=0.05)
     return len(wanted)
 
 
@@ -107,6 +113,14 @@ def test_drawn_faces_are_read_as_python_reads_them(page: Any, tmp_path: Path) ->
 def test_people_are_read_as_python_reads_them(page: Any, media: Path) -> None:
     for name, faces in PHOTOS.items():
         assert _same(page, (media / name).read_bytes()) == faces
+
+
+def test_a_dark_picture_is_brightened_for_the_detector(page: Any, media: Path) -> None:
+    with Image.open(media / "single_face.jpg") as picture:
+        dark = picture.convert("RGB").point(lambda v: v // 6)
+    content = io.BytesIO()
+    dark.save(content, "png")
+    assert _same(page, content.getvalue()) == 1
 
 
 def test_page_shows_a_photo(page: Any, media: Path) -> None:

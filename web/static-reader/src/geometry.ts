@@ -1,4 +1,4 @@
-// From five landmarks to the one geometry of a face, as src/mien/align.py and src/mien/preprocess.py have it.
+// From five landmarks to the one geometry of a face, as src/mien/faces/align.py has it.
 
 import { affine, FILTERS, gray, type Matrix, type Picture, resize, round } from "./resample";
 
@@ -38,11 +38,7 @@ export function inverted([a, b, c, d, e, f]: Matrix): Matrix {
 /** The face as the network wants it, `side` pixels wide, gray. */
 export function crop(picture: Picture, landmarks: readonly Point[], template: readonly Point[], side: number): Picture {
   const matrix = similarity(landmarks, template.map(([x, y]): Point => [x * side, y * side]));
-  const back = inverted(matrix);
-  const corners = ([[0, 0], [side, 0], [0, side], [side, side]] as Point[]).map((p) => applied(back, p));
-  const margin = MARGIN * Math.max(1, scaleOf(back));
-  const low = ([0, 1] as const).map((k) => Math.floor(Math.min(...corners.map((p) => p[k])) - margin)) as Point;
-  const high = ([0, 1] as const).map((k) => Math.ceil(Math.max(...corners.map((p) => p[k])) + margin)) as Point;
+  const [low, high] = visible(matrix, side);
   const [x, y] = applied(matrix, low);
   let patch = gray(cut(picture, low, high));
   let move: Matrix = [matrix[0], matrix[1], x, matrix[3], matrix[4], y];
@@ -57,8 +53,18 @@ export function crop(picture: Picture, landmarks: readonly Point[], template: re
   return affine(patch, inverted(move), side, FILTERS.bicubic);
 }
 
+/** The corners, with a margin, of what a result of `side` pixels shows of the picture. */
+export function visible(matrix: Matrix, side: number): [Point, Point] {
+  const back = inverted(matrix);
+  const corners = ([[0, 0], [side, 0], [0, side], [side, side]] as Point[]).map((p) => applied(back, p));
+  const margin = MARGIN * Math.max(1, scaleOf(back));
+  const low = ([0, 1] as const).map((k) => Math.floor(Math.min(...corners.map((p) => p[k])) - margin)) as Point;
+  const high = ([0, 1] as const).map((k) => Math.ceil(Math.max(...corners.map((p) => p[k])) + margin)) as Point;
+  return [low, high];
+}
+
 /** The pixels of a box; past the edge the outermost repeat. */
-function cut({ data, width, height, channels }: Picture, [left, top]: Point, [right, bottom]: Point): Picture {
+export function cut({ data, width, height, channels }: Picture, [left, top]: Point, [right, bottom]: Point): Picture {
   const wide = right - left;
   const high = bottom - top;
   const part = new Uint8Array(wide * high * channels);

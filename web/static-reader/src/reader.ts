@@ -1,10 +1,11 @@
-// Reads a picture: faces found, cut out, classified, decided; as src/mien/run/analyzer.py does.
+// Reads a picture: faces found, cut out, classified, decided; as src/mien/analyzer.py does.
 
 import * as ort from "onnxruntime-web/wasm";
 import { EMOTIONS, type Emotion } from "../../src/emotions";
 import type { Face, Shares } from "../../src/records";
 import { detect } from "./detect";
 import { crop, type Point } from "./geometry";
+import { faceLooker, type Shape } from "./parts";
 import type { Picture } from "./resample";
 import { looker } from "./yunet";
 
@@ -27,13 +28,14 @@ export async function loadReader(base: string): Promise<Reader> {
   };
   ort.env.wasm.numThreads = 1; // more need headers (COOP, COEP) that a plain web server does not send
   const open = async (name: string) => ort.InferenceSession.create(await (await file(name)).arrayBuffer(), { logSeverityLevel: 3 });
-  const [detector, network] = [await open("detector.onnx"), await open("network.onnx")];
+  const network = await open("network.onnx");
   const card = (await (await file("card.json")).json()) as Card;
-  const look = looker(detector);
+  const look = looker(await open("detector.onnx"));
+  const lookAtFaces = faceLooker(await open("face.onnx"), (await (await file("face.json")).json()) as Shape);
   return async (picture) => {
-    const finds = await detect(picture, look, card.template);
+    const finds = await detect(picture, look, lookAtFaces);
     const read = await classify(network, card, finds.map((find) => crop(picture, find.landmarks, card.template, card.size)));
-    return finds.map((find, i) => ({ face: i, ...find, ...decide(read[i] as number[], card) }));
+    return finds.map((find, i) => ({ face: i, ...find, ...decide(read[i] as number[], find.quality, card) }));
   };
 }
 
@@ -54,8 +56,8 @@ function softmax(logits: readonly number[]): number[] {
   return raised.map((v) => v / sum);
 }
 
-/** What is shown, what it may be, and whether to trust it: src/mien/run/decide.py. */
-function decide(probabilities: number[], card: Card): Pick<Face, "emotion" | "confidence" | "probabilities" | "set" | "uncertain"> {
+/** What is shown, what it may be, and whether to trust it: src/mien/faces/policy.py. */
+function decide(probabilities: number[], quality: number, card: Card): Pick<Face, "emotion" | "confidence" | "probabilities" | "set" | "uncertain"> {
   const { offsets, set_from: from } = card.policies.accurate;
   const weighed = probabilities.map((p, k) => p * Math.exp(offsets[k] ?? 0));
   const sum = weighed.reduce((a, b) => a + b, 0);
@@ -68,6 +70,6 @@ function decide(probabilities: number[], card: Card): Pick<Face, "emotion" | "co
     confidence,
     probabilities: Object.fromEntries(EMOTIONS.map((emotion, k) => [emotion, probabilities[k]])) as Shares,
     set: from === null ? null : order.filter(member).map((k) => EMOTIONS[k] as Emotion),
-    uncertain: card.uncertain === null ? null : confidence < card.uncertain,
+    uncertain: card.uncertain === null ? null : confidence * quality < card.uncertain,
   };
 }

@@ -1,4 +1,4 @@
-// YuNet: one forward pass and the decoding of its outputs, as src/mien/run/yunet.py has it.
+// YuNet: one forward pass and the decoding of its outputs, as src/mien/faces/yunet.py has it.
 
 import * as ort from "onnxruntime-web/wasm";
 import type { Point } from "./geometry";
