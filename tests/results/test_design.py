@@ -10,7 +10,7 @@ from mien.errors import ConfigError, DataError
 from mien.labels import EMOTIONS
 from mien.results import rows, summarize
 from mien.results.design import Design
-from mien.results.summary import choose_columns, to_long, to_wide
+from mien.results.summary import summary_columns, to_long, to_wide
 from mien.types import Face, Frame
 
 
@@ -162,7 +162,7 @@ def test_offsets_bring_cameras_to_one_clock(tmp_path):
 def test_long_and_wide_hold_the_same_figures(study):
     by = ("person", "condition")
     table = summarize(study, by, design=Design(pattern="{person}_{condition}_*"), baseline=(0, 0.4))
-    assert all(tuple(row) != () and set(row) == set(choose_columns(by, baseline=True)) for row in table)
+    assert all(tuple(row) != () and set(row) == set(summary_columns(by, baseline=True)) for row in table)
     long = {(row["person"], row["condition"], row["emotion"]): row for row in to_long(table)}
     wide = {row["person"]: row for row in to_wide(table, "condition", by)}
     assert (len(long), len(wide)) == (4 * 8, 2)

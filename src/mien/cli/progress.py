@@ -18,10 +18,10 @@ _NAMES: Final = 20  # failures named again at the end; all were printed when the
 
 def say(line: str) -> None:
     """A line on standard error, whatever bytes a file name in it holds."""
-    print(printable(line), file=sys.stderr, flush=True)  # noqa: T201
+    print(escape_bytes(line), file=sys.stderr, flush=True)  # noqa: T201
 
 
-def printable(text: str) -> str:
+def escape_bytes(text: str) -> str:
     """The text with the bytes of a file name that are no text written out."""
     return text.encode(errors="backslashreplace").decode()
 
@@ -74,7 +74,7 @@ class Live(Quiet):
     def watch(self, summary: Summary, result: Result) -> None:
         """Move the line."""
         for line in news_lines(result):
-            self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(escape_bytes(line), markup=False, highlight=False, soft_wrap=True)
         done = summary.done + summary.share
         self._bar.update(self._task, completed=done, total=summary.inputs, description=state_line(summary))
 

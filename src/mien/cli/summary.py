@@ -81,7 +81,7 @@ def summary(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     """
     from mien.cli.progress import say
     from mien.results.design import Design
-    from mien.results.summary import FIGURES, choose_columns, summarize, to_long, to_wide
+    from mien.results.summary import FIGURES, summarize, summary_columns, to_long, to_wide
     from mien.results.table_reader import read_table
     from mien.results.tables import open_writer, stdout_writer
 
@@ -96,7 +96,7 @@ def summary(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     rows = summarize(read_table(table), chosen, design=known, window=window, baseline=rest)
     for note in known.finish():
         say(f"mien: note: {note}")
-    columns = choose_columns(chosen, window=window is not None, baseline=rest is not None)
+    columns = summary_columns(chosen, window=window is not None, baseline=rest is not None)
     if long:
         rows, columns = to_long(rows), tuple(to_long([dict.fromkeys(columns)])[0])
     elif wide and rows:

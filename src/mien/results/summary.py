@@ -72,7 +72,7 @@ def summarize(
     return summary.rows()
 
 
-def choose_columns(by: Sequence[str], *, window: bool = False, baseline: bool = False) -> tuple[str, ...]:
+def summary_columns(by: Sequence[str], *, window: bool = False, baseline: bool = False) -> tuple[str, ...]:
     """The columns of a summary."""
     return (*by, *(["window"] if window else []), *FIGURES, *(BASELINE if baseline else ()))
 
