@@ -59,7 +59,7 @@ $(VENV)/.docs: $(BIN)/python pyproject.toml constraints.txt
 
 # typer, which mkdocs-typer2 calls by its name, is found in .venv/bin.
 docs: $(VENV)/.docs  ## build the guide and the reference into site/, strictly
-	PATH="$(abspath $(BIN)):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	PATH="$(abspath $(BIN)):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The peer that Mien is measured beside has an environment of its own: its TensorFlow stays out of ours.
 $(VENV)/.peers: $(BIN)/python benchmarks/peer_fer.txt

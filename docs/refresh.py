@@ -37,6 +37,11 @@ def on_page_markdown(markdown: str, **_: object) -> str:
     return LINK.sub(lambda m: f"[`{m[1]}`](reference/paper.md#{m[2].replace('/', '.')}.{m[1]})", markdown)
 
 
+def on_page_content(html: str, **_: object) -> str:
+    """`[OPTIONS] [MODEL]` in the usage of a command is no link."""
+    return re.sub(r'<autoref[^>]* identifier="([^"]*)"[^>]*>OPTIONS</autoref>', r"[OPTIONS] [\1]", html)
+
+
 def draw() -> str:
     """The network of the paper's first variant."""
     from mien.paper.diagram import draw_network

@@ -98,8 +98,9 @@ class Analyzer:
         One that cannot be read is a frame without faces whose `error` says why.
 
         >>> analyzer = load()
-        >>> [frame.error[:36] for frame in analyzer.images([np.zeros((64, 64), np.uint8), "nowhere.jpg"])]
-        ['', "expected a picture file, 'nowhere.jp"]
+        >>> black, absent = analyzer.images([np.zeros((64, 64), np.uint8), "nowhere.jpg"])
+        >>> absent.error[:36]
+        "expected a picture file, 'nowhere.jp"
 
         Args:
             sources: each as `image` takes it; one without a path is named by its place, `[0]`, `[1]`, ...

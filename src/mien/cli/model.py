@@ -160,7 +160,7 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
 
 
 def card(
-    model: Annotated[Path | None, argument("[MODEL]", "ONNX file, or name of a shipped network.")] = None,
+    model: Annotated[Path | None, argument("MODEL", "ONNX file, or name of a shipped network.")] = None,
     json: Annotated[bool, flag("--json", "Print the whole card as JSON.")] = False,
 ) -> None:
     """Print the model card of a network."""

@@ -299,8 +299,8 @@ def clopper_pearson(part: int, rest: int) -> tuple[float, float]:
 
     Shares at which so many, or so few, have a chance of 2.5 %; `mcnemar` asks for that chance at a half.
 
-    >>> [round(end, 4) for end in clopper_pearson(0, 5)]
-    [0.0, 0.5218]
+    >>> "{:.4f} to {:.4f}".format(*clopper_pearson(0, 5))
+    '0.0000 to 0.5218'
     """
     total = part + rest
     logs = np.concatenate([[0], np.cumsum(np.log(np.arange(1, total + 1)))])  # of factorials
