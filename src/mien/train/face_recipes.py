@@ -215,8 +215,7 @@ def make_face_task(
             f"end in 0), found {known.sum()} and {len(examined[0][0])}; {ADVICE}"
         )
     mean, deviation = values["units"][known].mean(0), values["units"][known].std(0)  # (U,)
-    points, align = values["landmarks"].reshape(-1, _LANDMARKS, 2), values["align"].reshape(-1, 4, 2)
-    shape = mean_shape(points[known], align[known])  # (L, 2)
+    shape = shape_of(values, known)
     net.begin_at(*map(torch.from_numpy, (shape, mean, deviation.clip(1e-3))))
 
     crops, kept_back = read_negatives(negatives, side)
@@ -261,8 +260,9 @@ def labelled_faces(
     targets = torch.from_numpy(face_targets(said[0], said[1], said[2], everybody, 1.0, nowhere))
     pictures = torch.from_numpy(found["crops"][known])[:, None]
     parts = {key: value.numpy() for key, value in split(targets, TARGET).items()}
-    shape = mean_shape(parts["landmarks"].reshape(-1, _LANDMARKS, 2), parts["align"].reshape(-1, 4, 2))
-    gentle = FaceLoss(find_mirror(shape), torch.ones(len(UNITS)), GENTLE, FaceLossOptions(), side)
+    gentle = FaceLoss(
+        find_mirror(shape_of(parts, everybody)), torch.ones(len(UNITS)), GENTLE, FaceLossOptions(), side
+    )
     judged, others = np.flatnonzero(kept_back), np.flatnonzero(~kept_back)
     if not len(judged) or not len(others):
         raise DataError(f"{labels}: expected faces of {name} to judge by, and others, found none; {ADVICE}")
@@ -429,6 +429,12 @@ def no_face_targets(count: int, shape: NDArray[Any]) -> Floats:
     }
     row = np.concatenate([np.asarray(parts[key], np.float32) for key in TARGET])
     return np.tile(row, (count, 1))
+
+
+def shape_of(targets: dict[str, NDArray[Any]], known: NDArray[np.bool_]) -> Floats:
+    """(L, 2): the mean of the known among N faces, by the parts of their targets (`split`)."""
+    landmarks, align = (targets[key][known] for key in ("landmarks", "align"))
+    return mean_shape(landmarks.reshape(-1, _LANDMARKS, 2), align.reshape(-1, 4, 2))
 
 
 def mean_shape(landmarks: NDArray[Any], align: NDArray[Any]) -> Floats:
