@@ -73,6 +73,10 @@ def quantize(
     its probabilities differ from those of the original network. The face network
     (--labels) is judged by its teacher's labels instead.
     """
+    from mien.errors import ConfigError
+
+    if labels is not None and weights_only:
+        raise ConfigError("--weights-only: is not for the face network; leave it out, or leave --labels out")
     _check_output(output, overwrite=overwrite)
     from mien.train.quantize import run_quantize, run_quantize_face
 
