@@ -29,10 +29,9 @@ from mien.server.answers import (
     describe_problems,
     problem_of,
 )
-from mien.server.json_body import MEDIA_TYPE, SCHEMA, unpack_json
 from mien.server.reader import PhotoOptions, PhotoTask
 from mien.server.service import Service, service_of
-from mien.server.upload import ReceivedFiles, Upload, receive_files
+from mien.server.upload import JSON, SCHEMA, ReceivedFiles, Upload, receive_files, unpack_json
 from mien.types import Frame, Image
 
 T = TypeVar("T")
@@ -40,14 +39,13 @@ router = APIRouter()
 
 #: Photos of one request that wait or are read at one time, for each thread; so other requests get their turn.
 WINDOW: Final = 4
-JSON: Final = "application/json"
 CSV: Final = "text/csv"
 PARQUET: Final = "application/vnd.apache.parquet"
 
 #: For OpenAPI: the body of a request with photos.
 _BODY: Final = describe_form("files", {"type": "array", "items": FILE_SCHEMA, "minItems": 1})
 _BODY["content"]["image/*"] = {"schema": FILE_SCHEMA}
-_BODY["content"][MEDIA_TYPE] = {"schema": SCHEMA}
+_BODY["content"][JSON] = {"schema": SCHEMA}
 _ROUTE: Final[dict[str, Any]] = {
     "responses": {
         200: {"description": "What the faces show", "content": {CSV: {}, PARQUET: {}}},
@@ -103,7 +101,7 @@ async def _answer(request: Request, options: PhotoOptions, *, annotate: bool, kn
             if received.fields:
                 why = f"expected files alone in the form, got the field {min(received.fields)[:40]!r}"
                 raise Problem("bad-setting", f"{why}; settings go into the query")
-            if received.files[0].media_type == MEDIA_TYPE:
+            if received.files[0].media_type == JSON:
                 await unless_client_gone(request, unpack_json(service, received))
             found = await unless_client_gone(request, _read_all(service, received, options, answer))
     finally:

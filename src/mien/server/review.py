@@ -60,46 +60,6 @@ class ReviewOptions:
     port: int = 8000
 
 
-class ReviewItemBody(BaseModel):
-    """What is to be coded, with this coder's code, and what Mien reads unless the review is blind."""
-
-    item: int  # its number for all coders
-    media: int
-    name: str  # of the file
-    track: int | None
-    start: float | None  # seconds by the clip's own time
-    end: float | None
-    code: str | None
-    read: str | None
-
-
-class ReviewQueueBody(BaseModel):
-    """One coder's queue, and which of it were coded, first coded first."""
-
-    items: list[ReviewItemBody]
-    coded: list[int]
-
-
-class ReviewAboutBody(BaseModel):
-    """How the review is held."""
-
-    coder: str | None
-    blind: bool
-    order: str  # a sentence: which items, in which order, and what their figures are good for
-    words: list[str]  # the codes to choose from
-    then: str  # the command that compares the codes with the table
-
-
-class ReviewViewBody(BaseModel):
-    """Where an item is seen; times as a player counts them, in seconds from the begin of its file."""
-
-    start: float | None
-    end: float | None
-    first: float | None  # what is shown, in a loop
-    last: float | None
-    boxes: list[tuple[float | None, float, float, float, float]]  # time, x, y, width, height in pixels
-
-
 class CodeBody(BaseModel):
     """A code that a person gives, or takes back."""
 
@@ -206,18 +166,21 @@ def page() -> Response:
 
 
 @router.get("/about")
-def about(review: HeldReview) -> ReviewAboutBody:
-    """How the review is held."""
+def about(review: HeldReview) -> dict[str, Any]:
+    """How the review is held: by whom, in which order, which codes there are, and what to do afterwards."""
     options = review.options
     then = f"mien agree {shlex.quote(str(options.table))} {shlex.quote(str(options.output))}"
-    return ReviewAboutBody(
-        coder=options.coder, blind=options.blind, order=review.order, words=list(CODES), then=then
-    )
+    return {
+        "coder": options.coder, "blind": options.blind, "order": review.order, "words": CODES, "then": then,
+    }  # fmt: skip
 
 
 @router.get("/queue")
-def queue(review: HeldReview, coder: str) -> ReviewQueueBody:
-    """What one person is to code; of a random sample everyone gets the same items, each in another order."""
+def queue(review: HeldReview, coder: str) -> dict[str, Any]:
+    """What one person is to code, with this person's codes, and which were coded, first coded first.
+
+    Of a random sample everyone gets the same items, each in another order. Times are the clip's own.
+    """
     coder = review.check_coder(coder)
     given = {(c.source, c.track, c.start, c.end): c.code for c in review.book.of(coder)}
     numbers = {item.key: number for number, item in enumerate(review.items)}
@@ -225,36 +188,38 @@ def queue(review: HeldReview, coder: str) -> ReviewQueueBody:
     if review.options.sample is not None:
         random.Random(f"{review.options.seed} {coder}").shuffle(order)  # noqa: S311 - not a secret
     media = {source: number for number, source in enumerate(review.files)}
-    bodies = [
-        ReviewItemBody(
-            item=number,
-            media=media[item.source],
-            name=Path(item.source).name,
-            track=item.track,
-            start=item.start,
-            end=item.end,
-            code=given.get(item.key),
-            read=None if review.options.blind else item.emotion,
-        )
+    items = [
+        {
+            "item": number,
+            "media": media[item.source],
+            "name": Path(item.source).name,
+            "track": item.track,
+            "start": item.start,
+            "end": item.end,
+            "code": given.get(item.key),
+            "read": None if review.options.blind else item.emotion,
+        }
         for number, item in ((number, review.items[number]) for number in order)
     ]
-    return ReviewQueueBody(items=bodies, coded=[numbers[key] for key in given if key in numbers])
+    return {"items": items, "coded": [numbers[key] for key in given if key in numbers]}
 
 
 @router.get("/items/{number}")
-def view(review: HeldReview, number: int) -> ReviewViewBody:
-    """Where an item is seen."""
+def view(review: HeldReview, number: int) -> dict[str, Any]:
+    """Where an item is seen: start and end, what is shown in a loop, and boxes: time, x, y, width, height.
+
+    Times are seconds from the begin of the file, as a player counts them; None of a photo.
+    """
     item = review.find(number)
     rows = review.table.boxes(item, AROUND)
     if item.start is None or item.end is None:
         boxes = [(None, *row[1:].tolist()) for row in rows]
-        return ReviewViewBody(start=None, end=None, first=None, last=None, boxes=boxes)
+        return dict.fromkeys(("start", "end", "first", "last")) | {"boxes": boxes}
     begin = start_time(review.files[item.source])
     rows = rows - np.array([begin, 0, 0, 0, 0])
     start, end = item.start - begin, item.end - begin
-    return ReviewViewBody(
-        start=start, end=end, first=max(0, start - AROUND), last=end + AROUND, boxes=rows.tolist()
-    )
+    first = max(0.0, start - AROUND)
+    return {"start": start, "end": end, "first": first, "last": end + AROUND, "boxes": rows.tolist()}
 
 
 @router.get("/media/{number}")

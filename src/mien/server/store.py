@@ -12,9 +12,8 @@ import shutil
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -27,16 +26,7 @@ _PREFIX: Final = "mien-serve-"
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED: Final = frozenset({"done", "failed", "cancelled"})
 
-_TABLE: Final = """
-CREATE TABLE IF NOT EXISTS jobs (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, options TEXT NOT NULL, state TEXT NOT NULL,
-    created REAL NOT NULL, finished REAL, progress REAL NOT NULL, frames INTEGER NOT NULL,
-    faces INTEGER NOT NULL, tries INTEGER NOT NULL, size INTEGER NOT NULL,
-    error TEXT, notes TEXT NOT NULL, results TEXT NOT NULL, start REAL NOT NULL
-)
-"""
-_VERSION: Final = 1  # of the table
-_JSON: Final = frozenset({"options", "error", "notes", "results"})  # columns that hold JSON
+_VERSION: Final = 2  # of the file
 
 
 class Disk:
@@ -127,7 +117,7 @@ def _is_locked(store: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """One job; its fields are the columns of the table."""
+    """One job."""
 
     id: str  # random; also the name of its folder
     name: str  # of the clip, as the client calls it: data, never a path
@@ -152,22 +142,25 @@ class JobRecord:
         return JobBody(**shown | {"results": urls})
 
 
-_COLUMNS: Final = tuple(column.name for column in fields(JobRecord))
-
-
 class JobStore:
-    """Keeps the records of jobs, in a file that no other server may have; called from any thread."""
+    """Keeps the records of jobs, oldest first, also in a file that no other server may have.
+
+    It is called from any thread.
+    """
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         try:
             self._db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
             self._open(path)
+            found = self._db.execute("SELECT record FROM jobs ORDER BY rowid").fetchall()
         except (sqlite3.Error, OSError) as error:
             raise ConfigError(
                 f"--keep: expected a folder whose {path.name} no other server has, got: {error}; "
                 "end that server, or name another folder"
             ) from error
+        records = (JobRecord(**json.loads(text)) for (text,) in found)
+        self._records = {record.id: record for record in records}
 
     def _open(self, path: Path) -> None:
         """Lock the file, then see that its table is there."""
@@ -180,72 +173,60 @@ class JobStore:
                 f"--keep: expected {path.name} of this version of Mien, got one of version {version}; "
                 "name another folder"
             )
-        self._db.execute(_TABLE)
+        self._db.execute("CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, record TEXT NOT NULL)")
         self._db.execute(f"PRAGMA user_version = {_VERSION}")
         self._db.execute("COMMIT")
         # A change appends to a log and waits for no disk: the event loop may wait for it in turn.
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
 
-    def add(self, record: JobRecord) -> None:
-        """Take a new job."""
-        marks = ", ".join("?" * len(_COLUMNS))
-        self._run(f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES ({marks})", _values(record, _COLUMNS))  # noqa: S608
-
     def get(self, job: str) -> JobRecord | None:
         """A job, if there is one of this id."""
-        found = self._run("SELECT * FROM jobs WHERE id = ?", [job])
-        return _record(found[0]) if found else None
+        return self._records.get(job)
 
     def all(self) -> list[JobRecord]:
         """Every job, newest first."""
-        return [_record(row) for row in self._run("SELECT * FROM jobs ORDER BY created DESC, rowid DESC")]
+        with self._lock:
+            return list(reversed(self._records.values()))
+
+    def count(self, state: JobState) -> int:
+        """Jobs in a state."""
+        return sum(record.state == state for record in self.all())
+
+    def add(self, record: JobRecord) -> None:
+        """Take a new job."""
+        with self._lock:
+            self._put(record)
 
     def update(self, job: str, **changes: Any) -> JobRecord | None:
-        """Change some columns of a job, and give it as it is now; None: it is gone."""
-        known = self.get(job)
-        if known is None:
-            return None
-        changed = replace(known, **changes)
-        sets = ", ".join(f"{name} = ?" for name in changes)
-        self._run(f"UPDATE jobs SET {sets} WHERE id = ?", [*_values(changed, changes), job])  # noqa: S608
-        return changed
+        """Change some fields of a job, and give it as it is now; None: it is gone."""
+        with self._lock:
+            known = self._records.get(job)
+            return None if known is None else self._put(replace(known, **changes))
 
     def claim(self) -> JobRecord | None:
         """The oldest job that waits, now running; None: none waits."""
         with self._lock:
-            found = self._db.execute(
-                "UPDATE jobs SET state = 'running', tries = tries + 1 WHERE id = (SELECT id FROM jobs WHERE "
-                "state = 'queued' ORDER BY created, rowid LIMIT 1) RETURNING *"
-            ).fetchall()
-        return _record(found[0]) if found else None
-
-    def count(self, state: JobState) -> int:
-        """Jobs in a state."""
-        return int(self._run("SELECT count(*) FROM jobs WHERE state = ?", [state])[0][0])
+            for record in self._records.values():
+                if record.state == "queued":
+                    return self._put(replace(record, state="running", tries=record.tries + 1))
+        return None
 
     def remove(self, job: str) -> JobRecord | None:
         """Forget a job, and give it as it was; None: there was none."""
-        found = self._run("DELETE FROM jobs WHERE id = ? RETURNING *", [job])
-        return _record(found[0]) if found else None
+        with self._lock:
+            self._db.execute("DELETE FROM jobs WHERE id = ?", (job,))
+            return self._records.pop(job, None)
 
     def close(self) -> None:
         """Let go of the file."""
         with self._lock:
             self._db.close()
 
-    def _run(self, statement: str, values: Iterable[Any] = ()) -> list[Any]:
-        with self._lock:
-            return self._db.execute(statement, tuple(values)).fetchall()
-
-
-def _values(record: JobRecord, names: Iterable[str]) -> list[Any]:
-    raw = {name: getattr(record, name) for name in names}
-    return [
-        json.dumps(value) if name in _JSON and value is not None else value for name, value in raw.items()
-    ]
-
-
-def _record(row: tuple[Any, ...]) -> JobRecord:
-    raw = dict(zip(_COLUMNS, row, strict=True))
-    return JobRecord(**{k: json.loads(v) if k in _JSON and v is not None else v for k, v in raw.items()})
+    def _put(self, record: JobRecord) -> JobRecord:
+        self._db.execute(
+            "INSERT INTO jobs VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record",
+            (record.id, json.dumps(asdict(record))),
+        )
+        self._records[record.id] = record
+        return record
