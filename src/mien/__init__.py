@@ -20,7 +20,7 @@ from mien.labels import EMOTIONS
 if TYPE_CHECKING:
     from mien.analyzer import Analyzer, load
     from mien.batch.run import analyze
-    from mien.results.dataframe import to_dataframe
+    from mien.results.rows import to_dataframe
     from mien.results.tables import write
     from mien.types import Face, Frame
 
@@ -34,7 +34,7 @@ _LAZY = {
     "load": "mien.analyzer",
     "analyze": "mien.batch.run",
     "write": "mien.results.tables",
-    "to_dataframe": "mien.results.dataframe",
+    "to_dataframe": "mien.results.rows",
     "Face": "mien.types",
     "Frame": "mien.types",
 }

@@ -26,7 +26,7 @@ import numpy as np
 
 from mien.batch.options import AnalyzeOptions, describe_run
 from mien.batch.sources import Source, is_out_of_reach
-from mien.batch.web import fetch, is_web
+from mien.batch.stores import fetch, is_web
 from mien.errors import ImageError, MienError, OutputError, VideoError
 from mien.results.rows import Row, event_row, failure_row, rows
 from mien.types import Frame, Image

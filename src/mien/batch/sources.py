@@ -23,8 +23,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final, Literal
 from urllib.parse import urlsplit
 
-from mien.batch.stores import Member, is_archive, is_object, list_members, list_objects, read_object
-from mien.batch.web import is_web
+from mien.batch.stores import (
+    Member,
+    is_archive,
+    is_object,
+    is_web,
+    list_members,
+    list_objects,
+    read_object,
+)
 from mien.config import format_time
 from mien.errors import DataError, ImageError, MienError, VideoError
 from mien.image import MAX_PIXELS, Picture, count_frames, read_image

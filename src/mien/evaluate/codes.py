@@ -2,7 +2,7 @@
 
 `read_codes` takes what labs have: tables of stretches or frames, ELAN's .eaf, tables exported by BORIS,
 folders of labelled photos, folders of any of these files. EAF is read after the Max Planck Institute's "EAF
-Annotation Format 3.0"; BORIS's tables: see `results.formats.coding`.
+Annotation Format 3.0"; BORIS's tables: see `results.formats.stretches`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from mien.errors import ConfigError, DataError, OutputError, list_few
 from mien.files import WholeFile
 from mien.labels import EMOTIONS, parse_emotion
 from mien.media import IMAGE_SUFFIXES
-from mien.results.formats.coding import BORIS, boris_lines, write_lines
 from mien.results.formats.conversion import EVENT_NEEDED, FaceRun, in_order
 from mien.results.formats.elan import ElanTier, without_overlap, write_tiers
+from mien.results.formats.stretches import BORIS, boris_lines, write_lines
 from mien.results.table_reader import bad_line, open_table, parse_number, parse_whole
 from mien.results.tables import printable
 from mien.units import ACTION_UNITS

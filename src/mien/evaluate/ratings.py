@@ -41,6 +41,9 @@ _UNNUMBERED, _NOBODY = -1, -2
 _SMALLEST: Final = 1e-9  # seconds: sums of time stamps are not exact
 
 Labels = NDArray[np.int64]
+Readings = NDArray[np.float64]  # (..., 2 + E) label, 1 doubtful or 0 certain, probabilities
+#: Of a face that is not read.
+_UNREAD: Final = np.array([_UNCODED, -1, *[np.nan] * len(EMOTIONS)])
 Stretch = tuple[str, float, float]  # expression, onset and offset in seconds
 
 
@@ -158,8 +161,9 @@ class _Clip:
     photo: bool = False
     times: list[float] = field(default_factory=list)  # (F,) seconds
     largest: list[int] = field(default_factory=list)  # (F,) the largest face
-    #: face to its frames: index, label, doubt, (E,) probabilities
-    faces: dict[int, list[tuple[int, int, int, Any]]] = field(default_factory=lambda: defaultdict(list))
+    faces: dict[int, list[tuple[int, Readings]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )  # by frame
     events: dict[int, list[Stretch]] = field(default_factory=lambda: defaultdict(list))
 
     @property
@@ -212,10 +216,14 @@ def _read_frames(rows: Iterable[Row]) -> dict[str, _Clip]:
             clip.times.append(time if isinstance(time, float) else 0.0)
             clip.largest.append(tracks[0] if tracks else _NOBODY)
             for track, row, face in zip(tracks, found, faces, strict=True):
-                label = _UNCODED if row["emotion"] is None else EMOTIONS.index(str(row["emotion"]))
-                doubt: Any = -1 if row["uncertain"] is None else row["uncertain"]
-                values = face.probabilities if face.smoothed is None else face.smoothed
-                clip.faces[track].append((index, label, doubt, values))
+                reading = _UNREAD.copy()
+                if row["emotion"] is not None:
+                    reading[0] = EMOTIONS.index(str(row["emotion"]))
+                if row["uncertain"] is not None:
+                    reading[1] = row["uncertain"]
+                if (values := face.probabilities if face.smoothed is None else face.smoothed) is not None:
+                    reading[2:] = values
+                clip.faces[track].append((index, reading))
             if not clip.photo:
                 events += finder.push(Frame(source, index, clip.times[-1], tuple(faces)))
         for event in [*events, *finder.flush()]:
@@ -276,42 +284,22 @@ def _check_codes(source: str, clip: _Clip | None, codes: Sequence[Code], options
 # --- moments
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
-    """What the table says of one face, moment by moment."""
-
-    labels: Labels  # (T,)
-    uncertain: NDArray[np.int64]  # (T,)
-    probabilities: NDArray[np.float64]  # (T, E)
-
-    @classmethod
-    def nothing(cls, moments: int) -> _Seen:
-        """Of a face that is not read."""
-        values = np.full((moments, len(EMOTIONS)), np.nan)
-        return cls(np.full(moments, _UNCODED), np.full(moments, -1), values)
-
-    @classmethod
-    def at(cls, moments: NDArray[np.int64], frames: Iterable[tuple[int, int, int, Any]], count: int) -> _Seen:
-        """Of a face in some of `count` frames; (T,) `moments` has the frame of each, -1 before the first."""
-        each = cls.nothing(count + 1)
-        for index, label, doubt, values in frames:
-            each.labels[index], each.uncertain[index] = label, doubt
-            if values is not None:
-                each.probabilities[index] = values
-        return cls(each.labels[moments], each.uncertain[moments], each.probabilities[moments])
-
-
 @dataclass(slots=True, eq=False)
 class _Grid:
     """The moments of a clip, as they fill."""
 
     step: float  # seconds
     raters: int  # R
-    seen: dict[int, _Seen] | None  # by face; None: no table says
+    seen: dict[int, Readings] | None  # by face, (T, 2 + E); None: no table says
     largest: Labels  # (T,) the face that is meant where a code names none
     labels: dict[int, Labels] = field(default_factory=dict)  # by face, (R, T)
     strengths: dict[int, dict[int, NDArray[np.float64]]] = field(default_factory=lambda: defaultdict(dict))
     events: dict[tuple[int, int], list[Stretch]] = field(default_factory=lambda: defaultdict(list))
+
+    def readings(self, face: int) -> Readings:
+        """(T, 2 + E) what the table says of a face at each moment."""
+        found = (self.seen or {}).get(face)
+        return np.tile(_UNREAD, (len(self.largest), 1)) if found is None else found
 
     def add(self, r: int, track: int, codes: Sequence[Code], options: AgreeOptions) -> Counter[str]:
         """Add what a rater says of a face, or of whoever is largest; what of it is missing is counted."""
@@ -319,10 +307,7 @@ class _Grid:
         painted, strength, tally = _paint(codes, moments, self.step, options)
         for face in np.unique(self.largest).tolist() if track == _NOBODY else [track]:
             meant = self.largest == face if track == _NOBODY else np.ones(moments, bool)  # (T,)
-            if self.seen is not None:
-                seen = self.seen.get(face, _Seen.nothing(moments)).labels != _UNCODED
-            else:
-                seen = np.ones(moments, bool)
+            seen = np.ones(moments, bool) if self.seen is None else self.readings(face)[:, 0] != _UNCODED
             gap = meant & seen & (painted == _UNCODED)
             tally["seen"] += int((meant & seen).sum())
             tally["gaps"] += int(gap.sum())
@@ -367,9 +352,9 @@ def _add_faces(
     for face, said in sorted(grid.labels.items()):
         if not (said[people] != _UNCODED).any():
             continue
-        mien = (grid.seen or {}).get(face) or _Seen.nothing(len(grid.largest))
+        readings = grid.readings(face)
         if ratings.mien == "frames":
-            said[0] = mien.labels
+            said[0] = readings[:, 0]
             grid.events[0, face] = clip.events.get(face, []) if clip else []
             coded = (said[people] != _UNCODED).any(axis=0)
             tally[MIEN]["without a face"] += int((coded & (said[0] == _UNCODED)).sum())
@@ -380,8 +365,8 @@ def _add_faces(
                 track=face,
                 step=0.0 if codes[0].start is None else grid.step,
                 labels=said,
-                probabilities=mien.probabilities,
-                uncertain=mien.uncertain,
+                probabilities=readings[:, 2:],
+                uncertain=readings[:, 1].astype(np.int64),
                 intensity=grid.strengths[face],
                 events=tuple(
                     sorted(grid.events[r, face], key=lambda one: one[1]) for r in range(grid.raters)
@@ -411,7 +396,14 @@ def _make_grid(
     if not photo:
         at = np.searchsorted(clip.times, (np.arange(moments) + 0.5) * step, side="right") - 1
     largest = np.append(clip.largest, _NOBODY)[at]
-    seen = {face: _Seen.at(at, frames, len(clip.times)) for face, frames in clip.faces.items()}
+    seen = {}
+    for face, frames in clip.faces.items():
+        each = np.tile(
+            _UNREAD, (len(clip.times) + 1, 1)
+        )  # (F + 1, 2 + E), the last for before the first frame
+        for index, reading in frames:
+            each[index] = reading
+        seen[face] = each[at]
     meant = set(largest.tolist()) if bare else set()
     for what, some in [
         ("faces that people coded and the table does not have", numbered - set(seen)),

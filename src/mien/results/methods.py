@@ -46,49 +46,8 @@ WORKS: Final = {
         "Intelligence Research, 20, 656-665. doi:10.1007/s11633-023-1423-y",
     ),
 }
-#: The same for BibTeX.
-BIBTEX: Final = r"""
-@inproceedings{ferplus,
-  author = {Barsoum, Emad and Zhang, Cha and Canton Ferrer, Cristian and Zhang, Zhengyou},
-  title = {Training Deep Networks for Facial Expression Recognition with Crowd-Sourced Label Distribution},
-  booktitle = {Proceedings of the 18th ACM International Conference on Multimodal Interaction},
-  pages = {279--283},
-  year = {2016},
-  doi = {10.1145/2993148.2993165},
-}
-
-@misc{fer2013,
-  author = {Goodfellow, Ian J. and Erhan, Dumitru and Carrier, Pierre Luc and others},
-  title = {Challenges in Representation Learning: A report on three machine learning contests},
-  year = {2013},
-  note = {arXiv:1307.0414},
-}
-
-@inproceedings{fairface,
-  author = {K{\"a}rkk{\"a}inen, Kimmo and Joo, Jungseock},
-  title = {{FairFace}: Face Attribute Dataset for Balanced Race, Gender, and Age for Bias Measurement and Mitigation},
-  booktitle = {Proceedings of the IEEE/CVF Winter Conference on Applications of Computer Vision},
-  pages = {1548--1558},
-  year = {2021},
-}
-
-@misc{mien,
-  author = {{The Mien maintainers}},
-  title = {Mien: reading the expression on faces in photos and video},
-  year = {2026},
-  note = {Software, version {version}},
-}
-
-@article{yunet,
-  author = {Wu, Wei and Peng, Hanyang and Yu, Shiqi},
-  title = {{YuNet}: A Tiny Millisecond-level Face Detector},
-  journal = {Machine Intelligence Research},
-  volume = {20},
-  pages = {656--665},
-  year = {2023},
-  doi = {10.1007/s11633-023-1423-y},
-}
-"""  # noqa: E501 - a title stays in one line
+#: The same for BibTeX, in the same order.
+_BIBTEX: Final = Path(__file__).parent / "templates" / "references.bib"
 _CITATION: Final = re.compile(rf"\[@({'|'.join(WORKS)})\]")
 _UNKNOWN: Final = "not known"
 #: How entries of a card's data begin, and what a paper says of them; others are given as the card has them.
@@ -150,7 +109,7 @@ def describe_methods(table: Path, *, agreement: Path | None = None) -> Methods:
     keys = [key for key in WORKS if f"[@{key}]" in text]  # in the order of their authors
     plain = _CITATION.sub(lambda found: f"({WORKS[found[1]][0]})", text)
     references = [WORKS[key][1].format(version=version) for key in keys]
-    listed = BIBTEX.strip().replace("{version}", version).split("\n\n")
+    listed = _BIBTEX.read_text("utf-8").strip().replace("{version}", version).split("\n\n")
     entries = dict(zip(WORKS, listed, strict=True))
     return Methods(
         "\n".join([plain, "", *references]) + "\n",

@@ -1,9 +1,12 @@
-"""The columns of the tables of frames and events, their types, and their rows."""
+"""The columns of the tables of frames and events, their types, and their rows, also as a data frame."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
+from mien.errors import ConfigError, MienError
 from mien.labels import EMOTIONS
 from mien.types import ALL_COLUMNS, COLUMNS, EXTRA_COLUMNS, FACE_COLUMNS, SMOOTHED, Cell, Frame, Row
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALL_COLUMNS", "BASELINE", "COLUMNS", "COUNTS", "EVENT_COLUMNS", "EXTRA_COLUMNS", "MEANS", "SHARES",
-    "SMOOTHED", "TYPES", "Cell", "Row", "choose_columns", "event_row", "failure_row", "rows",
+    "SMOOTHED", "TYPES", "Cell", "Row", "choose_columns", "event_row", "failure_row", "rows", "to_dataframe",
 ]  # fmt: skip
 
 #: Columns of the table of events, in their order. Times are in seconds; `peak` and `mean` are smoothed
@@ -64,6 +67,13 @@ TYPES: Final[dict[str, str]] = _Types(
 )
 
 
+#: Libraries of data frames, the first that is installed serves; for each the names of our types of columns.
+LIBRARIES: Final = {
+    "pandas": {"int32": "Int32", "float32": "float32", "float64": "float64"},  # Int32 can be empty
+    "polars": {"int32": "Int32", "float32": "Float32", "float64": "Float64", "string": "String"},
+}
+
+
 def choose_columns(*, landmarks: bool = False, units: bool = False, gaze: bool = False) -> tuple[str, ...]:
     """The columns of a table, with those that are asked for."""
     asked = {"landmarks": landmarks, "units": units, "gaze": gaze}
@@ -86,3 +96,40 @@ def event_row(event: Event) -> Row:
     for name in _SECONDS:
         row[name] = round(float(getattr(event, name)), 9)  # sums of time stamps, to the nanosecond
     return row
+
+
+def to_dataframe(frames: Frame | Iterable[Frame], *, library: str | None = None) -> Any:
+    """The rows of frames as a data frame: all columns of tables, and why one was not read.
+
+    Args:
+        frames: one, or several: a list, or what `Analyzer.video` gives.
+        library: "pandas" or "polars"; None: whichever is installed, pandas first.
+
+    Raises:
+        ConfigError: no such library.
+        MienError: it is not installed.
+    """
+    if library not in {None, *LIBRARIES}:
+        raise ConfigError(f"library: expected one of {', '.join(LIBRARIES)}, got {library!r}")
+    for name in LIBRARIES if library is None else (library,):
+        try:
+            module: Any = import_module(str(name))
+        except ModuleNotFoundError:
+            continue
+        known = LIBRARIES[str(name)]
+        break
+    else:
+        wanted = library or " or ".join(LIBRARIES)
+        raise MienError(f"a data frame needs {wanted}, not installed; pip install {library or 'pandas'}")
+    given = [frames] if isinstance(frames, Frame) else frames
+    table = [row | {"error": frame.error or None} for frame in given for row in rows(frame)]
+    columns = [*ALL_COLUMNS, "error"]
+    if module.__name__ == "pandas":
+        types = {column: known[TYPES[column]] for column in columns if TYPES[column] in known}
+        return module.DataFrame(table, columns=columns).astype(types).copy()  # in one piece
+    text = module.String()
+    schema = {
+        column: module.List(text) if TYPES[column] == "list" else getattr(module, known[TYPES[column]])
+        for column in columns
+    }
+    return module.DataFrame(table, schema=schema)

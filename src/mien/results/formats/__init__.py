@@ -13,7 +13,7 @@ from typing import Final
 
 from mien.errors import ConfigError, OutputError
 from mien.files import WholeFile
-from mien.results.formats import coding, elan, openface, pyfeat, subtitles
+from mien.results.formats import elan, openface, pyfeat, stretches
 from mien.results.formats.conversion import Conversion, check_one_clip, choose_source
 from mien.results.rows import EXTRA_COLUMNS, Row, choose_columns
 from mien.results.table_reader import NEEDED, open_table, read_table
@@ -50,10 +50,10 @@ FORMATS: Final[dict[str, Format]] = {
     "openface": Format((".csv",), openface.write_openface),
     "pyfeat": Format((".csv",), pyfeat.write_pyfeat, one_clip=False),
     "eaf": Format((".eaf",), elan.write_elan, runs=True, events=True),
-    "vtt": Format((".vtt",), subtitles.write_webvtt, runs=True),
-    "srt": Format((".srt",), subtitles.write_srt, runs=True),
-    "boris": Format((".tsv", ".csv"), coding.write_boris, runs=True, events=True),
-    "imotions": Format((".csv",), coding.write_imotions, runs=True, events=True),
+    "vtt": Format((".vtt",), stretches.write_webvtt, runs=True),
+    "srt": Format((".srt",), stretches.write_srt, runs=True),
+    "boris": Format((".tsv", ".csv"), stretches.write_boris, runs=True, events=True),
+    "imotions": Format((".csv",), stretches.write_imotions, runs=True, events=True),
 }
 
 #: The formats that can be read: the columns by which a table of it is known, and its reader.

@@ -1,19 +1,23 @@
-"""Tables of programs for the coding of behaviour, one line per stretch: BORIS's and iMotions'.
+"""What holds one line for each stretch: tables of BORIS and iMotions, and subtitles (SubRip, WebVTT).
 
 BORIS: "aggregated events" as `export_aggregated_events` of its export_observation.py writes them (version 9),
 every expression a state. iMotions: the annotations of respondents, in the columns that scripts of its users
 write (github.com/dpmagill/Annotate_iMotions); its own description is for its customers alone.
-The stretches are those of what is shown, or the events, if a table of events is given.
+The stretches are those of what is shown; in BORIS's and iMotions' tables the events, if a table of events is
+given. Subtitles are written with the packages srt and webvtt-py, from the extra `formats`.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from pathlib import Path, PurePath
 from typing import Final
 
 from mien._version import __version__
+from mien.errors import MissingExtra
 from mien.results.draw import COLOURS, UNKNOWN
 from mien.results.formats.conversion import Conversion, FaceRun, find_stretches
 from mien.results.rows import Row
@@ -85,3 +89,34 @@ def write_lines(path: Path, ending: str, header: Sequence[str], lines: Sequence[
     """Write a table of text, with tabs where its name ends in .tsv."""
     with path.open("w", encoding="utf-8", newline="") as file:
         write_csv_cells(file, [header, *lines], "\t" if ending == ".tsv" else ",")
+
+
+def write_srt(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
+    """Write the cues of one clip by their start, numbered from 1."""
+    try:
+        import srt
+    except ImportError as error:
+        raise MissingExtra("srt", "formats", "writing SRT") from error
+    _, runs = find_stretches(rows, conversion, "cue")
+    cues = [
+        srt.Subtitle(number, timedelta(milliseconds=run.start), timedelta(milliseconds=run.end), run.text)
+        for number, run in enumerate(runs, 1)
+    ]
+    path.write_text(srt.compose(cues, reindex=False), encoding="utf-8", newline="")
+
+
+def write_webvtt(rows: Iterable[Row], path: Path, conversion: Conversion) -> None:
+    """Write the cues of one clip by their start; a note holds the name of the clip, as JSON."""
+    try:
+        from webvtt import Caption, WebVTT
+        from webvtt.models import Timestamp
+    except ImportError as error:
+        raise MissingExtra("webvtt-py", "formats", "writing WebVTT") from error
+    source, runs = find_stretches(rows, conversion, "cue")
+    name = json.dumps(source, ensure_ascii=False).replace(">", "\\u003e")  # a note must not hold an arrow
+    captions = []
+    for run in runs:
+        start, end = (str(Timestamp.from_seconds(time / 1000)) for time in (run.start, run.end))
+        captions.append(Caption(start, end, run.text))
+    page = WebVTT(captions=captions, header_comments=[f"source {name}"])
+    path.write_text(page.content, encoding="utf-8", newline="")
