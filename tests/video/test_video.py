@@ -429,6 +429,13 @@ def test_a_camera_gives_rgb_and_the_time_since_it_was_opened(monkeypatch):
     assert made[0].released
 
 
+def test_any_camera_is_refused_before_opencv_is_asked(monkeypatch):
+    """Some builds of OpenCV end the process over it."""
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(VideoError, match="0 for the first, got -1"):
+        Video(-1)
+
+
 def test_a_camera_without_opencv_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(MissingExtra, match=r"mien\[camera\]"):

@@ -53,6 +53,8 @@ class CameraReader:
 
 def _open_camera(number: int) -> Any:
     """Open camera `number`; OpenCV's own log is silent meanwhile."""
+    if number < 0:  # OpenCV's "any camera"; some of its builds end the process over it
+        raise VideoError(f"expected the number of a camera, 0 for the first, got {number}")
     try:
         import cv2
     except ImportError as error:
