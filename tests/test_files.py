@@ -22,6 +22,14 @@ def test_a_file_takes_its_name_at_the_end(tmp_path):
     assert left(tmp_path) == ["a.txt"]
 
 
+def test_what_another_run_wrote_meanwhile_stays(tmp_path):
+    path = tmp_path / "a.txt"
+    with pytest.raises(OutputError, match=r"another run.*kept in .*\.part"), WholeFile(path, overwrite=False) as file:
+        file.partial.write_text("mine")
+        path.write_text("theirs")
+    assert (path.read_text(), file.partial.read_text()) == ("theirs", "mine")
+
+
 def break_off(path, error, **options):
     with WholeFile(path, **options) as file:
         file.partial.write_text("half")

@@ -32,7 +32,7 @@ class WholeFile:
         """
         self.path = path
         self.partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-        self._keep = keep
+        self._overwrite, self._keep = overwrite, keep
         if path.exists() and not overwrite:
             raise OutputError(f"{path}: exists already; give another name, or --overwrite to replace it")
         if path.is_dir():
@@ -60,8 +60,13 @@ class WholeFile:
         """Give the file its name, once its content is on disk.
 
         Raises:
-            OutputError: the place is gone or full.
+            OutputError: the place is gone or full, or somebody else wrote the file meanwhile.
         """
+        if not self._overwrite and self.path.exists():
+            raise OutputError(
+                f"{self.path}: another run wrote it meanwhile, and it is left as it is; what was written here "
+                f"is kept in {self.partial}: give that another name"
+            )
         try:
             with self.partial.open("rb+") as written:
                 os.fsync(written.fileno())  # else the name may outlive a power cut that the content does not
