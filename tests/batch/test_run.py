@@ -273,6 +273,7 @@ def test_one_record_of_options_serves_many_runs(one_face, tiny_model, tmp_path):
         ({"address": "auto"}, "address"),
         ({"retry": True}, "folder"),
         ({"output": "out/", "pages": "pages"}, "pages cannot"),
+        ({"output": "a.csv", "events": "./a.csv"}, "one file twice"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(fields, text):

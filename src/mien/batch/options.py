@@ -90,6 +90,9 @@ class AnalyzeOptions:
                     "region: pictures that already are faces have none; leave out one of the two"
                 )
             RegionDetector(WholePicture(), self.region)  # checks it
+        tables = [Path(path).resolve() for path in (self.output, self.events, self.summary) if path]
+        if len(set(tables)) < len(tables):
+            raise ConfigError("output, events and summary: expected a file for each, got one file twice")
         if self.max_pixels is not None and self.max_pixels < 1:
             raise ConfigError(f"max_pixels: expected at least 1, got {self.max_pixels}")
         if self.tracks and min(self.tracks) < 1:
