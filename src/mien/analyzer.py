@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -413,8 +414,9 @@ def load(  # noqa: PLR0913 - each is one choice of a user
             or with `crops`, a device that is not there, or the network has no such policy.
         ModelError: no such file, not an ONNX network with its card, or a shipped file was altered.
     """
-    if max_faces is not None and max_faces < 1:
-        raise ConfigError(f"max_faces: expected at least 1 or None for all, got {max_faces}")
+    for name, number in (("min_face", min_face), ("max_faces", max_faces)):
+        if number is not None and not (isinstance(number, Integral) and number >= 1):
+            raise ConfigError(f"{name}: expected a whole number from 1, or None, got {number!r}")
     if min_score is not None and not 0 <= min_score <= 1:
         raise ConfigError(f"min_score: expected a number from 0 to 1, got {min_score}")
     if region is not None and crops:

@@ -318,6 +318,8 @@ def test_a_crop_that_is_too_small_is_refused(tiny_model):
     [
         ({"max_faces": 0}, "max_faces"),
         ({"min_face": 0}, "min_face"),
+        ({"min_face": "20"}, "min_face: expected a whole number"),
+        ({"max_faces": 2.5}, "max_faces: expected a whole number"),
         ({"providers": ["NoSuchProvider"]}, r"some of .*CPUExecution.*, got NoSuch"),
         ({"device": "cuda"}, r"got cuda; install it with: .*onnxruntime-gpu"),
         ({"device": "cpu", "providers": ["cpu"]}, "got both"),
