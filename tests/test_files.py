@@ -24,9 +24,11 @@ def test_a_file_takes_its_name_at_the_end(tmp_path):
 
 def test_what_another_run_wrote_meanwhile_stays(tmp_path):
     path = tmp_path / "a.txt"
-    with pytest.raises(OutputError, match=r"another run.*kept in .*\.part"), WholeFile(path, overwrite=False) as file:
-        file.partial.write_text("mine")
-        path.write_text("theirs")
+    file = WholeFile(path, overwrite=False)
+    file.partial.write_text("mine")
+    path.write_text("theirs")
+    with pytest.raises(OutputError, match=r"another run.*kept in .*\.part"):
+        file.finish()
     assert (path.read_text(), file.partial.read_text()) == ("theirs", "mine")
 
 

@@ -17,7 +17,7 @@ from PIL import Image as Pil
 from PIL import ImageOps, TiffImagePlugin
 
 from mien.errors import ConfigError, ImageError, ImageTooLarge, OutputError
-from mien.image import MAX_PIXELS, encode_image, read_image, write_image
+from mien.image import MAX_PIXELS, encode_image, read_image, seekable_file, write_image
 from mien.media import IMAGE_SUFFIXES, is_image
 
 MEDIA = Path(__file__).parents[2] / "shared/data/media"
@@ -301,6 +301,17 @@ def test_what_is_no_file(source, message, tmp_path, monkeypatch):
     os.mkfifo("pipe")
     with pytest.raises(ImageError, match=message):
         read_image(source)
+
+
+def test_a_file_that_is_closed_or_was_opened_as_text(tmp_path):
+    write_image(tmp_path / "a.png", drawn())
+    closed, text = (tmp_path / "a.png").open("rb"), (tmp_path / "a.png").open(encoding="utf-8")
+    closed.close()
+    with text:
+        for file in (closed, text):
+            for read in (read_image, seekable_file):
+                with pytest.raises(ImageError, match="opened with 'rb', got"):
+                    read(file)
 
 
 def test_a_read_error_of_the_disk_is_an_image_error(tmp_path, monkeypatch):

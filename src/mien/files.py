@@ -64,7 +64,7 @@ class WholeFile:
         """
         if not self._overwrite and self.path.exists():
             raise OutputError(
-                f"{self.path}: another run wrote it meanwhile, and it is left as it is; what was written here "
+                f"{self.path}: another run wrote it meanwhile, and it stays as it is; what was written here "
                 f"is kept in {self.partial}: give that another name"
             )
         try:

@@ -225,10 +225,11 @@ def seekable_file(file: Any) -> BinaryIO:
     Raises:
         ImageError: it gives text, or cannot be read.
     """
-    if not getattr(file, "seekable", bool)() or not isinstance(file.read(0), bytes):
-        return io.BytesIO(_read_file(file))
-    file.seek(0)
-    return cast("BinaryIO", file)
+    with suppress(ValueError):  # it is closed, which `_read_file` tells
+        if getattr(file, "seekable", bool)() and isinstance(file.read(0), bytes):
+            file.seek(0)
+            return cast("BinaryIO", file)
+    return io.BytesIO(_read_file(file))
 
 
 def _read_file(file: Any) -> bytes:
@@ -238,8 +239,10 @@ def _read_file(file: Any) -> bytes:
         if not content and getattr(file, "seekable", bool)():
             file.seek(0)
             content = file.read()
-    except OSError as error:
-        raise ImageError(f"expected a readable file, got {error}; give its path or its bytes") from error
+    except (OSError, ValueError) as error:  # ValueError: it is closed, or was opened as text
+        raise ImageError(
+            f"expected a readable file, opened with 'rb', got: {error}; give its path or its bytes"
+        ) from error
     if not isinstance(content, bytes | bytearray | memoryview):
         raise ImageError(
             f"expected a file opened in binary mode, this {type(file).__name__} gives "
