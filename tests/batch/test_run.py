@@ -214,6 +214,13 @@ def test_a_clip_comes_frame_by_frame(inputs, tiny_model):
     assert shares[-1] == 1
 
 
+def test_a_clip_without_frames_between_start_and_end_keeps_a_row(drawn_clip, tiny_model):
+    options = OddOptions(model=tiny_model, start=60, end=90.5)
+    (result,) = read_input(options.load(), Task(Source(str(drawn_clip), "clip")), options)
+    assert (result.last, result.frames, [row["success"] for row in result.rows]) == (True, 0, [0])
+    assert "expected frames from 60 s to 90.5 s" in result.error
+
+
 def test_a_full_disk_under_results_that_wait_ends_the_run(inputs, tiny_model, tmp_path):
     results = iter([Result("a", rows=[{"source": "a" * 100_000}], last=True)])
     with pytest.raises(OutputError, match="TMPDIR"):

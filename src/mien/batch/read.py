@@ -286,6 +286,7 @@ class _Clip:
         self._video, self._task, self._options = video, task, options
         self._newest: NewestFrame[VideoFrame] | None = None  # of a live video
         self._notes: list[str] = []
+        self._pushed = 0  # frames
         self._smoother = make_smoother(options.smooth, live=task.source.live)
         found = EventOptions(units=options.units)
         self._finder = EventFinder(found) if options.events or task.page else None
@@ -363,6 +364,7 @@ class _Clip:
 
     def push(self, frame: Frame, pixels: Image) -> Iterator[Result]:
         """Take a frame; gives the results of those that are smoothed now."""
+        self._pushed += 1
         if self._copy is not None:
             self._copy.write(pixels, frame)
         if self._page is not None:
@@ -410,7 +412,15 @@ class _Clip:
                 f"expected a whole clip, {name} was read only in part: {'; '.join(missing)}; the rows up to "
                 "there are kept: get it again or save it again for the rest"
             )
-        return Result(name, share=1.0, notes=tuple(notes), error=error, last=True)
+        elif not self._pushed:
+            start, end = self._options.start or 0, self._options.end
+            until = "its end" if end is None else f"{end:g} s"
+            error = (
+                f"expected frames from {start:g} s to {until}, {name} has none there; give another start or "
+                "end, or leave this input out"
+            )
+        row = [] if self._pushed else [failure_row(name)]  # every input has one
+        return Result(name, row, share=1.0, notes=tuple(notes), error=error, last=True)
 
 
 def _make_folder(folder: Path) -> None:
