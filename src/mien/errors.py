@@ -37,6 +37,10 @@ class OutputError(MienError):
     """A result that cannot be written."""
 
 
+class ProgressError(OutputError):
+    """Progress that cannot be written, on a full disk for instance: the run stops, and goes on from there."""
+
+
 class ConfigError(MienError):
     """A setting that makes no sense."""
 

@@ -14,6 +14,9 @@ import pytest
 
 from mien import analyze
 from mien.batch.journal import Journal
+from mien.batch.options import AnalyzeOptions
+from mien.batch.read import Task, read_input
+from mien.batch.sources import Source
 from mien.errors import OutputError
 from mien.results.sidecar import read_sidecar
 
@@ -145,3 +148,24 @@ def test_a_journal_where_nothing_can_be_written_is_told(tmp_path):
         place = tmp_path / "locked" / "x" / "a.jsonl"
     with pytest.raises(OutputError, match="could not write progress"), Journal(place, {}) as journal:
         list(journal.replay("s"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which is Linux's")
+def test_a_full_disk_under_the_journal_stops_the_run_and_fails_no_clip(
+    drawn_clip, tiny_model, tmp_path, monkeypatch
+):
+    """The 12 frames are written when the journal is closed."""
+    replay = Journal.replay
+
+    def replay_onto_full_disk(journal, source):
+        yield from replay(journal, source)
+        journal._file.close()
+        journal._file = Path("/dev/full").open("ab")  # noqa: SIM115 - the journal closes it
+
+    monkeypatch.setattr(Journal, "replay", replay_onto_full_disk)
+    task, options = (
+        Task(Source(str(drawn_clip), "clip"), journal=tmp_path / "a"),
+        AnalyzeOptions(model=tiny_model),
+    )
+    with pytest.raises(OutputError, match="could not write progress: No space left"):
+        list(read_input(options.load(), task, options))

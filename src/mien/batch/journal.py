@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 from mien.batch.options import first_difference
 from mien.config import from_plain, to_plain
-from mien.errors import OutputError
+from mien.errors import ProgressError
 from mien.types import Frame
 from mien.video.follow import FollowerState
 
@@ -73,9 +73,13 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        if self._file is not None:
-            self._file.close()
+    def __exit__(self, kind: object, *error: object) -> None:
+        try:
+            if self._file is not None:
+                self._file.close()
+        except OSError as failure:
+            if kind is None:  # else something went wrong already
+                raise self._failure(failure) from failure
 
     def _find_end(self) -> int:
         """Bytes up to and including the last complete state; 0: start again."""
@@ -104,8 +108,8 @@ class Journal:
         except OSError as error:
             raise self._failure(error) from error
 
-    def _failure(self, error: OSError) -> OutputError:
-        return OutputError(
+    def _failure(self, error: OSError) -> ProgressError:
+        return ProgressError(
             f"{self.path}: could not write progress: {error.strerror or error}; "
             "make room, and start again: the run resumes from there"
         )

@@ -27,7 +27,7 @@ import numpy as np
 from mien.batch.options import AnalyzeOptions, describe_run
 from mien.batch.sources import Source, is_out_of_reach
 from mien.batch.stores import fetch, is_web
-from mien.errors import ImageError, MienError, OutputError, VideoError
+from mien.errors import ImageError, MienError, OutputError, ProgressError, VideoError
 from mien.results.rows import Row, event_row, failure_row, rows
 from mien.types import Frame, Image
 
@@ -173,6 +173,8 @@ def _read(analyzer: Analyzer, task: Task, options: AnalyzeOptions, show: Show | 
             yield _read_photo(analyzer, task, options)
         else:
             yield from _read_clip(analyzer, task, options, show)
+    except ProgressError:
+        raise  # the input is as good as before
     except MienError as error:
         yield fail(source.shown, str(error), out_of_reach=is_out_of_reach(error))
     except Exception as error:  # noqa: BLE001 - one bad file never ends a run
