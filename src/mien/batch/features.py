@@ -28,7 +28,7 @@ FEATURES: Final = tuple(name for name, (kind, _) in FACE_COLUMNS.items() if kind
 
 
 class FaceFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A table of numbers about the largest face of each picture; nothing is learnt.
+    """Turns pictures into a table of numbers about their largest faces; nothing is learnt.
 
         make_pipeline(FaceFeatures(), SimpleImputer(), LogisticRegression()).fit(pictures, labels)
 

@@ -42,7 +42,7 @@ class AnalyzeOptions:
     landmarks: bool = False  # tables have the columns of the five landmarks, too
     units: bool = False  # ... those of the movements of the face and of FACS's action units
     gaze: bool = False  # ... and those of the direction of the eyes in the head
-    excel: bool = False  # CSV and TSV that spreadsheets open as they are meant
+    excel: bool = False  # CSV and TSV that spreadsheets open correctly
 
     # how faces are read
     model: str | Path | None = None  # ONNX file, or name of a shipped network; None: the default one
@@ -50,7 +50,7 @@ class AnalyzeOptions:
     crops: bool = False  # pictures already are faces
     min_face: int | None = None  # pixels
     min_score: float | None = None  # detection score in [0, 1] from which a face counts; None: 0.95
-    max_faces: int | None = None  # the n largest faces of a picture, those that are surely faces first
+    max_faces: int | None = None  # the n largest faces of a picture; certain ones before doubtful ones
     region: tuple[float, float, float, float] | None = None  # x, y, width, height: only faces in there
     tracks: tuple[int, ...] = ()  # of clips, only the faces with these numbers; (): all
     providers: tuple[str, ...] = ()  # of ONNX Runtime, the preferred first; (): the processor
@@ -87,7 +87,7 @@ class AnalyzeOptions:
 
             if self.crops:
                 raise ConfigError(
-                    "region: pictures that already are faces have none; leave out one of the two"
+                    "region: cannot be used with crops, which are faces already; leave out one of the two"
                 )
             RegionDetector(WholePicture(), self.region)  # checks it
         tables = [Path(path).resolve() for path in (self.output, self.events, self.summary) if path]
@@ -100,7 +100,7 @@ class AnalyzeOptions:
         if self.engine not in {"local", "ray"}:
             raise ConfigError(f"engine: expected local or ray, got {self.engine!r}")
         if self.address is not None and self.engine != "ray":
-            raise ConfigError("address: only the engine ray has one; leave it out")
+            raise ConfigError("address: only the engine ray takes one; leave it out")
         if self.sharded:
             for name in ("annotate", "events", "summary", "pages", "excel"):
                 if getattr(self, name):

@@ -218,7 +218,7 @@ class Pool:
             if self._stillborn >= _STILLBORN:
                 raise MienError(
                     f"{_STILLBORN} worker processes in a row ended while starting ({how}); "
-                    f"free memory, and check that this can be started: {sys.executable}"
+                    f"free memory, and check that this program can be started: {sys.executable}"
                 )
         lost = worker.reading
         if lost is None:
@@ -227,7 +227,7 @@ class Pool:
             lost.last = True
             lost.error = (
                 f"expected to read it, but {DEATHS} processes died while reading it (the last by {how}); "
-                "it may be damaged, or need more memory than there is: look at it with other programs"
+                "it may be damaged, or need more memory than there is: try to open it with other programs"
             )
             return
         (self._folder / lost.file).unlink(missing_ok=True)

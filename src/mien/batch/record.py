@@ -1,4 +1,4 @@
-"""What is kept of a run that writes tables, and written beside them: see `results.sidecar`."""
+"""Counts what a run reads, for the sidecars beside its tables: see `results.sidecar`."""
 
 from __future__ import annotations
 

@@ -232,7 +232,7 @@ def _find_listed(argument: str, place: str, lines: BinaryIO, skip: Path | None) 
             name = line.strip().strip('"').strip("'") or line
         yield from _find_named(name, skip, literal=True)
     if empty:
-        text = f"expected paths on {place}, one per line, got none; check what writes them"
+        text = f"expected paths on {place}, one per line, got none; check the program that writes them"
         yield _missing(argument, text)
 
 

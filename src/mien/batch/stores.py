@@ -242,6 +242,7 @@ def fetch(address: str) -> Iterator[tuple[Literal["photo", "clip", "stream"], Pa
             return
         if says == "text/html":
             raise VideoError(
-                f"expected a picture or video, {parts.hostname} sends a page; give the address of the file"
+                f"expected a picture or video, {parts.hostname} sends a web page; give the address of the "
+                "file itself"
             )
     yield "stream", path

@@ -31,7 +31,7 @@ def agree(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         list[Path] | None,
         option(
             "--output -o OUT",
-            "Also write a page (.html) or everything for programs (.json); may be repeated.",
+            "Also write a page (.html), or all figures for other programs (.json); may be repeated.",
         ),
     ] = None,
     names: Annotated[
@@ -47,11 +47,11 @@ def agree(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         float, option("S", "Seconds by which onsets and offsets of one event may differ.")
     ] = 0.5,
     gaps: Annotated[
-        str, option("NAME", "What a coder's time without a code means: missing (data), neutral or none.")
+        str, option("NAME", "What time without a code means: missing (data), neutral or none (of the eight).")
     ] = "missing",
     fps: Annotated[float | None, option("N", "Frames in a second, for codes that count in frames.")] = None,
     intensity_max: Annotated[float, option("N", "The highest intensity that coders give.")] = 1.0,
-    draws: Annotated[int, option("N", "Draws of clips for the intervals.", min=1)] = 2000,
+    draws: Annotated[int, option("N", "Bootstrap draws of clips for the intervals.", min=1)] = 2000,
     seed: Annotated[int, option("N", "Seed of these draws.", min=0)] = 0,
     overwrite: Overwrite = False,
 ) -> None:
@@ -59,7 +59,7 @@ def agree(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
 
     Cohen's kappa, Krippendorff's alpha, percent agreement, confusion, events by onset, offset and overlap,
     ICC of intensities, in all and for each expression, with intervals from drawing whole clips.
-    What has no counterpart, and what counts as missing data, is named.
+    Clips and faces without a counterpart, and what counts as missing data, are listed.
     """
     given = locals()
     from mien.errors import ConfigError

@@ -93,7 +93,8 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         bool,
         flag(
             "--excel",
-            "For .csv and .tsv: mark the file as UTF-8 for Excel, and text that it would run as text.",
+            "For .csv and .tsv: mark the file as UTF-8 for Excel, and protect text that Excel would run as a "
+            "formula.",
         ),
     ] = False,
     show: Annotated[
@@ -141,7 +142,9 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     max_faces: Annotated[
         int | None,
         option(
-            "N", "Read only the N largest faces in each picture, those that are surely faces first.", min=1
+            "N",
+            "Read only the N largest faces in each picture; certain faces come before doubtful ones.",
+            min=1,
         ),
     ] = None,
     animated: Annotated[
@@ -149,7 +152,10 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     ] = False,
     all_files: Annotated[
         bool,
-        flag("--all", "Files in folders that are neither picture nor clip have rows too, with success 0."),
+        flag(
+            "--all",
+            "Also write rows, with success 0, for files in folders that are neither picture nor clip.",
+        ),
     ] = False,
     max_pixels: Annotated[
         int | None, option("N", r"Refuse photos of more than N pixels \[default: 150000000].", min=1)

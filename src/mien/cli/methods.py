@@ -18,22 +18,25 @@ def methods(
         Path | None,
         option(
             "--output -o OUT",
-            "File to write; with --latex the references go beside it, into a file of the ending .bib "
+            "File to write; with --latex the references go beside it, into a file that ends in .bib "
             r"\[default: standard output].",
         ),
     ] = None,
     latex: Annotated[bool, flag("--latex", "Write LaTeX, and the references as BibTeX.")] = False,
     agreement: Annotated[
-        Path | None, option("FILE", "What `mien agree -o FILE.json` wrote: tell how far it and people agree.")
+        Path | None,
+        option(
+            "FILE", "The file that `mien agree -o FILE.json` wrote: also tell how far Mien and people agree."
+        ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write the paragraph that the methods section of a paper needs of a table.
+    """Write the paragraph that the methods section of a paper needs about a table.
 
-    It tells the version, the networks and how good they are, what was searched and kept,
+    It tells the version, the networks and how good they are, which faces were kept,
     the thresholds, and the shares of frames without a face and of uncertain readings.
     All of it comes from the file that `mien analyze` writes beside a table (TABLE.json);
-    what that does not say is said to be not known. Notes go to standard error.
+    what this file does not tell is called "not known". Notes go to standard error.
     """
     from mien.cli.progress import say
     from mien.files import WholeFile

@@ -76,7 +76,7 @@ def quantize(
     from mien.errors import ConfigError
 
     if labels is not None and weights_only:
-        raise ConfigError("--weights-only: is not for the face network; leave it out, or leave --labels out")
+        raise ConfigError("--weights-only: cannot be used for the face network; leave it or --labels out")
     _check_output(output, overwrite=overwrite)
     from mien.train.quantize import run_quantize, run_quantize_face
 
@@ -105,7 +105,7 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     table: Annotated[
         Path | None,
         option(
-            "TABLE", "With --data review: the table that `mien analyze` wrote with MODEL of what was coded."
+            "TABLE", "With --data review: the table of what was coded, written by `mien analyze` with MODEL."
         ),
     ] = None,
     coverage: Annotated[

@@ -25,15 +25,20 @@ def review(  # noqa: PLR0913, PLR0917 - the options of a command are its argumen
         ),
     ] = None,
     coder: Annotated[
-        str | None, option("NAME", r"The only coder \[default: each gives a name in the page].")
+        str | None,
+        option(
+            "NAME",
+            r"The name of the only coder \[default: coders enter their names in the "
+            "page].",
+        ),
     ] = None,
     blind: Annotated[bool, flag("--blind/--show", "Hide or show what Mien reads.")] = True,
     random: Annotated[
         int | None,
         option(
             "N",
-            r"Code N items drawn at random, for an honest estimate \[default: all, those first of which "
-            "Mien is least sure].",
+            r"Code N items drawn at random, for an honest estimate \[default: all, beginning with those of "
+            "which Mien is least sure].",
             min=1,
         ),
     ] = None,
@@ -47,8 +52,8 @@ def review(  # noqa: PLR0913, PLR0917 - the options of a command are its argumen
     """Let people code which expression faces show, in a page on this machine.
 
     Open the address that is printed. Each face of a photo and each stretch of a clip is
-    shown with a box around the face; a key codes one of the eight expressions, none of
-    them, or that it cannot be told. Every code is saved at once. `mien agree` compares
+    shown with a box around the face; with one key, the coder chooses one of the eight
+    expressions, none of them, or "cannot tell". Every code is saved at once. `mien agree` compares
     the codes with the table, and coders with each other.
     """
     from mien.cli.progress import say

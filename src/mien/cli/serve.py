@@ -43,7 +43,7 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         list[str] | None,
         option(
             "HOST",
-            "Also read photos by their address, from this host (NAME or NAME:PORT); *: from every host of "
+            "Also read photos by their address, from this host (NAME or NAME:PORT); *: from every host on "
             "the public Internet; may be repeated.",
         ),
     ] = None,
@@ -51,8 +51,8 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
         list[str] | None,
         option(
             "ORIGIN",
-            "Let pages of another site ask (CORS), such as https://example.org; *: of every site; may be "
-            "repeated.",
+            "Accept requests from pages of another site (CORS), such as https://example.org; *: of every "
+            "site; may be repeated.",
         ),
     ] = None,
     model: Model = None,

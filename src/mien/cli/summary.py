@@ -26,16 +26,16 @@ def summary(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         str | None,
         option(
             "NAME,NAME",
-            "Columns by which rows are put together: clip, track, and those of --pattern and --design "
-            r"\[default: all of these].",
+            "Write one row for each combination of these columns: clip, track, and those of --pattern and "
+            r"--design \[default: all of these].",
         ),
     ] = None,
     pattern: Annotated[
         str | None,
         option(
             "PATTERN",
-            "Columns from the names of the files, such as '{person}_{condition}_*'; with a / from those of "
-            "their folders, too.",
+            "Take columns from the names of the files, such as '{person}_{condition}_*'; with a / also from "
+            "the names of their folders.",
         ),
     ] = None,
     design: Annotated[
@@ -50,18 +50,18 @@ def summary(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         list[str] | None,
         option(
             "CLIP=S",
-            "Add S seconds to the times of a clip, so that several cameras have one clock; may be repeated.",
+            "Add S seconds to the times of a clip, so that several cameras share one clock; may be repeated.",
         ),
     ] = None,
     baseline: Annotated[
         str | None,
         option(
             "T-T",
-            "The time from which to which faces are at rest, such as 0-2 or 1:00-1:10: also write the mean "
-            "probabilities there, and those of the rest less these.",
+            "The period in which faces are at rest, such as 0-2 or 1:00-1:10: also write the mean "
+            "probabilities in it, and how those of the other time differ from them.",
         ),
     ] = None,
-    window: Annotated[float | None, option("S", "Sum up each stretch of S seconds by itself.")] = None,
+    window: Annotated[float | None, option("S", "Sum up every S seconds separately.")] = None,
     long: Annotated[bool, flag("--long", "Write one row for each expression.")] = False,
     wide: Annotated[
         str | None,
@@ -69,15 +69,16 @@ def summary(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
             "NAME", "Write the values of this column side by side, such as mean_fear.film and mean_fear.rest."
         ),
     ] = None,
-    excel: Annotated[bool, flag("--excel", "Write CSV or TSV that Excel opens as it is meant.")] = False,
+    excel: Annotated[bool, flag("--excel", "Write CSV or TSV that Excel opens correctly.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Sum up a table: one row for each track of each clip, and for each photo.
 
-    Or for each person and condition, as the names of the files or a table of the design tell.
+    Or one for each person and condition, taken from the names of the files or from a table of the design.
 
-    How long the face is seen and how long it is missing, the share of that time in which it shows each
-    expression, the mean probabilities, the number and length of its events. Notes go to standard error.
+    A row tells how long the face is seen and how long it is missing, for which share of the time it shows
+    each expression, the mean probabilities, and the number and length of its events. Notes go to standard
+    error.
     """
     from mien.cli.progress import say
     from mien.results.design import Design

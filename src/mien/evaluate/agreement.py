@@ -1,8 +1,8 @@
 """How far raters agree: Mien with people, and people among themselves.
 
-Each figure is a function of sums over clips. So an interval comes from drawing whole clips again, with
-replacement, and adding up their sums: moments of one clip resemble each other, and drawing them one by one
-would make the intervals many times too narrow.
+Each figure is a function of sums over clips. So an interval comes from drawing whole clips with replacement
+and adding up their sums: moments of one clip resemble each other, and drawing them one by one would make the
+intervals many times too narrow.
 
 Kappa, and the greatest possible one: Cohen, Educational and Psychological Measurement 20(1), 1960. Alpha, for
 nominal data of any number of raters with values missing: Krippendorff, Content Analysis, 2004, chapter 11.
@@ -36,8 +36,9 @@ MEASURES: Final = {
     "percent": "share of the moments in which both say the same; of a label: whether it is shown",
     "kappa": "Cohen's kappa",
     "alpha": "Krippendorff's alpha",
-    "specific": "twice the moments that both give the label, by those of the one plus those of the other",
-    "kappa_at_rate": "kappa, were Mien to show the expression as often as the coder does",
+    "specific": "twice the moments that both give the label, divided by those of the one plus those of the "
+    "other",
+    "kappa_at_rate": "kappa if Mien showed the expression as often as the coder does",
     "events_paired": "share of the events of either that both have",
     "events_within": "the same, onset and offset within the tolerance",
     "icc_2_1": "ICC(2,1), absolute agreement",
@@ -130,8 +131,8 @@ def agree(
     notes += [f"{p.first} and {p.second} have no moment in common" for p in pairs if not p.moments]
     if few := [f"{p.first} and {p.second} {p.clips}" for p in pairs if 0 < p.clips < FEW_CLIPS]:
         notes.append(
-            f"Clips or photos in common: {', '.join(few)}. Of fewer than {FEW_CLIPS}, intervals are "
-            "rough and mostly too narrow; of one there are none"
+            f"Clips or photos in common: {', '.join(few)}. With fewer than {FEW_CLIPS}, intervals are "
+            "rough and mostly too narrow; with one there are none"
         )
     return Agreement(
         options=options,

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from mien._version import __version__
 from mien.errors import list_few
 from mien.evaluate.agreement import MEASURES, ROWS, Agreement, Estimates, PairAgreement
+from mien.evaluate.metrics import to_json
 from mien.evaluate.ratings import LABELS
-from mien.evaluate.tables import to_json
 from mien.files import WholeFile
 from mien.results.page import template_environment
 
@@ -145,7 +145,7 @@ def describe_agreement(found: Agreement) -> Iterator[str]:
     gaps = "missing data" if options.gaps == "missing" else options.gaps
     yield f"Raters: {names}; {len(found.clips)} clips or photos that somebody coded"
     yield f"Moments of {options.step:g} s, what is shown at the middle of each; time without a code is {gaps}"
-    yield f"Intervals: 95 %, from {options.draws} draws of whole clips (seed {options.seed})"
+    yield f"Intervals: 95 %, from {options.draws} bootstrap draws of whole clips (seed {options.seed})"
     if options.names:
         words = ", ".join(f"{word} = {code or '(left out)'}" for word, code in options.names.items())
         yield f"Words in the files: {words}"
@@ -173,7 +173,7 @@ def pair_tables(pair: PairAgreement, found: Agreement) -> list[AgreementTable]:
                 for row in rows
             ),
             "; ".join(f"{_HEADS[name][0].format(pair.second)}: {MEASURES[name]}" for name in shown[3:])
-            + "; kappa at most: the greatest kappa that the two rates of use allow",
+            + "; kappa at most: the greatest kappa that is possible when the two use the labels this often",
         )
     ]  # fmt: skip
     with_events = [row for row in range(len(ROWS)) if pair.events[row].any()]
@@ -194,8 +194,8 @@ def pair_tables(pair: PairAgreement, found: Agreement) -> list[AgreementTable]:
                     for row in with_events
                 ),
                 f"paired: {MEASURES['events_paired']}; {within}: {MEASURES['events_within']}; onset, offset: "
-                f"seconds by which {pair.second} has them later, overlap: time of both by time of either; "
-                "medians of the pairs",
+                f"seconds by which {pair.second} has them later; overlap: time of both divided by time of "
+                "either; medians of the pairs",
             )
         )
     if not _is_empty(pair.figures["icc_2_1"]):
@@ -209,7 +209,7 @@ def pair_tables(pair: PairAgreement, found: Agreement) -> list[AgreementTable]:
                     for row in rows
                     if not isnan(values[row])
                 ),
-                "Coded intensities, of Mien its probabilities; what is coded otherwise has intensity 0",
+                "Coded intensities, or Mien's probabilities; an expression that is not coded has intensity 0",
             )
         )
     used = [row - 1 for row in rows if row]
@@ -229,16 +229,16 @@ def pair_remarks(pair: PairAgreement) -> list[str]:
     if pair.doubtful is not None:
         n, there, elsewhere = pair.doubtful
         lines.append(
-            f"Doubtful to {pair.first}: {n} of {pair.moments} moments; agreement there {_share(there)}, "
-            f"elsewhere {_share(elsewhere)}"
+            f"Marked uncertain by {pair.first}: {n} of {pair.moments} moments; agreement there "
+            f"{_share(there)}, elsewhere {_share(elsewhere)}"
         )
     if any(pair.uncovered):
         lines.append(
-            f"Events not compared, since the other labels nothing for most of them: {pair.uncovered[0]} of "
-            f"{pair.first}'s, {pair.uncovered[1]} of {pair.second}'s"
+            "Events not compared, since the other rater codes less than half of their time: "
+            f"{pair.uncovered[0]} of {pair.first}'s, {pair.uncovered[1]} of {pair.second}'s"
         )
     if _is_empty(pair.figures["icc_2_1"]):
-        lines.append("ICC of intensities: n/a, not both of them give intensities")
+        lines.append("ICC of intensities: none, since not both of them give intensities")
     return lines
 
 
@@ -253,7 +253,7 @@ def group_table(found: Agreement) -> AgreementTable:
 
 
 def remarks(found: Agreement) -> dict[str, list[str]]:
-    """What was left out, and what the reader must know, by heads."""
+    """What was left out, and what the reader must know, by heading."""
     lines = [f"{what}: {list_few(some, _LISTED)}" for what, some in found.left_out.items()]
     return {
         head: some for head, some in (("Without a counterpart", lines), ("Notes", list(found.notes))) if some

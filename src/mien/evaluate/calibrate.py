@@ -1,4 +1,4 @@
-"""What makes a network's probabilities mean what they say: temperature, sets, uncertainty, rare emotions.
+"""Calibration: temperature, sets of emotions, the threshold of uncertainty, and a lean to rare emotions.
 
 Everything is fitted on labelled faces that the network did not learn from, and is a handful of numbers:
 
@@ -32,7 +32,7 @@ from mien.card import ACCURATE, ModelCard, Policy
 from mien.errors import ConfigError, DataError
 from mien.evaluate import metrics
 from mien.evaluate.judge import Predictions
-from mien.evaluate.metrics import Figures
+from mien.evaluate.metrics import Figures, to_json
 from mien.evaluate.protocol import PROTOCOLS, Labels, check_protocol
 from mien.faces import network
 from mien.faces.policy import Decisions, decide, shares
@@ -49,6 +49,7 @@ LEAN_COST: Final = 0.003  # accuracy that the lean of the policy `accurate` may 
 STRENGTHS: Final = tuple(step / 50 for step in range(51))  # of a lean; finer is chance
 DRAWS: Final = 20  # of persons with replacement, in each split, for intervals of a comparison
 _COMPARED: Final = ("accuracy", "coverage", "set size", "uncertain", "right if certain")  # of a policy
+DIGITS: Final = 6  # of figures on the card; the rest is chance
 MIN_FACES: Final = 20  # labelled; with fewer no set of 90 % is smaller than all emotions, in halves
 
 
@@ -87,7 +88,7 @@ Fit = Callable[[NDArray[np.int64]], Calibration]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
-    """What N faces are given by the numbers fitted on the half of them that each is not in."""
+    """Probabilities and decisions for N faces, each by numbers fitted on the half that it is not in."""
 
     p: Probabilities  # (N, K)
     first: NDArray[np.bool_]  # (N,) which faces are of the first half
@@ -98,7 +99,7 @@ class HeldOut:
 def calibrate_card(
     card: ModelCard, corpus: str, predictions: Predictions, options: CalibrateOptions
 ) -> ModelCard:
-    """The card with temperature, policies, threshold of uncertainty, and what they gave on faces held out.
+    """The card with temperature, policies, threshold of uncertainty, and their figures on held-out faces.
 
     Args:
         card: of the network.
@@ -151,7 +152,7 @@ def calibrate_card(
         "right": options.right,
         "floors": floors,
         "lean cost": LEAN_COST,
-        "strengths": {name: _to_json(value) for name, value in whole.strengths.items()},
+        "strengths": to_json(whole.strengths, DIGITS),
         "splits": options.splits,
         "seed": options.seed,
         "mien": __version__,
@@ -350,7 +351,9 @@ def crossfit(
         held_out = hold_out(logits, fit, *draw_halves(rng, len(logits), groups))
         for name, truth in labels.items():
             found[name].append(measure(held_out, truth, rng))
-    return {name: _measure_raw(logits, truth) | _summarise(found[name]) for name, truth in labels.items()}
+    figures = {name: _measure_raw(logits, truth) | _summarise(found[name]) for name, truth in labels.items()}
+    record: dict[str, Any] = to_json(figures, DIGITS)
+    return record
 
 
 def draw_halves(
@@ -457,8 +460,9 @@ def compare_cards(
             defined = spread[~np.isnan(spread)]  # none where no face is certain
             low, high = np.percentile(defined, [2.5, 97.5]) if len(defined) else (nan, nan)
             mean = (all_faces @ weights).mean()
-            found[name][key] = {"mean": _to_json(mean), "low": _to_json(low), "high": _to_json(high)}
-    return {name: found[name] for name in whole[0][1] if name in found}
+            found[name][key] = {"mean": mean, "low": low, "high": high}
+    record: dict[str, dict[str, Any]] = to_json({n: found[n] for n in whole[0][1] if n in found}, DIGITS)
+    return record
 
 
 def _side_figures(
@@ -493,11 +497,11 @@ def _measure_raw(logits: Logits, truth: Labels) -> dict[str, Any]:
     right = int((raw.argmax(axis=1) == y).sum())
     return {
         "n": len(y),
-        "n of": _to_json(np.bincount(y, minlength=metrics.K)),
-        "accuracy": _to_json(right / max(1, len(y))),
-        "accuracy 95": [_to_json(end) for end in metrics.wilson(right, len(y))],
-        "ece before": _to_json(metrics.ece(raw, y)),
-        "nll before": _to_json(metrics.nll(raw, y)),
+        "n of": np.bincount(y, minlength=metrics.K).astype(float),
+        "accuracy": right / max(1, len(y)),
+        "accuracy 95": metrics.wilson(right, len(y)),
+        "ece before": metrics.ece(raw, y),
+        "nll before": metrics.nll(raw, y),
     }
 
 
@@ -518,12 +522,5 @@ def _summarise(splits: list[Figures]) -> dict[str, Any]:
         low, high = np.percentile(values, [2.5, 97.5], axis=0)  # nan where undefined in any split
         policy, _, key = name.rpartition("/")
         place = found["policies"].setdefault(policy, {}) if policy else found
-        place[key] = {"mean": _to_json(values.mean(axis=0)), "low": _to_json(low), "high": _to_json(high)}
+        place[key] = {"mean": values.mean(axis=0), "low": low, "high": high}
     return found
-
-
-def _to_json(value: Any) -> Any:
-    """Numbers, or emotions to numbers; None where undefined, six digits as the rest is chance."""
-    if np.ndim(value):
-        return dict(zip(EMOTIONS, map(_to_json, value), strict=True))
-    return None if np.isnan(value) else round(float(value), 6)

@@ -51,7 +51,7 @@ class Code:
     """
 
     source: str  # the file, as the table of `mien analyze` names it, or by its bare name
-    track: int | None  # the face's number in the clip, or in the photo; None: whoever is seen
+    track: int | None  # the face's number in the clip, or in the photo; None: the largest face
     coder: str
     start: float | None  # seconds; None for a photo
     end: float | None
@@ -87,9 +87,9 @@ def read_codes(
             wanted), a table of events that `mien analyze` wrote (its action units are left out), ELAN's .eaf,
             BORIS's "aggregated" or "tabular events", a folder of such files, or one of photos in folders
             named after their codes.
-        coder: who coded all of it; None: as the file says, and where it does not, by its name (that of the
-            folder, where a folder of files is read).
-        names: word in the file to a code, e.g. {"smile": "happiness"}; to "" what is to be left out.
+        coder: who coded all of it; None: who the file names, else the name of the file (of the folder, where
+            a folder of files is read).
+        names: word in the file to a code, e.g. {"smile": "happiness"}; "" leaves the word out.
         fps: frames in a second, for tables that have `frame` and no times.
         notes: a list that gets a line on what was left out.
 
@@ -212,7 +212,7 @@ def _make_codes(path: Path, raws: _Raws, names: Mapping[str, str], notes: list[s
             f"e.g. --map '{word}=happiness', or leave them out with --map '{word}='"
         )
     if not codes:
-        raise DataError(f"{path}: expected codes, got none; give a file or folder that somebody coded")
+        raise DataError(f"{path}: expected codes, got none; give a file or folder with somebody's codes")
     if left_out:
         notes.append(f"{path}: left out as asked: {_count_words(left_out)}")
     return codes
@@ -264,7 +264,7 @@ def _read_table(path: Path, default: str, fps: float | None) -> Iterator[tuple[i
         renamed = {}
     at = next((name for name in ("time", "frame") if name in columns and "start" not in columns), None)
     if at == "frame" and not fps:
-        raise ConfigError(f"{path}: expected --fps, since it counts in frames and has no times; give it")
+        raise ConfigError(f"{path}: counts in frames and has no times; give the frames per second with --fps")
     frames = []
     for line, record in table.records:
         if renamed and record["emotion"] in ACTION_UNITS:
@@ -386,7 +386,7 @@ def _read_eaf(
                 start, end = (int(slots[ref] or "") / 1000 for ref in refs)
             except (KeyError, ValueError) as error:
                 raise DataError(
-                    f"{path}: expected a start and an end of every annotation, got none of {id_} ({text!r}) "
+                    f"{path}: expected a start and an end of every annotation, got none for {id_} ({text!r}) "
                     f"on {tier.get('TIER_ID')}; align it in ELAN"
                 ) from error
             if text:

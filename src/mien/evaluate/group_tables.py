@@ -14,7 +14,7 @@ import numpy as np
 from mien.card import TEXT_WIDTH, join_blocks
 from mien.errors import ConfigError, MissingExtra
 from mien.evaluate.groups import FOUND, Gap, GroupReport, GroupTable, MeasureByGroup
-from mien.evaluate.tables import to_json
+from mien.evaluate.metrics import to_json
 from mien.results.draw import COLOURS
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ def group_notes(report: GroupReport) -> list[str]:
         f"Gaps: intervals and p hold for all comparisons of a table at once, every pair of groups in every "
         f"row (max-t over {options.draws} bootstrap draws of the pictures, seed {options.seed}); the tables "
         f"are not corrected for each other. Where the largest gap may be chance (p over {CLEAR_P:g}) and "
-        f"another is not, the clearest stands below it. *: under {options.smallest} pictures, shown and not "
-        "compared.",
+        f"another is not, the clearest stands below it. *: fewer than {options.smallest} pictures, shown but "
+        "not compared.",
     ]
     if not report.detected:
-        notes.append("Pictures were taken as faces, so that there is no detection rate: --detect gives it.")
+        notes.append("Every picture was taken as a face, so there is no detection rate: --detect gives it.")
     if report.repeated:
         notes.append(
             "Several pictures show one person, and all count as independent: the intervals are too narrow."
@@ -66,8 +66,8 @@ def group_notes(report: GroupReport) -> list[str]:
         )
     notes.append(
         "Groups differ in more than one way: in age, in how and where they were photographed, in what they "
-        "were asked to do. A gap says that two groups of these pictures are read differently, not why, and "
-        "nothing of what anybody felt."
+        "were asked to do. A gap shows that two groups of these pictures are read differently; it does not "
+        "show why, and tells nothing of what anybody felt."
     )
     return notes
 

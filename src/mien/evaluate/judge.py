@@ -197,7 +197,7 @@ def judge(
         if not known.any():
             raise DataError(
                 f"protocol {protocol!r}: expected at least one picture with a label, "
-                f"all {len(truth)} are left out; check the votes or take another --protocol"
+                f"all {len(truth)} are left out; check the votes or choose another --protocol"
             )
         figures = {name: metrics.decision_figures(d, known, truth[known]) for name, d in decisions.items()}
         without_copies = None if new is None else score_where(known & new, truth)

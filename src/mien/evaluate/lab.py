@@ -1,8 +1,8 @@
-"""A network calibrated on what a lab's own people were coded as, without reading a picture again.
+"""Calibrates a network on a lab's own codes of its own clips, without reading a picture again.
 
-Each coded stretch gives one face, that at its middle: frames of one stretch resemble each other. Its
-probabilities are those that the table has, so the table must be the network's own. Where several coded the
-same moment, most of them must agree, as under the protocol `majority`.
+Each coded stretch gives one face, the one at its middle, since frames of one stretch resemble each other. The
+probabilities are those in the table, so this network must have made it. Where several people coded the same
+moment, most of them must agree, as under the protocol `majority`.
 """
 
 from __future__ import annotations
@@ -103,12 +103,13 @@ def calibrate_on_codes(
         change = found.calibration["compared"]["nll"]["change"]
         if change["high"] >= 0:
             notes.append(
-                "on faces that it was not fitted on, the calibration is not clearly better than the one "
-                "before (the interval of the change of NLL holds 0): code more faces before you use it"
+                "on faces that it was not fitted on, the new calibration is not clearly better than the old "
+                "one (the interval of the change of NLL contains 0): code more faces before you use it"
             )
         if predictions.samples[0].person is None:
             notes.append(
-                "all faces are of one clip, so that halves of them share it: figures say nothing of others"
+                "all faces are from one clip, in both halves of every split: the figures tell nothing of "
+                "other clips"
             )
         found = replace(found, limits=(*found.limits, *added, *limits))
         calibrated = with_card(content, found)
@@ -197,7 +198,7 @@ def _tell_few(few: dict[str, int], card: ModelCard) -> str:
     def names(emotions: Iterable[str]) -> str:
         return ", ".join(f"{emotion} ({few[emotion]})" for emotion in emotions)
 
-    text = f"Fewer than {LEAST} coded faces of {names(few)}: nothing is told of them alone."
+    text = f"Fewer than {LEAST} coded faces of {names(few)}: no figures are given for each of them alone."
     lacking = [emotion for emotion in FLOORS if emotion in few]
     if not lacking:
         return text

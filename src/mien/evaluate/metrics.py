@@ -8,7 +8,8 @@ Legend: N samples, K = 8 emotions; `counts` is the (K, K) confusion matrix, rows
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, is_dataclass
 from math import sqrt
 from typing import Any, Final
 
@@ -189,6 +190,24 @@ def divide(part: NDArray[Any], whole: NDArray[Any]) -> Values:
     """Part by whole, in the shape that both broadcast to; nan where the whole is 0."""
     part, whole = np.broadcast_arrays(part, whole)
     return np.asarray(np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole != 0))
+
+
+def to_json(value: Any, digits: int | None = None) -> Any:
+    """Records, arrays and tuples as JSON has them: emotions by name, nan as None; floats to `digits`."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {key: to_json(one, digits) for key, one in value.items()}
+    if isinstance(value, np.ndarray) and value.ndim == 2:
+        return value.tolist()
+    if isinstance(value, np.ndarray):
+        return {e: to_json(one, digits) for e, one in zip(EMOTIONS, value.tolist(), strict=True)}
+    if isinstance(value, tuple):
+        return [to_json(one, digits) for one in value]
+    if isinstance(value, float):
+        number = float(value)
+        return None if np.isnan(value) else number if digits is None else round(number, digits)
+    return value
 
 
 def _specificity_of(rates: Values) -> Values:

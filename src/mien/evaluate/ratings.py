@@ -119,11 +119,11 @@ def read_ratings(table: Path, codes: Sequence[str | Path | Code], options: Agree
     if kind and (strange := [code.source for code in people if code.coder == MIEN]):
         raise DataError(
             f"expected codes by people, got some of a coder called {MIEN} ({strange[0]}); give Mien's own "
-            "events as TABLE, or another name to the coder: NAME=PATH"
+            "events as TABLE, or give the coder another name: NAME=PATH"
         )
     raters = (*([MIEN] if kind else []), *sorted({code.coder for code in people}))
     if len(raters) < 2:
-        raise DataError(f"expected two raters at least, got {', '.join(raters)} alone; give further codes")
+        raise DataError(f"expected two raters at least, got {', '.join(raters)} alone; give more codes")
     sources = list(shown) or list(dict.fromkeys(code.source for code in mine))
     places, unmatched = match_sources(people, sources)
     if kind and len(unmatched) == len(places):
@@ -156,7 +156,7 @@ def read_ratings(table: Path, codes: Sequence[str | Path | Code], options: Agree
 
 @dataclass(slots=True)
 class _Clip:
-    """What a table says of a clip or photo."""
+    """What a table tells of a clip or photo."""
 
     photo: bool = False
     times: list[float] = field(default_factory=list)  # (F,) seconds
@@ -183,8 +183,8 @@ def _read_table(
     if {code.coder for code in codes} != {MIEN}:
         return {}, [], codes, ""
     notes.append(
-        f"{table}: a table of events, so {MIEN} counts as neutral between them; it does not say when no face "
-        "was seen, nor in which clips there is no event: give the table of frames to have that counted"
+        f"{table}: this is a table of events, so {MIEN} counts as neutral between them. It does not tell "
+        "when no face was seen, nor which clips have no event; give the table of frames to count these"
     )
     return {}, codes, [], "events"
 
@@ -265,19 +265,21 @@ def _check_codes(source: str, clip: _Clip | None, codes: Sequence[Code], options
     strange = timed if photo else [code for code in codes if code.start is None]
     if strange:
         what, other = ("a photo", "with times") if photo else ("a clip", "without times")
-        raise DataError(f"expected codes of {source}, {what}, got one by {strange[0].coder} {other}; mend it")
+        raise DataError(
+            f"expected codes of {source}, {what}, got one by {strange[0].coder} {other}; correct that code"
+        )
     late = [code for code in timed if clip and code.start and code.start > clip.end + options.step]
     if late and clip:
         raise DataError(
             f"expected codes within {source}, which ends at {clip.end:.3f} s in the table, got {len(late)} "
-            f"later ones, the first by {late[0].coder} from {late[0].start} s; check that they are of this "
-            "clip and in seconds, or analyse the whole clip"
+            f"later ones, the first by {late[0].coder} from {late[0].start} s; check that they belong "
+            "to this clip and are in seconds, or analyse the whole clip"
         )
     strong = [code for code in codes if code.intensity and code.intensity > options.intensity_max]
     if strong:
         raise DataError(
             f"expected intensities from 0 to {options.intensity_max:g}, got {strong[0].intensity:g} by "
-            f"{strong[0].coder} of {source}; say the highest one with --intensity-max"
+            f"{strong[0].coder} of {source}; give the highest one with --intensity-max"
         )
 
 
@@ -461,18 +463,20 @@ def _extend(stretches: list[Stretch], emotion: str, start: float, end: float, st
 def _note_tally(ratings: Ratings, tally: Mapping[str, Counter[str]], options: AgreeOptions) -> None:
     """Say what is missing data."""
     said = {
-        "without a face": "{} moments that people coded have no face in the table; there people are compared "
-        "among themselves alone",
-        "cannot tell": 'in {} moments "cannot tell", which is missing data',
-        "twice": "{} moments are coded twice and differently, which is missing data; if two people or passes "
-        "have one name, tell them apart with NAME=PATH",
-        "short": f"{{}} codes hold no middle of a moment of {options.step:g} s; they count as events alone",
+        "without a face": "{} moments that people coded have no face in the table; there, people are "
+        "compared only with each other",
+        "cannot tell": '"cannot tell" in {} moments, which count as missing data',
+        "twice": "{} moments are coded twice, with different codes, and count as missing data; if two "
+        "people, or two passes of one, share this name, give each file its own with NAME=PATH",
+        "short": f"{{}} codes are too short to hold the middle of a moment of {options.step:g} s; they count "
+        "only as events",
     }
     for name, counts in tally.items():
         notes = [text.format(counts[key]) for key, text in said.items() if counts[key]]
         if counts["gaps"] and name != MIEN and options.gaps == "missing":
             notes.append(
                 f"{100 * counts['gaps'] / counts['seen']:.1f} % of the time in which the faces are seen is "
-                "not coded, which is missing data; if it means that nothing was shown, say --gaps neutral"
+                "not coded, and counts as missing data; if it means that nothing was shown, give --gaps "
+                "neutral"
             )
         ratings.notes += [f"{name}: {note}" for note in notes]

@@ -1,7 +1,8 @@
 """What people are asked to code: the photos of a table and short stretches of its clips, and their codes.
 
-A clip is cut into equal stretches, whatever Mien reads there: they tell nothing of its answer, and together
-hold all the time in which a face is seen. Or its events are taken. `CodeBook` keeps the codes.
+A clip is cut into equal stretches, whatever Mien reads there: so they reveal nothing of its answer, and
+together hold all the time in which a face is seen. Or its events are coded instead. `CodeBook` keeps the
+codes.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class ReviewTable:
             )  # fmt: skip
             seen.setdefault((source, track), array("d")).extend(values)
         if not seen:
-            raise DataError(f"{path}: expected a table with faces, got none; there is nothing to code")
+            raise DataError(f"{path}: expected a table with faces, got one without; there is nothing to code")
         #: by source and track, (N, 7): time, x, y, width, height, doubt, index of the emotion or -1; then the
         #: probabilities
         self.seen: dict[tuple[str, int | None], NDArray[np.float64]] = {
@@ -200,14 +201,14 @@ class ReviewTable:
 
 
 def most_doubtful_first(items: Sequence[ReviewItem]) -> list[ReviewItem]:
-    """In the order in which a person finds most of Mien's errors soonest."""
+    """Those first of which Mien is least sure: so a person finds most of its errors soonest."""
     return sorted(items, key=lambda item: -item.doubt)
 
 
 def draw_items(items: Sequence[ReviewItem], n: int, seed: int) -> list[ReviewItem]:
     """A random sample without replacement, in random order; the same for the same items and seed."""
     if n > len(items):
-        raise ConfigError(f"--random: expected at most the {len(items)} that there are, got {n}")
+        raise ConfigError(f"--random: expected at most {len(items)}, as many as there are to code, got {n}")
     return random.Random(seed).sample(list(items), n)  # noqa: S311 - not a secret
 
 
@@ -230,11 +231,12 @@ class CodeBook:
                 mine = held.enter_context(lock(path.with_name(f".{path.name}.lock")))
             except OSError as error:
                 raise OutputError(
-                    f"{path}: cannot be written ({error.strerror}); give a place in a folder that exists"
+                    f"{path}: cannot be written ({error.strerror}); name a file in a folder that exists"
                 ) from error
             if not mine:
                 raise OutputError(
-                    f"{path}: another `mien review` writes it; use that one's address, or another file"
+                    f"{path}: another `mien review` is writing it; open the address of that one, or name "
+                    "another file"
                 )
             if path.suffix.lower() != ".csv":
                 raise ConfigError(f"--output: expected a name that ends in .csv, got {path}; give another")

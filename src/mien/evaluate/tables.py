@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass
 from textwrap import wrap
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from mien.card import ACCURATE, TEXT_WIDTH, join_blocks, percent, render_policies
 from mien.evaluate.judge import Predictions, Scores, Verdict
-from mien.evaluate.metrics import mean_defined
+from mien.evaluate.metrics import mean_defined, to_json
 from mien.labels import EMOTIONS
 from mien.results.tables import printable
 
@@ -175,23 +175,6 @@ def make_record(
         },
         "provenance": dict(provenance),
     }
-
-
-def to_json(value: Any) -> Any:
-    """Records, arrays and tuples as JSON has them, emotions by name, nan as None."""
-    if is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
-    if isinstance(value, Mapping):
-        return {key: to_json(one) for key, one in value.items()}
-    if isinstance(value, np.ndarray) and value.ndim == 2:
-        return value.tolist()
-    if isinstance(value, np.ndarray):
-        return dict(zip(EMOTIONS, map(to_json, value.tolist()), strict=True))
-    if isinstance(value, tuple):
-        return [to_json(one) for one in value]
-    if isinstance(value, float):
-        return None if np.isnan(value) else float(value)
-    return value
 
 
 def _number(value: float) -> str:

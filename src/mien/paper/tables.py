@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from mien.card import percent
 from mien.evaluate import metrics
-from mien.evaluate.tables import to_json
+from mien.evaluate.metrics import to_json
 from mien.labels import EMOTIONS
 from mien.paper.scores import (
     INTERVALS,

@@ -54,12 +54,12 @@ class FaceSeries:
 
     @property
     def name(self) -> str:
-        """What the page calls the face."""
+        """The name of the face on the page."""
         return "Faces" if self.track is None else f"Face {self.track}"
 
     @property
     def headline(self) -> str:
-        """What the face showed most."""
+        """Which expression the face showed most."""
         mean = np.nanmean(self.values, axis=0)  # (E,)
         return f"shows {EMOTIONS[int(mean.argmax())]} most, {100 * mean.max():.0f}\u00a0% on average"
 

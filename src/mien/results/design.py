@@ -1,4 +1,4 @@
-"""What a study knows of its files: person, condition and the like, from their names or from a table.
+"""What a study knows about its files: person, condition and the like, from their names or from a table.
 
 A table of the design has a column `source` (the clip or photo, by its name or the end of its path), and may
 have `track` (the person is this face of it), `start` and `end` (seconds; the condition is this stretch of
@@ -85,8 +85,8 @@ class Design:
         taken = [name for name in self.columns if name in TYPES or name in _OWN or "." in name]
         if taken:
             raise ConfigError(
-                "design: expected names of columns that Mien does not use itself, and no dot in them, got "
-                f"{', '.join(taken)}; call them otherwise"
+                "design: expected names of columns that Mien does not use itself and that have no dot, got "
+                f"{', '.join(taken)}; rename them"
             )
 
     def offset(self, source: str) -> float:
@@ -112,15 +112,16 @@ class Design:
                 if found.setdefault(name, value) != value:
                     raise DataError(
                         f"{self._table}, line {entry.line}: expected one {name} of {source} at a time, got "
-                        f"{found[name]!r} and {value!r}; mend the design"
+                        f"{found[name]!r} and {value!r}; correct the design"
                     )
         return found
 
     def finish(self) -> list[str]:
-        """What in the design fitted nothing; ask at the end.
+        """Notes on what in the design fitted nothing; ask for them at the end.
 
         Raises:
-            ConfigError: an offset is of no clip of the table, or nothing is known of any input.
+            ConfigError: an offset is for a clip that the table does not have, or no input is known to the
+            design.
         """
         for name in self._offsets:
             if name not in self._used:
@@ -216,7 +217,7 @@ def _read_entries(path: Path) -> Iterator[_Entry]:
         elif start is not None and end is not None and end <= start:
             wrong = f"expected a start before the end, got {start:g} and {end:g}"
         elif before != line:
-            wrong = f"expected one row of a face and stretch, line {before} is of the same"
+            wrong = f"expected one row for each face and stretch, line {before} is for the same"
         if wrong:
             raise bad_line(path, line, ValueError(wrong))
         values = {name: str(value) for name, value in cells.items() if name not in _OWN}

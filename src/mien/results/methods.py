@@ -1,6 +1,6 @@
-"""The paragraph on methods that a paper needs of a table, from what its sidecar says of its run.
+"""The paragraph on methods that a paper needs about a table, from the sidecar that tells how it was made.
 
-What the sidecar does not say is said to be not known. `[@key]` in a sentence is a citation.
+What the sidecar does not tell is called "not known". `[@key]` in a sentence is a citation.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Methods:
 
 
 def describe_methods(table: Path, *, agreement: Path | None = None) -> Methods:
-    """The paragraph on methods of a table that `mien analyze` wrote.
+    """The paragraph on methods about a table that `mien analyze` wrote.
 
     Args:
         table: the file, with its sidecar beside it; or a folder of shards.
@@ -91,7 +91,7 @@ def describe_methods(table: Path, *, agreement: Path | None = None) -> Methods:
     record = read_sidecar(table)
     notes = []
     if is_changed(table, record):
-        notes.append(f"{table}: was changed since it was made; the paragraph is about what Mien wrote")
+        notes.append(f"{table}: was changed after it was made; the paragraph is about what Mien wrote")
     if record.get("interrupted"):
         notes.append(f"{table}: its run was interrupted; the paragraph is about what was read until then")
     with _reading(find_sidecar(table), "what `mien analyze` says of a run"):
@@ -104,7 +104,7 @@ def describe_methods(table: Path, *, agreement: Path | None = None) -> Methods:
             text = " ".join([text, *_say_agreement(found)])
             names = {one["name"] for one in record.get("inputs", ()) if isinstance(one, dict)}
             if names.isdisjoint(found["clips"]) and not table.is_dir():
-                notes.append(f"{agreement}: is about other clips than {table}; is it the right one?")
+                notes.append(f"{agreement}: is about other clips than {table}; is it the right file?")
     version = str(record["mien"])
     keys = [key for key in WORKS if f"[@{key}]" in text]  # in the order of their authors
     plain = _CITATION.sub(lambda found: f"({WORKS[found[1]][0]})", text)
@@ -121,7 +121,7 @@ def describe_methods(table: Path, *, agreement: Path | None = None) -> Methods:
 
 @contextmanager
 def _reading(path: Path, what: str) -> Iterator[None]:
-    """Errors of what is not in a file become a `DataError`."""
+    """What is missing in a file, or cannot be read, becomes a `DataError`."""
     try:
         yield
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:

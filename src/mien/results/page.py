@@ -65,7 +65,7 @@ def describe_face(face: Face) -> str:
 
 
 def describe_doubt(face: Face) -> str:
-    """What else an uncertain reading may be; "" for a certain one."""
+    """Which other emotions an uncertain reading may be; "" for a certain one."""
     if not face.uncertain:
         return ""
     others = [emotion for emotion in face.set or () if emotion != face.emotion]

@@ -36,7 +36,7 @@ class Window:
             self._root.bind(key, self._stop)
 
     def __call__(self, frame: Frame, pixels: Image, latency: object | None) -> bool:
-        """Draw the frame; False: whoever watches has had enough."""
+        """Draw the frame; False: the window was closed."""
         from PIL import Image as Pillow
         from PIL import ImageTk
 

@@ -37,6 +37,21 @@ BASELINE: Final = ("baseline_seconds", *(f"baseline_{emotion}" for emotion in EM
                    *(f"change_{emotion}" for emotion in EMOTIONS))  # fmt: skip
 
 
+#: The type of the other columns.
+_BY_TYPE: Final[dict[str, tuple[str, ...]]] = {
+    "string": ("source", "cut", "error"),
+    "int32": (
+        "frame", "face", "success", "frames", "clip_frames", "missing_frames",
+        "events", *(f"events_{emotion}" for emotion in EMOTIONS),
+    ),
+    "float32": ("peak", "mean", "share", "baseline", "change", *SHARES, *MEANS, *BASELINE[1:]),
+    "float64": (
+        "time", *_SECONDS, "first", "last", "window", *(name for name in COUNTS if "seconds" in name),
+        "baseline_seconds", "event_seconds", *(f"event_seconds_{emotion}" for emotion in EMOTIONS),
+    ),
+}  # fmt: skip
+
+
 class _Types(dict[str, str]):
     """Types by column; `mean_fear.film` has that of `mean_fear`, and what is not known is text."""
 
@@ -47,26 +62,8 @@ class _Types(dict[str, str]):
 
 #: The type of each column, named as pyarrow names it; `list` is a list of texts.
 TYPES: Final[dict[str, str]] = _Types(
-    {
-        **{name: kind for kind, names in FACE_COLUMNS.values() for name in names},
-        **dict.fromkeys(("source", "cut", "error"), "string"),
-        **dict.fromkeys(("frame", "face", "success", "frames"), "int32"),
-        **dict.fromkeys(("peak", "mean"), "float32"),
-        **dict.fromkeys(("time", *_SECONDS), "float64"),
-        # of summaries
-        **dict.fromkeys(
-            ("first", "last", "window", *(name for name in COUNTS if "seconds" in name)), "float64"
-        ),
-        **dict.fromkeys(("clip_frames", "missing_frames", "events"), "int32"),
-        **dict.fromkeys(("share", "baseline", "change", *BASELINE[1:]), "float32"),
-        **dict.fromkeys(("event_seconds", "baseline_seconds"), "float64"),
-        **dict.fromkeys((*SHARES, *MEANS), "float32"),
-        **dict.fromkeys((f"events_{emotion}" for emotion in EMOTIONS), "int32"),
-        **dict.fromkeys((f"event_seconds_{emotion}" for emotion in EMOTIONS), "float64"),
-    }
+    {name: kind for kind, names in (*FACE_COLUMNS.values(), *_BY_TYPE.items()) for name in names}
 )
-
-
 #: Libraries of data frames, the first that is installed serves; for each the names of our types of columns.
 LIBRARIES: Final = {
     "pandas": {"int32": "Int32", "float32": "float32", "float64": "float64"},  # Int32 can be empty

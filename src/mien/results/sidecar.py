@@ -1,4 +1,4 @@
-"""Sidecars: what is beside a table and says how it was made, `faces.csv.json` beside `faces.csv`.
+"""Sidecars: files beside tables that tell how these were made, `faces.csv.json` beside `faces.csv`.
 
 A folder of shards has its manifest instead, with the same keys but for `table`, `inputs` (its plan names
 them) and `made`.
@@ -45,8 +45,8 @@ def check_sidecar(table: Path, *, overwrite: bool) -> None:
     path = find_sidecar(table)
     if path.exists() and not overwrite and _parse(path) is None:
         raise OutputError(
-            f"{path} exists already, and is where it would be written how {table.name} was made; give the "
-            "table another name, or --overwrite to replace both"
+            f"{path} exists already, and has the name of the file that tells how {table.name} was made; give "
+            "the table another name, or --overwrite to replace both"
         )
 
 
@@ -80,13 +80,13 @@ def read_sidecar(table: Path) -> dict[str, Any]:
         raise DataError(f"{table}: expected a table, there is no such file; check the name")
     if not path.is_file():
         raise DataError(
-            f"{path}: expected the file that `mien analyze` writes beside a table to say how it was made, "
-            "there is none; keep it with the table, or make the table again"
+            f"{path}: expected the file that `mien analyze` writes beside a table to tell how it was made, "
+            "there is none; keep it beside the table, or make the table again"
         )
     record = _parse(path)
     if record is None or (table.is_dir() and not record.get("whole")):
         why = "the run is not complete: start it again" if record else "it is damaged, or not Mien's"
-        raise DataError(f"{path}: expected what `mien analyze` says of a run; {why}")
+        raise DataError(f"{path}: expected what `mien analyze` writes about a run; {why}")
     return record
 
 

@@ -1,4 +1,4 @@
-"""A table summed up: by clip and face, or by person and condition, what is shown, and what is missing.
+"""Sums up a table by clip and face, or by person and condition: what is shown, and what is missing.
 
 A frame lasts until the next frame of the table begins, the last one of a clip as long as the one before it.
 Shares and means are over the time in which a face is read; over its frames where they last no time (photos).
@@ -44,7 +44,9 @@ def summarize(
     window: float | None = None,
     baseline: tuple[float, float] | None = None,
 ) -> list[Row]:
-    """One row for each combination of the columns `by`: these, and `FIGURES`; in the order of their coming.
+    """One row for each combination of values of the columns `by`, in the order in which they come up.
+
+    It has these columns and `FIGURES`.
 
     An input without a face has a row with 0 frames, and so has a face of the design that is not found.
 
@@ -54,16 +56,16 @@ def summarize(
 
     Args:
         rows: of a table, in its order; such as `read_table` gives.
-        by: columns by which rows are put together: `source`, `track`, `window`, those of the design, or
+        by: columns that tell which rows belong together: `source`, `track`, `window`, those of the design, or
             others that the rows have and that do not change along a track.
         design: what is known of the inputs.
-        window: seconds; figures are of each stretch of so many seconds, from 0 on the common clock on.
-        baseline: from and to which second of each clip, on the common clock, a face is at rest. These frames
-            count for the baseline alone, and there are the columns `BASELINE` behind the others. A baseline
-            is of one clip, and of those of its faces that `by` puts together.
+        window: seconds; each stretch of this length gets rows of its own, counted from 0 on the common clock.
+        baseline: start and end, in seconds on the common clock, of the period in which a face is at rest. Its
+            frames count only for the baseline; the columns `BASELINE` follow the others. Each clip has a
+            baseline of its own, for those of its faces that `by` puts together.
 
     Raises:
-        ConfigError: a column of `by` that there is not, a window that is not above 0, or a baseline that ends
+        ConfigError: `by` names a column that does not exist, a window is not above 0, or a baseline ends
             before it begins.
         DataError: the design contradicts itself.
     """
@@ -78,7 +80,7 @@ def summary_columns(by: Sequence[str], *, window: bool = False, baseline: bool =
 
 
 def to_long(rows: Iterable[Row]) -> list[Row]:
-    """Rows of a summary with one for each expression: `emotion`, and its figures in columns of one name."""
+    """A summary with a row for each expression: the column `emotion`, and the same figures for each."""
     return [
         {name: value for name, value in row.items() if name not in _OF_EMOTIONS}
         | {"emotion": emotion}
@@ -89,12 +91,12 @@ def to_long(rows: Iterable[Row]) -> list[Row]:
 
 
 def to_wide(rows: Iterable[Row], column: str, by: Sequence[str]) -> list[Row]:
-    """Rows of a summary with the values of one column side by side: `mean_fear.film`, `mean_fear.rest`.
+    """A summary with the values of one column side by side, such as `mean_fear.film` and `mean_fear.rest`.
 
     Args:
         rows: of the summary.
-        column: whose values part the columns; those of a row without one are called `none`.
-        by: the columns by which the summary was made.
+        column: its values become endings of columns; a row without a value gets `none`.
+        by: the columns `by` of the summary.
     """
     listed = list(rows)
     levels = list(dict.fromkeys(str(row[column] or "none") for row in listed))

@@ -43,7 +43,7 @@ class OpenTable:
     records: Iterator[tuple[int, Record]]  # number of the line, from 1, and its cells
 
     def require(self, columns: tuple[str, ...], what: str) -> None:
-        """Raise a `DataError` unless the columns are there; `what` names such a table."""
+        """Raise a `DataError` unless the columns are there; `what` says which kind of table has them."""
         missing = [name for name in columns if name not in self.columns]
         if missing:
             raise DataError(
@@ -101,7 +101,7 @@ def read_rows(table: OpenTable, parse: Callable[[Record], dict[str, Cell]]) -> I
 
 
 def number_faces() -> Callable[[object], int]:
-    """A function that, called with the picture of each row in turn, numbers the faces of a picture from 0."""
+    """A function that numbers the faces of each picture from 0, called with the picture of every row."""
     last: object = None
     face = 0
 
@@ -116,7 +116,7 @@ def number_faces() -> Callable[[object], int]:
 
 def bad_line(path: Path, line: int, error: ValueError) -> DataError:
     """The error to raise about a cell that could not be parsed."""
-    return DataError(f"{path}, line {line}: {error}; mend it or make the table again")
+    return DataError(f"{path}, line {line}: {error}; correct it, or make the table again")
 
 
 # --- cells

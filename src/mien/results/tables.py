@@ -50,10 +50,10 @@ def write(
         frames: photos, frames of clips, or both; taken one by one.
         path: the file; it appears whole.
         overwrite: replace a file that exists.
-        landmarks: with the columns of the five landmarks.
-        units: with those of the movements of the face and of FACS's action units.
-        gaze: with those of the direction of the eyes in the head.
-        excel: CSV or TSV that spreadsheets open as it is meant.
+        landmarks: also write the five landmarks.
+        units: also write the movements of the face, and FACS's action units.
+        gaze: also write the direction of the eyes in the head.
+        excel: CSV or TSV that spreadsheets open correctly.
 
     Raises:
         OutputError: no such format, the file exists (without `overwrite`), or it cannot be written.
@@ -142,7 +142,8 @@ class CsvFile:
         place: where to write.
         columns: the cells of a line.
         delimiter: what stands between them.
-        excel: for spreadsheets: a byte order mark, by which Excel knows UTF-8, and no text that it would run.
+        excel: for spreadsheets: a byte order mark, by which Excel knows UTF-8, and no text that it would run
+            as a formula.
     """
 
     def __init__(
@@ -377,7 +378,7 @@ def open_writer(
         path: the file.
         overwrite: replace a file that exists.
         columns: those of frames, or `EVENT_COLUMNS`.
-        excel: CSV or TSV that spreadsheets open as it is meant.
+        excel: CSV or TSV that spreadsheets open correctly.
         formats: by ending.
 
     Raises:

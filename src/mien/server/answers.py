@@ -123,7 +123,7 @@ class PhotosBody(BaseModel):
 
 
 class JobBody(BaseModel):
-    """A clip that is read, was, or will be."""
+    """A clip that waits, is being read, or was read."""
 
     id: str
     name: str
@@ -167,7 +167,7 @@ Number = Annotated[int | float, WithJsonSchema({"type": "number"})]
 
 
 class AboutBody(BaseModel):
-    """What this server does with what it is given."""
+    """What this server does with what it is sent, and how much it takes."""
 
     version: str
     auth: bool
@@ -227,7 +227,7 @@ def problem_of(error: BaseException) -> Problem:
     elif isinstance(error, MienError):
         kind = "unreadable"  # damaged, or too small
     else:
-        text = f"internal error ({type(error).__name__}); it is in the server's log: please report it"
+        text = f"internal error ({type(error).__name__}); the server's log has the details: please report it"
         return Problem("bug", text)
     return Problem(kind, str(error).removeprefix("--"))
 

@@ -124,7 +124,8 @@ async def probe_clip(path: str, name: str, limits: Limits) -> float:
         async with asyncio.timeout(_PROBE_SECONDS):
             line, _ = await process.communicate()
     except TimeoutError:
-        why = f"expected a frame of the clip within {_PROBE_SECONDS:g} s, none came"
+        why = f"expected a first frame of the clip within {_PROBE_SECONDS:g} s, none came; save the clip "
+        "again"
         raise Problem("unreadable", why) from None
     finally:
         if process.returncode is None:
@@ -132,7 +133,7 @@ async def probe_clip(path: str, name: str, limits: Limits) -> float:
             await process.wait()
     why = ""
     if process.returncode:
-        why = "expected a clip, the process that opened it died; it is damaged: save it again"
+        why = "expected a clip, but the process that opened it died; it is damaged: save it again"
     else:
         seen = json.loads(line)
         why = seen.get("error", "").replace(path, name or "the clip")
@@ -218,7 +219,7 @@ async def result(request: Request, job: JobId, name: str) -> FileResponse:
         raise Problem("not-found", f"expected one of this job's results ({known}), got another name")
     path = service.jobs.folder(record.id) / name
     if not path.is_file():
-        raise Problem("not-found", "the file was removed from the server's folder; send the clip again")
+        raise Problem("not-found", "the file is no longer in the server's folder; send the clip again")
     return FileResponse(
         path,
         media_type=_MEDIA_TYPES[path.suffix],
@@ -244,5 +245,5 @@ def _find(service: Service, job: str) -> JobRecord:
 
 
 def _unknown_job() -> Problem:
-    why = "expected the id of a job, there is none of this one; it was removed, or is wrong"
+    why = "expected the id of a job, there is none with this id; it was removed, or the id is wrong"
     return Problem("not-found", why)

@@ -1,4 +1,4 @@
-"""What a file is by its content, so that errors say what is wrong with it, and nothing else is read."""
+"""Tells by its content what a file is, so that errors can say what is wrong with it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNPACK: Final = "unpack it and send the files in it"
 _OTHERS: Final = (
     (rb"FUJIFILMCCD-RAW|II[*U]\0.{4}CR", "a camera's raw file", "save it as JPEG"),
     *((pattern, f"a photo ({kind})", _PHOTO) for kind, (pattern, _) in KINDS.items() if kind not in ANIMATED),
-    (rb"ID3|\xff[\xfb\xf3\xf2]|.{4}ftypM4A|RIFF.{4}WAVE|fLaC", "sound", "send what has pictures"),
+    (rb"ID3|\xff[\xfb\xf3\xf2]|.{4}ftypM4A|RIFF.{4}WAVE|fLaC", "sound", "send a clip with pictures"),
     (CLIPS + rb"|.{4}ftyp|OggS", "a clip", "send it to /v1/clips"),  # these may be sound as well
     (rb".{0,1000}%PDF-", "a PDF document", "save its pictures as JPEG or PNG"),
     (rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf\x27\x1c|Rar!", "an archive", _UNPACK),
@@ -27,7 +27,7 @@ _OTHERS: Final = (
     (rb"\x93NUMPY", "an array of NumPy", "save it as PNG"),
     (rb"(?i)[^\0]{0,1000}<svg[\s>]", "an SVG drawing", "save it as PNG"),
     (rb"(?i)[^\0]{0,1000}<(!doctype\s+html|html)[\s>]", "a web page",
-     "look at it in a browser: it may say why the file is not there"),
+     "open it in a browser: it may say why the file is not there"),
     (rb"\s*[\[{]\s*[\"{\[\]}\d]", "JSON", "send it with Content-Type: application/json"),
     (rb"#EXTM3U|ffconcat|\[playlist\]", "a playlist", "send the clips that it names"),
     (rb"[\t\n\r\f\x20-\x7e]+$", "text", "send the file itself"),
@@ -74,8 +74,8 @@ def check_media_type(media_type: str, *families: str) -> None:
     """Refuse a file that is said to be of no such family ("image", "video"); "" is fine."""
     family = media_type.partition("/")[0]
     if media_type not in UNSPECIFIC and family not in families:
-        why = f"expected {families[0]}/..., the request says that the file is {media_type!r}"
-        raise Problem("unsupported", f"{why}; send it with the Content-Type that it is of, or without")
+        why = f"expected {families[0]}/..., the request calls the file {media_type!r}"
+        raise Problem("unsupported", f"{why}; send it with its right Content-Type, or with none")
 
 
 def _second_format(data: bytes) -> str:

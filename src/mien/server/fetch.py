@@ -36,9 +36,9 @@ class Fetcher:
     """Gets what is at an address.
 
     Args:
-        hosts: names that may be asked, each with its standard ports, or as `name:port`; "*": every host of
-            the public Internet. A host that is named may lie in a private network, others may not.
-        seconds: in which an answer must be whole.
+        hosts: names of hosts that may be asked, each on its standard ports, or as `name:port`; "*": every
+            host on the public Internet. A named host may be in a private network, others may not.
+        seconds: in which an answer must be complete.
     """
 
     def __init__(self, hosts: Sequence[str], seconds: float) -> None:
@@ -120,7 +120,7 @@ class Fetcher:
             where = host if standard else f"{host}:{port}"
             raise Problem(
                 "forbidden-address",
-                f"expected an address that this server may fetch, got one at {where}; send the picture "
+                f"expected an address from which this server may fetch, got one at {where}; send the picture "
                 f"itself, or start the server with --fetch {where}",
             )
         return parts, host, port, named
@@ -132,7 +132,7 @@ class Fetcher:
         infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         found = list(dict.fromkeys(str(info[4][0]) for info in infos))[:_ADDRESSES]
         if not named and not all(map(is_public, found)):
-            why = f"expected an address of the public Internet, {host} is one of a private network"
+            why = f"expected an address on the public Internet, {host} is on a private network"
             raise Problem("forbidden-address", f"{why}; send the picture itself")
         tls = self._context if parts.scheme == "https" else None
         name = host if tls else None

@@ -55,7 +55,7 @@ class Guarded(Protocol):
 
 
 class Guard:
-    """The whole server as one ASGI application: `app` answers what passes."""
+    """The whole server as one ASGI application: `app` answers the requests that it lets pass."""
 
     def __init__(self, app: App, service: Guarded) -> None:
         self.app, self.service, self.settings = app, service, service.settings
@@ -108,7 +108,9 @@ class Guard:
             raise Problem("forbidden-origin", f"{why}; start the server with --cors and that origin")
         is_open = scope["path"] in OPEN or scope["path"].startswith("/assets/")
         if self.settings.guarded and not is_open and not self._is_authorized(headers):
-            raise Problem("unauthorized", "expected the token as `Authorization: Bearer TOKEN`; give it")
+            raise Problem(
+                "unauthorized", "expected the server's token as `Authorization: Bearer TOKEN`; send it"
+            )
         announced = headers.get("content-length", "0")  # digits, says h11
         if scope["type"] == "http" and int(announced) > (most := _byte_limit(scope, self.settings.limits)):
             raise too_large(most)
@@ -181,12 +183,13 @@ class LimitedBody:
             raise too_large(self._most)
         took = time.monotonic() - self._start
         if not self._whole and took > self._limits.stall and self._bytes < took * self._limits.rate:
-            raise self._slow(f"got {self._bytes} in {took:.0f} s")
+            raise self._slow(f"got {self._bytes} bytes in {took:.0f} s")
         return message
 
     def _slow(self, what: str) -> Problem:
         return Problem(
-            "too-slow", f"expected {self._limits.rate} bytes a second of upload, {what}; send it again"
+            "too-slow",
+            f"expected an upload of at least {self._limits.rate} bytes a second, {what}; send it again",
         )
 
 

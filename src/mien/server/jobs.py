@@ -114,9 +114,9 @@ class Jobs:
                 why = "the server was stopped, and the clip is gone; send it again"
                 self._fail(record.id, "stopped", why)
             elif record.state == "running" and record.tries >= _TRIES:
-                why = f"the server was stopped {_TRIES} times while it read this clip"
+                why = f"the server stopped {_TRIES} times while it read this clip"
                 self._fail(
-                    record.id, "stopped", f"{why}; it may be damaged, or take more memory than there is"
+                    record.id, "stopped", f"{why}; it may be damaged, or need more memory than there is"
                 )
             elif record.state == "running":
                 _LOG.warning("an earlier server was killed while it read a clip: this one goes on")
@@ -178,7 +178,7 @@ class Jobs:
         elif not end:
             status = f"signal {-code}" if code < 0 else f"exit status {code}"
             why = f"the process that read it died ({status})"
-            hint = "it may be damaged, take more memory than there is, or longer than it may"
+            hint = "the clip may be damaged, need more memory than there is, or take longer than allowed"
             self._fail(record.id, "stopped", f"{why}; {hint}")
         elif end["error"]:
             self._fail(record.id, end["kind"], end["error"])

@@ -32,7 +32,7 @@ _GRACE: Final = 3  # seconds that open requests have when the server ends
 
 
 class Connection(H11Protocol):
-    """uvicorn's connection, which waits for nothing for ever.
+    """uvicorn's connection, which waits for nothing without end.
 
     Neither for headers, nor for the rest of a refused upload, nor for a client that does not read.
     """
@@ -169,8 +169,8 @@ def serve(
     `make` is that of `opened`.
 
     Raises:
-        ConfigError: the address cannot be had.
-        MienError: its networks or folder cannot.
+        ConfigError: the address is not free, or not of this machine.
+        MienError: the networks or the folder cannot be opened.
     """
     with suppress(OSError, ValueError):  # standard error is no file
         faulthandler.enable()  # a crash below Python says where it was
@@ -210,7 +210,7 @@ def _bound(settings: ServerSettings) -> socket.socket:
     except OSError as error:
         bound.close()
         raise ConfigError(
-            f"expected an address that is free and ours at --host {settings.host} --port {settings.port}, "
-            f"got: {error.strerror or error}; name another"
+            f"expected a free address of this machine at --host {settings.host} --port {settings.port}, "
+            f"got: {error.strerror or error}; choose another"
         ) from error
     return bound

@@ -91,7 +91,7 @@ async def _answer(request: Request, options: PhotoOptions, *, annotate: bool, kn
         raise Problem("bad-setting", f"expected {', '.join(sorted(known))}, got {min(unknown)[:40]!r}")
     answer = choose_answer(request.headers.get("accept", ""), annotate=annotate, most=limits.answer)
     if service.photo_requests >= limits.requests:
-        why = f"expected at most {limits.requests} requests with photos at one time; try again shortly"
+        why = f"expected at most {limits.requests} requests with photos at the same time; try again soon"
         raise Problem("busy", why)
     service.photo_requests += 1
     try:
@@ -99,8 +99,8 @@ async def _answer(request: Request, options: PhotoOptions, *, annotate: bool, kn
         async with files as received:
             service.metrics.upload_bytes.inc(received.size)
             if received.fields:
-                why = f"expected files alone in the form, got the field {min(received.fields)[:40]!r}"
-                raise Problem("bad-setting", f"{why}; settings go into the query")
+                why = f"expected only files in the form, got the field {min(received.fields)[:40]!r}"
+                raise Problem("bad-setting", f"{why}; put settings into the query")
             if received.files[0].media_type == JSON:
                 await unless_client_gone(request, unpack_json(service, received))
             found = await unless_client_gone(request, _read_all(service, received, options, answer))
@@ -183,7 +183,7 @@ class JsonAnswer:
         with self._lock:
             if self._size + len(piece) > self._most:
                 why = f"expected an answer of at most {self._most:,} bytes, got more"
-                raise Problem("too-large", f"{why}; send fewer photos at one time, or leave out `annotate`")
+                raise Problem("too-large", f"{why}; send fewer photos at a time, or leave out `annotate`")
             self._size += len(piece)
         return piece
 
@@ -244,7 +244,7 @@ def choose_answer(accept: str, *, annotate: bool, most: int) -> JsonAnswer | Tab
     if best == JSON:
         return JsonAnswer(annotate=annotate, most=most)
     if best == PARQUET and importlib.util.find_spec("pyarrow") is None:
-        why = "expected JSON or CSV to be asked for, got Parquet, for which this server lacks pyarrow"
+        why = "expected a request for JSON or CSV, got one for Parquet, for which this server lacks pyarrow"
         hint = "ask for another, or `pip install 'mien[data]'` where the server runs"
         raise Problem("not-acceptable", f"{why}; {hint}")
     return TableAnswer(best)

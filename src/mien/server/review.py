@@ -106,8 +106,8 @@ def review(options: ReviewOptions, say: Callable[[str], object]) -> None:
     """Hold a review until Ctrl-C ends it; `say` gets notes, and the address to open in a browser.
 
     Raises:
-        ConfigError: the port cannot be had, or a larger sample was asked for than there is.
-        DataError: a table or the codes cannot be read, or no photo or clip of it is on this machine.
+        ConfigError: the port is taken, or the sample is larger than what there is to code.
+        DataError: a table or the codes cannot be read, or none of its photos and clips is on this machine.
         OutputError: the codes cannot be written.
     """
     serve(ServerSettings(port=options.port), say, lambda settings: make_review(options, settings, say))
@@ -121,17 +121,17 @@ def make_review(options: ReviewOptions, settings: ServerSettings, say: Callable[
     every = [item for item in (*table.photos(), *clips) if item.source in files]
     missing = [source for source in table.sources if source not in files]
     for source in missing[:5]:
-        say(f"mien: note: {source} is not there, and left out")
+        say(f"mien: note: {source} was not found, and is left out")
     if missing[5:]:
         say(f"mien: note: {len(missing) - 5} more are left out; --media names the folder that they are in")
     if not every:
-        what = f"none of its {len(table.sources)} files is there" if missing else "got nothing to code"
+        what = f"found none of its {len(table.sources)} files" if missing else "got nothing to code"
         raise DataError(f"{options.table}: expected photos and clips on this machine, {what}; give --media")
     if options.sample is None:
         items = most_doubtful_first(every)
         order = (
-            f"Most doubtful first: all {len(items)}, from the one that Mien is least sure of. This finds "
-            f"errors soonest; agreement on only the first ones is lower than on all {len(items)}."
+            f"Most doubtful first: all {len(items)}, beginning with the one of which Mien is least sure. "
+            f"This finds errors soonest; agreement on the first ones alone is lower than on all {len(items)}."
         )
     else:
         items = draw_items(every, options.sample, options.seed)

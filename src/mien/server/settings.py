@@ -72,7 +72,7 @@ class ServerSettings:
             raise ConfigError("--token: expected at least 8 ASCII characters; use a long random one")
         if self.auth and not self.token and not is_loopback(self.host):
             raise ConfigError(
-                f"--host {self.host}: others can reach this address; expected a --token that they must know, "
+                f"--host {self.host}: others can reach this address; give a --token that they must know, "
                 "or --no-auth if everyone who can reach it may use it"
             )
 
@@ -82,7 +82,7 @@ class ServerSettings:
                 raise ConfigError(f"--cors: expected an origin as https://example.org, or *, got {origin!r}")
         if "*" in self.cors and self.auth and not self.token:
             raise ConfigError(
-                "--cors *: any page that a browser here shows could ask this server; expected a --token that "
+                "--cors *: any page in a browser on this machine could ask this server; give a --token that "
                 "it must know, or --no-auth if every page may ask"
             )
 

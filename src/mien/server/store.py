@@ -67,13 +67,13 @@ class Disk:
             if self.taken + number > self._budget:
                 raise Problem(
                     "disk-full",
-                    f"the {self._budget:,} bytes that this server may use are full; "
+                    f"the {self._budget:,} bytes that this server may use are taken; "
                     "delete jobs, or raise --disk",
                 )
             self.taken += number
 
     def give_back(self, number: int) -> None:
-        """So many bytes are free again; fewer than none: more are written, whatever the budget."""
+        """So many bytes are free again; a number below 0: more are written, whatever the budget."""
         with self._lock:
             self.taken = max(0, self.taken - number)
 

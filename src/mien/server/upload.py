@@ -104,9 +104,9 @@ class Upload:
 async def receive_files(
     request: Request, disk: Disk, path: Path | None = None, *, field_name: str, most: int
 ) -> AsyncIterator[ReceivedFiles]:
-    """The files of a multipart form's field, at most `most` of them, or the body; closed when the block ends.
+    """The files in one field of a multipart form, at most `most`, or the body; closed when the block ends.
 
-    The disk counts every byte. A request that cannot be taken apart, or is too much, raises a Problem.
+    The disk counts every byte. A request that cannot be parsed, or is too large, raises a Problem.
     """
     received = ReceivedFiles(disk, path)
     try:
@@ -139,7 +139,9 @@ async def _receive_body(request: Request, received: ReceivedFiles) -> None:
         else:  # a disk may take its time; other requests are not to wait for it
             await asyncio.to_thread(upload.write, piece)
     if not received.files:
-        raise Problem("bad-request", "expected a file as the body or in multipart, got no body; send one")
+        raise Problem(
+            "bad-request", "expected a file as the body or in a multipart form, got no body; send one"
+        )
 
 
 async def _receive_form(request: Request, received: ReceivedFiles, field_name: str, most: int) -> None:
@@ -150,10 +152,10 @@ async def _receive_form(request: Request, received: ReceivedFiles, field_name: s
         too_much = error.message.startswith(("Too many files", "Part exceeded"))
         kind = "too-large" if too_much else "bad-request"
         detail = error.__cause__ or error.message
-        why = f"expected a multipart form within the limits, got: {detail}; send it again, or in parts"
+        why = f"expected a multipart form within the limits, got: {detail}; correct it, or send it in parts"
         raise Problem(kind, why) from error
     if not parser.ended:
-        raise Problem("bad-request", "expected a whole multipart body, it ends early; send it again")
+        raise Problem("bad-request", "expected a complete multipart body, it ends too early; send it again")
     if not received.files:
         raise Problem("bad-request", f"expected a file in the field {field_name!r}, got none; send one")
     received.fields = {key: value for key, value in form.multi_items() if isinstance(value, str)}
@@ -220,7 +222,7 @@ SCHEMA["properties"]["photos"]["items"] = SCHEMA.pop("$defs")["PhotoItem"]
 async def unpack_json(service: Service, received: ReceivedFiles) -> None:
     """Put the photos of a JSON body, which is the one file of a request, in its place.
 
-    One that cannot be had has its `problem`; a body that makes no sense raises it.
+    One that cannot be read has its `problem`; a body that makes no sense raises one.
     """
     [body] = received.files
     async with service.unpacking:

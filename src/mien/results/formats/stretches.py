@@ -67,8 +67,8 @@ def write_imotions(rows: Iterable[Row], path: Path, conversion: Conversion) -> N
     """Write the stretches of one clip by their start, in whole milliseconds from its time 0."""
     source, runs = find_stretches(rows, conversion, "line")
     conversion.note(
-        "imotions: the respondent is named by the number of the face, the stimulus by the file: put in the "
-        "names of your study"
+        "imotions: the respondent is called by the number of the face, the stimulus by the name of the file: "
+        "put in the names of your study"
     )
     stimulus = PurePath(source).stem
     lines = [
