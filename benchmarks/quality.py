@@ -28,7 +28,7 @@ import mien
 from mien.card import with_card
 from mien.data.arrays import in_other, load_images
 from mien.data.fer import ferplus
-from mien.evaluate.protocol import majority
+from mien.evaluate.metrics import majority
 from mien.faces.align import TEMPLATE, crop
 from mien.faces.network import Classifier
 from mien.faces.parts import HIDDEN_QUALITY, PartsNetwork

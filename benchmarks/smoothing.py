@@ -25,7 +25,7 @@ from mien.analyzer import load
 from mien.data.arrays import load_images
 from mien.data.fer import ferplus
 from mien.evaluate import metrics
-from mien.evaluate.protocol import majority
+from mien.evaluate.metrics import majority
 from mien.faces.network import Classifier
 from mien.labels import EMOTIONS
 from mien.types import Face, Frame, Image

@@ -12,7 +12,7 @@ from PIL import Image
 from mien.data.folder import folder
 from mien.data.pictures import emotion_of
 from mien.errors import DataError, ImageError
-from mien.evaluate.protocol import PROTOCOLS
+from mien.evaluate.metrics import PROTOCOLS
 
 
 def draw(path, level=100):

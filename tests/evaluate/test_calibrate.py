@@ -32,7 +32,7 @@ from mien.evaluate.calibrate import (
     softmax,
 )
 from mien.evaluate.judge import Predictions
-from mien.evaluate.protocol import PROTOCOLS
+from mien.evaluate.metrics import PROTOCOLS
 from mien.faces.network import Classifier
 from mien.faces.policy import decide
 from mien.labels import EMOTIONS

@@ -14,7 +14,7 @@ from mien.data.fer import ferplus
 from mien.errors import DataError, ImageError
 from mien.evaluate import metrics, tables
 from mien.evaluate.judge import judge, make_cropper, predict_corpus, score, training_digests
-from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS
+from mien.evaluate.metrics import LEFT_OUT, PROTOCOLS
 from mien.faces.align import crop, fit
 from mien.faces.detect import YuNet
 from mien.faces.policy import decide

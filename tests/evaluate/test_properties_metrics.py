@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 
 from mien.card import Policy
 from mien.evaluate import metrics
-from mien.evaluate.protocol import LEFT_OUT, accuracies, argmax, majority
+from mien.evaluate.metrics import LEFT_OUT, accuracies, argmax, majority
 from mien.faces.policy import decide, shares
 from mien.labels import EMOTIONS
 from mien.types import Sample

@@ -13,7 +13,7 @@ from mien.data.fer import ferplus
 from mien.errors import ModelError
 from mien.evaluate import metrics
 from mien.evaluate.calibrate import FLOORS
-from mien.evaluate.protocol import PROTOCOLS
+from mien.evaluate.metrics import PROTOCOLS
 from mien.faces.network import Classifier, open_session, read_card
 from mien.faces.policy import decide
 from mien.labels import EMOTIONS

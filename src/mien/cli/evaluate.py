@@ -68,10 +68,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its argum
     """
     given = locals()
     from mien.errors import ConfigError
-    from mien.evaluate.evaluation import EvaluateOptions
+    from mien.evaluate.evaluation import EvaluateOptions, render_unreadable
     from mien.evaluate.evaluation import evaluate as run_evaluation
     from mien.evaluate.group_tables import check_plot, plot_groups
-    from mien.evaluate.tables import render_unreadable
     from mien.files import write_whole
 
     if json is not None:

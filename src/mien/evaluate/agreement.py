@@ -458,29 +458,21 @@ def _estimate_group(ratings: Ratings, group: Sequence[int], options: AgreeOption
 
 def _estimate(sums: Sums, figures: Any, options: AgreeOptions) -> dict[str, Estimates]:
     """Each figure, with the 95 % percentile interval of a bootstrap over the clips that have anything."""
-    flat = np.concatenate([one.reshape(len(one), -1) for one in sums.values()], axis=1)  # (C, S)
-
-    def split(rows: Array) -> Sums:
-        ends = np.cumsum([one[0].size for one in sums.values()])[:-1]
-        parts = np.split(rows, ends, axis=-1)
-        shapes = [one.shape[1:] for one in sums.values()]
-        return {
-            name: part.reshape(*rows.shape[:-1], *shape)
-            for name, part, shape in zip(sums, parts, shapes, strict=True)
-        }
-
-    values = figures(split(flat.sum(axis=0)))
-    flat = flat[flat.any(axis=1)]
-    if len(flat) < 2:
+    values = figures({name: one.sum(axis=0) for name, one in sums.items()})
+    held = np.any([one.any(axis=tuple(range(1, one.ndim))) for one in sums.values()], axis=0)  # (C,)
+    sums = {name: one[held] for name, one in sums.items()}
+    clips = int(held.sum())
+    if clips < 2:
         nothing = np.full(len(ROWS), np.nan)
         return {name: Estimates(value, nothing, nothing) for name, value in values.items()}
     rng = np.random.default_rng(options.seed)
     drawn: dict[str, list[Array]] = {name: [] for name in values}
-    step = max(1, WEIGHTS_AT_ONCE // max(flat.shape))
+    step = max(1, WEIGHTS_AT_ONCE // max(clips, *(one[0].size for one in sums.values())))
     for start in range(0, options.draws, step):
         draws = min(step, options.draws - start)
-        weights = rng.multinomial(len(flat), np.full(len(flat), 1 / len(flat)), size=draws)  # (B, C)
-        for name, value in figures(split(weights.astype(float) @ flat)).items():
+        weights = rng.multinomial(clips, np.full(clips, 1 / clips), size=draws).astype(float)  # (B, C)
+        drawn_sums = {name: np.tensordot(weights, one, axes=1) for name, one in sums.items()}
+        for name, value in figures(drawn_sums).items():
             drawn[name].append(value)
     return {name: Estimates(value, *_interval(np.concatenate(drawn[name]))) for name, value in values.items()}
 

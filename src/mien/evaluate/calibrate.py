@@ -32,8 +32,7 @@ from mien.card import ACCURATE, ModelCard, Policy
 from mien.errors import ConfigError, DataError
 from mien.evaluate import metrics
 from mien.evaluate.judge import Predictions
-from mien.evaluate.metrics import Figures, to_json
-from mien.evaluate.protocol import PROTOCOLS, Labels, check_protocol
+from mien.evaluate.metrics import PROTOCOLS, Figures, Labels, check_protocol, to_json
 from mien.faces import network
 from mien.faces.policy import Decisions, decide, shares
 from mien.labels import EMOTIONS

@@ -30,8 +30,7 @@ from mien.card import ModelCard
 from mien.data.corpus import Corpus
 from mien.errors import ConfigError
 from mien.evaluate.judge import Predictions
-from mien.evaluate.metrics import Z95, Values, divide, wilson
-from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS
+from mien.evaluate.metrics import LEFT_OUT, PROTOCOLS, Z95, Values, divide, wilson
 from mien.labels import EMOTIONS
 from mien.types import Sample
 

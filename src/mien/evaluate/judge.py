@@ -17,8 +17,7 @@ from mien.data.arrays import digest
 from mien.data.corpus import Corpus
 from mien.errors import DataError, ImageError
 from mien.evaluate import metrics
-from mien.evaluate.metrics import Counts, Figures, Values
-from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS, Labels
+from mien.evaluate.metrics import LEFT_OUT, PROTOCOLS, Counts, Figures, Labels, Values
 from mien.faces.align import crop, fit
 from mien.faces.detect import YuNet
 from mien.faces.policy import decide, shares

@@ -22,7 +22,7 @@ from mien.errors import DataError
 from mien.evaluate.calibrate import FLOORS, CalibrateOptions, calibrate_card, softmax
 from mien.evaluate.codes import CANNOT_TELL, NONE, Code, read_codes
 from mien.evaluate.judge import Predictions
-from mien.evaluate.protocol import LEFT_OUT, majority
+from mien.evaluate.metrics import LEFT_OUT, majority
 from mien.evaluate.ratings import match_sources
 from mien.evaluate.review import ReviewTable
 from mien.faces.network import open_session, read_card, read_model

@@ -21,7 +21,7 @@ from mien.data.fer import ferplus
 from mien.data.posed import rafd
 from mien.data.splits import Indices, Labels, by_person, stratified
 from mien.errors import ConfigError, list_few, require_choice
-from mien.evaluate.protocol import PROTOCOLS
+from mien.evaluate.metrics import PROTOCOLS
 from mien.faces.align import fit
 from mien.train.faces import FACE_INPUT, cut_faces, find_face, vote_shares
 from mien.types import Floats, Image, Sample

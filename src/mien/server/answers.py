@@ -6,13 +6,14 @@ import errno
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, WithJsonSchema, create_model
+import numpy as np
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, create_model
 from starlette.responses import Response
 
 from mien.errors import ConfigError, ImageError, ImageTooLarge, MienError, OutputError
 from mien.labels import EMOTIONS
 from mien.results.tables import shortest
-from mien.types import Face, Floats
+from mien.types import Face
 
 #: Each kind of problem, with its HTTP status.
 PROBLEMS: Final = {
@@ -34,57 +35,46 @@ class ProblemBody(BaseModel):
     detail: str
 
 
-#: The probabilities of the eight emotions, which sum to 1.
-Probabilities: Any = create_model("Probabilities", **dict.fromkeys(EMOTIONS, (float, ...)))  # type: ignore[call-overload]
-
-
-#: What the face network tells in single numbers.
-MEASURED: Final = ("yaw", "pitch", "roll", "quality")
+#: A float32 as the shortest number that rounds to it.
+Short = Annotated[float, AfterValidator(shortest)]
+#: The probabilities of the eight emotions, which sum to 1; made of an array in their order.
+_Named: Any = create_model("Probabilities", **dict.fromkeys(EMOTIONS, (Short, ...)))  # type: ignore[call-overload]
+Probabilities = Annotated[
+    _Named | None,
+    BeforeValidator(lambda given: given if given is None else dict(zip(EMOTIONS, given, strict=True))),
+]
 
 
 class FaceBody(BaseModel):
     """One face; pixels of the upright picture."""
 
     face: int
-    box: tuple[float, float, float, float]
-    landmarks: list[tuple[float, float]]
-    score: float
+    box: tuple[Short, Short, Short, Short]
+    landmarks: Annotated[list[tuple[Short, Short]], BeforeValidator(np.ndarray.tolist)]
+    score: Short
     emotion: str | None
-    confidence: float | None
-    probabilities: Probabilities | None
+    confidence: Short | None
+    probabilities: Probabilities
     set: list[str] | None
     uncertain: bool | None
-    yaw: float | None
-    pitch: float | None
-    roll: float | None
-    quality: float | None
-    units: dict[str, float]
+    yaw: Short | None
+    pitch: Short | None
+    roll: Short | None
+    quality: Short | None
+    units: dict[str, Short]
 
     @classmethod
-    def of(cls, number: int, face: Face, **more: Any) -> Self:
-        """A face by its number from 0; float32 values become the shortest float64 that round to them."""
-        left, top, width, height = map(shortest, face.box)
-        return cls(
-            face=number,
-            box=(left, top, width, height),
-            landmarks=[(shortest(x), shortest(y)) for x, y in face.landmarks],
-            score=shortest(face.score),
-            emotion=face.emotion,
-            confidence=None if face.confidence is None else shortest(face.confidence),
-            probabilities=named_probabilities(face.probabilities),
-            set=None if face.set is None else list(face.set),
-            uncertain=face.uncertain,
-            **{name: None if (v := getattr(face, name)) is None else shortest(v) for name in MEASURED},
-            units={name: shortest(value) for name, value in face.units.items()},
-            **more,
-        )
+    def of(cls, number: int, face: Face) -> Self:
+        """A face by its number from 0."""
+        held = {name: getattr(face, name) for name in cls.model_fields if name != "face"}
+        return cls(face=number, **held)
 
 
 class LiveFaceBody(FaceBody):
     """One face in a frame of a camera, with its track and its probabilities smoothed over time."""
 
     track: int | None
-    smoothed: Probabilities | None
+    smoothed: Probabilities
 
 
 class LiveFrameBody(BaseModel):
@@ -235,13 +225,6 @@ def problem_of(error: BaseException) -> Problem:
 def too_large(most: int) -> Problem:
     """The problem of a body, or of a field of a form, with more than `most` bytes."""
     return Problem("too-large", f"expected at most {most:,} bytes, got more; send less, or raise the limit")
-
-
-def named_probabilities(values: Floats | None) -> Any:
-    """(8,) float32 probabilities by the name of the emotion."""
-    if values is None:
-        return None
-    return Probabilities(**{e: shortest(value) for e, value in zip(EMOTIONS, values, strict=True)})
 
 
 #: For OpenAPI: the content of a file in a form.

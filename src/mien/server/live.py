@@ -12,7 +12,7 @@ from typing import Final
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from mien.image import read_image
-from mien.server.answers import LiveErrorBody, LiveFaceBody, LiveFrameBody, named_probabilities, problem_of
+from mien.server.answers import LiveErrorBody, LiveFaceBody, LiveFrameBody, problem_of
 from mien.server.service import Service, service_of
 from mien.video.ahead import NewestFrame
 from mien.video.frames import VideoFrame
@@ -59,10 +59,7 @@ class LiveReader:
         video_frame = VideoFrame(pixels, message.index, message.time)
         [(frame, _)] = next(self._follower.one_by_one([video_frame], "live")).frames
         [frame] = self._smoother.push(frame)
-        faces = [
-            LiveFaceBody.of(number, face, track=face.track, smoothed=named_probabilities(face.smoothed))
-            for number, face in enumerate(frame.faces)
-        ]
+        faces = [LiveFaceBody.of(number, face) for number, face in enumerate(frame.faces)]
         height, width = pixels.shape[:2]
         return LiveFrameBody(index=frame.index, time=frame.time, width=width, height=height, faces=faces)
 

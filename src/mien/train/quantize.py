@@ -28,7 +28,7 @@ from mien.data.corpus import draw
 from mien.data.fer import ferplus
 from mien.errors import ModelError
 from mien.evaluate import metrics
-from mien.evaluate.protocol import LEFT_OUT, PROTOCOLS, accuracies
+from mien.evaluate.metrics import LEFT_OUT, PROTOCOLS, accuracies
 from mien.faces.network import Classifier, import_runtime, open_session, read_card, read_face_card
 from mien.files import write_whole
 from mien.labels import EMOTIONS

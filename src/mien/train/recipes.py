@@ -21,7 +21,7 @@ from mien.config import claim_run, from_toml, provenance, to_toml
 from mien.data.arrays import data_hash, gather, in_other, load_images
 from mien.data.fer import ferplus
 from mien.errors import ConfigError
-from mien.evaluate.protocol import PROTOCOLS, accuracies
+from mien.evaluate.metrics import PROTOCOLS, accuracies
 from mien.faces.network import Classifier
 from mien.labels import EMOTIONS
 from mien.nets import make_net
