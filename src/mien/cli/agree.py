@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -64,7 +63,7 @@ def agree(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
     given = locals()
     from mien.errors import ConfigError
     from mien.evaluate.agreement import agree as compare
-    from mien.evaluate.agreement_tables import make_agreement_record, render_agreement, write_report
+    from mien.evaluate.agreement_tables import render_agreement, write_report
     from mien.evaluate.ratings import AgreeOptions
     from mien.files import WholeFile
 
@@ -80,9 +79,4 @@ def agree(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
     found = compare(table, codes or [], make_record(AgreeOptions, given))
     typer.echo(render_agreement(found), nl=False)
     for path in outputs:
-        if path.suffix.lower() == ".html":
-            write_report(found, path, overwrite=overwrite)
-        else:
-            with WholeFile(path, overwrite=overwrite) as file:
-                text = dumps(make_agreement_record(found), indent=1, ensure_ascii=False, allow_nan=False)
-                file.partial.write_text(text + "\n", encoding="utf-8")
+        write_report(found, path, overwrite=overwrite)

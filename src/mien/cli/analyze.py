@@ -93,8 +93,7 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
         bool,
         flag(
             "--excel",
-            "For .csv and .tsv: mark the file as UTF-8 for Excel, and protect text that Excel would run as a "
-            "formula.",
+            "For .csv and .tsv: mark the file as UTF-8 for Excel, and keep it from running text as formulas.",
         ),
     ] = False,
     show: Annotated[
@@ -141,21 +140,14 @@ def analyze(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
     ] = None,
     max_faces: Annotated[
         int | None,
-        option(
-            "N",
-            "Read only the N largest faces in each picture; certain faces come before doubtful ones.",
-            min=1,
-        ),
+        option("N", "Read only the N largest faces in each picture; doubtful ones come last.", min=1),
     ] = None,
     animated: Annotated[
         bool, flag("--animated", "Read animated GIF, WebP and PNG as clips, not their first frame.")
     ] = False,
     all_files: Annotated[
         bool,
-        flag(
-            "--all",
-            "Also write rows, with success 0, for files in folders that are neither picture nor clip.",
-        ),
+        flag("--all", "Also write rows (success 0) for files in folders that are neither picture nor clip."),
     ] = False,
     max_pixels: Annotated[
         int | None, option("N", r"Refuse photos of more than N pixels \[default: 150000000].", min=1)

@@ -25,9 +25,7 @@ def methods(
     latex: Annotated[bool, flag("--latex", "Write LaTeX, and the references as BibTeX.")] = False,
     agreement: Annotated[
         Path | None,
-        option(
-            "FILE", "The file that `mien agree -o FILE.json` wrote: also tell how far Mien and people agree."
-        ),
+        option("FILE", "From `mien agree -o FILE.json`: also tell how far Mien and people agree."),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:

@@ -195,10 +195,9 @@ def _table(found: QuantizationReport) -> str:
 
 
 def _check_output(output: Path, *, overwrite: bool) -> None:
-    """Refuse a file that is there, and say how to install the learning half where it is absent."""
-    from mien.errors import OutputError
+    """Refuse a place that cannot be written to; say how to install the learning half where it is absent."""
+    from mien.files import WholeFile
     from mien.train import require_torch
 
     require_torch()
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output}: exists already; give another name or --overwrite")
+    WholeFile(output, overwrite=overwrite).discard()  # refuses before any work is done

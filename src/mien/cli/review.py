@@ -25,12 +25,7 @@ def review(  # noqa: PLR0913, PLR0917 - the options of a command are its argumen
         ),
     ] = None,
     coder: Annotated[
-        str | None,
-        option(
-            "NAME",
-            r"The name of the only coder \[default: coders enter their names in the "
-            "page].",
-        ),
+        str | None, option("NAME", r"The only coder \[default: coders enter their names in the page].")
     ] = None,
     blind: Annotated[bool, flag("--blind/--show", "Hide or show what Mien reads.")] = True,
     random: Annotated[

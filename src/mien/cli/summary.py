@@ -76,9 +76,8 @@ def summary(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
 
     Or one for each person and condition, taken from the names of the files or from a table of the design.
 
-    A row tells how long the face is seen and how long it is missing, for which share of the time it shows
-    each expression, the mean probabilities, and the number and length of its events. Notes go to standard
-    error.
+    A row tells how long the face is seen or missing, the share of time in which it shows each expression,
+    the mean probabilities, and the number and length of its events. Notes go to standard error.
     """
     from mien.cli.progress import say
     from mien.results.design import Design

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from json import dumps
 from math import isnan
 from pathlib import Path
 from typing import Any, Final
@@ -55,13 +56,22 @@ def render_agreement(found: Agreement) -> str:
 
 
 def write_report(found: Agreement, path: Path, *, overwrite: bool = False) -> None:
-    """Write the page: one file, with nothing beside it and nothing fetched.
+    """Write the page (.html): one file, with nothing beside it and nothing fetched; or all figures (.json).
 
     Raises:
         OutputError: the file exists, or cannot be written.
     """
+    if path.suffix.lower() == ".html":
+        text = _render_page(found)
+    else:
+        text = dumps(make_agreement_record(found), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with WholeFile(path, overwrite=overwrite) as file:
+        file.partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _render_page(found: Agreement) -> str:
     environment = template_environment("mien.results")
-    html = environment.get_template("agreement.html").render(
+    return environment.get_template("agreement.html").render(
         title="Agreement of " + " and ".join(found.raters),
         found=found,
         intro=list(describe_agreement(found)),
@@ -79,8 +89,6 @@ def write_report(found: Agreement, path: Path, *, overwrite: bool = False) -> No
         remarks=remarks(found),
         version=__version__,
     )
-    with WholeFile(path, overwrite=overwrite) as file:
-        file.partial.write_text(html, encoding="utf-8", newline="\n")
 
 
 def make_agreement_record(found: Agreement) -> dict[str, Any]:
