@@ -36,7 +36,6 @@ COUNTS: Final = ("frames", "first", "last", "seconds", "clip_frames", "clip_seco
 BASELINE: Final = ("baseline_seconds", *(f"baseline_{emotion}" for emotion in EMOTIONS),
                    *(f"change_{emotion}" for emotion in EMOTIONS))  # fmt: skip
 
-
 #: The type of the other columns.
 _BY_TYPE: Final[dict[str, tuple[str, ...]]] = {
     "string": ("source", "cut", "error"),
