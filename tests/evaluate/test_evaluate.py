@@ -12,7 +12,7 @@ from mien.data.arrays import digest
 from mien.data.corpus import Corpus
 from mien.data.fer import ferplus
 from mien.errors import DataError, ImageError
-from mien.evaluate import metrics, tables
+from mien.evaluate import evaluation, metrics
 from mien.evaluate.judge import judge, make_cropper, predict_corpus, score, training_digests
 from mien.evaluate.metrics import LEFT_OUT, PROTOCOLS
 from mien.faces.align import crop, fit
@@ -105,7 +105,7 @@ def test_wilson_of_a_published_case():
 
 def test_scores_of_nothing_are_nan_and_null():
     nothing = score(np.empty((0, 8), np.float32), np.empty(0, np.int64))
-    record = tables.to_json(nothing)
+    record = metrics.to_json(nothing)
     assert record["accuracy"] is None
     assert record["recall"] == dict.fromkeys(EMOTIONS)
     for value in (nothing.accuracy, nothing.balanced_accuracy, nothing.ece, nothing.brier, nothing.nll):
@@ -278,12 +278,12 @@ def test_a_crop_is_the_largest_face_or_the_whole_picture(one_face, two_faces, no
 def judged():
     predictions = predict_corpus(memory_corpus(broken=(3,)), by_level, lambda image: image)
     (verdict,) = judge(predictions, ["argmax"], training=frozenset(predictions.digests[:4]))
-    heading = tables.Heading("tiny", "ab" * 32, "ferplus", "valid", "/a/very/long/root" * 9)
+    heading = evaluation.Heading("tiny", "ab" * 32, "ferplus", "valid", "/a/very/long/root" * 9)
     return heading, verdict, predictions
 
 
 def test_table_fits_80_columns_and_says_everything(judged):
-    text = tables.render_verdict(*judged)
+    text = evaluation.render_verdict(*judged)
     assert max(map(len, text.splitlines())) <= 80
     assert not any(line != line.rstrip() for line in text.splitlines())
     for part in ("tiny", "valid", "argmax", "scored    19\n", "1 more, which could not be read", "no copy"):
@@ -292,7 +292,7 @@ def test_table_fits_80_columns_and_says_everything(judged):
     assert head.split()[2:] == [e[:7] for e in EMOTIONS]
     counts = [[int(cell) for cell in line.split()[1:]] for line in matrix]
     assert counts == judged[1].scores.counts.tolist()
-    assert "3.png: expected a picture" in tables.render_unreadable(judged[2])
+    assert "3.png: expected a picture" in evaluation.render_unreadable(judged[2])
 
 
 def test_table_holds_large_numbers_and_undefined_ones(judged):
@@ -300,7 +300,7 @@ def test_table_holds_large_numbers_and_undefined_ones(judged):
     truth = np.zeros(300_000, np.int64)
     scores = score(np.tile(np.eye(8, dtype=np.float32)[0], (300_000, 1)), truth)
     many = replace(judge(predictions, ["argmax"])[0], scores=scores, without_copies=scores)
-    text = tables.render_verdict(heading, many, predictions)
+    text = evaluation.render_verdict(heading, many, predictions)
     assert max(map(len, text.splitlines())) <= 80
     assert "nan" not in text
     assert "100.00 (100.00 to 100.00)" in text
@@ -308,7 +308,7 @@ def test_table_holds_large_numbers_and_undefined_ones(judged):
 
 def test_the_record_says_the_same(judged):
     heading, verdict, predictions = judged
-    record = tables.make_record(heading, [verdict], predictions, {"mien": "1"})
+    record = evaluation.make_record(heading, [verdict], predictions, {"mien": "1"})
     json.dumps(record, allow_nan=False)
     got = record["protocols"]["argmax"]
     assert got["all"]["counts"] == verdict.scores.counts.tolist()

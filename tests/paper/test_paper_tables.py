@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mien.evaluate import metrics, tables
+from mien.evaluate import evaluation, metrics
 from mien.labels import EMOTIONS
 from mien.paper.folds import FoldOptions, draw_folds
 from mien.paper.report import ACTION_UNITS, PROTOTYPES
@@ -136,7 +136,7 @@ def test_means_of_the_paper(data: dict[str, Any]) -> None:
         got = table["paper"]["summary"]["accuracy"]
         want = ACCURACY[table["emotion"]]
         assert tuple(round(100 * got[key], 2) for key in ("mean", "low", "high")) == want
-        assert want[0] == tables.PAPER[table["emotion"]]
+        assert want[0] == evaluation.PAPER[table["emotion"]]
     assert round(100 * data["macro"]["paper"]["accuracy"], 2) == 87.52
     assert data["macro"]["turned"]["sensitivity"] == data["macro"]["paper"]["precision"]
 
