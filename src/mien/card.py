@@ -315,6 +315,8 @@ def render_policies(policies: Mapping[str, Mapping[str, Any]], n: Mapping[str, f
         sizes = [policies[name]["set size"] for name in sets]
         cells = ["-" if size is None else f"{size:.2f}" for size in sizes]
         lines.append(line("emotions a set", "", [""] * len(policies) + cells))
+    if any(figures.get("uncertain") is not None for figures in policies.values()):
+        lines.append("(uncertain: by the confidence alone; a table of faces counts quality in, too)")
     return lines
 
 

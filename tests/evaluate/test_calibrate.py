@@ -441,6 +441,7 @@ def test_the_command_writes_a_model_that_reads_with_it(mien, tiny_model, labelle
     assert b"policy    balanced" in ran.out
     assert b"label in set" in ran.out
     assert b"(alone: each emotion asked for by itself" in ran.out
+    assert b"(uncertain: by the confidence alone; a table of faces counts quality in, too)" in ran.out
     ran = mien("card", out)
     assert b"calibrated on" in ran.out
     assert max(map(len, ran.out.decode().splitlines())) <= 80
