@@ -391,6 +391,12 @@ def test_memory_does_not_grow_with_the_clip(tmp_path):
     assert peak - start < 4 * HEIGHT * WIDTH * 3
 
 
+def test_frames_without_time_stamps_are_counted_on_without_adding_up_errors(tmp_path):
+    got, video = read(encode(tmp_path / "bare.h264"))
+    assert [frame.time for frame in got] == [i / video.fps for i in range(40)]
+    assert "frames without a time stamp, counted on at" in video.notes[0]
+
+
 # -- cameras -----------------------------------------------------------------------------------------
 
 

@@ -43,6 +43,7 @@ class ClipReader:
         self._decoded = 0
         self._hidden = 0  # packets that the container's edit list hides: decoded, never shown
         self._untimed = 0
+        self._stamp, self._since = 0.0, -1  # the latest time stamp, seconds, and frames since it
         self._first: float | None = None  # times of the first frame and of the latest, seconds
         self._last: float | None = None
         self._ended = False
@@ -91,11 +92,13 @@ class ClipReader:
             )
 
     def _time(self, frame: Any) -> float:
-        """The container's own time stamp; where it has none, one frame after the last."""
+        """The container's own time stamp; where it has none, counted on from the last that had one."""
         if frame.pts is not None and frame.time_base is not None:
-            return float(frame.pts * frame.time_base)
-        self._untimed += 1
-        return 0.0 if self._last is None else self._last + 1 / (self.fps or FALLBACK_RATE)
+            self._stamp, self._since = float(frame.pts * frame.time_base), 0
+        else:
+            self._untimed += 1
+            self._since += 1
+        return self._stamp + self._since / (self.fps or FALLBACK_RATE)
 
     def _decode(self) -> Iterator[Any]:
         """Decoded frames; damaged packets are counted and left out."""
