@@ -273,6 +273,8 @@ def test_import_changes_nothing_and_loads_no_pillow():
         (b"", r"is empty \(0 bytes\)"),
         (b"Dear sir,\nthis is a letter and no picture.\n", "is text .'Dear sir"),
         (bytes(range(128, 160)) * 9, "begins with b'"),
+        (b"PK\x03\x04" + bytes(26), "is an archive; unpack it"),
+        (b"<!DOCTYPE html><title>404</title>", "is a web page; open it in a browser"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is text"),  # never given to Ghostscript
     ],
 )

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from mien.errors import ImageError, ImageTooLarge, OutputError, shorten
 from mien.files import WholeFile
-from mien.media import ANIMATED, CLIPS, HEAD, KINDS, SUFFIX_KINDS, kind_of
+from mien.media import ANIMATED, CLIPS, FOREIGN, HEAD, KINDS, SUFFIX_KINDS, kind_of
 from mien.pixels import BACKGROUND, WHITES, Image, array_to_rgb, turn_pixels
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def read_image(
     if hasattr(given, "read"):
         given = _read_file(given)
     if isinstance(given, bytes | bytearray | memoryview):
-        return _from_stream(io.BytesIO(given), f"the {len(given)} bytes given", max_pixels)
+        return _from_stream(io.BytesIO(given), f"the content given ({len(given)} bytes)", max_pixels)
     if not isinstance(given, str | os.PathLike):
         raise ImageError(
             "expected a path, the bytes of a file, an open file, a PIL image or an array, got "
@@ -363,7 +363,7 @@ def _from_stream(stream: BinaryIO, name: str, max_pixels: int) -> Picture:
             what = (
                 "TIFF of several pages: first page used"
                 if kind == "TIFF"
-                else f"animated {kind}: first frame used (--animated, or `video`, reads all)"
+                else f"animated {kind}: first frame used; `mien analyze --animated`, or `video`, reads all"
             )
             notes = (what, *notes)
         return Picture(pixels, notes)
@@ -488,9 +488,13 @@ def _kind(stream: BinaryIO, name: str) -> str:
     what = f"begins with {head[:16]!r}"
     if re.match(CLIPS, head, re.DOTALL):
         raise ImageError(f"expected a picture, {name} is a clip; use `video`")
+    expected = f"expected a picture ({', '.join(KINDS)})"
+    for pattern, foreign, remedy in FOREIGN:
+        if re.match(pattern, head, re.DOTALL):
+            raise ImageError(f"{expected}, {name} is {foreign}; {remedy}")
     if all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
         what = f"is text ({head[:24].decode()!r}...)"
-    raise ImageError(f"expected a picture ({', '.join(KINDS)}), {name} {what}; convert it to one of these")
+    raise ImageError(f"{expected}, {name} {what}; convert it to one of these")
 
 
 def _refuse_large(size: tuple[int, int], name: str, max_pixels: int) -> None:

@@ -70,6 +70,18 @@ _FAINT: Final = {
     "TGA": rb".\0[\x02\x03\x0a\x0b]\0{5}.{8}[\x08\x10\x18\x20][\0-\x3f]",
 }
 
+#: How files begin that people take for pictures and clips, what they are, and what to do with them.
+FOREIGN: Final = (
+    (rb"ID3|\xff[\xfb\xf3\xf2]|.{4}ftypM4A|RIFF.{4}WAVE|fLaC", "sound", "give a clip with pictures"),
+    (rb".{0,1000}%PDF-", "a PDF document", "save its pictures as JPEG or PNG"),
+    (rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf\x27\x1c|Rar!", "an archive", "unpack it and give the files in it"),
+    (rb"8BPS", "a Photoshop document", "save it as JPEG or PNG"),
+    (rb"\x93NUMPY", "an array of NumPy", "save it as PNG"),
+    (rb"(?i)[^\0]{0,1000}<svg[\s>]", "an SVG drawing", "save it as PNG"),
+    (rb"(?i)[^\0]{0,1000}<(!doctype\s+html|html)[\s>]", "a web page",
+     "open it in a browser: it may say why the file is not there"),
+)  # fmt: skip
+
 
 def is_image(path: str | os.PathLike[str]) -> bool:
     """Whether the ending of `path` is that of a picture; the file itself is not looked at."""

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from mien.errors import ImageError
-from mien.media import ANIMATED, CLIPS, KINDS
+from mien.media import ANIMATED, CLIPS, FOREIGN, KINDS
 from mien.server.answers import Problem
 
 #: Media types that say nothing; the last is what curl says of every body.
@@ -14,20 +14,12 @@ UNSPECIFIC: Final = frozenset({
     "", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded",
 })  # fmt: skip
 _PHOTO: Final = "send it to /v1/photos"
-_UNPACK: Final = "unpack it and send the files in it"
 #: How files begin that are neither photos nor clips, or the other of the two; what they are; what to do.
 _OTHERS: Final = (
     (rb"FUJIFILMCCD-RAW|II[*U]\0.{4}CR", "a camera's raw file", "save it as JPEG"),
     *((pattern, f"a photo ({kind})", _PHOTO) for kind, (pattern, _) in KINDS.items() if kind not in ANIMATED),
-    (rb"ID3|\xff[\xfb\xf3\xf2]|.{4}ftypM4A|RIFF.{4}WAVE|fLaC", "sound", "send a clip with pictures"),
+    *FOREIGN,
     (CLIPS + rb"|.{4}ftyp|OggS", "a clip", "send it to /v1/clips"),  # these may be sound as well
-    (rb".{0,1000}%PDF-", "a PDF document", "save its pictures as JPEG or PNG"),
-    (rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf\x27\x1c|Rar!", "an archive", _UNPACK),
-    (rb"8BPS", "a Photoshop document", "save it as JPEG or PNG"),
-    (rb"\x93NUMPY", "an array of NumPy", "save it as PNG"),
-    (rb"(?i)[^\0]{0,1000}<svg[\s>]", "an SVG drawing", "save it as PNG"),
-    (rb"(?i)[^\0]{0,1000}<(!doctype\s+html|html)[\s>]", "a web page",
-     "open it in a browser: it may say why the file is not there"),
     (rb"\s*[\[{]\s*[\"{\[\]}\d]", "JSON", "send it with Content-Type: application/json"),
     (rb"#EXTM3U|ffconcat|\[playlist\]", "a playlist", "send the clips that it names"),
     (rb"[\t\n\r\f\x20-\x7e]+$", "text", "send the file itself"),
