@@ -325,7 +325,7 @@ def hold_interrupts() -> Iterator[None]:
 
 @contextmanager
 def finish_whole(writer: TableWriter) -> Iterator[TableWriter]:
-    """Leave the writer so that a second Ctrl-C cannot tear the table while it is being finished."""
+    """Close the writer at the end, so that a second Ctrl-C cannot damage the table meanwhile."""
 
     def finish(*error: Any) -> None:
         with hold_interrupts():

@@ -63,7 +63,7 @@ class Estimates:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairAgreement:
-    """Two raters."""
+    """How far two raters agree."""
 
     first: str
     second: str
@@ -78,38 +78,38 @@ class PairAgreement:
     event_medians: (
         Array  # (V, 3) of pairs: onset and offset of the second less the first's, s; overlap by union
     )
-    uncovered: tuple[int, int]  # events of each that lie where the other labels nothing, which do not count
-    #: Mien's doubtful moments, and the share of agreement in these and in the others; None: not known
+    uncovered: tuple[int, int]  # events of each that are left out: the other codes under half of their time
+    #: moments that Mien marks uncertain, and the share of agreement in these and in others; None: not known
     doubtful: tuple[int, float, float] | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupAgreement:
-    """Three raters or more together."""
+    """How far three raters or more agree together."""
 
     raters: tuple[str, ...]
-    moments: int  # that two of them at least label
+    moments: int  # that at least two of them label
     alpha: Estimates
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Agreement:
-    """What `agree` finds."""
+    """The result of `agree`."""
 
     options: AgreeOptions
     raters: tuple[str, ...]
-    mien: str  # what Mien's are: "frames", "events"; "": it is not among the raters
+    mien: str  # what Mien's table holds, "frames" or "events"; "": Mien is not among the raters
     clips: tuple[str, ...]
     pairs: tuple[PairAgreement, ...]
     groups: tuple[GroupAgreement, ...]
-    left_out: dict[str, list[str]]  # what has no counterpart, by what it is
+    left_out: dict[str, list[str]]  # what has no counterpart, by its kind
     notes: tuple[str, ...]
 
 
 def agree(
     table: str | Path, codes: Sequence[str | Path | Code], options: AgreeOptions | None = None
 ) -> Agreement:
-    """Compare Mien's table with codes by people, and these among themselves.
+    """Compare Mien's table with codes by people, and people with each other.
 
     Args:
         table: of frames or of events, as `mien analyze` wrote it; or further codes, to compare people alone.

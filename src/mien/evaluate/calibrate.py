@@ -54,7 +54,7 @@ MIN_FACES: Final = 20  # labelled; with fewer no set of 90 % is smaller than all
 
 @dataclass(frozen=True, slots=True)
 class CalibrateOptions:
-    """What is asked of a calibration, and how it is measured."""
+    """What a calibration aims at, and how it is measured."""
 
     coverage: float = 0.9  # share of faces whose set holds the label
     right: float = 0.9  # share of right predictions among those that are not uncertain
@@ -358,7 +358,7 @@ def crossfit(
 def draw_halves(
     rng: np.random.Generator, n: int, groups: Labels | None = None
 ) -> tuple[NDArray[np.int64], int]:
-    """An order of n faces and how many of them are the first half; no group of (N,) is in both halves."""
+    """An order of n faces, and how many are the first half; no group of (N,) is in both halves."""
     if groups is None:
         return rng.permutation(n), n // 2
     rank = rng.permutation(groups.max() + 1)[groups]

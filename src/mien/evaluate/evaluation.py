@@ -113,7 +113,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
     """Judge a model on a corpus, and compare groups if asked.
 
     Raises:
-        ConfigError: an option that names nothing there is, or labels or tags that the corpus has not.
+        ConfigError: an option names what does not exist, or the corpus lacks the labels or tags.
         DataError: the corpus cannot be read, or nothing in it can be judged.
         ModelError: the model cannot be read.
     """

@@ -1,4 +1,4 @@
-"""Groups of people beside each other: what a model says of each, and where two groups differ most.
+"""Compares groups of people: what a model reads in each, and where two groups differ most.
 
 A measure is one number per picture (predicted as happiness or not, the confidence, ...); a group's figure is
 its mean, with an interval of its own (Wilson for shares, normal for means).
@@ -7,9 +7,9 @@ A gap is the difference of two groups. Its interval and p hold for all pairs of 
 table at once: the single-step max-t of Westfall and Young (Resampling-Based Multiple Testing, 1993, section
 2.3), from a bootstrap that redraws the pictures of each group. Shares take Agresti and Caffo's success and
 failure more per group (The American Statistician 54(4), 2000), so that an expression never predicted in a
-group has a width as well. Each draw is divided by its own errors. Simulated where nothing differs, with five
-groups of 40 to 400 and nine measures, 3 % of tables show a gap at 0.05: this is on the safe side; by the
-errors of the whole it was 6 to 8 %.
+group has an interval as well. Each draw is divided by its own standard errors. In simulations without any
+difference, with five groups of 40 to 400 and nine measures, 3 % of tables show a gap at 0.05, which is on the
+safe side; with the standard errors of the whole it was 6 to 8 %.
 
 Legend: P pictures looked at, the N with a face first; G groups, M measures, B draws, K = 8 emotions; a value
 is nan where it does not concern the picture.
@@ -71,7 +71,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Gaps:
-    """The two pairs of groups that are worth naming in a figure; often they are the same."""
+    """The two pairs of groups worth naming for a measure; often they are the same."""
 
     largest: Gap
     clearest: Gap  # the largest t: where small groups differ most by chance, large ones may differ surely

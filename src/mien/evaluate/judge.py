@@ -86,7 +86,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verdict:
-    """The scores under one protocol, and once more without the pictures that are in the training split."""
+    """The scores under one protocol, and again without the pictures that are also in the training split."""
 
     protocol: str
     left_out: int  # pictures to which the protocol gives no label

@@ -112,7 +112,7 @@ def to_wide(rows: Iterable[Row], column: str, by: Sequence[str]) -> list[Row]:
 
 
 class Summarizer:
-    """Sums up rows as they come, as `summarize` does; it holds faces and no rows."""
+    """Sums up rows as they come, as `summarize` does; it keeps sums for each face, and no rows."""
 
     def __init__(
         self,

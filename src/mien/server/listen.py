@@ -1,4 +1,4 @@
-"""The server on its port, by uvicorn, with connections that may neither dawdle nor go on for ever."""
+"""The server on its port, by uvicorn, whose connections may neither be too slow nor stay open for ever."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What the formats share: the options and notes of a conversion, the rows of one clip, and its runs.
 
-A run is how long a face shows the same; the formats of annotation hold runs. A frame lasts until the next
-frame of the table begins, the last one as long as the one before it. A clip of a single frame is given one
-millisecond, the least that these formats hold.
+A run is a stretch of time in which a face shows the same; formats of annotation hold runs. A frame lasts
+until the next frame of the table begins, the last one as long as the one before it. A clip of a single frame
+is given one millisecond, the least that these formats hold.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def find_runs(rows: Iterable[Row], *values: Callable[[Row], str | None]) -> list
 
 
 def join_short_runs(runs: Iterable[FaceRun], min_seconds: float) -> list[FaceRun]:
-    """The runs in which none shorter than `min_seconds` stands between or beside others.
+    """The runs, those shorter than `min_seconds` joined to the ones beside them.
 
     What a face shows counts once it lasts for `min_seconds`: until then the run before it goes on. A short
     run with which a face comes into view goes to the run after it. One that stands alone stays.
