@@ -414,6 +414,16 @@ def test_formats_of_one_clip_refuse_photos_and_several_sources(tmp_path, form):
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["photo.csv", "several.csv", out.name])
 
 
+def test_a_table_that_was_sorted_otherwise_is_refused(tmp_path):
+    """How long a frame lasts, the next one tells; a clip that stands there twice is fine."""
+    table, other = clip("fear", "anger", "fear"), [{**row, "source": "b.mp4"} for row in clip("fear", "fear")]
+    for number, sorted_otherwise in enumerate((table[::-1], [table[0], other[0], table[1], other[1]])):
+        path = write(tmp_path / f"{number}.csv", sorted_otherwise)
+        with pytest.raises(DataError, match=r"a\.mp4 one after the other, frame 1 is out of order; sort"):
+            read(path)
+    assert len(read(write(tmp_path / "twice.csv", [*table, *other, *table, *table]))) == 11
+
+
 def test_a_clip_that_broke_off_is_converted_as_far_as_it_was_read(tmp_path):
     start = write(tmp_path / "a.csv", clip("fear", "fear") + rows(Frame("a.mp4", 0, None, ())))
     notes = convert(start, tmp_path / "a.vtt").notes

@@ -89,6 +89,7 @@ def read_table(path: Path) -> Iterator[Row]:
 
 def read_rows(table: OpenTable, parse: Callable[[Record], dict[str, Cell]]) -> Iterator[Row]:
     """The records as rows, columns that `parse` does not give empty; its ValueErrors become DataErrors."""
+    check_order = _watch_order()
     for line, record in table.records:
         try:
             row: Row = {**dict.fromkeys(ALL_COLUMNS), **parse(record)}
@@ -97,7 +98,32 @@ def read_rows(table: OpenTable, parse: Callable[[Record], dict[str, Cell]]) -> I
         for name in _ALWAYS_FILLED:
             if row[name] is None:
                 raise _damaged(table.path, line, f"a value of {name}", "none")
+        if row["time"] is not None:
+            check_order(table.path, line, row)
         yield row
+
+
+def _watch_order() -> Callable[[Path, int, Row], None]:
+    """A function that raises a `DataError` about a row of a clip whose frames are not in their order.
+
+    How long a frame lasts, the next one tells: of a table that was sorted by something else all times would
+    be wrong. A clip may stand there twice, and begin again at its first frame.
+    """
+    first: dict[Any, Any] = {}  # number of the first frame, by clip
+    source: Any = None
+    frame: Any = 0
+
+    def check(path: Path, line: int, row: Row) -> None:
+        nonlocal source, frame
+        source, before, frame = row["source"], (source, frame), row["frame"]
+        goes_on = source == before[0] and frame >= before[1]
+        if not goes_on and first.setdefault(source, frame) != frame:
+            raise DataError(
+                f"{path}, line {line}: expected the frames of {source} one after the other, frame {frame} is "
+                "out of order; sort the table by source and frame, as Mien wrote it"
+            )
+
+    return check
 
 
 def number_faces() -> Callable[[object], int]:
