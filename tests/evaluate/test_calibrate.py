@@ -436,6 +436,9 @@ def test_the_command_writes_a_model_that_reads_with_it(mien, tiny_model, labelle
     again = tmp_path / "again.onnx"  # what the card said before makes no difference
     assert mien("calibrate", out, *args[2:-1], again).code == 0
     assert Classifier.load(again).card.temperature == pytest.approx(card.temperature, rel=1e-4)
+    shipped = tmp_path / "shipped.onnx"
+    assert mien("calibrate", "compact", *args[2:-1], shipped).code == 0
+    assert Classifier.load(shipped).card.calibration["faces"] == 96
     ran = mien("evaluate", "--model", out, "--data", "folder", "--root", labelled, "--policy", "balanced")
     assert ran.code == 0
     assert b"policy    balanced" in ran.out

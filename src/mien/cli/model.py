@@ -138,7 +138,7 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     they are is measured with halves of the faces that were not used for fitting.
     Never use faces that the network was trained on.
 
-    With --data review, MODEL may be the name of a shipped network; emotions with fewer
+    MODEL may be the name of a shipped network. With --data review, emotions with fewer
     than 50 coded faces are not fitted alone; figures before and after are printed.
     """
     from mien.card import render_calibration

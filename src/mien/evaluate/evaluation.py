@@ -206,7 +206,7 @@ def calibrate_model(
     """Write a model whose card holds what was fitted on labelled faces; its weights stay as they are.
 
     Args:
-        model: ONNX file with a card.
+        model: ONNX file with a card, or name of a shipped network.
         root: folder or zip of the corpus; of one with splits, `valid` is used.
         output: the ONNX file to write.
         options: what is asked of the calibration, and how it is measured.
@@ -228,16 +228,17 @@ def calibrate_model(
     corpus = found.open(root, "valid" if found.splits else None)
     if not any(sample.votes for sample in corpus.samples):
         raise ConfigError(f"{corpus.name} has no labels: expected labelled faces to calibrate on")
-    network = OnnxNetwork(read_model(model), name=str(model), threads=threads)
+    content = read_model(model)
+    network = OnnxNetwork(content, name=str(model), threads=threads)
     card = read_card(network.session)
-    with_card(model.read_bytes(), card)  # if onnx is missing, say so before the faces are read
+    with_card(content, card)  # if onnx is missing, say so before the faces are read
     with WholeFile(output, overwrite=overwrite) as file:
         raw = Classifier(network, replace(card, temperature=1.0))
         cropper = make_cropper(card, detect=not found.crops, threads=threads)
         predictions = predict_corpus(corpus, raw, cropper)
         card = calibrate_card(card, corpus.name, predictions, options)
         card = replace(card, limits=(*card.limits, *limits))
-        calibrated = with_card(model.read_bytes(), card)
+        calibrated = with_card(content, card)
         read_card(open_session(calibrated))  # the file can be read again, or does not take its name
         file.partial.write_bytes(calibrated)
     return card, [f"left out: {name}: {error}" for name, error in predictions.unreadable]
