@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import signal
@@ -23,6 +24,20 @@ from mien.card import CARD_KEY, ModelCard
 from mien.cli import main
 from mien.faces import network
 from mien.faces.network import open_session
+
+# Collecting makes objects by the million that stay: looking for garbage among them takes seconds.
+gc.disable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """First what learns: one worker gets it, and PyTorch's compiler and exporter load once, for seconds."""
+    items.sort(key=lambda item: item.path.parent.name not in {"paper", "train"})
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
+    gc.freeze()
+
 
 # Tests started in the background of a shell, or under nohup, would ignore what they send themselves.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -161,25 +161,6 @@ def test_a_link_to_code_leads_to_the_line_that_defines_it(path, name, line):
     assert re.match(rf"\s*(class|def) {name}\b", there), "run `make refresh`"
 
 
-def test_the_drawing_of_the_papers_network_is_that_of_its_modules():
-    pytest.importorskip("torch", reason="the learning half is not installed")
-    from mien.paper.diagram import draw_network
-    from mien.paper.variants import VARIANTS
-
-    drawn = draw_network(VARIANTS["paper-300"], alone=True)
-    assert (ROOT / "docs" / "network.svg").read_text() == drawn, "run `make refresh`"
-
-
-def test_the_run_whose_figures_are_told_has_the_recipe_that_a_user_gets():
-    pytest.importorskip("torch", reason="the learning half is not installed")
-    from mien.config import from_toml
-    from mien.paper.variants import PaperRecipe, make_variant
-
-    told = (ROOT / "benchmarks" / "results" / "paper-300-64.toml").read_text()
-    default = make_variant("paper-300").with_width(64).with_precision("bfloat16")
-    assert from_toml(PaperRecipe, told) == default
-
-
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "benchmarks" / "README.md"], ids=lambda page: page.name)
 def test_links_lead_to_files_that_are_there(page):
     links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()) if "://" not in link]

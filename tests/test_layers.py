@@ -68,7 +68,7 @@ def imports(path):
             found.extend((f"{node.module}.{alias.name}", top) for alias in node.names)
         elif isinstance(node, ast.stmt | ast.ExceptHandler | ast.match_case | ast.Module):
             later = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            later = later or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+            later = later or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
             for child in ast.iter_child_nodes(node):
                 visit(child, top and not later)
 

@@ -6,19 +6,15 @@ import pickle
 
 import numpy as np
 import pytest
-from sklearn.base import clone
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.utils import estimator_checks
 
 import mien
-from mien.batch.features import FEATURES, FaceFeatures
 from mien.errors import ConfigError, MienError
 from mien.units import ACTION_UNITS
 
 
 def test_a_row_has_what_the_analyzer_says_of_the_largest_face(one_face):
+    from mien.batch.features import FEATURES, FaceFeatures
+
     face = mien.load().image(one_face).faces[0]
     empty = np.zeros((64, 64, 3), np.uint8)
     rows = FaceFeatures().fit_transform([one_face, empty])
@@ -35,6 +31,13 @@ def test_a_row_has_what_the_analyzer_says_of_the_largest_face(one_face):
 
 
 def test_it_is_a_step_of_a_pipeline_that_can_be_cloned_and_kept(one_face):
+    from sklearn.base import clone
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    from mien.batch.features import FaceFeatures
+
     empty = np.zeros((64, 64, 3), np.uint8)
     line = make_pipeline(
         FaceFeatures(["probabilities"]), SimpleImputer(strategy="constant"), LogisticRegression()
@@ -45,23 +48,20 @@ def test_it_is_a_step_of_a_pipeline_that_can_be_cloned_and_kept(one_face):
 
 @pytest.mark.parametrize(
     "check",
-    [
-        estimator_checks.check_no_attributes_set_in_init,
-        estimator_checks.check_parameters_default_constructible,
-        estimator_checks.check_get_params_invariance,
-        estimator_checks.check_set_params,
-        estimator_checks.check_estimator_repr,
-        estimator_checks.check_estimator_cloneable,
-        estimator_checks.check_valid_tag_types,
-        estimator_checks.check_mixin_order,
-    ],
-    ids=lambda check: check.__name__,
-)
+    ["no_attributes_set_in_init", "parameters_default_constructible", "get_params_invariance", "set_params",
+     "estimator_repr", "estimator_cloneable", "valid_tag_types", "mixin_order"],
+)  # fmt: skip
 def test_what_scikit_learn_asks_of_any_estimator(check):
-    check("FaceFeatures", FaceFeatures())
+    from sklearn.utils import estimator_checks
+
+    from mien.batch.features import FaceFeatures
+
+    getattr(estimator_checks, f"check_{check}")("FaceFeatures", FaceFeatures())
 
 
 def test_what_cannot_be_is_told(tmp_path, one_face):
+    from mien.batch.features import FaceFeatures
+
     with pytest.raises(ConfigError, match=r"expected some of box, .*, got smile"):
         FaceFeatures(["smile"]).fit()
     with pytest.raises(ConfigError, match="got none"):

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,11 +10,13 @@ pytest.importorskip("torch", reason="the learning half is not installed: pip ins
 
 import torch
 
+from mien.config import from_toml
 from mien.nets import count_parameters
 from mien.paper.diagram import draw_network, trace_layers
 from mien.paper.networks import DenseAutoencoder, PaperCNN
-from mien.paper.variants import VARIANTS, make_network
+from mien.paper.variants import VARIANTS, PaperRecipe, make_network, make_variant
 
+ROOT = Path(__file__).parents[2]
 NARROW = {name: replace(recipe, width=4) for name, recipe in VARIANTS.items()}
 
 
@@ -59,3 +62,14 @@ def test_the_drawing_says_what_it_shows_and_stands_alone_on_white():
     assert "#fff" in alone
     assert "#fff" not in inside
     assert re.match(r'<svg xmlns="[^"]*" viewBox="0 0 \d+ \d+"', alone)
+
+
+def test_the_drawing_in_the_guide_is_that_of_its_modules():
+    drawn = draw_network(VARIANTS["paper-300"], alone=True)
+    assert (ROOT / "docs" / "network.svg").read_text() == drawn, "run `make refresh`"
+
+
+def test_the_run_whose_figures_are_told_has_the_recipe_that_a_user_gets():
+    told = (ROOT / "benchmarks" / "results" / "paper-300-64.toml").read_text()
+    default = make_variant("paper-300").with_width(64).with_precision("bfloat16")
+    assert from_toml(PaperRecipe, told) == default

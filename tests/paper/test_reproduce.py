@@ -214,7 +214,7 @@ def test_a_plan_that_cannot_be_says_why(more, said, tiny_plan):
         tiny_plan("paper-300", **more)
 
 
-@pytest.mark.slow  # `mien export` of a smaller run is in tests/cli/test_cli_train.py
+@pytest.mark.slow  # `mien export` of a smaller run is in tests/train/test_cli_train.py
 def test_the_paper_as_its_tables_demand_it_exports_as_one_model(toy_faces, reproduced, tmp_path):
     folder = reproduced / "paper-300"
     data = json.loads((reproduced / RESULTS).read_text())["variants"]["paper-300"]

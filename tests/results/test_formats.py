@@ -15,7 +15,6 @@ import pytest
 import webvtt
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from scipy.spatial.transform import Rotation
 
 from mien.errors import ConfigError, DataError, MienError, MissingExtra, OutputError
 from mien.labels import EMOTIONS
@@ -625,6 +624,8 @@ def moving_face(table, path):
 
 
 def test_openface_has_the_same_turn_of_the_head_in_its_own_angles(tmp_path):
+    from scipy.spatial.transform import Rotation
+
     face, table = moving_face("a.csv", tmp_path)
     convert(table, tmp_path / "b.csv", to="openface")
     row = pd.read_csv(tmp_path / "b.csv").iloc[0]

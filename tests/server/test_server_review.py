@@ -28,7 +28,7 @@ from mien.server.listen import opened
 from mien.server.review import ReviewOptions, make_review
 from mien.server.settings import ServerSettings
 from test_server import ServerProcess, is_problem, serving
-from test_web import CHROMIUM, QUIET, Tab
+from test_web import Tab
 
 
 @pytest.fixture(scope="module")
@@ -173,17 +173,6 @@ def test_missing_files_are_left_out_and_none_left_is_an_error(folder: Path, tmp_
 
 
 # The page.
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium (on Debian: apt-get install chromium), which is not here")
-    api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install 'mien[dev]')")
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

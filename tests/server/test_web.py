@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import re
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,26 +18,18 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from PIL import Image
 
-from makers import SHARED, Pixels, scene, write_clip
+from makers import Pixels, scene, write_clip
 from mien import load
 from mien.labels import EMOTIONS
 from mien.results.rows import COLUMNS, rows
 from test_server import ServerProcess
 
-MEDIA = SHARED / "media"
 BATCH = ("0-f1-su-ph.jpg", "0-f15-hao-ph.jpg", "single_face.jpg", "free-mountain-vector-01.jpg")
 UNSURE = ("45-m7-di-ph.jpg", "15-f13-anc-ph.jpg", "BWPictureHuman.jpg")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-)  # fmt: skip
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 START, RATE = 5, 10  # of the drawn clip: seconds of its first frame, frames a second
 
@@ -63,20 +54,6 @@ def server(browser: object) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="module")
-def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The browser's camera, JPEGs in a row: a smiling man, or a drawn face where he is not at hand."""
-    path = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
-    pictures = _moving()
-    if MEDIA.is_dir():
-        with av.open(str(MEDIA / "single_face.mp4")) as clip:
-            pictures = [frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)][::3]
-    with path.open("wb") as stream:
-        for picture in pictures:
-            Image.fromarray(picture).resize((640, 360)).save(stream, "JPEG", quality=90)
-    return path
-
-
 def _moving() -> list[Pixels]:
     """14 pictures, 480 x 240, of a face that goes to the right."""
     return [scene((20 + 20 * i, 40, 160), size=(240, 480)) for i in range(14)]
@@ -97,18 +74,6 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "letter.txt").write_text("Dear Mien")
     write_clip(folder / "moving.webm", _moving(), codec="libvpx-vp9", start=START * RATE)
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser(camera: Path):
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium (on Debian: apt-get install chromium), which is not here")
-    api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install 'mien[dev]')")
-    with api.sync_playwright() as playwright:
-        options = [*QUIET, f"--use-file-for-fake-video-capture={camera}"]
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield chromium
-        chromium.close()
 
 
 @dataclass

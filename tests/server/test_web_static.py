@@ -19,7 +19,6 @@ from makers import Pixels, scene
 from mien.faces.align import crop
 from mien.faces.detect import DetectorOptions, YuNet
 from mien.faces.network import Classifier
-from test_web import CHROMIUM, QUIET
 
 pytestmark = pytest.mark.slow
 
@@ -53,24 +52,17 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Any]:
+def page(browser: Any) -> Iterator[Any]:
     """The built page in a browser, from a plain web server."""
     if not (DIST / "index.html").is_file():
         pytest.skip("needs web/static-reader/dist, which is built by hand (benchmarks/results/browser.md)")
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium (on Debian: apt-get install chromium), which is not here")
-    api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install 'mien[dev]')")
     handler = functools.partial(_Quiet, directory=str(DIST))
-    with (
-        http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
-        api.sync_playwright() as playwright,
-    ):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         tab = browser.new_page()
         tab.goto(f"http://127.0.0.1:{server.server_port}/")
         yield tab
-        browser.close()
+        tab.close()
         server.shutdown()
 
 
