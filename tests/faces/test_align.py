@@ -13,6 +13,7 @@ from mien.faces.align import TEMPLATE, crop, fit, invert, move, roll, similarity
 CARD = ModelCard(name="test", template=TEMPLATE)
 COLOUR = ModelCard(name="test", template=TEMPLATE, colour="rgb", size=64)
 FACE = np.array(TEMPLATE)
+LUMA = np.array([0.299, 0.587, 0.114])
 MIRRORED = [1, 0, 2, 4, 3]  # the landmarks' order in a mirror, where left is right
 
 
@@ -122,16 +123,25 @@ def sample(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("side", "left", "top", "angle"),
-    [(48, 100, 80, 0), (30, 90, 60, 20), (150, 60, 50, -35), (200, -60, -40, 10), (90, 250, 200, 90)],
+    [
+        (48, 100, 80, 0),
+        (30, 90, 60, 20),
+        (150, 60, 50, -35),
+        (200, -60, -40, 10),
+        (90, 250, 200, 90),
+        (311, 2, -30, 5),
+    ],
 )
 def test_crop_samples_the_right_places(side: float, left: float, top: float, angle: float) -> None:
     image = smooth(260, 300)
     points = landmarks(side, left, top, angle)
     got = crop(image, points, COLOUR)
     assert (got.shape, got.dtype) == ((64, 64, 3), np.uint8)
-    error = np.abs(got - sample(image, similarity(points, FACE * 64), 64))
-    assert error.mean() < 1
-    assert error.max() < 6
+    seen = sample(image, similarity(points, FACE * 64), 64)
+    gray = sample(image @ LUMA[:, None], similarity(points, FACE * 48), 48)[..., 0]
+    for error in (np.abs(got - seen), np.abs(crop(image, points, CARD) - gray)):
+        assert error.mean() < 1
+        assert error.max() < 6
 
 
 def test_a_crop_of_its_own_size_is_the_picture() -> None:

@@ -12,7 +12,7 @@ side of the crop.
 
 from __future__ import annotations
 
-from math import atan2, ceil, degrees, floor, hypot
+from math import atan2, ceil, degrees, floor, hypot, inf
 from typing import Any, Final
 
 import numpy as np
@@ -21,7 +21,7 @@ from PIL import Image as Pil
 
 from mien.card import ModelCard
 from mien.errors import ImageError
-from mien.types import Image
+from mien.types import Floats, Image
 
 Matrix = NDArray[np.float64]
 
@@ -29,6 +29,7 @@ MIN_CROP: Final = 48  # pixels: a picture that is a face may not be smaller; FER
 _DARK: Final = 96  # gray level that 99 of 100 pixels of a dark picture stay below
 _BRIGHT: Final = 230  # gray level that these are brought to
 _LUMA: Final = np.array([19595, 38470, 7471], np.float32)  # red, green, blue, in 65536ths
+_GAP: Final = 2.0  # times as fine as the crop: so far large faces are reduced by plain means of squares
 _MARGIN: Final = 3  # pixels that bicubic interpolation and the filter of the reduction need past the edge
 
 #: Where the five landmarks are in a crop, in units of its side: (5, 2) x, y. Medians over the upright
@@ -58,23 +59,23 @@ def similarity(points: NDArray[Any], target: NDArray[Any]) -> Matrix:
         raise ValueError(
             f"similarity: expected points and target of shape (P, 2), got {points.shape} and {target.shape}"
         )
-    p = points.astype(np.float64)
-    q = target.astype(np.float64)
-    p_mean, q_mean = p.mean(axis=0), q.mean(axis=0)  # (2,)
+    p, q = (np.ascontiguousarray(one, np.float64).view(np.complex128)[:, 0] for one in (points, target))
+    p_mean, q_mean = p.sum() / len(p), q.sum() / len(q)
     p, q = p - p_mean, q - q_mean
-    spread = float((p * p).sum())
+    spread = np.vdot(p, p).real
     if not spread > 0:
         raise ValueError(f"similarity: expected points that differ from one another, got {points.tolist()}")
-    a = float((p * q).sum()) / spread  # scale * cos
-    b = float((p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]).sum()) / spread  # scale * sin
-    turn = np.array([[a, -b], [b, a]])
-    return np.column_stack([turn, q_mean - turn @ p_mean])  # (2, 3)
+    turn = np.vdot(p, q) / spread  # scale * (cos + i sin)
+    shift = q_mean - turn * p_mean
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
 def invert(matrix: Matrix) -> Matrix:
     """The transform that undoes a (2, 3) similarity."""
-    back = np.linalg.inv(matrix[:, :2])
-    return np.column_stack([back, -back @ matrix[:, 2]])  # (2, 3)
+    (a, _, x), (b, _, y) = matrix.tolist()
+    square = a * a + b * b
+    a, b = a / square, b / square
+    return np.array([[a, b, -a * x - b * y], [-b, a, b * x - a * y]])
 
 
 def move(matrix: Matrix, points: NDArray[Any]) -> NDArray[np.float32]:
@@ -106,8 +107,8 @@ def crop(image: Image, landmarks: NDArray[Any], card: ModelCard) -> Image:
     """
     template = np.array(card.template or TEMPLATE)
     size = (card.size, card.size)
-    patch, matrix = _visible_part(image, similarity(landmarks, template * card.size), size, card.colour)
-    return _resample(patch, matrix, size)
+    matrix = similarity(landmarks, template * card.size)
+    return _resample(*_visible_part(image, matrix, size, card.colour, _GAP), size)
 
 
 def crop_gray(image: Image, matrix: Matrix, side: int) -> Image:
@@ -116,10 +117,8 @@ def crop_gray(image: Image, matrix: Matrix, side: int) -> Image:
     Quicker than `warp`: the picture is reduced by a whole number, then turned by bilinear interpolation. Past
     its edge the outermost pixels repeat.
     """
-    patch, matrix = _visible_part(image, matrix, (side, side), "gray")
-    factor = max(1, floor(1 / hypot(matrix[0, 0], matrix[1, 0])))
-    back = invert(matrix) / factor  # from the result to the reduced picture
-    return transform(Pil.fromarray(patch).reduce(factor), back, (side, side), Pil.Resampling.BILINEAR)
+    patch, matrix = _visible_part(image, matrix, (side, side), "gray", 1)
+    return transform(Pil.fromarray(patch), invert(matrix), (side, side), Pil.Resampling.BILINEAR)
 
 
 def face_side(image: Image) -> int:
@@ -181,7 +180,10 @@ def transform(picture: Pil.Image, back: Matrix, size: tuple[int, int], resamplin
 def brighten(image: Image) -> Image:
     """A dark picture with its levels stretched, (H, W[, 3]) uint8; any other as it is."""
     step = 1 + max(image.shape) // 256
-    level = float(np.percentile(image[::step, ::step], 99))
+    levels = image[::step, ::step]
+    if np.count_nonzero(levels >= _DARK) > 1 + levels.size / 100:  # as below, but quicker
+        return image
+    level = float(np.percentile(levels, 99))
     if level >= _DARK:
         return image
     return (image * np.float32(_BRIGHT / max(level, 1.0))).clip(0, 255).astype(np.uint8)
@@ -190,51 +192,68 @@ def brighten(image: Image) -> Image:
 def _resample(image: Image, matrix: Matrix, size: tuple[int, int]) -> Image:
     """`warp` of a picture that holds little more than what the result shows."""
     picture = Pil.fromarray(image)
-    scale = hypot(matrix[0, 0], matrix[1, 0])
+    scale, back = hypot(matrix[0, 0], matrix[1, 0]), invert(matrix)
     if scale < 1:
         small = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-        shrink = np.array([small[0] / picture.width, small[1] / picture.height])
+        back *= [[small[0] / picture.width], [small[1] / picture.height]]
         picture = picture.resize(small, Pil.Resampling.BICUBIC, reducing_gap=3.0)
-        matrix = np.column_stack([matrix[:, :2] / shrink, matrix[:, 2]])  # (2, 3)
-    return transform(picture, invert(matrix), size, Pil.Resampling.BICUBIC)
+    return transform(picture, back, size, Pil.Resampling.BICUBIC)
 
 
 def _visible_part(
-    image: Image, matrix: Matrix, size: tuple[int, int], colour: str = ""
+    image: Image, matrix: Matrix, size: tuple[int, int], colour: str = "", gap: float = inf
 ) -> tuple[Image, Matrix]:
     """The part of the picture that the result shows, in this colour, and the transform from there.
 
-    Past the edge of the picture its outermost pixels repeat.
+    Past the edge of the picture its outermost pixels repeat. A gray part is reduced by a whole number, if it
+    stays at least `gap` times as fine as the result.
     """
+    finer = 1 / hypot(matrix[0, 0], matrix[1, 0])
+    factor = max(1, floor(finer / gap)) if colour == "gray" else 1
     left, top, right, bottom = _seen(matrix, size)
-    rows, columns = image.shape[:2]
+    left, top, right, bottom = left // factor, top // factor, ceil(right / factor), ceil(bottom / factor)
+    rows, columns = (ceil(length / factor) for length in image.shape[:2])
     x, y = min(max(left, 0), columns - 1), min(max(top, 0), rows - 1)
-    part = _as_colour(image[y : max(bottom, y + 1), x : max(right, x + 1)], colour)
+    seen = image[y * factor : max(bottom, y + 1) * factor, x * factor : max(right, x + 1) * factor]
+    part = _as_colour(seen, colour, factor)
     if part.shape[:2] != (bottom - top, right - left):
         down = np.arange(top - y, bottom - y).clip(0, len(part) - 1)
         across = np.arange(left - x, right - x).clip(0, part.shape[1] - 1)
         part = part[down][:, across]  # (bottom - top, right - left[, 3])
-    shift = matrix[:, 2] + matrix[:, :2] @ np.array([left, top])
-    return part, np.column_stack([matrix[:, :2], shift])  # (2, 3)
+    turn = matrix[:, :2] * factor
+    return part, np.column_stack([turn, matrix[:, 2] + turn @ np.array([left, top])])  # (2, 3)
 
 
 def _seen(matrix: Matrix, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of what a result of this (width, height) shows, with a margin."""
     width, height = size
     back = invert(matrix)
-    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]])
-    seen = corners @ back[:, :2].T + back[:, 2]  # (4, 2)
-    margin = _MARGIN * max(1.0, hypot(back[0, 0], back[1, 0]))
-    left, top = (floor(v) for v in seen.min(axis=0) - margin)
-    right, bottom = (ceil(v) for v in seen.max(axis=0) + margin)
-    return left, top, right, bottom
+    x, y = (back[:, :2] @ (width / 2, height / 2) + back[:, 2]).tolist()
+    a, b = abs(back[0, :2]).tolist()
+    margin = _MARGIN * max(1.0, hypot(a, b))
+    across, down = (a * width + b * height) / 2 + margin, (a * height + b * width) / 2 + margin
+    return floor(x - across), floor(y - down), ceil(x + across), ceil(y + down)
 
 
-def _as_colour(image: Image, colour: str) -> Image:
-    """The picture in gray or rgb, any other word: as it is; gray is ITU-R BT.601 luma, as Pillow's "L"."""
-    if image.ndim == 3 and colour == "gray":
-        # whole numbers below 2**24 throughout, so that float32 has each of them, and is quicker than Pillow
-        return ((image @ _LUMA + np.float32(2**15)) * np.float32(2**-16)).astype(np.uint8)  # (H, W)
+def _as_colour(image: Image, colour: str, factor: int = 1) -> Image:
+    """The picture in gray or rgb, any other word: as it is; gray is ITU-R BT.601 luma, as Pillow's "L".
+
+    Gray is reduced by a whole number, quicker than by Pillow's `reduce`.
+    """
+    if colour == "gray" and (image.ndim == 3 or factor > 1):
+        if any(length % factor for length in image.shape[:2]):
+            edges = ((0, -image.shape[0] % factor), (0, -image.shape[1] % factor), (0, 0))
+            image = np.pad(image, edges[: image.ndim], mode="edge")
+        rows, columns = image.shape[0] // factor, image.shape[1] // factor
+        lines = image.reshape(rows, factor, -1)
+        sums = lines[:, 0].astype(np.float32)
+        for i in range(1, factor):
+            sums += lines[:, i]
+        weights = np.tile(_LUMA if image.ndim == 3 else _LUMA.sum(keepdims=True), factor)
+        levels: Floats = sums.reshape(rows, columns, -1) @ weights
+        # without reduction whole numbers below 2**24, so that float32 has each of them
+        whole = np.float32(2**16 * factor**2)
+        return ((levels + whole / 2) / whole).astype(np.uint8)  # (H, W)
     if image.ndim == 2 and colour == "rgb":
         return np.repeat(image[:, :, None], 3, axis=2)  # (H, W, 3)
     return image

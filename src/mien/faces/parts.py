@@ -89,8 +89,8 @@ class PartsNetwork:
             return []
         template = np.array(PARTS_TEMPLATE) * _SIDE
         matrices = [similarity(points[[0, 1, 3, 4]], template) for points in faces]
-        crops = np.stack([crop_gray(image, matrix, _SIDE) for matrix in matrices])
-        answers = self._network(crops[:, None].astype(np.float32))  # (N, 345)
+        crops = np.array([crop_gray(image, matrix, _SIDE) for matrix in matrices], np.float32)
+        answers = self._network(crops[:, None])  # (N, 345)
         return [_read(*one) for one in zip(answers, matrices, crops, strict=True)]
 
     def follow(self, image: Image, faces: Sequence[Face]) -> list[Face] | None:
@@ -122,7 +122,7 @@ def _is_usable(landmarks: Floats, image: Image) -> bool:
     return bool(((away > -1) & (away < 2)).all() and np.ptp(landmarks[[0, 1, 3, 4]], axis=0).max() > 0)
 
 
-def _read(answer: Floats, to_crop: Matrix, crop: Image) -> Parts:
+def _read(answer: Floats, to_crop: Matrix, crop: Floats) -> Parts:
     said = {part: answer[start:end] for part, (start, end) in _PLACES.items()}
     dense = move(invert(to_crop), said["landmarks"].reshape(-1, 2) * _SIDE)  # (146, 2)
     nose = (2 * dense[_NOSE] + dense[_BRIDGE]) / 3  # where the detector has the tip

@@ -262,6 +262,7 @@ class ToRgb:
         # frame ends the process; only PNG decoders give such names.
         self._deadly = stream.codec_context.name in {"png", "apng"}
         self._hdr = ""
+        self._reformatter: Any = None  # of FFmpeg: one for all frames, since each takes its time to be made
         self._size = (stream.width, stream.height)
         said = stream.sample_aspect_ratio or Fraction(1)  # of the container, else of the stream
         fits = 1 / _MOST_STRETCH <= said <= _MOST_STRETCH
@@ -274,11 +275,14 @@ class ToRgb:
             VideoError: there is no way from its format to RGB.
         """
         import av
+        from av.video.reformatter import VideoReformatter
 
+        self._reformatter = self._reformatter or VideoReformatter()
         self._hdr = self._hdr or _HDR.get(frame.color_trc, "")
         try:
             # one thread: more wait for each other longer than they work
-            pixels: Image = frame.to_ndarray(format="rgb24", width=self._wide(frame.width), threads=1)
+            rgb = self._reformatter.reformat(frame, self._wide(frame.width), format="rgb24", threads=1)
+            pixels: Image = rgb.to_ndarray()
         except (av.FFmpegError, ValueError) as error:  # ValueError: PyAV knows no array of that format
             raise VideoError(
                 f"expected frames that can be made RGB, {self._name} has one of format {frame.format.name} "

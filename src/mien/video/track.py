@@ -35,6 +35,7 @@ _EDGE: Final = 0.2  # sides of a face: the middle of a lost face is not expected
 
 # appearance
 _POINTS: Final = 2  # P, which takes out noise
+_ONES: Final = np.ones(_POINTS * 3, np.float32)
 _FACE_CELLS: Final = (8, 8)  # R, C
 _FACE_INNER: Final = 0.8  # of the crop's side: beyond is hair, hat and background
 _FACE_FLAT: Final = 1.0  # gray levels of deviation below which there is nothing to compare
@@ -52,8 +53,8 @@ _USUAL_RATE: Final = 0.2  # how quickly the usual change follows what is seen
 def _signature(spots: Image, cells: tuple[int, int], *, flat: float) -> Floats | None:
     """(R * P * C * P, 3) RGB points, row by row, to (R * C,) of mean 0 and length 1; None: nothing to see."""
     rows, columns = cells
-    gray = spots.sum(axis=1, dtype=np.float32)
-    means = gray.reshape(rows, _POINTS, columns, _POINTS).sum(axis=(1, 3)).ravel()  # (R * C,)
+    lines = spots.reshape(rows, _POINTS, -1).sum(axis=1, dtype=np.float32)  # (R, C * P * 3)
+    means = lines.reshape(rows * columns, -1) @ _ONES  # (R * C,) sums of whole numbers, so exact
     means -= means.mean()
     length = float(np.sqrt(means @ means))
     return means / length if length > flat * 3 * _POINTS**2 * np.sqrt(means.size) else None
