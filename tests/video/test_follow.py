@@ -82,6 +82,25 @@ def test_where_a_face_comes_or_goes_every_frame_is_looked_at():
     assert [len(one.faces) for one in found] == [len(xs) for xs in places]
 
 
+@pytest.mark.parametrize("threads", [1, 4])
+def test_followed_faces_keep_their_numbers_when_they_are_found_in_another_order(threads):
+    places = [[10 + 2 * i, 120 - i][:: -1 if i // 5 % 2 else 1] for i in range(31)]
+    asked = []
+    for i, one in enumerate(run(places, asked=asked, detect_every=5, threads=threads)):
+        assert {f.track: f.box[0] for f in one.faces} == pytest.approx({1: 10 + 2 * i, 2: 120 - i})
+    assert sorted(asked) == [0, 5, 10, 15, 20, 25, 30], "nobody came or went"
+
+
+def test_faces_are_followed_while_the_caller_is_busy():
+    places, asked, here = [[10]] * 40, [], threading.get_ident()
+    subject = follower(places, detect_every=10, threads=1)
+    follow = subject._follow
+    subject._follow = lambda pixels, faces: (asked.append(threading.get_ident()), follow(pixels, faces))[1]
+    assert sum(len(batch.frames) for batch in subject.batches(video_frames(places), "clip")) == 40
+    assert len(asked) >= 30
+    assert here not in asked
+
+
 def test_one_that_goes_on_gives_what_an_uninterrupted_one_gives():
     places = [[10 + 2 * i, 120 - i] if 7 <= i < 22 else [10 + 2 * i] for i in range(41)]
     for detect_every in (1, 4):

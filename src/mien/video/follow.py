@@ -1,8 +1,8 @@
 """The frames of a video to tracked and classified faces, its steps side by side.
 
-One thread decodes, as many as there are cores detect, crop and classify faces, and the caller's own thread
-tracks, while the others work on the frames that follow: FFmpeg, Pillow and ONNX Runtime release Python's
-lock. Frames come out in order and with the same numbers for any number of threads.
+One thread decodes, as many as there are cores detect, follow, crop and classify faces, and the caller's own
+thread tracks, while the others work on the frames that come next: FFmpeg, Pillow and ONNX Runtime release
+Python's lock. Frames come out in order and with the same numbers for any number of threads.
 
 Between two frames with the same faces the detector need not be run (`detect_every`): there, the face network
 follows each face from frame to frame, by the landmarks that it had in the one before.
@@ -56,6 +56,16 @@ class FollowerState:
 
     tracker: Tracker
     key: KeyFrame | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stretch:
+    """Frames up to one that is detected, and what is done with them meanwhile."""
+
+    between: list[VideoFrame]  # the frames before the one that is detected
+    last: VideoFrame
+    found: Future[list[Face]]  # in the last frame
+    followed: Future[list[list[Face]] | None] | None  # from the stretch before through those between
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,79 +141,87 @@ class Follower:
     def _gathered(self, frames: Iterator[VideoFrame], pool: ThreadPoolExecutor) -> Iterator[list[_Tracked]]:
         """Frames with tracked faces, some at a time; the last of each batch was detected."""
         batch: list[_Tracked] = []
-        between: list[VideoFrame] = []  # frames since the last one that is detected
-        for frame, found in self._detected(frames, pool):
-            if found is None:
-                between.append(frame)
-                continue
-            batch += self._track_stretch(between, frame, found.result(), pool)
-            between = []
-            if len(batch) >= min(BATCH, _room(frame)):
+        for stretch in self._begun(self._stretches(frames), pool):
+            batch += self._track_stretch(stretch, pool)
+            if len(batch) >= min(BATCH, _room(stretch.last)):
                 yield batch
                 batch = []
-        if between:  # the clip ended: its last frame is detected, too
-            last = between.pop()
-            batch += self._track_stretch(between, last, self._detect(last.pixels), pool)
         if batch:
             yield batch
 
-    def _detected(
-        self, frames: Iterator[VideoFrame], pool: ThreadPoolExecutor
-    ) -> Iterator[tuple[VideoFrame, Future[list[Face]] | None]]:
-        """Frames in order, detection of some already begun; None: not to be detected."""
-        begun: deque[tuple[VideoFrame, Future[list[Face]] | None]] = deque()
-        since = self._every if self._key is None else 1  # frames since the last one that is detected
+    def _stretches(self, frames: Iterator[VideoFrame]) -> Iterator[list[VideoFrame]]:
+        """The frames in order, cut after each that is to be detected; the last of the clip is."""
+        stretch: list[VideoFrame] = []
         last = None if self._key is None else self._key.time
         for frame in frames:
+            stretch.append(frame)
             late = last is None or abs(frame.time - last) >= _DETECT_SECONDS
-            due = late or since >= min(self._every, _room(frame))
-            last = frame.time if due else last
-            begun.append((frame, pool.submit(self._detect, frame.pixels) if due else None))
-            since = 1 if due else since + 1
-            if len(begun) >= _room(frame):
+            if late or len(stretch) >= min(self._every, _room(frame)):
+                last = frame.time
+                yield stretch
+                stretch = []
+        if stretch:
+            yield stretch
+
+    def _begun(self, stretches: Iterator[list[VideoFrame]], pool: ThreadPoolExecutor) -> Iterator[_Stretch]:
+        """The stretches in order, those that come next already begun: detected and followed in the pool."""
+        begun: deque[_Stretch] = deque()
+        before: Future[list[Face]] | None = None
+        if self._key is not None:
+            before = Future()
+            before.set_result([*self._key.faces])
+        for *between, last in stretches:
+            found = pool.submit(self._detect, last.pixels)
+            # what it waits for was submitted before it: no thread waits for one that waits for it
+            followed = pool.submit(self._follow_on, before, between, found) if before and between else None
+            begun.append(_Stretch(between, last, found, followed))
+            before = found
+            while len(begun) > 1 and sum(len(one.between) + 1 for one in begun) > _room(last):
                 yield begun.popleft()
         yield from begun
 
-    def _track_stretch(
-        self, between: list[VideoFrame], last: VideoFrame, faces: list[Face], pool: ThreadPoolExecutor
-    ) -> list[_Tracked]:
-        """The frames since the last detected one, up to `last`, whose faces were detected."""
-        tracker = copy.deepcopy(self._tracker) if between else self._tracker
-        numbered = tracker.update(faces, last.time, last.pixels)
-        key = KeyFrame(last.time, tuple(numbered))
-        followed = self._follow_between(between, last, key)
-        if followed is None:
-            # somebody came or went: detect every frame between, with the tracker as it was before them
-            found = list(pool.map(self._detect, [frame.pixels for frame in between]))
-            stretch = [self._track(frame, some) for frame, some in zip(between, found, strict=True)]
-            return [*stretch, self._track(last, faces)]
-        self._tracker, self._key = tracker, key
-        return [*zip(between, followed, strict=True), (last, numbered)]
-
-    def _follow_between(
-        self, between: list[VideoFrame], last: VideoFrame, after: KeyFrame
+    def _follow_on(
+        self, before: Future[list[Face]], frames: list[VideoFrame], after: Future[list[Face]]
     ) -> list[list[Face]] | None:
-        """The faces of the frames between two that were detected; None: somebody came or went."""
-        if not between:
-            return []
-        before = self._key
-        starts = {} if before is None else {face.track: face for face in before.faces}
-        same = set(starts) == {face.track for face in after.faces}
-        if before is None or self._follow is None or not same:
-            return None
-        if self._tracker.finds_cut(frame.pixels for frame in [*between, last]):
-            return None
-        faces = [starts[face.track] for face in after.faces]
-        stretch: list[list[Face]] = []
-        for frame in between:
-            followed = self._follow(frame.pixels, faces)
-            if followed is None:
+        """The faces of a detected frame in each of the frames up to the next; None: somebody came or went."""
+        faces, followed = before.result(), []
+        for frame in frames:
+            if self._follow is None or (after.done() and len(after.result()) != len(faces)):
                 return None
-            faces = followed
-            stretch.append(faces)
-        if not all(map(is_near, faces, after.faces)):
+            if (found := self._follow(frame.pixels, faces)) is None:
+                return None
+            faces = found
+            followed.append(faces)
+        return followed
+
+    def _track_stretch(self, stretch: _Stretch, pool: ThreadPoolExecutor) -> list[_Tracked]:
+        """The frames of a stretch with their faces, numbered."""
+        between, last, faces = stretch.between, stretch.last, stretch.found.result()
+        if between:
+            tracker = copy.deepcopy(self._tracker)
+            key = KeyFrame(last.time, tuple(tracker.update(faces, last.time, last.pixels)))
+            followed = self._settle_between(stretch, key)
+            if followed is not None:
+                self._tracker, self._key = tracker, key
+                return [*zip(between, followed, strict=True), (last, [*key.faces])]
+        # somebody came or went: detect every frame between, with the tracker as it was before them
+        found = list(pool.map(self._detect, [frame.pixels for frame in between]))
+        return [self._track(*one) for one in zip([*between, last], [*found, faces], strict=True)]
+
+    def _settle_between(self, stretch: _Stretch, after: KeyFrame) -> list[list[Face]] | None:
+        """The faces of the frames between two that were detected; None: somebody came or went."""
+        before, followed = self._key, None if stretch.followed is None else stretch.followed.result()
+        places = {} if before is None else {face.track: i for i, face in enumerate(before.faces)}
+        if before is None or followed is None or set(places) != {face.track for face in after.faces}:
             return None
-        return [settle(before, after, frame.time, at) for frame, at in zip(between, stretch, strict=True)]
+        if self._tracker.finds_cut(frame.pixels for frame in [*stretch.between, stretch.last]):
+            return None
+        order = [places[face.track] for face in after.faces]
+        followed = [[faces[i] for i in order] for faces in followed]
+        if not all(map(is_near, followed[-1], after.faces)):
+            return None
+        times = [frame.time for frame in stretch.between]
+        return [settle(before, after, time, at) for time, at in zip(times, followed, strict=True)]
 
     def _track(self, frame: VideoFrame, faces: list[Face]) -> _Tracked:
         numbered = self._tracker.update(faces, frame.time, frame.pixels)
@@ -248,7 +266,8 @@ def settle(before: KeyFrame, after: KeyFrame, time: float, faces: list[Face]) ->
         start = starts[end.track]
         forth, back = (carry_box(one, face.landmarks) for one in (start, end))
         x, y, width, height = map(float, (1 - share) * forth + share * back)
-        settled.append(replace(face, box=(x, y, width, height), score=min(start.score, end.score)))
+        score = min(start.score, end.score)
+        settled.append(replace(face, box=(x, y, width, height), score=score, track=end.track))
     return settled
 
 
