@@ -75,6 +75,9 @@ def test_a_network_without_convolutions_is_told(tiny_model):
 
 def test_the_command_prints_recall_before_and_after(mien, model, ferplus_zip, tmp_path):
     out = tmp_path / "out.onnx"
+    ran = mien("quantize", "gone.onnx", "--root", ferplus_zip, "-o", out)
+    assert ran.code == 1
+    assert "expected an ONNX file at gone.onnx" in ran.err
     ran = mien("quantize", model, "--root", ferplus_zip, "-o", out)
     assert ran.code == 0, ran.err
     assert "contempt" in ran.out.decode()

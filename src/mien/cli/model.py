@@ -78,6 +78,7 @@ def quantize(
     if labels is not None and weights_only:
         raise ConfigError("--weights-only: cannot be used for the face network; leave it or --labels out")
     _check_output(output, overwrite=overwrite)
+    from mien.faces.network import read_model
     from mien.train.quantize import run_quantize, run_quantize_face
 
     if labels is None:
@@ -85,7 +86,8 @@ def quantize(
     else:
         for key, (before, after) in run_quantize_face(model, root, labels, output).items():
             typer.echo(f"{key:<20}{before:>9.3f}{after:>9.3f}")
-    typer.echo(f"{output}: {output.stat().st_size / 1e6:.2f} MB, {model.stat().st_size / 1e6:.2f} before")
+    before = len(read_model(model)) / 1e6
+    typer.echo(f"{output}: {output.stat().st_size / 1e6:.2f} MB, {before:.2f} before")
 
 
 def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments

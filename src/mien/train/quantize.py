@@ -29,7 +29,7 @@ from mien.data.fer import ferplus
 from mien.errors import ModelError
 from mien.evaluate import metrics
 from mien.evaluate.metrics import LEFT_OUT, PROTOCOLS, accuracies
-from mien.faces.network import Classifier, import_runtime, open_session, read_card, read_face_card
+from mien.faces.network import Classifier, import_runtime, open_session, read_card, read_face_card, read_model
 from mien.files import write_whole
 from mien.labels import EMOTIONS
 from mien.train.export import quiet_logger
@@ -78,17 +78,17 @@ def run_quantize(
 ) -> QuantizationReport:
     """Write the network in 8 bits, if no emotion's recall on FER+ valid falls by more than `within` points.
 
-    The model is an ONNX file with a card, `root` the folder or zip of FER+. With `weights_only` the
-    arithmetic stays in float32, which makes the file small and the network no faster.
+    The model is an ONNX file with a card or a shipped network's name, `root` the folder or zip of FER+. With
+    `weights_only` the arithmetic stays in float32, which makes the file small and the network no faster.
 
     Raises:
         DataError: FER+ is not at `root`.
-        ModelError: the network cannot be quantised, or loses more than that.
+        ModelError: the network cannot be read or quantised, or loses more than that.
         OutputError: the file cannot be written.
     """
-    train, valid = draw(ferplus(root, "train"), FACES), ferplus(root, "valid")
-    content = model.read_bytes()
+    content = read_model(model)
     card = read_card(open_session(content))
+    train, valid = draw(ferplus(root, "train"), FACES), ferplus(root, "valid")
     small = quantize_weights(content) if weights_only else quantize(content, load_images(train))
     faces = load_images(valid)
     guesses = [Classifier.read(one)(faces).argmax(1) for one in (content, small)]  # (N,) each
@@ -150,7 +150,7 @@ def run_quantize_face(model: Path, root: Path, labels: Path, path: Path) -> dict
         ModelError: the network is no face network, cannot be quantised, or loses too much.
         OutputError: the file cannot be written.
     """
-    content = model.read_bytes()
+    content = read_model(model)
     session = open_session(content)
     card = read_face_card(session)
     if card is None:
