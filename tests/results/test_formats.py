@@ -462,6 +462,12 @@ def test_options_without_a_place_in_the_format_are_refused(tmp_path, option):
 # --- bad input
 
 
+def test_semicolons_of_a_spreadsheet_are_told(tmp_path):
+    (tmp_path / "a.csv").write_text("source;frame;time\na.mp4;0;0,04\n")
+    with pytest.raises(DataError, match="separated by semicolons: save it with commas"):
+        read(tmp_path / "a.csv")
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize(
     "held", [b"", b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe", b"\x00" * 300, b"hello\n\nworld\n"]

@@ -46,9 +46,12 @@ class OpenTable:
         """Raise a `DataError` unless the columns are there; `what` says which kind of table has them."""
         missing = [name for name in columns if name not in self.columns]
         if missing:
+            advice = "give another file"
+            if len(self.columns) == 1 and ";" in self.columns[0]:  # spreadsheets, where 1/2 is 0,5
+                advice = "its cells are separated by semicolons: save it with commas, and points in numbers"
             raise DataError(
                 f"{self.path}: expected {what}, with the columns {', '.join(columns)}; "
-                f"{', '.join(missing)} missing, got {_first_names(self.columns)}; give another file"
+                f"{', '.join(missing)} missing, got {_first_names(self.columns)}; {advice}"
             )
 
 
