@@ -8,6 +8,7 @@ from threading import Thread
 
 import pytest
 
+from mien.batch.run import analyze
 from mien.errors import VideoError
 from mien.image import encode_image
 from mien.video.frames import Video
@@ -21,6 +22,7 @@ def web(one_face, drawn_clip):
         "/photo.png": ("image/png", picture),
         "/now?camera=1": ("image/png", picture),
         "/clip": ("video/mp4", drawn_clip.read_bytes()),
+        "/a%20%C3%BC.png?b=%C3%BC%20c": ("image/png", picture),
         "/page": ("text/html; charset=utf-8", b"<html></html>"),
     }
     asked = []
@@ -67,6 +69,15 @@ def test_a_picture_or_clip_at_an_address_is_fetched_once(web, mien, tiny_model, 
     assert f"Basic {base64.b64encode(b'ann:p@ss').decode()}" in [given for _, given in asked]
     assert sorted(path.suffix for path in (tmp_path / "seen").iterdir()) == [".mp4", ".png", ".png"]
     assert "p%40ss" not in (tmp_path / "t.csv").read_text() + ran.err
+
+
+def test_an_address_is_quoted_as_browsers_do_and_a_wrong_one_is_told(web, tiny_model, tmp_path):
+    bad = ("http://127.0.0.1:port/a.png", "http://[::1/a.png")
+    summary = analyze([f"http://{web[0]}/a ü.png?b=ü%20c", *bad], tmp_path / "t.csv", model=tiny_model)
+    (port, wrong_port), (bracket, wrong_bracket) = summary.failed
+    assert (port, bracket, summary.frames) == (*bad, 1)
+    assert "cannot be fetched: nonnumeric port" in wrong_port
+    assert "expected an address" in wrong_bracket
 
 
 @pytest.mark.parametrize(("path", "word"), [("/page", "page"), ("/gone.png", "Not Found"), ("/gone", "404")])

@@ -212,10 +212,12 @@ def _fetched(task: Task, stack: ExitStack, failure: VideoError | None) -> Task:
 
     `failure`, why it is no stream, is raised if it is neither picture nor clip.
     """
+    from http.client import HTTPException  # slow to import
+
     source = task.source
     try:
         kind, path = stack.enter_context(fetch(source.name))
-    except OSError as error:
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: no number of a port, for instance
         if failure is not None:
             raise failure from error
         reason = getattr(error, "reason", None) or error

@@ -259,6 +259,11 @@ def _read_lines(stream: BinaryIO) -> Iterator[str]:
 
 def _find_named(name: str, skip: Path | None, *, literal: bool) -> Iterator[Source]:
     """The inputs that a path, glob or number names; a file of exactly that name comes first."""
+    try:
+        urlsplit(name if "://" in name else "")
+    except ValueError as error:
+        yield _missing(name, f"expected an address, {name!r} is none ({error}); check it")
+        return
     if name.lower().startswith("file://"):
         from urllib.request import url2pathname
 

@@ -16,8 +16,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
+from string import punctuation
 from typing import Any, Final, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from mien._version import __version__
 from mien.errors import DataError, MissingExtra, VideoError
@@ -221,7 +222,9 @@ def fetch(address: str) -> Iterator[tuple[Literal["photo", "clip", "stream"], Pa
 
     parts = urlsplit(address)
     person, _, host = parts.netloc.rpartition("@")
-    request = Request(parts._replace(netloc=host).geturl(), headers={"User-Agent": f"mien/{__version__}"})  # noqa: S310 - http
+    quoted = {part: quote(getattr(parts, part), safe=punctuation) for part in ("path", "query")}
+    link = parts._replace(netloc=host, **quoted).geturl()
+    request = Request(link, headers={"User-Agent": f"mien/{__version__}"})  # noqa: S310 - http
     if person:
         request.add_header("Authorization", f"Basic {base64.b64encode(unquote(person).encode()).decode()}")
     try:
