@@ -9,7 +9,8 @@ from mien._version import __version__
 from mien.doctor import examine
 
 
-def test_it_tells_versions_devices_and_speed(mien):
+def test_it_tells_versions_devices_and_speed(mien, monkeypatch):
+    monkeypatch.setattr("mien.doctor._SECONDS", 0.01)
     ran = mien("doctor")
     assert ran.code == 0
     text = ran.out.decode()

@@ -100,6 +100,7 @@ def test_the_commands_of_a_page_run(lines, folder, mien, monkeypatch):
         pytest.importorskip("torch", reason="the learning half is not installed")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr("mien.doctor._SECONDS", 0.01)
     for line in lines:
         if "|" in line:  # it is written for a shell
             run = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)  # noqa: S602

@@ -84,7 +84,7 @@ def folder(reproduced, tmp_path_factory):
     names = {name: name for name in ("paper-raw", ONE, "paper-300")} | {WIDER: ONE}
     for part in ("variants", "recipes"):
         results[part] = {name: deepcopy(results[part][held]) for name, held in names.items()}
-    for name in ("paper-300", WIDER):  # a panel of curves each, for time
+    for name in ("paper-raw", "paper-300", WIDER):  # a panel of curves each, for time
         results["variants"][name]["curves"] = results["variants"][name]["curves"][:1]
     curves = results["variants"][ONE]["curves"]
     curves.append({**curves[-1], "part": "part-2", "stage": "whole/fear/again"})
