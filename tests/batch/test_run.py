@@ -288,6 +288,11 @@ def test_options_that_contradict_each_other_are_refused(fields, text):
         AnalyzeOptions(**fields)
 
 
+def test_pictures_in_hand_are_no_paths():
+    with pytest.raises(ConfigError, match=r"got ndarray; `mien\.load\(\)\.images` reads"):
+        analyze([np.zeros((9, 9, 3), np.uint8)])
+
+
 def test_records_come_back_from_json_to_the_last_bit():
     rng = np.random.default_rng(3)
     face = Face((1.5, 2.0, 3.0, 4.0), rng.random((5, 2)).astype(np.float32), 0.1, track=np.int64(3),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import threading
@@ -82,7 +83,14 @@ def analyze(
         fields["output"] = output
     if fields or options is None:
         options = replace(options, **fields) if options else AnalyzeOptions(**fields)
-    named = [str(one) for one in ([sources] if isinstance(sources, str | Path) else sources)]
+    given: Sequence[object] = [sources] if isinstance(sources, str | Path) else list(sources)
+    for one in given:
+        if not isinstance(one, str | os.PathLike | int):
+            kind = type(one).__name__
+            raise ConfigError(
+                f"sources: expected paths, got {kind}; `mien.load().images` reads pictures in hand"
+            )
+    named = [str(one) for one in given]
     if not options.sharded:
         return _analyze_into_tables(named, options, progress, show, stdin)
     if show is not None:
