@@ -57,6 +57,19 @@ def test_folders_are_labels(root):
     assert min(argmax) >= 0, "a single label is one by either protocol"
 
 
+def test_a_table_tells_the_labels(root):
+    (root / "labels.csv").write_text("image,emotion\nangry/session 2/deep/c.JPG,sad\nHappy/a.png,Happy\n")
+    corpus = folder(root)
+    assert labels(corpus) == {"angry/session 2/deep/c.JPG": "sadness", "Happy/a.png": "happiness"}
+    assert corpus.read(corpus.samples[1]).max() == 0
+    (root / "labels.csv").write_text("file,emotion\nHappy/a.png,\n")
+    with pytest.raises(DataError, match="column emotion of its table: expected one of the emotions neutral"):
+        folder(root)
+    (root / "labels.csv").write_text("file,emotion\nabsent.png,fear\n")
+    with pytest.raises(DataError, match="names 1 pictures, 1 of them are not there"):
+        folder(root)
+
+
 @pytest.mark.parametrize("around", ["", "faces/", "data/faces/"])
 def test_zip_with_and_without_folders_around(root, tmp_path, around):
     path = tmp_path / "faces.zip"

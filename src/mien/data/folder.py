@@ -1,4 +1,4 @@
-"""A folder (or a zip of it) that holds one folder per emotion."""
+"""A folder (or a zip of it) with one folder per emotion, or with a table that names each picture's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from mien.data.corpus import Corpus, open_store
-from mien.data.pictures import corpus_of, is_picture, one_vote
+from mien.data.pictures import corpus_of, is_picture, one_vote, read_tables
 from mien.errors import DataError
 from mien.labels import EMOTIONS, parse_emotion
 from mien.media import IMAGE_SUFFIXES
@@ -14,24 +14,36 @@ from mien.types import Sample
 
 
 def folder(root: Path) -> Corpus:
-    """The pictures below folders that are named after emotions.
+    """The pictures below folders that are named after emotions, or those that a table names.
+
+    A table is a .csv with the columns `file` (or `image`) and `emotion`, beside the pictures or beside their
+    folder `images`; where there is one, it alone tells the labels.
 
     Spellings such as `Happy` or `angry` count (`labels.SPELLINGS`); below an emotion's folder,
     folders may nest. A single folder around all of them is stepped into, as zips often have one.
     Files that are not pictures by their ending, and hidden ones, are skipped.
 
-    Each sample has one vote, that of its folder. A picture that cannot be read raises `ImageError`
+    Each sample has one vote. A picture that cannot be read raises `ImageError`
     when it is read, not here.
 
     Raises:
         DataError: nothing there, no picture in it, or pictures in folders that name no emotion.
     """
     store = open_store(root)
+    name = f"folder/{root.resolve().name}"
+    rows = list(read_tables(store, ["emotion"]))
+    if rows:
+        try:
+            return corpus_of(
+                name, store, [Sample(place, one_vote(row["emotion"] or "")) for place, row in rows]
+            )
+        except DataError as error:
+            raise DataError(f"{root}: the column emotion of its table: {error}") from error
     names = [name for name in store.names() if is_picture(PurePosixPath(name))]
     if not names:
         raise DataError(
             f"{root}: expected one folder per emotion with pictures ({' '.join(sorted(IMAGE_SUFFIXES))}), "
-            "found no picture; check --root"
+            "or a .csv with the columns file and emotion, found no picture; check --root"
         )
     depth = _depth(names)
     strange = Counter(word for name in names if _emotion(word := _folder_of(name, depth)) is None)
@@ -45,7 +57,7 @@ def folder(root: Path) -> Corpus:
             f"{' and more' * (len(strange) > 12)}; rename these folders or take them out"
         )
     samples = tuple(Sample(name, votes=one_vote(_folder_of(name, depth))) for name in names)
-    return corpus_of(f"folder/{root.resolve().name}", store, samples)
+    return corpus_of(name, store, samples)
 
 
 def _depth(names: list[str]) -> int:

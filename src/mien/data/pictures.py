@@ -6,10 +6,13 @@ in part works, and `Corpus.notes` says what was expected and what is not there.
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from mien.data.corpus import Corpus, CorpusStore, open_store
 from mien.errors import DataError, ImageError, list_few
@@ -21,6 +24,7 @@ from mien.types import Image, Sample
 #: Each axis, "emotion" or a tag, to its values; of each person there is one picture of every combination.
 Axes = Mapping[str, tuple[str, ...]]
 Cell = tuple[str, ...]  # a value of each axis
+_PICTURE_COLUMNS: Final = ("file", "image")  # of a table, that name the picture
 
 
 def read_names(
@@ -61,6 +65,37 @@ def read_names(
         )
     notes = [f"{len(strange)} pictures not named like {example} were skipped: {list_few(strange)}"]
     return store, samples, notes if strange else []
+
+
+def read_tables(store: CorpusStore, columns: Sequence[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """(path in the store, row) of each picture named in a .csv with these columns and `file` or `image`.
+
+    The pictures are beside the table or in its folder `images`.
+
+    Raises:
+        DataError: pictures that a table names are not there.
+    """
+    names = frozenset(store.names())
+    for table in sorted(name for name in names if name.endswith(".csv")):
+        rows = csv.DictReader(io.StringIO(store.read(table).decode("utf-8-sig", "replace")))
+        head = rows.fieldnames or ()
+        column = next((name for name in _PICTURE_COLUMNS if name in head), None)
+        if column is None or not set(columns) <= set(head):
+            continue
+        folder, absent, present = table.rpartition("/")[0], 0, 0
+        for row in rows:
+            places = [f"{folder}/{inner}{row[column]}".lstrip("/") for inner in ("", "images/")]
+            place = next((place for place in places if place in names), None)
+            if place is None:
+                absent += 1
+                continue
+            present += 1
+            yield place, row
+        if absent:
+            raise DataError(
+                f"{store.root}: {table} names {absent + present} pictures, {absent} of them are not there; "
+                "is the download whole?"
+            )
 
 
 def is_picture(path: PurePosixPath) -> bool:
