@@ -44,7 +44,7 @@ _PORTRAIT_SCORE: Final = 0.8  # YuNet's, and ...
 _PORTRAIT_SHARE: Final = 1 / 3  # ... of the picture's longer side: a face of this size makes it a portrait
 
 # candidates
-_MOST_CANDIDATES: Final = 100  # of a picture, that are looked at, best first
+_MOST_CANDIDATES: Final = 400  # of a picture, that are looked at, best first: bounds the time of a crowd
 _TURNED_SCORE: Final = (
     0.6  # YuNet's, from which a candidate that is no face upright is looked at in other turns
 )
