@@ -35,11 +35,11 @@ test: $(VENV)/.dev  ## the default suite, minutes on two cores
 test-slow: $(VENV)/.dev  ## what is killed, trained or looked at for longer
 	$(BIN)/python -m pytest -m slow
 
-check: $(VENV)/.dev  ## ruff, mypy, and the test of the layers
+check: $(VENV)/.dev  ## ruff, mypy, the test of the layers, and the examples in docstrings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests/test_layers.py
+	$(BIN)/python -m pytest -p no:schemathesis --doctest-modules tests/test_layers.py src/mien
 
 format: $(VENV)/.dev  ## lay the code out
 	$(BIN)/ruff format .
