@@ -13,9 +13,12 @@ from mien.data.fairface import fairface
 from mien.data.fer import USAGES, fer2013, ferplus
 from mien.data.folder import folder
 from mien.data.posed import jaffe, kdef, rafd
-from mien.errors import require_choice
+from mien.errors import DataError, ImageError, require_choice
 
 SPLITS: Final = tuple(USAGES)  # train, valid, test
+_LARGEST_CROP: Final = (
+    128  # pixels, of the longer side: above, a picture of one's own may show more than a face
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class CorpusReader:
     read: Callable[..., Corpus]  # takes root and, where the corpus has some, a split or a selection
     splits: bool = False  # whether it comes in SPLITS
     cameras: bool = False  # whether it is read frontal, or from all angles by the selection "all"
-    crops: bool = False  # whether its pictures already are faces
+    crops: bool | None = False  # whether its pictures already are faces; None: their size tells
     votes: bool = False  # whether several people labelled each picture
 
     def open(self, root: Path, split: str | None = None) -> Corpus:
@@ -35,6 +38,20 @@ class CorpusReader:
     def open_whole(self, root: Path) -> Corpus:
         """A corpus without splits, from all angles."""
         return self.read(root, "all") if self.cameras else self.read(root)
+
+    def holds_crops(self, corpus: Corpus) -> bool:
+        """Whether its pictures already are faces, cut to be read whole.
+
+        Where the corpus does not tell, they are if the first one that can be read is small.
+        """
+        if self.crops is not None:
+            return self.crops
+        for sample in corpus.samples:
+            try:
+                return bool(max(corpus.read(sample).shape[:2]) <= _LARGEST_CROP)
+            except (ImageError, DataError):
+                continue
+        return True
 
 
 CORPUS_READERS: Final[dict[str, CorpusReader]] = {
@@ -46,7 +63,7 @@ CORPUS_READERS: Final[dict[str, CorpusReader]] = {
     "kdef": CorpusReader(kdef, cameras=True),
     "toy": CorpusReader(rafd, cameras=True, crops=True),
     "fairface": CorpusReader(fairface),
-    "folder": CorpusReader(folder, crops=True),
+    "folder": CorpusReader(folder, crops=None),
 }
 
 

@@ -118,8 +118,8 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
         ModelError: the model cannot be read.
     """
     found = find_reader(options.data)
-    detect = not found.crops if options.detect is None else options.detect
     corpus, training, notes = _open_corpus(options, found)
+    detect = not found.holds_crops(corpus) if options.detect is None else options.detect
     protocols = _choose_protocols(options, found, corpus)
     attributes = () if options.by is None else parse_attributes(options.by, corpus.samples)
     classifier = Classifier.load(options.model, threads=options.threads)
@@ -234,7 +234,7 @@ def calibrate_model(
     with_card(content, card)  # if onnx is missing, say so before the faces are read
     with WholeFile(output, overwrite=overwrite) as file:
         raw = Classifier(network, replace(card, temperature=1.0))
-        cropper = make_cropper(card, detect=not found.crops, threads=threads)
+        cropper = make_cropper(card, detect=not found.holds_crops(corpus), threads=threads)
         predictions = predict_corpus(corpus, raw, cropper)
         card = calibrate_card(card, corpus.name, predictions, options)
         card = replace(card, limits=(*card.limits, *limits))
