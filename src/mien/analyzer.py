@@ -402,7 +402,7 @@ def load(  # noqa: PLR0913 - each is one choice of a user
         min_face: pixels; smaller faces are left out. None: the detector's own limit.
         min_score: detection score in [0, 1]; faces with less are left out. None: the detector's own limit.
         max_faces: at most this many of each picture, the largest of those that are surely faces, then of the
-            others. None: all.
+            others. None: all that are found; Mien's own detector looks at the 400 likeliest.
         region: x, y, width, height in pixels; faces whose middle lies elsewhere are left out. None: none are.
         threads: threads inside the networks; with several worker processes keep it at 1.
         device: what runs the networks: "cpu", "cuda" ("cuda:1" is the second card), "coreml", "directml" or

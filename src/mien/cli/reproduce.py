@@ -153,7 +153,8 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     plans = {each: plan.seeded(each) for each in folders}
     if is_first():
         seconds, left = estimate_seconds(list(plans.values()), faces, list(folders.values()))
-        typer.echo(f"about {_in_words(seconds)} on {place} for {left} parts, if nobody shares the work")
+        parts = "1 part" if left == 1 else f"{left} parts"
+        typer.echo(f"about {_in_words(seconds)} on {place} for {parts}, if nobody shares the work")
     results = {each: run(plans[each], faces, folders[each], say) for each in folders}
     if not is_first():
         return  # under torchrun one process tells the results
