@@ -69,8 +69,9 @@ def page(browser: Any) -> Iterator[Any]:
 def _same(page: Any, content: bytes) -> int:
     """How many faces a file has, the browser's reading being Python's.
 
-    The detector's float32 sums come in another order in the browser, which moves landmarks by hundredths of
-    a pixel; so the probabilities are compared for the landmarks that the browser found.
+    The detector's float32 sums come in another order in the browser, which moves its landmarks by hundredths
+    of a pixel; the face network's 8 bits make a hundredth of the distance of the eyes of that. So the
+    probabilities are compared for the landmarks that the browser found.
     """
     worker = next((DIST / "assets").glob("worker-*.js")).name
     said = page.evaluate(READ, [f"assets/{worker}", base64.b64encode(content).decode()])
@@ -82,7 +83,8 @@ def _same(page: Any, content: bytes) -> int:
     assert len(said["faces"]) == len(wanted)
     for got, want in zip(said["faces"], wanted, strict=True):
         landmarks = np.array(got["landmarks"])
-        np.testing.assert_allclose(landmarks, want.landmarks, atol=0.2)
+        eyes = np.hypot(*(want.landmarks[1] - want.landmarks[0]))
+        np.testing.assert_allclose(landmarks, want.landmarks, atol=0.015 * eyes)
         np.testing.assert_allclose(got["box"], want.box, atol=0.5)
         assert got["score"] == pytest.approx(want.score, abs=1e-3)
         (probabilities,) = classifier(crop(pixels, landmarks, classifier.card)[None])
@@ -90,7 +92,7 @@ def _same(page: Any, content: bytes) -> int:
         assert got["uncertain"] == (got["confidence"] * got["quality"] < classifier.card.uncertain)
         assert got["quality"] == pytest.approx(want.quality, abs=0.01)
         assert [got["yaw"], got["pitch"], got["roll"]] == pytest.approx(
-            [want.yaw, want.pitch, want.roll], abs=0.5
+            [want.yaw, want.pitch, want.roll], abs=1.0
         )
         assert got["units"] == pytest.approx(dict(want.units), abs=0.05)
     return len(wanted)

@@ -1,10 +1,11 @@
 // From five landmarks to the one geometry of a face, as src/mien/faces/align.py has it.
 
-import { affine, FILTERS, gray, type Matrix, type Picture, resize, round } from "./resample";
+import { affine, FILTERS, grayMeans, type Matrix, type Picture, resize, round } from "./resample";
 
 export type Point = [number, number];
 
 const MARGIN = 3; // pixels that the filters look past the edge
+const GAP = 2; // times as fine as the crop: so far large faces are reduced by plain means of squares
 
 export const scaleOf = (m: Matrix): number => Math.hypot(m[0], m[3]);
 export const applied = (m: Matrix, [x, y]: Point): Point => [m[0] * x + m[1] * y + m[2], m[3] * x + m[4] * y + m[5]];
@@ -38,10 +39,7 @@ export function inverted([a, b, c, d, e, f]: Matrix): Matrix {
 /** The face as the network wants it, `side` pixels wide, gray. */
 export function crop(picture: Picture, landmarks: readonly Point[], template: readonly Point[], side: number): Picture {
   const matrix = similarity(landmarks, template.map(([x, y]): Point => [x * side, y * side]));
-  const [low, high] = visible(matrix, side);
-  const [x, y] = applied(matrix, low);
-  let patch = gray(cut(picture, low, high));
-  let move: Matrix = [matrix[0], matrix[1], x, matrix[3], matrix[4], y];
+  let [patch, move] = visiblePart(picture, matrix, side, GAP);
   const scale = scaleOf(move);
   if (scale < 1) {
     const width = Math.max(1, round(patch.width * scale));
@@ -53,8 +51,28 @@ export function crop(picture: Picture, landmarks: readonly Point[], template: re
   return affine(patch, inverted(move), side, FILTERS.bicubic);
 }
 
+/**
+ * The part of a picture that a result of `side` pixels shows, gray, and the transform from there: reduced by a whole
+ * number, if it stays at least `gap` times as fine as the result. Past the edge of the picture its outermost pixels repeat.
+ */
+export function visiblePart(picture: Picture, matrix: Matrix, side: number, gap: number): [Picture, Matrix] {
+  const factor = Math.max(1, Math.floor(1 / scaleOf(matrix) / gap));
+  const [low, high] = visible(matrix, side);
+  const from = low.map((v) => Math.floor(v / factor)) as Point;
+  const to = high.map((v) => Math.ceil(v / factor)) as Point;
+  const ends = [picture.width, picture.height].map((length) => Math.ceil(length / factor)) as Point;
+  const first = from.map((v, k) => Math.min(Math.max(v, 0), (ends[k] as number) - 1)) as Point; // inside of the picture
+  const last = to.map((v, k) => Math.min(Math.max(v, (first[k] as number) + 1), ends[k] as number)) as Point;
+  const times = (p: Point) => p.map((v) => v * factor) as Point;
+  const seen = grayMeans(cut(picture, times(first), times(last)), factor);
+  const less = (p: Point) => p.map((v, k) => v - (first[k] as number)) as Point;
+  const [a, b, d, e] = [matrix[0], matrix[1], matrix[3], matrix[4]].map((v) => v * factor) as [number, number, number, number];
+  const move: Matrix = [a, b, matrix[2] + a * from[0] + b * from[1], d, e, matrix[5] + d * from[0] + e * from[1]];
+  return [cut(seen, less(from), less(to)), move];
+}
+
 /** The corners, with a margin, of what a result of `side` pixels shows of the picture. */
-export function visible(matrix: Matrix, side: number): [Point, Point] {
+function visible(matrix: Matrix, side: number): [Point, Point] {
   const back = inverted(matrix);
   const corners = ([[0, 0], [side, 0], [0, side], [side, side]] as Point[]).map((p) => applied(back, p));
   const margin = MARGIN * Math.max(1, scaleOf(back));

@@ -1,8 +1,8 @@
 // The face network: is this a face, where are its parts, how is the head turned; as src/mien/faces/parts.py has it.
 
 import * as ort from "onnxruntime-web/wasm";
-import { applied, cut, inverted, type Point, scaleOf, similarity, visible } from "./geometry";
-import { affine, FILTERS, gray, type Matrix, type Picture, reduce } from "./resample";
+import { applied, inverted, type Point, scaleOf, similarity, visiblePart } from "./geometry";
+import { affine, FILTERS, type Matrix, type Picture } from "./resample";
 
 /** What mien.units and mien.faces.align say of the network: `models.py` writes it beside the page. */
 export interface Shape {
@@ -49,12 +49,8 @@ export function faceLooker(session: ort.InferenceSession, shape: Shape): LookAtF
 
 /** Gray levels of a picture through a similarity: reduced by a whole number, then turned. */
 function cropGray(picture: Picture, matrix: Matrix): Uint8Array {
-  const [low, high] = visible(matrix, SIDE);
-  const [x, y] = applied(matrix, low);
-  const move: Matrix = [matrix[0], matrix[1], x, matrix[3], matrix[4], y];
-  const factor = Math.max(1, Math.floor(1 / scaleOf(move)));
-  const patch = reduce(gray(cut(picture, low, high)), factor, factor);
-  return affine(patch, inverted(move).map((v) => v / factor) as Matrix, SIDE, FILTERS.bilinear).data;
+  const [patch, move] = visiblePart(picture, matrix, SIDE, 1);
+  return affine(patch, inverted(move), SIDE, FILTERS.bilinear).data;
 }
 
 function told(answer: Float32Array, toCrop: Matrix, crop: Uint8Array, { outputs, align, units }: Shape): Parts {

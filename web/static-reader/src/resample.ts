@@ -162,13 +162,20 @@ function lookCubic({ data, width, height, channels }: Picture, x: number, y: num
   return Math.trunc(clip(cubic(v1, v2, v3, v4, y - top)));
 }
 
-/** `Image.convert("L")`. */
-export function gray({ data, width, height }: Picture): Picture {
-  const level = new Uint8Array(width * height);
-  for (let i = 0; i < level.length; i += 1)
-    level[i] =
-      ((data[3 * i] as number) * 19595 + (data[3 * i + 1] as number) * 38470 + (data[3 * i + 2] as number) * 7471 + 0x8000) >> 16;
-  return { data: level, width, height, channels: 1 };
+/** Gray levels: ITU-R BT.601 luma, the means of blocks of `factor` by `factor` pixels, whose multiple its sides are. */
+export function grayMeans({ data, width, height }: Picture, factor: number): Picture {
+  const [wide, high] = [width / factor, height / factor];
+  const sums = new Float64Array(wide * high);
+  for (let y = 0; y < height; y += 1) {
+    const row = Math.floor(y / factor) * wide;
+    for (let x = 0; x < width; x += 1) {
+      const i = 3 * (y * width + x);
+      sums[row + Math.floor(x / factor)]! +=
+        (data[i] as number) * 19595 + (data[i + 1] as number) * 38470 + (data[i + 2] as number) * 7471;
+    }
+  }
+  const whole = 2 ** 16 * factor ** 2;
+  return { data: Uint8Array.from(sums, (sum) => Math.floor((sum + whole / 2) / whole)), width: wide, height: high, channels: 1 };
 }
 
 /** Python's `round`: halves go to the even neighbour. */
