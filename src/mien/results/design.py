@@ -121,7 +121,7 @@ class Design:
 
         Raises:
             ConfigError: an offset is for a clip that the table does not have, or no input is known to the
-            design.
+                design.
         """
         for name in self._offsets:
             if name not in self._used:
