@@ -16,9 +16,7 @@ from mien.data.posed import jaffe, kdef, rafd
 from mien.errors import DataError, ImageError, require_choice
 
 SPLITS: Final = tuple(USAGES)  # train, valid, test
-_LARGEST_CROP: Final = (
-    128  # pixels, of the longer side: above, a picture of one's own may show more than a face
-)
+_LARGEST_CROP: Final = 128  # pixels, of the longer side; a larger picture may show more than a face
 
 
 @dataclass(frozen=True, slots=True)
