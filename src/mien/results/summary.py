@@ -20,6 +20,7 @@ from mien.labels import EMOTIONS
 from mien.results.design import Design, Stretches
 from mien.results.rows import BASELINE, COUNTS, MEANS, SHARES, SMOOTHED, TYPES, Row
 from mien.types import Face, Frame
+from mien.units import UNITS
 from mien.video.events import EXPRESSIONS, Event, EventFinder
 
 #: Columns of the summary, in their order, behind those by which it is made.
@@ -345,9 +346,10 @@ def read_face(row: Row) -> Face:
     """The face of a row, as far as events need it."""
 
     def values(names: Sequence[str]) -> NDArray[np.float32] | None:
-        return None if row[names[0]] is None else np.array([row[name] for name in names], np.float32)
+        return None if row.get(names[0]) is None else np.array([row[name] for name in names], np.float32)
 
     track: Any = row["track"]
     return Face(
-        (0, 0, 0, 0), _NO_LANDMARKS, 0, track, probabilities=values(EMOTIONS), smoothed=values(SMOOTHED)
-    )
+        (0, 0, 0, 0), _NO_LANDMARKS, 0, track,
+        probabilities=values(EMOTIONS), smoothed=values(SMOOTHED), movements=values(UNITS),
+    )  # fmt: skip

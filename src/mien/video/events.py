@@ -3,6 +3,11 @@
 There are two thresholds, as in edge finding (Canny, IEEE PAMI 8(6), 1986): an event is a stretch at or above
 the lower one that reaches the higher, so that a probability that hovers about one threshold does not make a
 dozen events. A frame lasts until the next one begins, so each frame is used when the next one comes.
+
+Networks read an open mouth as surprise, and people who talk open it all the time. In FACS surprise has raised
+brows (AU 1 and 2) or eyelids (AU 5), too (Ekman, Friesen and Hager, "Facial Action Coding System", 2002): a
+stretch without them is no event of surprise. `benchmarks/results/smoothing.md` tells
+what that leaves out.
 """
 
 from __future__ import annotations
@@ -30,6 +35,9 @@ EXPRESSIONS: Final = EMOTIONS[1:]
 FACE_SIDE: Final = 96  # pixels, of the longer side of the face at an apex
 FACE_MARGIN: Final = 0.15  # of the box, on each side of it
 _TOLERANCE: Final = 1e-9  # seconds: sums of time stamps are not exact
+_SURPRISE: Final = "surprise"
+_RAISED: Final = 0.15  # by which brows rise above where the person's are at rest, in a surprise
+_QUARTILE: Final = 0.25  # of the time brows are lower than what counts as at rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +162,7 @@ class EventFinder:
             new = face.track not in self._tracks
             track = self._tracks.setdefault(face.track, _Track(frame.source))
             track.seen = end
+            raised = track.rise(_raise_of_brows(face), end - start)
             cut = cache(partial(cut_face, self._pixels, face))  # once, whatever the number of apexes
             for emotion, value in values.items():
                 run = track.runs.get(emotion)
@@ -161,6 +170,7 @@ class EventFinder:
                     if run is None:
                         run = track.runs[emotion] = _Run(start, new, end)
                     run.above(value, start, end, cut)
+                    run.raised = max(run.raised, raised)
                 elif run is not None:
                     run.below(value, start, end)
         done = self._pop_events(end)
@@ -182,7 +192,8 @@ class EventFinder:
             found = [(emotion, track.runs.pop(emotion)) for emotion in over]
             for emotion, run in sorted(found, key=lambda one: one[1].start):
                 shortest = self._options.shortest_unit if emotion in ACTION_UNITS else self._options.shortest
-                if run.end - run.start >= shortest - _TOLERANCE and run.peak >= self._options.enter:
+                shown = emotion != _SURPRISE or run.raised >= _RAISED
+                if shown and run.end - run.start >= shortest - _TOLERANCE and run.peak >= self._options.enter:
                     events.append(run.event(track.source, number, emotion))
         return events
 
@@ -194,6 +205,20 @@ class _Track:
     source: str
     seen: float = 0.0  # seconds, end of the last frame that shows it
     runs: dict[str, _Run] = field(default_factory=dict)  # by emotion or action unit
+    rest: float = 0.0  # how far the brows are raised at rest: about the lower quartile so far
+
+    def rise(self, raised: float, seconds: float) -> float:
+        """How far brows that are `raised` for some seconds are above where they are at rest."""
+        if _SURPRISE not in self.runs:
+            # a step towards the quartile, whatever the rate of frames (Robbins and Monro, 1951)
+            self.rest = max(0.0, self.rest + seconds * (_QUARTILE - (raised < self.rest)))
+        return raised - self.rest
+
+
+def _raise_of_brows(face: Face) -> float:
+    """Of brows or eyelids, from 0 to 1; infinite where the movements are not known."""
+    units = face.action_units
+    return max((units["AU01"] + units["AU02"]) / 2, 1.5 * units["AU05"]) if units else math.inf
 
 
 def _no_sums() -> NDArray[np.float64]:
@@ -211,6 +236,7 @@ class _Run:
     peak: float = -1.0
     apex: float = 0.0
     face: Image | None = None  # of the frame with the peak
+    raised: float = 0.0  # how far the brows came up, at most
     faded: bool = False  # the face was seen below `leave` since `end`
     sums: NDArray[np.float64] = field(default_factory=_no_sums)
     gap: NDArray[np.float64] = field(default_factory=_no_sums)  # since `end`; counts once it is bridged
