@@ -72,12 +72,47 @@ def test_a_table_tells_the_labels(root):
     corpus = folder(root)
     assert labels(corpus) == {"angry/session 2/deep/c.JPG": "sadness", "Happy/a.png": "happiness"}
     assert corpus.read(corpus.samples[1]).max() == 0
-    (root / "labels.csv").write_text("file,emotion\nHappy/a.png,\n")
-    with pytest.raises(DataError, match="column emotion of its table: expected one of the emotions neutral"):
+    assert corpus.notes == ("2 pictures that no table names were left out: disgusted/d.png, happiness/b.PNG",)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("file,emotion\nHappy/a.png,sad\n./disgusted\\d.png,Happy\n,\n", "utf-8-sig"),
+        ("Emotion;note; File\r\nsad;a, b;Happy/a.png \r\nHappy;;disgusted\\d.png\r\n", "utf-8"),
+        ("image\temotion\rHappy/a.png\tsad\rdisgusted/d.png\tHappy\r", "utf-16"),
+    ],
+)
+def test_a_table_is_read_as_spreadsheets_write_it(root, text, encoding):
+    (root / "LABELS.CSV").write_bytes(text.encode(encoding))
+    assert labels(folder(root)) == {"disgusted/d.png": "happiness", "Happy/a.png": "sadness"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("Happy/a.png,\n", "column emotion of its table, Happy/a.png: expected one of the emotions neutral"),
+        ("absent.png,fear\n", "names 1 pictures, 1 of them are not there, such as absent.png"),
+        ("Happy/a.png,fear\n./Happy/a.png,sad\n", "Happy/a.png stands in labels.csv and again in labels.csv"),
+    ],
+)
+def test_what_is_wrong_with_a_table(root, rows, said):
+    (root / "labels.csv").write_text(f"file,emotion\n{rows}")
+    with pytest.raises(DataError, match=said):
         folder(root)
-    (root / "labels.csv").write_text("file,emotion\nabsent.png,fear\n")
-    with pytest.raises(DataError, match="names 1 pictures, 1 of them are not there"):
-        folder(root)
+
+
+def test_nothing_is_left_out_in_silence(root, tmp_path):
+    draw(tmp_path / "elsewhere" / "x.png")
+    (root / "afraid").symlink_to(tmp_path / "elsewhere")
+    (root / "Happy" / "loop").symlink_to(root)
+    (root / "Happy" / "gone.png").symlink_to(root / "nowhere.png")
+    (root / "Happy" / "y.jpg_large").touch()
+    corpus = folder(root)
+    assert labels(corpus) == LABELS | {"afraid/x.png": "fear", "Happy/gone.png": "happiness"}
+    assert "3 files that are no pictures by their names were left out: Happy/y.jpg_large" in corpus.notes[0]
+    with pytest.raises(ImageError, match=r"gone\.png is not there any more"):
+        corpus.read(corpus.samples[1])
 
 
 @pytest.mark.parametrize("around", ["", "faces/", "data/faces/"])

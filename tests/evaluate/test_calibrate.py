@@ -418,8 +418,10 @@ def labelled(tmp_path, tiny_model):
 def test_the_command_writes_a_model_that_reads_with_it(mien, tiny_model, labelled, tmp_path):
     out = tmp_path / "calibrated.onnx"
     args = ("calibrate", tiny_model, "--data", "folder", "--root", labelled, "--splits", "1", "-o", out)
+    (labelled / "fear" / "97.gone").touch()
     ran = mien(*args)
     assert ran.code == 0, ran.err
+    assert "1 files that are no pictures by their names were left out: fear/97.gone" in ran.err
     assert b"calibrated on   96 faces" in ran.out
     card = Classifier.load(out).card
     assert card.temperature != 1
@@ -456,6 +458,7 @@ def test_the_command_writes_a_model_that_reads_with_it(mien, tiny_model, labelle
     [
         (["--coverage", "1"], "--coverage: expected a share between 0 and 1"),
         (["--right", "0"], "--right: expected a share"),
+        (["--seed", "-1"], "greater than or equal to 0"),
         (["--protocol", "most"], "--protocol: expected one of majority, argmax"),
         (["--data", "ferplus"], "no FER+ split"),
         (["--splits", "1"], "at least 20 faces with a label, got 10"),

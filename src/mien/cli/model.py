@@ -128,7 +128,7 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
     splits: Annotated[
         int, option("N", "Number of random splits into halves, one to fit, one to test.", min=1)
     ] = 50,
-    seed: Annotated[int, option("N", "Seed of the random splits.")] = 0,
+    seed: Annotated[int, option("N", "Seed of the random splits.", min=0)] = 0,
     overwrite: Overwrite = False,
     threads: Threads = 1,
 ) -> None:

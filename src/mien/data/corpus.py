@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -40,8 +41,20 @@ class FolderStore:
         self.root = root
 
     def names(self) -> list[str]:
-        """Every file below the root, with forward slashes, sorted."""
-        return sorted(p.relative_to(self.root).as_posix() for p in self.root.rglob("*") if p.is_file())
+        """Every file below the root, those in linked folders too, with forward slashes, sorted."""
+
+        def stop(error: OSError) -> None:
+            raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+        found: list[str] = []
+        for folder, folders, files in os.walk(self.root, onerror=stop, followlinks=True):
+            here = Path(folder).resolve()
+            # a link to a folder around it would be followed without end
+            folders[:] = [name for name in folders if (here / name).resolve() not in {here, *here.parents}]
+            paths = (Path(folder, name) for name in files)
+            # a link to nothing is listed, and fails when it is read
+            found += [p.relative_to(self.root).as_posix() for p in paths if p.is_file() or p.is_symlink()]
+        return sorted(found)
 
     def read(self, name: str) -> bytes:
         """The bytes of one file; KeyError if there is none of that name."""

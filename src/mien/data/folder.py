@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from mien.data.corpus import Corpus, open_store
-from mien.data.pictures import corpus_of, is_picture, one_vote, read_tables
-from mien.errors import DataError
+from mien.data.pictures import corpus_of, is_hidden, is_picture, one_vote, read_tables
+from mien.errors import DataError, list_few
 from mien.labels import EMOTIONS, parse_emotion
 from mien.media import IMAGE_SUFFIXES
 from mien.types import Sample
@@ -31,15 +31,18 @@ def folder(root: Path) -> Corpus:
     """
     store = open_store(root)
     name = f"folder/{root.resolve().name}"
-    rows = list(read_tables(store, ["emotion"]))
-    if rows:
+    files = store.names()
+    names = [name for name in files if is_picture(PurePosixPath(name))]
+    samples: list[Sample] = []
+    for place, row in read_tables(store, ["emotion"]):
         try:
-            return corpus_of(
-                name, store, [Sample(place, one_vote(row["emotion"] or "")) for place, row in rows]
-            )
+            samples.append(Sample(place, one_vote(row["emotion"])))
         except DataError as error:
-            raise DataError(f"{root}: the column emotion of its table: {error}") from error
-    names = [name for name in store.names() if is_picture(PurePosixPath(name))]
+            raise DataError(f"{root}: the column emotion of its table, {place}: {error}") from error
+    if samples:
+        rest = sorted(set(names) - {sample.name for sample in samples})
+        notes = [f"{len(rest)} pictures that no table names were left out: {list_few(rest)}"] if rest else []
+        return corpus_of(name, store, samples, notes)
     if not names:
         raise DataError(
             f"{root}: expected one folder per emotion with pictures ({' '.join(sorted(IMAGE_SUFFIXES))}), "
@@ -54,10 +57,13 @@ def folder(root: Path) -> Corpus:
         raise DataError(
             f"{root}: expected every picture in a folder named after one of {', '.join(EMOTIONS)} "
             f"(or a common spelling), found pictures (how many) in the folders {listed}"
-            f"{' and more' * (len(strange) > 12)}; rename these folders or take them out"
+            f"{' and more' * (len(strange) > 12)}; rename these folders or take them out, or give a .csv "
+            "with the columns file and emotion"
         )
-    samples = tuple(Sample(name, votes=one_vote(_folder_of(name, depth))) for name in names)
-    return corpus_of(name, store, samples)
+    samples = [Sample(name, votes=one_vote(_folder_of(name, depth))) for name in names]
+    others = [one for one in sorted(set(files) - set(names)) if not is_hidden(PurePosixPath(one))]
+    notes = [f"{len(others)} files that are no pictures by their names were left out: {list_few(others)}"]
+    return corpus_of(name, store, samples, notes if others else [])
 
 
 def _depth(names: list[str]) -> int:

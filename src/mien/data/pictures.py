@@ -10,8 +10,10 @@ import csv
 import io
 import itertools
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from posixpath import normpath
 from typing import Final
 
 from mien.data.corpus import Corpus, CorpusStore, open_store
@@ -70,38 +72,56 @@ def read_names(
 def read_tables(store: CorpusStore, columns: Sequence[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
     """(path in the store, row) of each picture named in a .csv with these columns and `file` or `image`.
 
-    The pictures are beside the table or in its folder `images`.
+    The pictures are beside the table or in its folder `images`. Cells may be separated by commas, semicolons
+    or tabs, as spreadsheets of many countries write them.
 
     Raises:
-        DataError: pictures that a table names are not there.
+        DataError: pictures that a table names are not there, or one is named twice.
     """
     names = frozenset(store.names())
-    for table in sorted(name for name in names if name.endswith(".csv")):
-        rows = csv.DictReader(io.StringIO(store.read(table).decode("utf-8-sig", "replace")))
-        head = rows.fieldnames or ()
-        column = next((name for name in _PICTURE_COLUMNS if name in head), None)
-        if column is None or not set(columns) <= set(head):
+    named: dict[str, str] = {}  # picture to its table
+    for table in sorted(name for name in names if name.lower().endswith(".csv")):
+        data = store.read(table)
+        encoding = "utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
+        text = io.StringIO(data.decode(encoding, "replace"), newline="")
+        head = text.readline()
+        delimiter = max(",;\t", key=head.count)
+        keys = [name.strip().lower() for name in next(csv.reader([head], delimiter=delimiter), [])]
+        column = next((name for name in _PICTURE_COLUMNS if name in keys), None)
+        if column is None or not set(columns) <= set(keys):
             continue
-        folder, absent, present = table.rpartition("/")[0], 0, 0
-        for row in rows:
-            places = [f"{folder}/{inner}{row[column]}".lstrip("/") for inner in ("", "images/")]
+        folder, absent, present = table.rpartition("/")[0], [], 0
+        for row in csv.DictReader(text, keys, restval="", delimiter=delimiter):
+            if not any(row.values()):  # as spreadsheets leave them below the last
+                continue
+            file = row[column].strip().replace("\\", "/")
+            places = [normpath(f"{folder}/{inner}{file}".lstrip("/")) for inner in ("", "images/")]
             place = next((place for place in places if place in names), None)
             if place is None:
-                absent += 1
+                absent.append(file)
                 continue
-            present += 1
+            if place in named:
+                raise DataError(
+                    f"{store.root}: expected each picture once, {place} stands in {named[place]} and again "
+                    f"in {table}; take one out"
+                )
+            named[place], present = table, present + 1
             yield place, row
         if absent:
             raise DataError(
-                f"{store.root}: {table} names {absent + present} pictures, {absent} of them are not there; "
-                "is the download whole?"
+                f"{store.root}: {table} names {len(absent) + present} pictures, {len(absent)} of them are "
+                f"not there, such as {list_few(absent)}; expected paths from the table's folder"
             )
 
 
 def is_picture(path: PurePosixPath) -> bool:
-    """By its ending; macOS leaves `__MACOSX/` and `._name.jpg` in zips."""
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not hidden
+    """By its ending, and not hidden."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path)
+
+
+def is_hidden(path: PurePosixPath) -> bool:
+    """By its name or a folder's; macOS leaves `__MACOSX/` and `._name.jpg` in zips."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
 
 
 def one_vote(emotion: str) -> tuple[int, ...]:

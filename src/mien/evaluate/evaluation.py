@@ -17,7 +17,7 @@ from mien.card import ACCURATE, TEXT_WIDTH, ModelCard, join_blocks, percent, ren
 from mien.config import provenance
 from mien.data import CorpusReader, find_reader
 from mien.data.corpus import Corpus, draw
-from mien.errors import ConfigError, DataError
+from mien.errors import ConfigError, DataError, list_few
 from mien.evaluate.calibrate import CalibrateOptions, calibrate_card
 from mien.evaluate.group_tables import make_group_record, render_groups
 from mien.evaluate.groups import GroupOptions, GroupReport, compare_groups, parse_attributes
@@ -216,7 +216,7 @@ def calibrate_model(
         threads: CPU threads of the network.
 
     Returns:
-        The card as it was written, and notes on pictures that could not be read.
+        The card as it was written, and notes on the corpus, unreadable pictures and those without a face.
 
     Raises:
         ConfigError: no such corpus, or one without labels.
@@ -241,7 +241,11 @@ def calibrate_model(
         calibrated = with_card(content, card)
         read_card(open_session(calibrated))  # the file can be read again, or does not take its name
         file.partial.write_bytes(calibrated)
-    return card, [f"left out: {name}: {error}" for name, error in predictions.unreadable]
+    notes = [f"{corpus.name}: {note}" for note in corpus.notes]
+    notes += [f"left out: {_one_line(error)}" for _, error in predictions.unreadable]
+    if faceless := predictions.faceless:
+        notes.append(_one_line(f"left out: {len(faceless)} without a face: {list_few(faceless)}"))
+    return card, notes
 
 
 # --- text and JSON
