@@ -267,18 +267,19 @@ def test_a_cut_container_without_a_frame_count_is_noticed_by_its_duration(tmp_pa
     assert "of 2.00 s" in video.notes[0]
 
 
-def test_damaged_packets_are_skipped_and_counted(tmp_path):
+@pytest.mark.parametrize("threads", [1, 4])
+def test_damaged_packets_are_skipped_and_counted(threads, tmp_path):
     path = encode(tmp_path / "clip.mp4", gop=1)  # every frame by itself: damage does not spread
     with av.open(str(path)) as container:
         places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
     data = bytearray(path.read_bytes())
-    for place, size in (places[10], places[20]):
+    for place, size in (places[10], places[20], places[38]):
         data[place : place + size] = b"\xff" * size
     path.write_bytes(data)
-    got, video = read(path)
-    assert [index_of(frame.pixels) for frame in got] == [i for i in range(40) if i not in (10, 20)]
+    got, video = read(path, threads)
+    assert [index_of(frame.pixels) for frame in got] == [i for i in range(40) if i not in (10, 20, 38)]
     assert [round(frame.time * 20) for frame in got][9:12] == [9, 11, 12]  # times do not slip
-    assert "damaged packets skipped: 2" in video.notes
+    assert "damaged packets skipped: 3" in video.notes
 
 
 def test_a_stream_of_which_nothing_can_be_decoded(tmp_path):

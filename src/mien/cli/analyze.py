@@ -20,12 +20,12 @@ _UNITS: Final = (1, 60, 3600)  # seconds of s, m:s, h:m:s from the right
 
 
 def parse_time(text: str) -> float:
-    """Seconds of "90", "1:30" or "0:01:30.5".
+    """Seconds of "90", ".5", "1:30" or "0:01:30.5".
 
-    >>> parse_time("1:30"), parse_time("12.5")
-    (90.0, 12.5)
+    >>> parse_time("1:30"), parse_time(".5")
+    (90.0, 0.5)
     """
-    if not re.fullmatch(r"-?((\d+:)?\d+:)?\d+(\.\d*)?", text):
+    if not re.fullmatch(r"-?((\d+:)?\d+:)?(\d+\.?\d*|\.\d+)", text):
         raise typer.BadParameter(f"expected seconds, M:SS or H:MM:SS, got {text!r}")
     parts = map(float, reversed(text.lstrip("-").split(":")))
     seconds = sum(part * unit for part, unit in zip(parts, _UNITS, strict=False))

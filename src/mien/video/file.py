@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from fractions import Fraction
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -37,26 +38,16 @@ class ClipReader:
     """A file that is open; its frames are read once, first to last."""
 
     def __init__(self, source: Path | BinaryIO, threads: int) -> None:
+        self._source, self._threads = source, threads
         self._name = shorten(repr(str(source))) if isinstance(source, Path) else "the file given"
-        self._skipped = 0
         self._damaged = 0  # frames that the decoder patched up
         self._decoded = 0
-        self._hidden = 0  # packets that the container's edit list hides: decoded, never shown
         self._untimed = 0
         self._stamp, self._since = 0.0, -1  # the latest time stamp, seconds, and frames since it
         self._first: float | None = None  # times of the first frame and of the latest, seconds
         self._last: float | None = None
         self._ended = False
-        self._end = ""  # why reading stopped before the end of the file
-        self._container = _open_container(source, self._name)
-        try:
-            self._stream = _video_stream(self._container, self._name)
-            self._stream.thread_type = "AUTO"
-            self._stream.thread_count = threads
-            self._to_rgb = ToRgb(self._stream, self._name)
-        except BaseException:
-            self._container.close()
-            raise
+        self._open()
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps: float | None = float(rate) if rate else None
         if self._stream.duration and self._stream.time_base:
@@ -68,6 +59,20 @@ class ClipReader:
         estimate = round(self.duration * self.fps) if self.duration and self.fps else None
         self.frames_total: int | None = self._announced or estimate
 
+    def _open(self) -> None:
+        self._skipped = 0
+        self._hidden = 0  # packets that the container's edit list hides: decoded, never shown
+        self._end = ""  # why reading stopped before the end of the file
+        self._container = _open_container(self._source, self._name)
+        try:
+            self._stream = _video_stream(self._container, self._name)
+            self._stream.thread_type = "AUTO"
+            self._stream.thread_count = self._threads
+            self._to_rgb = ToRgb(self._stream, self._name)
+        except BaseException:
+            self._container.close()
+            raise
+
     def seek(self, seconds: float) -> None:
         """Go on from the last key frame before a time; from the first frame, where a file allows no jumps."""
         import av
@@ -77,7 +82,7 @@ class ClipReader:
 
     def pictures(self) -> Iterator[tuple[float, Callable[[], Image]]]:
         """Every frame that can be decoded: its time, and a function that gives its pixels."""
-        for frame in self._decode():
+        for frame in self._decode_alike():
             seconds = self._time(frame)
             self._first = seconds if self._first is None else self._first
             self._last = seconds
@@ -99,6 +104,25 @@ class ClipReader:
             self._untimed += 1
             self._since += 1
         return self._stamp + self._since / (self.fps or FALLBACK_RATE)
+
+    def _decode_alike(self) -> Iterator[Any]:
+        """Decoded frames, as many for any number of threads.
+
+        Several threads lose frames of a damaged clip, all of them in some formats: from the first damage on,
+        one thread decodes, as on machines of one core.
+        """
+        if self._threads != 1:
+            for frame in self._decode():
+                if frame.is_corrupt or self._skipped:
+                    break
+                yield frame
+            else:
+                if not self._skipped:
+                    return
+            self.close()
+            self._threads = 1
+            self._open()
+        yield from islice(self._decode(), self._decoded, None)
 
     def _decode(self) -> Iterator[Any]:
         """Decoded frames; damaged packets are counted and left out."""

@@ -102,9 +102,8 @@ class Video:
             a stream; or pictures.
         options: which frames are taken; the others are decoded and skipped, so that a frame's index is
             always its place in the clip.
-        threads: that decode a clip. One gives the same frames on every machine and keeps up with the
-            analysis; more (0: one per core) help with 4K, but FFmpeg then drops up to that many frames more
-            where a clip is damaged.
+        threads: that decode a clip. One keeps up with the analysis; more (0: one per core) help with 4K,
+            until something damaged comes.
 
         with Video("clip.mp4", VideoOptions(fps=5)) as video:
             for frame in video:
