@@ -78,7 +78,7 @@ def kill_midway(command, folder):
     "options",
     [
         pytest.param([], marks=pytest.mark.slow),
-        ["--detect-every", "3"],
+        ["--detect-every", "3", "--landmarks", "--annotate", "drawn"],
         pytest.param(["--every", "2", "--smooth", "0"], marks=pytest.mark.slow),
     ],
 )
@@ -97,7 +97,8 @@ def test_a_killed_run_goes_on_and_gives_the_same_tables(mien, long_clip, tmp_pat
     again = mien("analyze", *command)
     assert again.code == 0
     assert "resumed after" in again.err
-    for name in ("rows.csv", "events.csv", "pages/long.mp4.html"):
+    drawn = ["drawn/long.mp4"] if "drawn" in options else []
+    for name in ("rows.csv", "events.csv", "pages/long.mp4.html", *drawn):
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
     for name in ("rows.csv", "events.csv"):
         beside = [read_sidecar(folder / name) | {"made": None} for folder in (killed, whole)]

@@ -28,10 +28,11 @@ class Journal:
     Args:
         path: its file; the journal of another clip, other options or another version is started again.
         what: the run and clip it belongs to, from `describe_run`.
+        dense: keep the dense landmarks, too; they are long, and only drawings need them.
     """
 
-    def __init__(self, path: Path, what: dict[str, Any]) -> None:
-        self.path, self._what = path, what
+    def __init__(self, path: Path, what: dict[str, Any], *, dense: bool = False) -> None:
+        self.path, self._what, self._dense = path, what | {"dense": dense}, dense
         self._file: Any = None
         self._since = 0  # frames since the last state
         self.state: FollowerState | None = None  # where to resume, once `replay` is exhausted
@@ -59,8 +60,9 @@ class Journal:
 
     def add(self, frame: Frame) -> None:
         """Append a frame."""
-        # the dense landmarks are long, and nothing that is written of a clip needs them
-        faces = tuple(replace(face, landmarks_dense=None) for face in frame.faces)
+        faces = frame.faces
+        if not self._dense:
+            faces = tuple(replace(face, landmarks_dense=None) for face in faces)
         self._write(to_plain(replace(frame, source="", faces=faces)))
         self._since += 1
 

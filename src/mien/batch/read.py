@@ -336,7 +336,8 @@ class _Clip:
             size=state.st_size,
             changed=state.st_mtime_ns,
         )
-        with Journal(task.journal, what) as journal:
+        dense = self._copy is not None and options.landmarks
+        with Journal(task.journal, what, dense=dense) as journal:
             lazy = self._video.lazy_frames()
             looked_at = looked_at or self._copy is not None or self._page is not None
             yield from self._replay(journal, lazy, looked_at=looked_at)
