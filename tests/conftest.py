@@ -24,6 +24,7 @@ from mien.card import CARD_KEY, ModelCard
 from mien.cli import main
 from mien.faces import network
 from mien.faces.network import open_session
+from warm import WarmProcess
 
 # Collecting makes objects by the million that stay: looking for garbage among them takes seconds.
 gc.disable()
@@ -69,6 +70,7 @@ def _read_here() -> Iterator[None]:
 def worker_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clips, and photos if there are several, are read by worker processes, as they are outside of tests."""
     monkeypatch.setattr(pool, "Pool", _Pool)
+    monkeypatch.setattr(pool, "Popen", WarmProcess)
 
 
 @pytest.fixture(scope="session")

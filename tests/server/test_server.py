@@ -1,5 +1,6 @@
 """The server on a real port: photos, the page, who may ask."""
 
+import asyncio
 import base64
 import csv
 import importlib.util
@@ -12,6 +13,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
@@ -25,10 +27,12 @@ from prometheus_client.parser import text_string_to_metric_families
 import mien
 from mien.errors import ConfigError
 from mien.image import encode_image, read_image
+from mien.server import jobs
 from mien.server.jobs import environment
 from mien.server.listen import opened
 from mien.server.photos import PARQUET
 from mien.server.settings import Limits, ServerSettings
+from warm import WarmProcess, start_warm
 
 PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used; making one for each client takes its time
 SECRET = "a-long-secret"  # noqa: S105 - of tests
@@ -36,9 +40,12 @@ SECRET = "a-long-secret"  # noqa: S105 - of tests
 
 @contextmanager
 def running(**changes):
-    """A server in a thread, and a client of it."""
+    """A server in a thread, and a client of it; clips are opened and read in processes that start warm."""
     settings = ServerSettings(port=0, **{"workers": 1, **changes})
-    with serving(opened(settings)) as (client, server):
+    starts = SimpleNamespace(**{**vars(subprocess), "Popen": WarmProcess})
+    with pytest.MonkeyPatch.context() as patch, serving(opened(settings)) as (client, server):
+        patch.setattr(jobs, "subprocess", starts)
+        patch.setattr(asyncio, "create_subprocess_exec", start_warm)
         client.service = server.config.app.app.state.service
         client.server = server
         yield client

@@ -82,8 +82,8 @@ SMALL = scene((15, 15, 130), size=(160, 160))
 
 @pytest.fixture(scope="module")
 def long_clip(tmp_path_factory):
-    """90 small frames of a face that moves: some seconds of work."""
-    pictures = [np.roll(SMALL, i % 12, axis=1) for i in range(90)]
+    """240 small frames of a face that moves: some seconds of work."""
+    pictures = [np.roll(SMALL, i % 12, axis=1) for i in range(240)]
     return write_clip(tmp_path_factory.mktemp("long") / "long.mp4", pictures)
 
 
@@ -210,7 +210,7 @@ def test_a_job_that_is_read_can_be_stopped(client, long_clip):
     """By a client, while another one follows its events."""
     job = send(client, long_clip).json()["id"]
     begun(client, job)
-    timer = threading.Timer(0.7, lambda: httpx.delete(f"{client.base_url}/v1/jobs/{job}", trust_env=False))
+    timer = threading.Timer(0.1, lambda: httpx.delete(f"{client.base_url}/v1/jobs/{job}", trust_env=False))
     timer.start()
     kind, body = list(events(client, job))[-1]
     assert (kind, body["state"]) == ("failed", "cancelled")
@@ -302,17 +302,36 @@ def test_no_two_servers_have_one_folder(tmp_path):
         pass
 
 
+#: Of the long clip: what is left after the first 60 frames takes longer than to end a server.
+PART = {"end": "15", "detect_every": "3"}
+
+
+def goes_on(client, job, tmp_path):
+    body = ended(client, job)
+    assert body["state"] == "done"
+    assert "resumed after" in body["notes"][0]
+    assert len(rows_of(client, body)) == 150
+    assert sorted(path.name for path in (tmp_path / "jobs" / job).iterdir()) == sorted(body["results"])
+
+
+def test_a_job_that_was_being_read_goes_on(long_clip, tmp_path):
+    """As a killed server leaves it."""
+    with running(keep=tmp_path) as client:
+        job = send(client, long_clip, **PART).json()["id"]
+        waited(lambda: client.get(f"/v1/jobs/{job}").json()["frames"] >= 60)
+    run_sql(tmp_path, "UPDATE jobs SET record = json_set(record, '$.state', 'running', '$.tries', 1)")
+    with running(keep=tmp_path) as client:
+        goes_on(client, job, tmp_path)
+
+
+@pytest.mark.slow  # servers start, and processes of theirs
 def test_a_killed_server_goes_on_with_its_job(long_clip, tmp_path):
     server = ServerProcess("--keep", tmp_path)
-    job = send(server.client, long_clip).json()["id"]
+    job = send(server.client, long_clip, **PART).json()["id"]
     waited(lambda: server.client.get(f"/v1/jobs/{job}").json()["frames"] >= 60)
     server.end(signal.SIGKILL)
     server = ServerProcess("--keep", tmp_path)
-    body = ended(server.client, job)
-    assert body["state"] == "done"
-    assert "resumed after" in body["notes"][0]
-    assert len(rows_of(server.client, body)) == 90
-    assert sorted(path.name for path in (tmp_path / "jobs" / job).iterdir()) == sorted(body["results"])
+    goes_on(server.client, job, tmp_path)
     assert server.end(signal.SIGINT) == 0
     assert (tmp_path / "jobs" / job / "rows.csv").is_file()  # kept
 
@@ -330,7 +349,7 @@ def test_nothing_stays_of_a_server_that_ends_or_is_killed(short_clip, tmp_path, 
     assert folders() == 1
     server = ServerProcess(TMPDIR=str(tmp_path))  # it clears up
     assert folders() == 1
-    send(server.client, short_clip)
+    assert send(server.client, short_clip).status_code == 202
     assert server.end(how) in {0, -how}
     assert how.name in server.said[-1]
     assert folders() == 0

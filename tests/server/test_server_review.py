@@ -205,7 +205,6 @@ def test_all_is_coded_by_key_and_ends_with_what_to_do_next(tab: Tab, folder: Pat
         tab.goto(str(client.base_url))
         assert "Most doubtful first" in tab.locator("#order").inner_text()
         assert "hidden" in tab.locator("#blind").inner_text()
-        tab.check()
         _start(tab, client)
         tab.locator("#box").wait_for()
         tab.check()
@@ -214,7 +213,6 @@ def test_all_is_coded_by_key_and_ends_with_what_to_do_next(tab: Tab, folder: Pat
         tab.keyboard.press("0")
         tab.locator("#finished").wait_for()
         assert f"mien agree {folder / 'faces.csv'} {codes}" in tab.locator("#then").inner_text()
-        tab.check()
         table = tab.download(tab.button("Table (CSV)")).decode()
         assert table == codes.read_text()
         tab.button("Look through your codes").click()
@@ -222,6 +220,7 @@ def test_all_is_coded_by_key_and_ends_with_what_to_do_next(tab: Tab, folder: Pat
     assert [code.code for code in read_codes(codes)] == ["fear", "surprise", "neutral", "cannot tell"]
 
 
+@pytest.mark.slow
 def test_a_code_is_undone_changed_and_skipped(tab: Tab, folder: Path, tmp_path: Path) -> None:
     codes = tmp_path / "codes.csv"
     with _reviewing(folder, codes, seconds=3) as client:
@@ -260,7 +259,8 @@ WATCH = """async seconds => {
 }"""
 
 
-@pytest.mark.parametrize("name", ["seen.webm", pytest.param("other.avi", marks=pytest.mark.slow)])
+@pytest.mark.slow  # a clip plays for seconds; above, its stretches and the boxes in them are asked for
+@pytest.mark.parametrize("name", ["seen.webm", "other.avi"])
 def test_a_clip_loops_around_the_stretch_with_the_face_in_a_box(
     tab: Tab, folder: Path, tmp_path: Path, name: str
 ) -> None:

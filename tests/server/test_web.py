@@ -1,6 +1,6 @@
 """The page in a real browser, on a real server: photos, clips and a (fake) camera.
 
-The core runs with the other tests, on drawn faces; what takes longer, or needs pictures of people, is slow.
+Photos of drawn faces are read with the other tests; what takes longer, or needs pictures of people, is slow.
 """
 
 from __future__ import annotations
@@ -217,7 +217,6 @@ def test_a_batch_sorts_filters_exports_and_says_what_cannot_be_read(tab: Tab, dr
     tab.said("3 photos read, 3 faces found. 1 photo could not be read.")
     alert = tab.get_by_role("alert").filter(has_text="letter.txt")
     assert "neither a photo nor a clip" in alert.inner_text()
-    tab.check()
     tab.button("Dismiss").click()
     alert.wait_for(state="hidden")
     assert tab.evaluate("() => document.activeElement.id") == "main"
@@ -257,6 +256,7 @@ def test_photos_are_saved_as_parquet(tab: Tab, drawn: Path) -> None:
     assert table["happiness"].to_pylist()[:3] == [float(np.float32(row["happiness"])) for row in same[:3]]
 
 
+@pytest.mark.slow  # tests/server/test_server_clips.py reads the tables, events and copies that it shows
 def test_a_clip_is_followed_scrubbed_by_frame_and_exported(tab: Tab, drawn: Path) -> None:
     """One whose own time begins at START: table, player, slider and boxes go by that."""
     tab.drop(drawn, "moving.webm")
@@ -324,6 +324,7 @@ def _until(tab: Tab, found: Callable[[], float], wanted: float) -> None:
         tab.wait_for_timeout(30)
 
 
+@pytest.mark.slow  # tests/server/test_server_live.py sends frames as the page does
 def test_the_camera_starts_after_the_notice_and_stops(tab: Tab) -> None:
     tab.button("Use the camera").click()
     notice = tab.locator(".notice").inner_text()
