@@ -34,11 +34,10 @@ def shell_lines(page):
 
 
 def commands():
-    """The commands of each page in their order; what one writes, the next may read. Long pages are slow."""
+    """The commands of each page in order; what one writes, the next may read. Only the README's are fast."""
     for page in PAGES:
         if run := [line for line in shell_lines(page) if not line.startswith(NOT_HERE)]:
-            slow = len(run) > 10 or any(line.startswith("mien train") for line in run)
-            yield pytest.param(run, id=page.name, marks=pytest.mark.slow if slow else ())
+            yield pytest.param(run, id=page.name, marks=() if page == PAGES[0] else pytest.mark.slow)
 
 
 def examples():
@@ -126,13 +125,11 @@ def test_a_python_example_runs(code, folder, monkeypatch):
 
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 LEARNING = {"own_pictures.ipynb", "paper.ipynb"}
-LONG = {"clip.ipynb", *LEARNING}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.parametrize(
-    "path", [pytest.param(p, id=p.name, marks=pytest.mark.slow if p.name in LONG else ()) for p in NOTEBOOKS]
-)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 @pytest.mark.timeout(1800)
 def test_a_notebook_runs_and_shows_what_it_gave(path, tmp_path, monkeypatch):
     if path.name in LEARNING:

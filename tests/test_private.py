@@ -7,16 +7,15 @@ import sys
 import pytest
 from PIL import Image
 
-#: Where ONNX Runtime's reports are off by themselves, a test would see nothing.
-ELSEWHERE = ("CI", "GITHUB_", "GITLAB_", "TF_BUILD", "JENKINS", "BUILD", "ORT_", "XDG_", "PYTEST_")
+from test_layers import ELSEWHERE
 
 
+@pytest.mark.slow  # tests/test_layers.py looks after a photo that was read
 @pytest.mark.parametrize(
     "first",
     [
-        "import mien",
-        pytest.param("import mien.faces.network", marks=pytest.mark.slow),
-        pytest.param("import mien.train.quantize", marks=pytest.mark.slow),  # it loads PyTorch for seconds
+        "import mien.faces.network",
+        "import mien.train.quantize",  # it loads PyTorch for seconds
     ],
 )
 def test_onnx_runtime_leaves_no_identifier_of_this_machine(first, one_face, tmp_path):

@@ -119,8 +119,11 @@ def unsafe_calls(tree):
 def unsafe(source):
     """File: what it uses that may run code from a file."""
     found = {}
+    mentions = re.compile("|".join([*PICKLING, r"load\(", r"eval\(", r"exec\("]))
     for path in sorted(source.rglob("*.py")):
-        tree, name = ast.parse(path.read_text()), path.relative_to(source).as_posix()
+        if not mentions.search(text := path.read_text()):
+            continue
+        tree, name = ast.parse(text), path.relative_to(source).as_posix()
         uses = [*sorted(PICKLING & set(imported(tree))), *unsafe_calls(tree)]
         if uses:
             found[name] = uses

@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 
 from mien.batch import sources
 
-quick = settings(max_examples=25, deadline=None, derandomize=True, database=None)
+quick = settings(max_examples=12, deadline=None, derandomize=True, database=None)
 
 parts = some.text(some.sampled_from("ab0[]*?.- é"), min_size=1, max_size=5).filter(
     lambda one: one.strip(". ")

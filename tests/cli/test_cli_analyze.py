@@ -186,22 +186,6 @@ def test_words_of_the_summary():
 # --- a fresh process
 
 
-def test_help_loads_nothing_that_reads_pictures_and_a_photo_no_video_no_pool_and_no_bars(folder, tiny_model):
-    """Seconds are measured in benchmarks/speed.py; here is what they depend on."""
-    code = (
-        "import sys; from mien.cli import main\n"
-        "for sys.argv in (['mien', '--help'], ['mien', 'analyze', sys.argv[1], '--model', sys.argv[2]]):\n"
-        "    try: main()\n"
-        "    except SystemExit: print(*sys.modules, file=sys.stderr)\n"
-    )
-    command = [sys.executable, "-c", code, folder / "one.png", tiny_model]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True)
-    after_help, after_photo = (set(line.split()) for line in ran.stderr.splitlines()[:2])
-    assert not {"numpy", "onnxruntime", "PIL", "av", "torch", "jinja2", "mien.analyzer"} & after_help
-    heavy = {"av", "cv2", "mien.video.frames", "multiprocessing.context", "rich.progress", "torch"}
-    assert not heavy & after_photo
-
-
 def test_a_reader_who_has_had_enough_ends_it_quietly(folder, tiny_model):
     command = f"{sys.executable} -m mien analyze {folder}/more --model {tiny_model} --quiet | head -n 1"
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)

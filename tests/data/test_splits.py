@@ -11,7 +11,7 @@ from mien.data.splits import by_person, fraction, stratified
 from mien.errors import ConfigError, DataError
 from mien.labels import EMOTIONS, SPELLINGS, emotion_index, parse_emotion
 
-quick = settings(max_examples=30, deadline=None, derandomize=True, database=None)
+quick = settings(max_examples=15, deadline=None, derandomize=True, database=None)
 
 labels_of = some.builds(
     lambda size, seed: np.random.default_rng(seed).integers(-1, 8, size),

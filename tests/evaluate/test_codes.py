@@ -15,7 +15,7 @@ from PIL import Image
 from mien.errors import ConfigError, DataError, OutputError
 from mien.evaluate.codes import CODES, Code, read_codes, write_codes
 
-quick = settings(max_examples=20, deadline=None, derandomize=True, database=None)
+quick = settings(max_examples=10, deadline=None, derandomize=True, database=None)
 
 words = some.text(some.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=8)
 times = some.integers(0, 10**7)

@@ -17,7 +17,7 @@ from mien.faces.policy import decide, shares
 from mien.labels import EMOTIONS
 from mien.types import Sample
 
-quick = settings(max_examples=30, deadline=None, derandomize=True, database=None)
+quick = settings(max_examples=15, deadline=None, derandomize=True, database=None)
 
 K = len(EMOTIONS)
 readings = some.lists(some.tuples(*[some.integers(0, K - 1)] * 2), min_size=1, max_size=40)

@@ -35,7 +35,7 @@ def crops(n):
 if __name__ == "__main__":
     want = read(sys.argv[2])
     assert len(want) == 1
-    many = analyzer.classify(crops(200))
+    many = analyzer.classify(crops(40))
 """
 
 
@@ -64,7 +64,7 @@ def run(code, model, picture, folder):
         children.append(os.fork())
         if not children[-1]:
             assert read(sys.argv[2]) == want
-            np.testing.assert_allclose(analyzer.classify(crops(200)), many, atol=1e-6)
+            np.testing.assert_allclose(analyzer.classify(crops(40)), many, atol=1e-6)
             sys.exit(7)
     assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [7, 7]
     assert read(sys.argv[2]) == want
@@ -129,7 +129,7 @@ def test_an_analyzer_goes_to_a_process_pool_as_an_argument(method, tiny_model, p
     analyzer = load(tiny_model, threads=2)
     want = analyzer.image(picture).to_dict()
     context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(2, mp_context=context) as pool:
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
         found = [pool.submit(Analyzer.image, analyzer, picture).result(SECONDS) for _ in range(2)]
     assert [frame.to_dict() for frame in found] == [want] * 2
 

@@ -221,7 +221,7 @@ def test_effective_size_is_the_variance_of_a_share_over_repeats() -> None:
     assert effective_size(samples) == pytest.approx(0.8 * 0.2 / variance, rel=0.06)
 
 
-quick = settings(max_examples=30, deadline=None, derandomize=True, database=None)
+quick = settings(max_examples=15, deadline=None, derandomize=True, database=None)
 
 
 @quick

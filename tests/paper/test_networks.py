@@ -137,8 +137,6 @@ def test_greedy_learning_moves_one_unit_at_a_time(net):
     ("make", "corruption", "stages"),
     [
         (lambda: DenseAutoencoder((24, 12)), "none", 2),
-        (lambda: DenseAutoencoder((24, 12)), "noise", 2),
-        (lambda: ConvolutionalAutoencoder(PaperCNN(4)), "none", 4),
         (lambda: ConvolutionalAutoencoder(PaperCNN(4)), "noise", 4),
         (lambda: ConvolutionalAutoencoder(PaperCNN(8)), "mask", 1),
     ],

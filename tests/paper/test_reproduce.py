@@ -168,12 +168,19 @@ def test_repeated_draws_come_from_people_who_train_nothing(toy_faces, tiny_plan,
 
 
 def test_a_share_of_the_labels_trains_the_network_and_all_pictures_the_autoencoder(
-    toy_faces, tiny_plan, tmp_path, taught
+    toy_faces, tiny_plan, tmp_path, monkeypatch
 ):
+    given = []
+
+    def look(_recipe, pictures, *_more):
+        given.extend([pictures.images, pictures.unlabelled])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "train_variant", look)
     more = np.zeros((7, 48, 48), np.uint8)
-    reproduce(tiny_plan("paper-300-one", share=0.25, unlabelled=more), toy_faces, tmp_path)
-    assert [len(pictures.images) for pictures in taught] == [16, 16]
-    assert [len(pictures.unlabelled) for pictures in taught] == [87, 87]
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(tiny_plan("paper-300-one", share=0.25, unlabelled=more), toy_faces, tmp_path)
+    assert [len(pictures) for pictures in given] == [16, 87]
 
 
 def test_another_corpus_under_the_same_name_is_cut_anew(tmp_path):
@@ -290,6 +297,8 @@ def test_the_command_tells_how_long_refuses_a_device_that_is_not_there_and_repea
     shrunk = tiny_plan("paper-raw").variants[0]
     monkeypatch.setattr("mien.paper.variants.make_variant", lambda _: shrunk)
     monkeypatch.setattr("mien.paper.corpora.load_corpus", lambda *_: toy_faces)
+    reported = []  # test_report.py looks at what is drawn
+    monkeypatch.setattr("mien.paper.report.report_folder", reported.append)
     command = ["reproduce", "paper", "--variant", "paper-raw", "--folds", "2", "--out", str(tmp_path)]
     command += ["--networks", "one", "--threshold", "winner"]
     wrong = CliRunner().invoke(app, [*command, "--device", "cuda:77"])
@@ -305,6 +314,7 @@ def test_the_command_tells_how_long_refuses_a_device_that_is_not_there_and_repea
     assert float(row["accuracy"]) == pytest.approx(100 * np.mean(accuracies), abs=0.01)
     assert (row["seeds"], row["folds"], float(row["gain"])) == ("2", "2", 0.0)
     assert results[3]["folds"] == results[4]["folds"], "the same folds"
+    assert reported == [tmp_path / "seed-3", tmp_path / "seed-4"]
 
 
 def test_a_gain_over_seeds_and_folds_has_the_interval_of_its_folds():

@@ -35,7 +35,7 @@ from mien.paper.scores import (
 
 LABELS = np.repeat(np.arange(8), 300)
 
-quick = settings(max_examples=30, deadline=None, derandomize=True, database=None)
+quick = settings(max_examples=15, deadline=None, derandomize=True, database=None)
 cells = some.tuples(*[some.integers(0, 9)] * 4).map(lambda four: BinaryCounts(*four))
 
 

@@ -31,7 +31,7 @@ from written_table import faces
 DOCS = Path(__file__).parents[2] / "docs" / "analyze.md"
 #: Columns that a table has only where they are asked for.
 EXTRAS = tuple(name for some_names in EXTRA_COLUMNS.values() for name in some_names)
-quick = settings(max_examples=20, deadline=None, derandomize=True, database=None)
+quick = settings(max_examples=10, deadline=None, derandomize=True, database=None)
 
 # --- tables
 

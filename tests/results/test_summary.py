@@ -18,7 +18,7 @@ from mien.types import Face, Frame
 from mien.video.events import EXPRESSIONS, find_events
 from written_table import shares
 
-quick = settings(max_examples=25, deadline=None, derandomize=True, database=None)
+quick = settings(max_examples=12, deadline=None, derandomize=True, database=None)
 
 
 @some.composite

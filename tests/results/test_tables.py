@@ -34,7 +34,7 @@ from mien.types import Face, Frame
 from mien.video.events import Event
 from written_table import faces, read_back, singles
 
-quick = settings(max_examples=25, deadline=None, derandomize=True, database=None)
+quick = settings(max_examples=12, deadline=None, derandomize=True, database=None)
 
 #: File names as Linux has them, any bytes but two: what is no text, and what tables stumble over.
 pieces = ["é".encode(), "\u2028".encode(), *(bytes([code]) for code in b"axn\\\xe9\xff,;\"'\n\r\t ")]

@@ -458,7 +458,7 @@ def test_a_camera_without_opencv_names_the_extra(monkeypatch):
     [
         ("single_face.mp4", 72, 30, (360, 640)),
         ("no_face.mp4", 95, 24, (540, 960)),  # 98 packets, three of them hidden by the edit list
-        ("face_noface.mov", 169, 26.4, (540, 960)),
+        pytest.param("face_noface.mov", 169, 26.4, (540, 960), marks=pytest.mark.slow),
     ],
 )
 def test_real_clips(name, count, rate, size):
