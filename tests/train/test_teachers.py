@@ -2,6 +2,7 @@
 
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -140,6 +141,12 @@ def test_a_taught_run_exports_with_its_sources_and_its_teachers_on_the_card(
 def test_teachers_are_asked_for_where_needed_and_refused_elsewhere(name, given, said, ferplus_zip, tmp_path):
     with pytest.raises(ConfigError, match=said):
         make_task(make_recipe(name), ferplus_zip, tmp_path, teachers=given)
+
+
+def test_a_teacher_that_is_not_there_is_named_before_any_work(ferplus_zip, tmp_path):
+    with pytest.raises(ModelError, match=r"expected an ONNX file at nowhere\.onnx"):
+        make_task(make_recipe("compact"), ferplus_zip, tmp_path, teachers=[Path("nowhere.onnx")])
+    assert not list(tmp_path.glob("cache"))
 
 
 def test_weights_to_start_from_are_asked_for_where_needed_and_refused_elsewhere(ferplus_zip, intel, tmp_path):

@@ -26,7 +26,7 @@ from mien.data.fairface import fairface
 from mien.errors import DataError, ImageError
 from mien.faces.align import TEMPLATE, crop
 from mien.faces.detect import DetectorOptions, YuNet
-from mien.faces.network import Classifier
+from mien.faces.network import Classifier, read_model
 from mien.files import load_arrays, save_arrays
 from mien.labels import EMOTIONS
 from mien.types import Floats, Image, Sample
@@ -178,7 +178,7 @@ def teacher_labels(teachers: Sequence[Path], images: Image, cache: Path) -> Floa
     pictures = data_hash(images)
     answers: list[Floats] = []  # T of (N, 8)
     for teacher in teachers:
-        kept = cache / f"taught-{file_hash(teacher)}-{pictures}.npz"
+        kept = cache / f"taught-{hashlib.sha256(read_model(teacher)).hexdigest()[:16]}-{pictures}.npz"
         if not kept.is_file():
             net = Classifier.load(teacher, threads=0)
             batches = (images[i : i + _TEACHER_BATCH] for i in range(0, len(images), _TEACHER_BATCH))
@@ -190,7 +190,7 @@ def teacher_labels(teachers: Sequence[Path], images: Image, cache: Path) -> Floa
 
 
 def file_hash(path: Path) -> str:
-    """A short sha256 of a file's bytes, to tell teachers apart."""
+    """A short sha256 of a file's bytes."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 

@@ -223,6 +223,7 @@ def make_task(
             f"recipe {recipe.name!r}: learns from labelled faces alone, got "
             f"{'--teacher' if teachers else '--unlabelled'}; leave it out, or take the recipe compact"
         )
+    nets = [Classifier.load(path) for path in teachers]  # a fault is reported before any work is done
     cache = run / "cache"
     train, valid = ferplus(root, "train"), ferplus(root, "valid")
     judged = load_images(valid, cache=cache)  # (J, H, W)
@@ -238,8 +239,8 @@ def make_task(
         parts = [(images, np.arange(len(images))), (found.crops, again)]
         labels = [targets, targets[np.searchsorted(keep, found.kept[again])]]
         facts |= {
-            "teachers": [file_hash(path) for path in teachers],
-            "taught from": sorted({line for path in teachers for line in Classifier.load(path).card.data}),
+            "teachers": [net.digest[:16] for net in nets],
+            "taught from": sorted({line for net in nets for line in net.card.data}),
             "aligned": len(again),
             "unlabelled": 0,
         }
