@@ -104,11 +104,14 @@ class Analyzer:
         "expected a picture file, 'nowhere.jp"
 
         Args:
-            sources: each as `image` takes it; one without a path is named by its place, `[0]`, `[1]`, ...
+            sources: each as `image` takes it, also a column of paths of pandas; one without a path is named
+                by its place, `[0]`, `[1]`, ...
             white: of arrays; see `image`.
             color: of arrays; see `image`.
         """
-        if isinstance(sources, str | bytes | os.PathLike) or getattr(sources, "ndim", 4) < 4:
+        dimensions = getattr(sources, "ndim", 4)
+        column = dimensions == 1 and getattr(getattr(sources, "dtype", None), "kind", "") in {"O", "U", "T"}
+        if isinstance(sources, str | bytes | os.PathLike) or (dimensions < 4 and not column):
             raise ImageError(
                 f"expected several pictures, got a {type(sources).__name__}; one is read by `image`; give "
                 "several as a list"

@@ -291,6 +291,8 @@ def test_options_that_contradict_each_other_are_refused(fields, text):
 def test_pictures_in_hand_are_no_paths():
     with pytest.raises(ConfigError, match=r"got ndarray; `mien\.load\(\)\.images` reads"):
         analyze([np.zeros((9, 9, 3), np.uint8)])
+    with pytest.raises(ConfigError, match="expected paths, got bytes"):  # not the cameras 255, 216, ...
+        analyze(b"\xff\xd8")
 
 
 def test_records_come_back_from_json_to_the_last_bit():

@@ -4,6 +4,7 @@ import io
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -281,6 +282,8 @@ def test_many_pictures_are_read_in_order_and_bad_ones_are_frames_with_an_error(
     assert [frame.to_rows()[0]["success"] for frame in frames[:4]] == [1, 0, 1, 0]
     assert analyzer.images(iter([])) == []
     assert len(analyzer.images(np.stack([one_face] * 2))) == 2
+    for column in (np.array([str(path)]), pd.Series([str(path)], index=[7]), pd.Series([one_face])):
+        assert [len(frame) for frame in analyzer.images(column)] == [1], column.dtype
 
 
 @pytest.mark.parametrize("source", ["photo.jpg", b"bytes", np.zeros((64, 64, 3), np.uint8)])

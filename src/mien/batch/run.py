@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -83,7 +83,9 @@ def analyze(
         fields["output"] = output
     if fields or options is None:
         options = replace(options, **fields) if options else AnalyzeOptions(**fields)
-    given: Sequence[object] = [sources] if isinstance(sources, str | Path) else list(sources)
+    given: list[Any] = [sources]
+    if isinstance(sources, Iterable) and not isinstance(sources, str | bytes | os.PathLike):
+        given = list(sources)
     for one in given:
         if not isinstance(one, str | os.PathLike | int):
             kind = type(one).__name__

@@ -81,7 +81,7 @@ class VideoOptions:
 
     def __post_init__(self) -> None:
         every, fps = self.every, self.fps
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        if isinstance(every, bool) or not isinstance(every, Integral) or every < 1:
             raise ConfigError(f"every: expected a whole number from 1, got {every!r}")
         if fps is not None and not (math.isfinite(fps) and fps > 0):
             raise ConfigError(f"fps: expected frames a second above 0, got {fps!r}")
