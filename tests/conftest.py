@@ -9,13 +9,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+import typer.main
 from onnx import TensorProto, helper, numpy_helper
 
 from makers import SHARED, Pixels, PoolHere, scene, write_clip
@@ -59,9 +60,10 @@ def _open_once(_process: int, *arguments: Any, **options: Any) -> object:
 
 @pytest.fixture(scope="session", autouse=True)
 def _read_here() -> Iterator[None]:
-    """Inputs are read in this process, but with `worker_processes`; each network is opened once."""
+    """Inputs are read in this process, but with `worker_processes`; networks and commands are made once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pool, "Pool", PoolHere)
+        patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
         patch.setattr(network, "open_session", lambda *args, **more: _open_once(os.getpid(), *args, **more))
         yield
 
