@@ -1,4 +1,6 @@
+import copy
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -237,6 +239,25 @@ def test_autoencoders_side_by_side_learn_what_each_learns_alone(hidden, pictures
         assert torch.allclose(together[0].state_dict()[name], value, atol=1e-4), name
     started = make()[1].state_dict()
     assert all(not torch.equal(together[1].state_dict()[name], value) for name, value in started.items())
+
+
+def test_a_shared_start_is_one_that_learned_all_pictures_before_each_learns_its_own(pictures, tmp_path):
+    options = PretrainOptions(epochs=4, batch=8, rate=0.01, start="shared", optimizer="adamw", draws=32)
+    own = [pictures[:20], pictures[20:]]
+    torch.manual_seed(0)
+    shared, *others = nets = [DenseAutoencoder((6, 5)) for _ in own]
+    before = copy.deepcopy(shared)
+    pretrain_each(nets, own, options, tmp_path / "both")
+    pretrain(before, pictures, options, tmp_path / "first")
+    after = replace(options, epochs=1, rate=0.001, start="random")
+    alone = [before, copy.deepcopy(before)]
+    pretrain_each(alone, own, after, tmp_path / "then")
+    for one, other in zip(nets, alone, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    assert options.count_epochs(2) == 4 + 2 * 1
+    again = [DenseAutoencoder((6, 5)) for _ in own]
+    pretrain_each(again, own, options, tmp_path / "both")  # it is done, and is only loaded
+    assert torch.equal(again[1](pictures.float()), others[0](pictures.float()))
 
 
 def test_orthogonalized_rows_are_nearly_orthonormal():

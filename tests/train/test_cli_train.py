@@ -40,7 +40,7 @@ def run(toy, tmp_path_factory):
         patch.setattr(variants, "make_variant", lambda _: recipe)
         done = call("train", "paper-300-small", "--data", "toy", "--root", toy, "--out", out, "--epochs", 2)
     assert done.exit_code == 0, done.output
-    assert "stage unit-1  epoch 4" in done.output
+    assert "stage autoencoder/unit-1  epoch 4" in done.output
     assert "stage whole  epoch 2" in done.output
     return out
 

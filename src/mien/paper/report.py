@@ -187,6 +187,8 @@ def _describe(recipe: PaperRecipe) -> str:
         pictures = _CORRUPTIONS[recipe.pretrain.corruption]
         return f"{networks}, whose layers first learned as autoencoders{pictures}"
     start = "; it starts at PCA" if recipe.pretrain.start == "pca" else ""
+    if recipe.autoencoder_of_each and recipe.pretrain.start == "shared":
+        start = "; the eight autoencoders begin as one that learned all pictures"
     joint = "; it learns on with the CNN" if recipe.joint else ""
     return f"pictures that {_AUTOENCODERS[recipe.autoencoders]} generates into {networks}{start}{joint}"
 

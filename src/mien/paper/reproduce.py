@@ -274,10 +274,11 @@ def _seconds_of_part(recipe: PaperRecipe, pictures: int, device: str) -> float:
     shown = epochs * SHOWN_TO_ONE * recipe.draws  # as many to one network as to eight
     cost, first = count_multiply_adds(one.to("cpu")), 0.0
     if dense := find_autoencoders(net):
-        first = len(dense) * recipe.pretrain.draws * count_multiply_adds(dense[0].to("cpu"))
+        learned = recipe.pretrain.count_epochs(len(dense))
+        first = learned * recipe.pretrain.draws * count_multiply_adds(dense[0].to("cpu"))
     elif recipe.variant == "pretrained":  # every unit passes through the ones before it
-        first = 3.0 * pictures * cost
-    return a_picture * (shown + recipe.pretrain.epochs * first / cost)
+        first = 3.0 * recipe.pretrain.epochs * pictures * cost
+    return a_picture * (shown + first / cost)
 
 
 def _split(

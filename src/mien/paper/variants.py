@@ -26,7 +26,9 @@ from mien.train.loop import LoopOptions
 #: Dense autoencoders. Plain gradients, and Adam's steps, hardly move along the directions in which faces vary
 #: little, and stay far above PCA's error. Rate and shift are the best of six on held-out faces of FER+
 #: (benchmarks/results/paper.md).
-_DENSE: Final = PretrainOptions(epochs=20, batch=256, rate=3e-3, optimizer="muon", shift=0.02, draws=12_800)
+_DENSE: Final = PretrainOptions(
+    epochs=20, batch=256, rate=3e-3, start="shared", optimizer="muon", shift=0.02, draws=12_800
+)
 #: It starts at PCA's solution, which a larger rate would leave for a worse one.
 _FROM_PCA: Final = replace(_DENSE, rate=1e-4, shift=0.01, start="pca")
 #: The units of the convolutional stack.

@@ -72,8 +72,13 @@ Report = Callable[[Mapping[str, Any]], None]  # takes one line per epoch
 
 
 def staged(stage: str, report: Report) -> Report:
-    """The same report, its lines beginning with the name of a stage."""
-    return lambda line: report({"stage": stage, **line})
+    """The same report, its lines beginning with the name of a stage, before that of a stage within it."""
+
+    def told(line: Mapping[str, Any]) -> None:
+        within = f"/{line['stage']}" if "stage" in line else ""
+        report({"stage": stage + within} | {name: value for name, value in line.items() if name != "stage"})
+
+    return told
 
 
 @dataclass(frozen=True, slots=True)
