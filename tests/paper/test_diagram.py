@@ -69,7 +69,9 @@ def test_the_drawing_in_the_guide_is_that_of_its_modules():
     assert (ROOT / "docs" / "network.svg").read_text() == drawn, "run `make refresh`"
 
 
-def test_the_run_whose_figures_are_told_has_the_recipe_that_a_user_gets():
-    told = (ROOT / "benchmarks" / "results" / "paper-300-64.toml").read_text()
-    default = make_variant("paper-300").with_width(64).with_precision("bfloat16")
-    assert from_toml(PaperRecipe, told) == default
+def test_the_runs_whose_figures_are_told_have_the_recipes_that_a_user_gets():
+    results = ROOT / "benchmarks" / "results"
+    default = make_variant("paper-300").with_width(16)
+    assert from_toml(PaperRecipe, (results / "paper-300-16.toml").read_text()) == default
+    alone = make_variant("paper-300-alone").with_width(64).with_precision("bfloat16")
+    assert from_toml(PaperRecipe, (results / "paper-300-alone-64.toml").read_text()) == alone

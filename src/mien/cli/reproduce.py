@@ -36,8 +36,8 @@ def reproduce(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
         option(
             "NAME",
             "paper-300, paper-500, paper-raw, paper-300-500, paper-300-8way, paper-300-one, paper-300-pca, "
-            r"paper-300-joint, paper-pretrained, paper-noise or paper-mask; may be repeated \[default: the "
-            "first three].",
+            "paper-300-alone, paper-300-joint, paper-pretrained, paper-noise or paper-mask; may be repeated "
+            r"\[default: the first three].",
         ),
     ] = None,
     small: Annotated[

@@ -19,8 +19,8 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
             "compact, votes, teacher, teacher-96 or teacher-large; face, face-more, face-fine or face-last, "
             "the network that looks at the face itself (docs/face.md); or a variant of the paper: "
             "paper-300, paper-500, paper-300-500, paper-raw, paper-300-8way, paper-300-one, paper-300-pca, "
-            "paper-300-joint, paper-pretrained, paper-noise or paper-mask, each also with -small (see "
-            "docs/paper.md).",
+            "paper-300-alone, paper-300-joint, paper-pretrained, paper-noise or paper-mask, each also "
+            "with -small (see docs/paper.md).",
         ),
     ],
     root: Annotated[

@@ -1,7 +1,7 @@
 """Section 3: the ways in which autoencoder and CNN are joined, each as a recipe.
 
 The paper's own, as its text and tables demand them (`paper-300`, `paper-500`): for each emotion an
-autoencoder that learns that emotion's pictures from random weights, and a CNN that tells what it generates of
+autoencoder that learns that emotion's pictures, and a CNN that tells what it generates of
 the emotion from what it generates of the seven others. All else is a variant, and its name says in what it
 differs. Each recipe has a `-small` twin, narrow and with few steps, that two cores finish in minutes. Epochs,
 rates and augmentation are not in the paper.
@@ -139,6 +139,7 @@ VARIANTS: Final = {
     "paper-300-8way": replace(_300, name="paper-300-8way", networks="one"),
     "paper-300-one": replace(_300, name="paper-300-one", autoencoders="one"),
     "paper-300-pca": replace(_300, name="paper-300-pca", pretrain=_FROM_PCA),
+    "paper-300-alone": replace(_300, name="paper-300-alone", pretrain=replace(_DENSE, start="random")),
     "paper-300-joint": replace(_300, name="paper-300-joint", joint=True),
     "paper-pretrained": PaperRecipe("paper-pretrained", "pretrained", pretrain=_STACK),
     "paper-noise": PaperRecipe("paper-noise", "pretrained", pretrain=replace(_STACK, corruption="noise")),
