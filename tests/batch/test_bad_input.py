@@ -181,9 +181,13 @@ def test_output_where_nothing_can_be_written(analyze, photo, tmp_path, out, text
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which is Linux's")
-@pytest.mark.parametrize("buffered", ["", pytest.param("1", marks=pytest.mark.slow)])
-def test_standard_output_on_a_full_disk(photo, tiny_model, buffered):
-    command = [sys.executable, "-m", "mien", "analyze", str(photo), "--model", str(tiny_model)]
+@pytest.mark.parametrize(
+    ("name", "buffered"),
+    [("analyze", ""), ("card", ""), pytest.param("analyze", "1", marks=pytest.mark.slow)],
+)
+def test_standard_output_on_a_full_disk(photo, tiny_model, name, buffered):
+    given = [str(photo), "--model", str(tiny_model)] if name == "analyze" else [str(tiny_model)]
+    command = [sys.executable, "-m", "mien", name, *given]
     environment = {**os.environ, "PYTHONUNBUFFERED": buffered}
     with Path("/dev/full").open("w") as full:
         ran = subprocess.run(

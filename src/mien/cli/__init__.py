@@ -5,6 +5,7 @@ Nothing heavy is imported here, so that `mien --help` answers at once.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -71,6 +72,12 @@ def main() -> None:
         say(f"mien: error: {error}")
         _let_go_of_stdout()
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}:
+            raise
+        say(f"mien: error: standard output: writing broke off ({error.strerror}); make room and start again")
+        _let_go_of_stdout()
+        sys.exit(1)
 
 
 def _let_go_of_stdout() -> None:

@@ -183,16 +183,16 @@ def card(
 
 
 def _table(found: QuantizationReport) -> str:
+    from mien.card import percent
     from mien.labels import EMOTIONS
 
     lines = [f"{'recall, per cent':<17}{'n':>6}{'before':>8}{'after':>8}"]
     lines += [
-        f"{name:<17}{n:>6}{100 * before:>8.1f}{100 * after:>8.1f}"
+        f"{name:<17}{n:>6}{percent(before):>8}{percent(after):>8}"
         for name, n, before, after in zip(EMOTIONS, found.n, found.before, found.after, strict=True)
     ]
-    before, after = found.accuracy
-    lines.append(f"{'accuracy':<17}{found.n.sum():>6}{100 * before:>8.2f}{100 * after:>8.2f}")
-    lines.append(f"read alike: {100 * found.agreement:.2f} %")
+    lines.append(f"{'accuracy':<17}{found.n.sum():>6}" + "".join(f"{percent(a):>8}" for a in found.accuracy))
+    lines.append(f"read alike: {percent(found.agreement)} %")
     return "\n".join(lines)
 
 

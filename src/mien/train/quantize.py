@@ -102,7 +102,7 @@ def run_quantize(
     # the same card for the network in 8 bits; what was measured in float32 is left out
     made = {
         "from": hashlib.sha256(content).hexdigest(),
-        "faces": FACES,
+        "faces": len(train),
         "of": train.name,
         "weights": "int8 a channel",
         "arithmetic": "float32" if weights_only else "int8",
