@@ -324,7 +324,9 @@ class Analyzer:
 
     def _find(self, pixels: Image, detector: Detector | None = None) -> list[Face]:
         """The faces of a picture, with all that is known of them but their expression."""
-        faces = keep_largest((detector or self.detector).detect(pixels), self.max_faces)
+        found = (detector or self.detector).detect(pixels)
+        # a detector of one's own may give them in another order, or one by one
+        faces = keep_largest(sorted(found, key=lambda face: -face.box[2] * face.box[3]), self.max_faces)
         return faces if self.parts is None else self.parts.complete(pixels, faces)
 
     def _read(self, faces: list[Face], crops: Sequence[Image]) -> list[Face]:

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,13 @@ class Marked:
     def detect(self, image):  # noqa: ARG002 - the protocol gives it
         points = [np.float32(TEMPLATE) * w + np.float32([x, y]) for x, y, w, h in self.boxes]
         return [Face(box, p, 0.9) for box, p in zip(self.boxes, points, strict=True)]
+
+
+def test_the_largest_faces_of_any_detector_come_first(analyzer, two_faces):
+    boxes = [(10.0, 10.0, side, side) for side in (60.0, 90.0, 70.0)]
+    detector = SimpleNamespace(detect=lambda image: iter(Marked(*boxes).detect(image)))
+    frame = replace(analyzer, detector=detector, max_faces=2).image(two_faces)
+    assert [face.box[2] for face in frame] == [90, 70]
 
 
 def test_a_photo_gives_its_faces_largest_first(analyzer, two_faces):

@@ -62,7 +62,7 @@ class Detector(Protocol):
     """Anything that finds faces; `Analyzer` takes any."""
 
     def detect(self, image: Image) -> list[Face]:
-        """The unclassified faces of (H, W, 3) RGB uint8, largest first."""
+        """The unclassified faces of (H, W, 3) RGB uint8, in any order."""
         ...
 
 
@@ -113,7 +113,7 @@ class RegionDetector:
         return getattr(self.detector, "parts", None)
 
     def detect(self, image: Image) -> list[Face]:
-        """The faces of (H, W, 3) RGB uint8 that lie in the region, largest first.
+        """The faces of (H, W, 3) RGB uint8 that lie in the region.
 
         Raises:
             ImageError: the region lies outside of the picture.
