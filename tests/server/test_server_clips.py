@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -361,9 +362,17 @@ def test_a_store_of_another_version_is_left_alone(tmp_path):
         pass
 
 
-def test_a_clip_that_fills_the_disk(client, short_clip, monkeypatch):
+@pytest.mark.parametrize("limited", ["by the server", "by its surroundings"])
+def test_a_clip_that_fills_the_disk(client, short_clip, monkeypatch, limited):
     asked = client.service.jobs._request
-    monkeypatch.setattr(client.service.jobs, "_request", lambda record: asked(record) | {"max_bytes": 1500})
+    if limited == "by the server":
+        monkeypatch.setattr(
+            client.service.jobs, "_request", lambda record: asked(record) | {"max_bytes": 1500}
+        )
+    else:  # `ulimit -f`, or systemd's LimitFSIZE
+        limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))"
+        code = f"{limit}; from mien.server.worker import main; main()"
+        monkeypatch.setattr("mien.server.jobs.READ", (sys.executable, "-P", "-c", code))
     body = read(client, short_clip)
     assert body["state"] == "failed"
     assert body["error"]["type"].endswith("disk-full")

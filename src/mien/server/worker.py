@@ -195,6 +195,8 @@ def _limit_file_size(most: int) -> None:
     except ImportError:  # Windows
         return
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]  # of the server's own surroundings, if there is one
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
 
