@@ -121,6 +121,23 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path, read, name, spoil, said):
         read(tmp_path, "train")
 
 
+@pytest.mark.parametrize(
+    ("spoil", "encoding", "said"),
+    [
+        (lambda text: text, "utf-16", "line 1: expected ten vote counts"),
+        (lambda text: text.replace(",", ";"), "utf-8", "line 1: expected ten vote counts"),
+        (lambda text: f"{text.rstrip()}9e999", "utf-8", "expected ten vote counts"),
+        (lambda text: text.rstrip() + "\n" + text, "utf-8", "expected each picture once in .*label.csv"),
+    ],
+)
+def test_what_is_wrong_with_a_table_of_votes_is_said(tmp_path, spoil, encoding, said):
+    root = write_layout(tmp_path)
+    path = next(root.rglob("FER2013Train/label.csv"))
+    path.write_text(spoil(path.read_text()), encoding)
+    with pytest.raises(DataError, match=said):
+        ferplus(root, "train")
+
+
 @pytest.mark.parametrize("read", [ferplus, fer2013])
 @pytest.mark.parametrize("spoiled", ["1 2 3", "", "1 2 three", " ".join(["300"] * SIDE * SIDE)])
 def test_pixels_of_another_length_or_kind(tmp_path, read, spoiled):

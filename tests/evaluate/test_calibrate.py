@@ -30,6 +30,7 @@ from mien.evaluate.calibrate import (
     risk_coverage_area,
     softmax,
 )
+from mien.evaluate.evaluation import EvaluateOptions, calibrate_model, evaluate
 from mien.evaluate.judge import Predictions
 from mien.evaluate.metrics import PROTOCOLS
 from mien.faces.network import Classifier
@@ -502,3 +503,10 @@ def test_a_comparison_tells_nothing_of_certain_faces_where_none_is():
     found = compare_cards(card, logits, truth, CalibrateOptions(splits=2), floors={}, kept=None, groups=None)
     assert found["accurate/right if certain"]["before"] == dict.fromkeys(("mean", "low", "high"))
     assert found["accurate/uncertain"]["before"] == {"mean": 1, "low": 1, "high": 1}
+
+
+def test_python_takes_paths_as_text(tiny_model, labelled, tmp_path):
+    out = str(tmp_path / "out.onnx")
+    calibrate_model(str(tiny_model), str(labelled), out, CalibrateOptions(splits=1), data="folder")
+    (verdict,) = evaluate(EvaluateOptions(str(labelled), "folder", out)).verdicts
+    assert verdict.scores.n == 96

@@ -29,13 +29,13 @@ class CorpusReader:
     crops: bool | None = False  # whether its pictures already are faces; None: their size tells
     votes: bool = False  # whether several people labelled each picture
 
-    def open(self, root: Path, split: str | None = None) -> Corpus:
+    def open(self, root: Path | str, split: str | None = None) -> Corpus:
         """The corpus, or one of its splits; None: valid."""
-        return self.read(root, split or "valid") if self.splits else self.read(root)
+        return self.read(Path(root), split or "valid") if self.splits else self.read(Path(root))
 
-    def open_whole(self, root: Path) -> Corpus:
+    def open_whole(self, root: Path | str) -> Corpus:
         """A corpus without splits, from all angles."""
-        return self.read(root, "all") if self.cameras else self.read(root)
+        return self.read(Path(root), "all") if self.cameras else self.read(Path(root))
 
     def holds_crops(self, corpus: Corpus) -> bool:
         """Whether its pictures already are faces, cut to be read whole.

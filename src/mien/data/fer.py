@@ -59,12 +59,14 @@ def ferplus(root: Path, split: str) -> Corpus:
         return _ferplus_csv(root, split)
     store = open_store(root)
     folder = _folder_of(store, split)
-    rows = csv.reader(io.StringIO(store.read(f"{folder}/label.csv").decode("utf-8-sig")))
+    rows = csv.reader(io.StringIO(store.read(f"{folder}/label.csv").decode("utf-8-sig", "replace")))
     samples: list[Sample] = []
     for line, row in enumerate(rows, 1):
         if row:  # a file name, a crop box (absent in what Microsoft's own script writes), ten votes
             votes = row[2:] if len(row) == _VOTES + 2 else row[1:]
             samples.append(_sample(row[0], votes, f"{root}: {folder}/label.csv line {line}"))
+    if len({sample.name for sample in samples}) < len(samples):
+        raise DataError(f"{root}: expected each picture once in {folder}/label.csv, some stand there twice")
 
     def read(sample: Sample) -> Image:
         try:
@@ -232,9 +234,9 @@ def _folder_of(store: CorpusStore, split: str) -> str:
 def _sample(name: str, counts: Sequence[str], where: str) -> Sample:
     try:
         votes = [int(float(count)) for count in counts]
-    except ValueError:
+    except (ValueError, OverflowError):  # text, or infinity
         votes = []
-    if len(votes) != _VOTES:
+    if len(votes) != _VOTES or min(votes) < 0:
         raise DataError(f"{where}: expected ten vote counts behind the name, got {','.join(counts)!r}")
     return Sample(name=name, votes=tuple(votes[:8]), unknown=votes[8], not_face=votes[9])
 

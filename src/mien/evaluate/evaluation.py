@@ -56,9 +56,9 @@ MAX_NAMED: Final = 10  # unreadable pictures named in the text; the JSON names a
 class EvaluateOptions:
     """What is evaluated on what."""
 
-    root: Path  # folder or zip of the corpus
+    root: Path | str  # folder or zip of the corpus
     data: str = "ferplus"  # name of the corpus, in `data.CORPUS_READERS`
-    model: Path | None = None  # ONNX file, or name of a shipped network; None: the default network
+    model: Path | str | None = None  # ONNX file, or name of a shipped network; None: the default network
     split: str | None = None  # of a corpus that has splits; None: valid
     protocol: str | None = None  # in `PROTOCOLS`; None: all that differ
     detect: bool | None = None  # find the largest face first, or pictures are faces; None: by corpus
@@ -122,7 +122,8 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
     detect = not found.holds_crops(corpus) if options.detect is None else options.detect
     protocols = _choose_protocols(options, found, corpus)
     attributes = () if options.by is None else parse_attributes(options.by, corpus.samples)
-    classifier = Classifier.load(options.model, threads=options.threads)
+    model = None if options.model is None else Path(options.model)
+    classifier = Classifier.load(model, threads=options.threads)
     card = classifier.card
     policy = card.policy(options.policy)  # before the work: is there such a policy?
     judged = corpus if options.limit is None else draw(corpus, options.limit)
@@ -193,9 +194,9 @@ def _choose_protocols(options: EvaluateOptions, found: CorpusReader, corpus: Cor
 
 
 def calibrate_model(
-    model: Path,
-    root: Path,
-    output: Path,
+    model: Path | str,
+    root: Path | str,
+    output: Path | str,
     options: CalibrateOptions,
     *,
     data: str = "ferplus",
@@ -228,11 +229,11 @@ def calibrate_model(
     corpus = found.open(root, "valid" if found.splits else None)
     if not any(sample.votes for sample in corpus.samples):
         raise ConfigError(f"{corpus.name} has no labels: expected labelled faces to calibrate on")
-    content = read_model(model)
+    content = read_model(Path(model))
     network = OnnxNetwork(content, name=str(model), threads=threads)
     card = read_card(network.session)
     with_card(content, card)  # if onnx is missing, say so before the faces are read
-    with WholeFile(output, overwrite=overwrite) as file:
+    with WholeFile(Path(output), overwrite=overwrite) as file:
         raw = Classifier(network, replace(card, temperature=1.0))
         cropper = make_cropper(card, detect=not found.holds_crops(corpus), threads=threads)
         predictions = predict_corpus(corpus, raw, cropper)
