@@ -126,6 +126,18 @@ def test_a_stretch_is_made_anew_with_its_own_pictures(folder: Path, tmp_path: Pa
         assert edge == pytest.approx(40 + 20 + 8, abs=4)  # where the hair of picture 5 begins
 
 
+def test_a_clip_that_begins_late_is_shown_by_stretches(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chromium would count by the clip's time stamps, and show its begin for every stretch."""
+    with _reviewing(folder, tmp_path / "codes.csv", seconds=1) as client:
+        items = client.get("/queue", params={"coder": "ann"}).json()["items"]
+        item = next(item["item"] for item in items if item["name"] == "seen.webm")
+        assert client.get(f"/items/{item}").json()["whole"]
+        monkeypatch.setattr("mien.server.review.start_time", lambda _path: 0.5)
+        assert not client.get(f"/items/{item}").json()["whole"]
+
+
 def test_copies_for_elan_and_boris(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("pympi", reason="needs pympi-ling (pip install 'mien[formats]')")
     with _reviewing(folder, tmp_path / "codes.csv") as client:

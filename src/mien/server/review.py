@@ -42,6 +42,7 @@ from mien.video.file import read_stretch, start_time
 
 PAGE: Final = Path(__file__).parent / "review_page"
 AROUND: Final = 0.5  # seconds of a clip that are shown before and after what is coded
+_SAME_BEGIN: Final = 0.02  # seconds from 0 at which a clip begins whose time all players count alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +209,8 @@ def queue(review: HeldReview, coder: str) -> dict[str, Any]:
 def view(review: HeldReview, number: int) -> dict[str, Any]:
     """Where an item is seen: start and end, what is shown in a loop, and boxes: time, x, y, width, height.
 
-    Times are seconds from the begin of the file, as a player counts them; None of a photo.
+    Times are seconds from the begin of the file; None of a photo. `whole`: players count from it, too; where
+    a clip begins later than at 0, some count by its time stamps, and the stretch is to be shown alone.
     """
     item = review.find(number)
     rows = review.table.boxes(item, AROUND)
@@ -219,7 +221,8 @@ def view(review: HeldReview, number: int) -> dict[str, Any]:
     rows = rows - np.array([begin, 0, 0, 0, 0])
     start, end = item.start - begin, item.end - begin
     first = max(0.0, start - AROUND)
-    return {"start": start, "end": end, "first": first, "last": end + AROUND, "boxes": rows.tolist()}
+    seen = {"start": start, "end": end, "first": first, "last": end + AROUND, "boxes": rows.tolist()}
+    return seen | {"whole": abs(begin) < _SAME_BEGIN}
 
 
 @router.get("/media/{number}")

@@ -129,7 +129,7 @@ async function show(place) {
 /** Let a video show the begin of what is seen of an item. */
 function load(one, place, seen) {
   const item = items[place];
-  const whole = !unplayable.has(item.media);
+  const whole = seen.whole && !unplayable.has(item.media);
   const source = whole ? `/media/${item.media}` : `/stretches/${item.item}.mp4`;
   // offset: seconds of the view at which the video's file begins
   Object.assign(one, { place, view: seen, offset: whole ? 0 : seen.first });
