@@ -117,6 +117,8 @@ def test_a_dead_worker_or_a_bug_costs_its_input_and_nothing_else(
     inputs, tiny_model, tmp_path, undisturbed, monkeypatch
 ):
     monkeypatch.setattr(pool, "DEATHS", 2)
+    start, begun = pool.Popen, []
+    monkeypatch.setattr(pool, "Popen", lambda *args, **more: begun.append(args) or start(*args, **more))
     deadly, wrong = special(tmp_path, KILLS), special(tmp_path, RAISES)
     tasks = [wrong, *inputs[:2], deadly, *inputs[2:]]
     good, _ = undisturbed
@@ -127,6 +129,7 @@ def test_a_dead_worker_or_a_bug_costs_its_input_and_nothing_else(
     assert summary.done == len(tasks)
     assert len(rows) == len(good) + 2
     assert [row for row in rows if row in good] == good
+    assert len(begun) == 3
 
 
 @pytest.mark.usefixtures("worker_processes")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -29,18 +30,10 @@ from mien.cli.summary import summary
 from mien.cli.train import train
 from mien.errors import ConfigError, MienError
 
-app = typer.Typer(
-    name="mien",
-    help="Read the expression shown on faces in photos and videos; train and evaluate the networks for it.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-for command in (
+COMMANDS = (
     analyze, convert, summary, agree, methods, train, evaluate, export, quantize, calibrate, card, reproduce,
     review, serve, doctor,
-):  # fmt: skip
-    app.command()(command)
-app.add_typer(data, name="data")
+)  # fmt: skip
 
 
 def _version(asked: bool) -> None:
@@ -49,7 +42,6 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool,
@@ -58,7 +50,21 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    """Options that come before a command."""
+    """Read the expression shown on faces in photos and videos; train and evaluate the networks for it."""
+
+
+@cache
+def _make_app(*commands: Any) -> typer.Typer:
+    """The command line with these commands."""
+    made = typer.Typer(name="mien", no_args_is_help=True, pretty_exceptions_enable=False)
+    for command in commands:
+        made.command()(command)
+    made.callback()(_options)
+    return made
+
+
+app = _make_app(*COMMANDS)
+app.add_typer(data, name="data")
 
 
 def main() -> None:
@@ -66,8 +72,9 @@ def main() -> None:
 
     Typer itself ends quietly on Ctrl-C and when the reader of a pipe has had enough (`| head`).
     """
+    asked = [command for command in COMMANDS if command.__name__ in sys.argv[1:2]]
     try:
-        app()
+        (_make_app(*asked) if asked else app)()  # with all commands it starts a tenth of a second later
     except MienError as error:
         say(f"mien: error: {error}")
         _let_go_of_stdout()
