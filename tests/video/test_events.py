@@ -169,23 +169,26 @@ def test_a_blink_is_an_event_of_action_units_alone_and_may_be_short():
 def test_an_open_mouth_alone_is_no_event_of_surprise():
     """FACS: brows or eyelids are raised, by the person's own measure; 25 frames a second."""
 
-    def surprised(brows=0.0, eyes=0.0, level=0.9, rest=0.0, known=True):
+    def surprised(brows=0.0, eyes=0.0, level=0.9, rest=0.0, known=True, before=100, fps=25):
         def frame(i, p, **moved):
             names = {unit: moved.get(au, 0) for au in ("AU01", "AU02", "AU05") for unit in ACTION_UNITS[au]}
             movements = np.array([names.get(unit, 0) for unit in UNITS], np.float32) if known else None
             smoothed = shows(p, EMOTIONS.index("surprise")).astype(np.float32)
             return Frame(
-                "a", i, i / 25, (Face((0, 0, 9, 9), POINTS, 0.9, 1, smoothed=smoothed, movements=movements),)
+                "a", i, i / fps, (Face((0, 0, 9, 9), POINTS, 0.9, 1, smoothed=smoothed, movements=movements),)
             )
 
-        before = [frame(i, 0, AU01=rest, AU02=rest) for i in range(100)]
-        shown = [frame(i, level, AU01=rest + brows, AU02=rest + brows, AU05=eyes) for i in range(100, 120)]
-        return [event.emotion for event in find(before + shown)]
+        calm = [frame(i, 0, AU01=rest, AU02=rest) for i in range(before)]
+        high = {"AU01": rest + brows, "AU02": rest + brows, "AU05": eyes}
+        shown = [frame(i, level, **high) for i in range(before, before + 20)]
+        return [event.emotion for event in find(calm + shown)]
 
     assert surprised() == surprised(brows=0.1) == surprised(eyes=0.05) == []
     assert surprised(brows=0.2) == surprised(eyes=0.15) == surprised(known=False) == ["surprise"]
     assert surprised(rest=0.4) == []  # brows that are always so high
     assert surprised(rest=0.4, brows=0.25) == ["surprise"]
+    assert surprised(before=0, brows=0.2) == ["surprise"]  # from the first frame of the face to its last
+    assert surprised(rest=0.4, brows=0.25, fps=1) == surprised(before=0, brows=0.2, fps=1) == ["surprise"]
 
 
 def test_what_has_no_track_time_or_probabilities_is_left_out():

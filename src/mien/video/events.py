@@ -162,7 +162,7 @@ class EventFinder:
             new = face.track not in self._tracks
             track = self._tracks.setdefault(face.track, _Track(frame.source))
             track.seen = end
-            raised = track.rise(_raise_of_brows(face), end - start)
+            brows = _raise_of_brows(face)
             cut = cache(partial(cut_face, self._pixels, face))  # once, whatever the number of apexes
             for emotion, value in values.items():
                 run = track.runs.get(emotion)
@@ -170,9 +170,11 @@ class EventFinder:
                     if run is None:
                         run = track.runs[emotion] = _Run(start, new, end)
                     run.above(value, start, end, cut)
-                    run.raised = max(run.raised, raised)
+                    run.raised = max(run.raised, brows - track.rest)
                 elif run is not None:
                     run.below(value, start, end)
+            if _SURPRISE not in track.runs:
+                track.learn_rest(brows, end - start)
         done = self._pop_events(end)
         bridge = self._options.bridge + _TOLERANCE
         self._tracks = {n: track for n, track in self._tracks.items() if end - track.seen <= bridge}
@@ -207,12 +209,14 @@ class _Track:
     runs: dict[str, _Run] = field(default_factory=dict)  # by emotion or action unit
     rest: float = 0.0  # how far the brows are raised at rest: about the lower quartile so far
 
-    def rise(self, raised: float, seconds: float) -> float:
-        """How far brows that are `raised` for some seconds are above where they are at rest."""
-        if _SURPRISE not in self.runs:
-            # a step towards the quartile, whatever the rate of frames (Robbins and Monro, 1951)
-            self.rest = max(0.0, self.rest + seconds * (_QUARTILE - (raised < self.rest)))
-        return raised - self.rest
+    def learn_rest(self, raised: float, seconds: float) -> None:
+        """Take brows that are `raised` for some seconds, and show no surprise."""
+        # a step towards the quartile, whatever the rate of frames, no further than the brows themselves
+        # (Robbins and Monro, Annals of Mathematical Statistics 22(3), 1951)
+        if raised >= self.rest:
+            self.rest = min(raised, self.rest + _QUARTILE * seconds)
+        else:
+            self.rest = max(raised, self.rest - (1 - _QUARTILE) * seconds)
 
 
 def _raise_of_brows(face: Face) -> float:
