@@ -27,7 +27,7 @@ from mien.train import faces as train_faces
 from mien.train import recipes as train_recipes
 from mien.train.export import export_run
 from mien.train.faces import file_hash, teacher_labels
-from mien.train.recipes import make_recipe, make_task, run_training
+from mien.train.recipes import claim_provenance, make_recipe, make_task, run_training
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +155,13 @@ def test_weights_to_start_from_are_asked_for_where_needed_and_refused_elsewhere(
     with pytest.raises(ConfigError, match="starts from fresh weights"):
         run_training(make_recipe("votes"), ferplus_zip, tmp_path, start=intel[1], report=print)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_does_not_go_on_with_other_weights_to_start_from(tmp_path):
+    claim_provenance(tmp_path, {"data": "a", "start": "b"})
+    claim_provenance(tmp_path, {"data": "a", "start": "b", "mien": "later"})
+    with pytest.raises(ConfigError):
+        claim_provenance(tmp_path, {"data": "a", "start": "c"})
 
 
 @pytest.mark.slow

@@ -183,7 +183,9 @@ def claim_recipe(recipe: Any, run: Path) -> None:
 
 
 #: What of a run's provenance decides its weights and answers; most runs have only some of it.
-_DECISIVE: Final = ("data", "corpus_data", "labels", "unlabelled", "unlabelled_data", "share", "teachers")
+_DECISIVE: Final = (
+    "data", "corpus_data", "labels", "unlabelled", "unlabelled_data", "share", "teachers", "start",
+)  # fmt: skip
 
 
 def claim_provenance(run: Path, facts: Mapping[str, Any]) -> None:
