@@ -26,7 +26,7 @@ from mien.data.fairface import fairface
 from mien.errors import DataError, ImageError
 from mien.faces.align import TEMPLATE, crop
 from mien.faces.detect import DetectorOptions, YuNet
-from mien.faces.network import Classifier, read_model
+from mien.faces.network import Classifier
 from mien.files import load_arrays, save_arrays
 from mien.labels import EMOTIONS
 from mien.types import Floats, Image, Sample
@@ -165,24 +165,23 @@ def as_tensor(images: Image, device: str = "cpu") -> Tensor:
     return pictures
 
 
-def teacher_labels(teachers: Sequence[Path], images: Image, cache: Path) -> Floats:
+def teacher_labels(teachers: Sequence[Classifier], images: Image, cache: Path) -> Floats:
     """(N, 8) mean probabilities of the teachers, each over the face and its mirror image.
 
     Each teacher's answers are kept in a file of `cache`: they take minutes.
 
     Args:
-        teachers: ONNX files with a card, for gray faces of the size of `images`.
+        teachers: for gray faces of the size of `images`.
         images: (N, H, W) uint8.
         cache: a folder.
     """
     pictures = data_hash(images)
     answers: list[Floats] = []  # T of (N, 8)
     for teacher in teachers:
-        kept = cache / f"taught-{hashlib.sha256(read_model(teacher)).hexdigest()[:16]}-{pictures}.npz"
+        kept = cache / f"taught-{teacher.digest[:16]}-{pictures}.npz"
         if not kept.is_file():
-            net = Classifier.load(teacher, threads=0)
             batches = (images[i : i + _TEACHER_BATCH] for i in range(0, len(images), _TEACHER_BATCH))
-            both = [(net(batch) + net(np.ascontiguousarray(batch[:, :, ::-1]))) / 2 for batch in batches]
+            both = [(teacher(one) + teacher(np.ascontiguousarray(one[:, :, ::-1]))) / 2 for one in batches]
             save_arrays(kept, {"answers": np.concatenate(both)})
         answers.append(load_arrays(kept, _AGAIN)["answers"])
     mean: Floats = np.mean(answers, axis=0, dtype=np.float32)

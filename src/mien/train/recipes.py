@@ -225,7 +225,8 @@ def make_task(
             f"recipe {recipe.name!r}: learns from labelled faces alone, got "
             f"{'--teacher' if teachers else '--unlabelled'}; leave it out, or take the recipe compact"
         )
-    nets = [Classifier.load(path) for path in teachers]  # a fault is reported before any work is done
+    # a fault is reported before any work is done
+    nets = [Classifier.load(path, threads=0) for path in teachers]
     cache = run / "cache"
     train, valid = ferplus(root, "train"), ferplus(root, "valid")
     judged = load_images(valid, cache=cache)  # (J, H, W)
@@ -235,7 +236,7 @@ def make_task(
     targets = vote_shares(train.samples)[keep]  # (N, 8)
     facts: dict[str, Any] = {"data": data_hash(images), "pictures": len(images)}
     if teachers:
-        targets = (1 - recipe.lean) * targets + recipe.lean * teacher_labels(teachers, images, cache)
+        targets = (1 - recipe.lean) * targets + recipe.lean * teacher_labels(nets, images, cache)
         found = align_faces(train, cache)
         again = np.flatnonzero(np.isin(found.kept, keep))  # of the faces found, those that are learnt from
         parts = [(images, np.arange(len(images))), (found.crops, again)]
@@ -248,7 +249,7 @@ def make_task(
         }
         if unlabelled is not None:
             more = unlabelled_faces(unlabelled, cache)  # (M, H, W)
-            answers = teacher_labels(teachers, more, cache)  # (M, 8)
+            answers = teacher_labels(nets, more, cache)  # (M, 8)
             rare = answers[:, [EMOTIONS.index(name) for name in _RARE]].sum(1) > _RARE_SHARE  # (M,)
             often = np.repeat(np.arange(len(more)), np.where(rare, _RARE_TIMES, 1))
             parts.append((more, often))
