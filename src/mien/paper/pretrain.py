@@ -23,11 +23,11 @@ from mien.train.augment import AugmentOptions, augment
 from mien.train.loop import CHECKPOINT, Batch, LoopOptions, Loss, Report, TrainingTask, staged, train
 
 CORRUPTIONS: Final = ("none", "noise", "mask")
-STARTS: Final = ("pca", "random", "shared")
+_SHARED: Final = "shared"  # a start, and the folder in which it is learned
+STARTS: Final = ("pca", "random", _SHARED)
 #: After a shared start each autoencoder learns its own pictures for this share of the epochs and the rate.
 _OWN_EPOCHS: Final = 0.25
 _OWN_RATE: Final = 0.1
-SHARED_START: Final = "shared"  # its folder
 _PATCH: Final = 8  # pixels of a side of what a mask hides
 
 
@@ -71,7 +71,7 @@ class PretrainOptions:
 
     def count_epochs(self, autoencoders: int) -> int:
         """Epochs of all autoencoders together, that of a shared start among them."""
-        if self.start == "shared" and autoencoders > 1:
+        if self.start == _SHARED and autoencoders > 1:
             return self.epochs + autoencoders * self.after_shared.epochs
         return autoencoders * self.epochs
 
@@ -141,8 +141,8 @@ def pretrain_each(
     """
     everything = torch.cat(list(images))
     own = [each if len(each) else everything for each in images]
-    if options.start == "shared":
-        pretrain(nets[0], everything, options, run / SHARED_START, staged(SHARED_START, report))
+    if options.start == _SHARED:
+        pretrain(nets[0], everything, options, run / _SHARED, staged(_SHARED, report))
         for net in nets[1:]:
             net.load_state_dict(nets[0].state_dict())
         options = options.after_shared

@@ -6,8 +6,7 @@ dozen events. A frame lasts until the next one begins, so each frame is used whe
 
 Networks read an open mouth as surprise, and people who talk open it all the time. In FACS surprise has raised
 brows (AU 1 and 2) or eyelids (AU 5), too (Ekman, Friesen and Hager, "Facial Action Coding System", 2002): a
-stretch without them is no event of surprise. `benchmarks/results/smoothing.md` tells
-what that leaves out.
+stretch without them is no event of surprise. `benchmarks/results/smoothing.md` tells what that leaves out.
 """
 
 from __future__ import annotations
