@@ -210,7 +210,7 @@ def test_an_hdr_clip_is_read_as_a_usual_screen_shows_it(tmp_path):
     with av.open(str(tmp_path / "hdr.mp4"), "w") as container:
         stream = container.add_stream("libx265", rate=10)
         stream.width, stream.height, stream.pix_fmt = 80, HEIGHT, "yuv420p10le"
-        # x265 gives clips shorter than its run of B frames a random first DTS, which one muxing in thirty refuses.
+        # x265 gives clips shorter than its run of B frames a random first DTS; one muxing in 30 refuses it.
         params = "log-level=none:bframes=0:transfer=smpte2084:colormatrix=bt2020nc"
         stream.options = {"x265-params": params, "crf": "5"}
         stream.codec_context.color_trc = 16
