@@ -13,6 +13,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+import hypothesis
+import hypothesis.internal.conjecture.providers as hypothesis_providers
 import numpy as np
 import onnx
 import pytest
@@ -40,6 +42,12 @@ def pytest_collection_finish() -> None:
     gc.enable()
     gc.freeze()
 
+
+# Properties are tried with the same few examples each time. Hypothesis would take constants of every module
+# of ours that is loaded by then among them: others in each order of tests, after seconds of parsing.
+hypothesis.settings.register_profile("quick", max_examples=15, deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("quick")
+hypothesis_providers._get_local_constants = lambda: hypothesis_providers._local_constants
 
 # Tests started in the background of a shell, or under nohup, would ignore what they send themselves.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -29,8 +29,6 @@ SOURCE = ROOT / "src" / "mien"
 #: Files that may use pickle, for what our own processes tell each other.
 OWN_PICKLES = {"batch/pool.py"}
 PICKLING = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml"}
-
-quick = settings(max_examples=10, deadline=None, derandomize=True, database=None)
 
 
 # --- versions
@@ -194,7 +192,6 @@ def altered(tmp_path_factory):
         yield folder
 
 
-@quick
 @given(
     name=some.sampled_from(sorted(MODELS)), place=some.floats(0, 1, exclude_max=True), bit=some.integers(0, 7)
 )

@@ -7,12 +7,10 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from mien.batch import sources
-
-quick = settings(max_examples=12, deadline=None, derandomize=True, database=None)
 
 parts = some.text(some.sampled_from("ab0[]*?.- é"), min_size=1, max_size=5).filter(
     lambda one: one.strip(". ")
@@ -46,7 +44,6 @@ def plant(tree, folder):
         file.touch()
 
 
-@quick
 @given(trees())
 def test_a_folder_gives_each_photo_and_clip_once_in_order(tree):
     with TemporaryDirectory() as folder:
@@ -62,7 +59,6 @@ def test_a_folder_gives_each_photo_and_clip_once_in_order(tree):
         assert [s.kind for s in found] == [kinds.get(p.rpartition(".")[2].lower(), "photo") for p in wanted]
 
 
-@quick
 @given(trees(), some.randoms())
 def test_a_list_gives_every_line_once_in_its_own_order_whatever_is_in_the_name(tree, random):
     with TemporaryDirectory() as folder:
@@ -81,7 +77,6 @@ def test_a_list_gives_every_line_once_in_its_own_order_whatever_is_in_the_name(t
         assert [source.kind for source in found] == ["missing"]
 
 
-@quick
 @given(trees(), trees())
 def test_what_is_named_in_two_ways_is_found_as_often_as_it_is_named(one, other):
     """Several arguments are one after the other, and a glob of all gives what the folder gives."""

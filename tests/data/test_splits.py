@@ -4,14 +4,12 @@ from math import ceil, floor
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as some
 
 from mien.data.splits import by_person, fraction, stratified
 from mien.errors import ConfigError, DataError
 from mien.labels import EMOTIONS, SPELLINGS, emotion_index, parse_emotion
-
-quick = settings(max_examples=15, deadline=None, derandomize=True, database=None)
 
 labels_of = some.builds(
     lambda size, seed: np.random.default_rng(seed).integers(-1, 8, size),
@@ -32,7 +30,6 @@ def disjoint_and_whole(parts, labels):
     assert all((np.diff(part) > 0).all() for part in parts)
 
 
-@quick
 @given(labels_of, shares_of, seeds)
 def test_stratified_parts_are_disjoint_whole_and_of_the_asked_size(labels, shares, seed):
     parts = stratified(labels, shares, seed=seed)
@@ -43,7 +40,6 @@ def test_stratified_parts_are_disjoint_whole_and_of_the_asked_size(labels, share
             assert floor(exact - 1e-6) <= (labels[part] == k).sum() <= ceil(exact + 1e-6)
 
 
-@quick
 @given(labels_of, shares_of, seeds, some.floats(0.01, 100))
 def test_neither_the_unit_of_the_shares_nor_samples_without_a_label_matter(labels, shares, seed, unit):
     assume(len({round(share / sum(shares), 6) for share in shares}) == len(shares))  # ties go by lot
@@ -61,7 +57,6 @@ def corpora(draw):
     return labels, persons, draw(some.integers(1, len(known)))
 
 
-@quick
 @given(corpora(), seeds)
 def test_nobody_is_in_two_parts_and_no_part_is_empty(corpus, seed):
     labels, persons, count = corpus
@@ -72,7 +67,6 @@ def test_nobody_is_in_two_parts_and_no_part_is_empty(corpus, seed):
     assert sum(map(len, people)) == len(set.union(*people))
 
 
-@quick
 @given(corpora(), seeds, seeds)
 def test_who_is_in_which_part_does_not_depend_on_the_order_of_samples(corpus, seed, order):
     labels, persons, count = corpus
@@ -82,7 +76,6 @@ def test_who_is_in_which_part_does_not_depend_on_the_order_of_samples(corpus, se
     assert lists(one) == [sorted(mixed[part].tolist()) for part in other]
 
 
-@quick
 @given(labels_of, some.floats(0.001, 1), some.floats(0.001, 1), seeds)
 def test_shares_of_the_labels_are_nested_and_hold_every_emotion(labels, one, other, seed):
     small, large = (fraction(labels, share, seed=seed) for share in sorted((one, other)))
@@ -145,7 +138,6 @@ def test_errors_say_what_to_do():
     assert lists(nobody) in ([[0], [2]], [[2], [0]])
 
 
-@quick
 @given(some.sampled_from([*EMOTIONS, *SPELLINGS]), some.sampled_from(["", " ", "\t", "\n"]), some.randoms())
 def test_an_emotion_is_known_in_any_case_and_between_blanks(word, blank, random):
     written = blank + "".join(random.choice((letter.upper(), letter)) for letter in word) + blank
@@ -153,7 +145,6 @@ def test_an_emotion_is_known_in_any_case_and_between_blanks(word, blank, random)
     assert EMOTIONS[emotion_index(written)] == parse_emotion(word)
 
 
-@quick
 @given(some.text(max_size=12))
 def test_any_other_word_is_refused_with_the_words_that_are_known(word):
     assume(word.strip().lower() not in {*EMOTIONS, *SPELLINGS})

@@ -18,7 +18,6 @@ from mien.evaluate.ratings import LABELS, AgreeOptions
 from mien.labels import EMOTIONS
 from mien.types import Face, Frame
 
-quick = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 STEP = 0.1
 
 
@@ -65,7 +64,6 @@ said = some.lists(
 )
 
 
-@settings(quick, max_examples=15)
 @given(some.lists(said, min_size=1, max_size=3))
 def test_kappa_alpha_and_percent_are_those_of_a_kept_library_and_of_counting(clips):
     codes = [
@@ -181,7 +179,7 @@ spans = some.lists(some.integers(0, 60), min_size=0, max_size=8, unique=True).ma
 )
 
 
-@quick
+@settings(max_examples=40)
 @given(spans, spans, some.sampled_from([0.0, 0.5]))
 def test_events_are_paired_as_well_as_can_be(first, second, tolerance):
     def worth(i, j):

@@ -8,14 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pympi
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 from PIL import Image
 
 from mien.errors import ConfigError, DataError, OutputError
 from mien.evaluate.codes import CODES, Code, read_codes, write_codes
-
-quick = settings(max_examples=10, deadline=None, derandomize=True, database=None)
 
 words = some.text(some.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=8)
 times = some.integers(0, 10**7)
@@ -38,7 +36,6 @@ def by_time(codes):
     return sorted(codes, key=lambda code: (code.track or -1, code.start, code.end))
 
 
-@quick
 @given(
     some.lists(
         some.builds(Code, words, some.none() | some.integers(0, 9), words, some.none(), some.none(),
@@ -54,7 +51,6 @@ def test_a_table_holds_everything(photos, stretches):
             assert read_codes(Path(folder) / name) == [*photos, *stretches]
 
 
-@quick
 @given(codes_of_a_coder(), codes_of_a_coder(coder="bert"))
 def test_elan_gets_a_tier_of_each_coder_and_face(anna, bert):
     with tempfile.TemporaryDirectory() as folder:
@@ -66,7 +62,6 @@ def test_elan_gets_a_tier_of_each_coder_and_face(anna, bert):
         assert len(read) == len(anna) + len(bert)
 
 
-@quick
 @given(codes_of_a_coder("folder/clip.mp4", "codes"))
 def test_boris_gets_the_stretches_of_one_coder(wanted):
     with tempfile.TemporaryDirectory() as folder:

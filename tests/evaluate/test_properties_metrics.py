@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as some
 
 from mien.card import Policy
@@ -16,8 +16,6 @@ from mien.evaluate.metrics import LEFT_OUT, accuracies, argmax, majority
 from mien.faces.policy import decide, shares
 from mien.labels import EMOTIONS
 from mien.types import Sample
-
-quick = settings(max_examples=15, deadline=None, derandomize=True, database=None)
 
 K = len(EMOTIONS)
 readings = some.lists(some.tuples(*[some.integers(0, K - 1)] * 2), min_size=1, max_size=40)
@@ -45,7 +43,6 @@ def sure(draw):
 # --- counts
 
 
-@quick
 @given(readings)
 def test_rates_are_those_counted_one_by_one(pairs):
     counts = counted(pairs)
@@ -74,7 +71,6 @@ def test_rates_are_those_counted_one_by_one(pairs):
     same(metrics.macro_f1(counts), sum(f1s) / len(f1s))
 
 
-@quick
 @given(sure(), some.integers(1, 20))
 def test_calibration_is_that_of_bins_filled_by_hand(drawn, bins):
     p, truth = drawn
@@ -93,7 +89,6 @@ def test_calibration_is_that_of_bins_filled_by_hand(drawn, bins):
     same(metrics.nll(p, truth), sum(logs) / len(truth))
 
 
-@quick
 @given(sure(), some.lists(some.sampled_from([0.01, 0.1, 0.25, 0.5, 1.0]), min_size=K, max_size=K))
 def test_detection_is_that_counted_one_by_one(drawn, thresholds):
     p, truth = drawn
@@ -111,7 +106,6 @@ def test_detection_is_that_counted_one_by_one(drawn, thresholds):
         same(got[k], wanted)
 
 
-@quick
 @given(some.integers(0, 60), some.integers(0, 60))
 def test_wilson_holds_the_share_and_is_the_mirror_of_its_rest(right, wrong):
     total = right + wrong
@@ -136,7 +130,6 @@ votes = some.lists(
 )
 
 
-@quick
 @given(votes, some.integers(0, 7))
 def test_accuracies_count_the_labelled_alone(drawn, guess):
     agreed = ([0, 0, 0, 5, 0, 0, 0, 0], 0, 0)  # by either rule
@@ -151,7 +144,6 @@ def test_accuracies_count_the_labelled_alone(drawn, guess):
 # --- policies
 
 
-@quick
 @given(
     sure(), some.lists(some.floats(0, 3), min_size=K, max_size=K), some.floats(0.05, 0.9), some.floats(0.1, 1)
 )

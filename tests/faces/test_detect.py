@@ -152,7 +152,7 @@ def naive_union(a, b):
     return len(cells[0] & cells[1]) / len(cells[0] | cells[1])
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, database=None)
+@settings(max_examples=20)
 @given(
     some.lists(some.tuples(*[some.integers(0, 9)] * 2, *[some.integers(1, 9)] * 2), min_size=1, max_size=9)
 )

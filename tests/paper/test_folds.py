@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from mien.errors import ConfigError, DataError
@@ -221,10 +221,6 @@ def test_effective_size_is_the_variance_of_a_share_over_repeats() -> None:
     assert effective_size(samples) == pytest.approx(0.8 * 0.2 / variance, rel=0.06)
 
 
-quick = settings(max_examples=15, deadline=None, derandomize=True, database=None)
-
-
-@quick
 @given(
     counts=some.lists(some.integers(3, 14), min_size=8, max_size=8),
     options=some.builds(

@@ -11,7 +11,7 @@ from statistics import mean, stdev
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as some
 
 from mien.errors import ConfigError, DataError
@@ -35,7 +35,6 @@ from mien.paper.scores import (
 
 LABELS = np.repeat(np.arange(8), 300)
 
-quick = settings(max_examples=15, deadline=None, derandomize=True, database=None)
 cells = some.tuples(*[some.integers(0, 9)] * 4).map(lambda four: BinaryCounts(*four))
 
 
@@ -52,7 +51,6 @@ def make_probabilities(seed: int = 0) -> np.ndarray:
 # --- scores
 
 
-@quick
 @given(cells)
 def test_scores_are_ratios_of_pictures(c):
     pictures = (
@@ -76,7 +74,6 @@ def test_scores_are_ratios_of_pictures(c):
 # --- thresholds
 
 
-@quick
 @given(
     some.lists(some.tuples(some.sampled_from([0.0, 0.1, 0.3, 0.5, 0.8, 1.0]), some.booleans()), max_size=14)
 )
@@ -177,7 +174,6 @@ def test_winners_read_the_8_way_answer() -> None:
 # --- summaries
 
 
-@quick
 @given(some.lists(cells, min_size=1, max_size=6))
 def test_a_summary_is_that_of_the_folds_that_define_it(folds):
     pooled = sum(folds, BinaryCounts(0, 0, 0, 0))
@@ -234,7 +230,6 @@ def test_few_different_positives_widen_what_rests_on_them() -> None:
 # --- two models
 
 
-@quick
 @given(some.integers(0, 8), some.integers(0, 8))
 def test_mcnemar_is_the_share_of_coins_as_uneven(first, second):
     total = first + second
@@ -285,7 +280,6 @@ def test_the_interval_of_a_difference_is_nearly_that_of_drawing_pictures() -> No
         assert compare_models(first, second)["interval_95"] == pytest.approx(naive, abs=0.012)
 
 
-@quick
 @given(some.lists(some.tuples(some.booleans(), some.booleans()), min_size=1, max_size=30))
 def test_a_comparison_says_who_is_right_where_and_the_opposite_the_other_way_round(pairs):
     first, second = (np.array([pair[i] for pair in pairs], bool) for i in (0, 1))

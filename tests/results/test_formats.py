@@ -13,7 +13,7 @@ import pandas as pd
 import pympi
 import pytest
 import webvtt
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from mien.errors import ConfigError, DataError, MienError, MissingExtra, OutputError
@@ -31,7 +31,6 @@ from written_table import faces
 DOCS = Path(__file__).parents[2] / "docs" / "analyze.md"
 #: Columns that a table has only where they are asked for.
 EXTRAS = tuple(name for some_names in EXTRA_COLUMNS.values() for name in some_names)
-quick = settings(max_examples=10, deadline=None, derandomize=True, database=None)
 
 # --- tables
 
@@ -69,7 +68,6 @@ def read(path):
     return list(read_table(path))
 
 
-@quick
 @given(some.data(), some.sampled_from(["openface", "pyfeat", "mien"]), some.sampled_from(ENDINGS))
 def test_tables_hold_everything(data, form, ending):
     """The rows come back from Mien's table, the format, and Mien's table once more."""
@@ -84,7 +82,6 @@ def test_tables_hold_everything(data, form, ending):
         assert read(end) == plain
 
 
-@quick
 @given(clips() | photos(), some.sampled_from(ENDINGS), some.sampled_from(ENDINGS))
 def test_extra_columns_are_kept_from_table_to_table(table, before, after):
     with tempfile.TemporaryDirectory() as folder:
@@ -140,7 +137,6 @@ def found_in(table):
     return found
 
 
-@quick
 @given(runs())
 def test_the_runs_of_rows_are_found(wanted):
     assert found_in(rows_of(wanted, "a.mp4")) == wanted
@@ -166,7 +162,6 @@ def stamp(milliseconds):
     return f"{hours:02d}:{rest // 60_000:02d}:{rest // 1000 % 60:02d}.{rest % 1000:03d}"
 
 
-@quick
 @given(runs(), names)
 def test_subtitles_hold_the_runs_and_webvtt_the_source(wanted, source):
     texts = []
@@ -183,7 +178,6 @@ def test_subtitles_hold_the_runs_and_webvtt_the_source(wanted, source):
     assert re.sub(r"(:\d\d),(\d)", r"\1.\2", srt) == "".join(numbered)
 
 
-@quick
 @given(runs(), names)
 def test_elan_holds_the_runs_with_time_slots_in_order(wanted, source):
     doubted, table = wanted[0], rows_of(wanted, source)
@@ -225,7 +219,6 @@ def clip(*shows, source="a.mp4"):
     return found
 
 
-@quick
 @given(runs(), names, some.sampled_from([".tsv", ".csv"]))
 def test_boris_gets_a_state_for_each_run(wanted, source, ending):
     with tempfile.TemporaryDirectory() as folder:
@@ -257,7 +250,6 @@ def test_boris_gets_a_state_for_each_run(wanted, source, ending):
         assert float(total) == pytest.approx(lines["Duration (s)"].astype(float).sum(), abs=1e-6), face
 
 
-@quick
 @given(runs(), some.sampled_from(["a.mp4", "clips/é.mov"]))
 def test_imotions_gets_an_annotation_for_each_run(wanted, source):
     with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from mien.image import write_image
@@ -17,8 +17,6 @@ from mien.results.summary import FIGURES
 from mien.types import Face, Frame
 from mien.video.events import EXPRESSIONS, find_events
 from written_table import shares
-
-quick = settings(max_examples=12, deadline=None, derandomize=True, database=None)
 
 
 @some.composite
@@ -48,7 +46,6 @@ def lengths(frames):
     return list(zip(frames, [*steps, steps[-1] if steps else 0.0], strict=True))
 
 
-@quick
 @given(clips())
 def test_each_track_is_summed_up(frames):
     got = {(row["source"], row["track"]): row for row in summarize(r for f in frames for r in rows(f))}

@@ -11,7 +11,7 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 from openpyxl.utils.escape import unescape
 
@@ -34,8 +34,6 @@ from mien.types import Face, Frame
 from mien.video.events import Event
 from written_table import faces, read_back, singles
 
-quick = settings(max_examples=12, deadline=None, derandomize=True, database=None)
-
 #: File names as Linux has them, any bytes but two: what is no text, and what tables stumble over.
 pieces = ["é".encode(), "\u2028".encode(), *(bytes([code]) for code in b"axn\\\xe9\xff,;\"'\n\r\t ")]
 raw_names = some.lists(some.sampled_from(pieces), min_size=1, max_size=8).map(b"".join)
@@ -46,7 +44,6 @@ formats = some.sampled_from(sorted(WRITERS))
 # --- text
 
 
-@quick
 @given(singles)
 def test_the_shortest_text_is_the_same_float32_again_and_none_is_shorter(value):
     text = shortest_text(value)
@@ -58,7 +55,6 @@ def test_the_shortest_text_is_the_same_float32_again_and_none_is_shorter(value):
         assert np.float32(fewer) != np.float32(value)
 
 
-@quick
 @given(raw_names, raw_names)
 def test_names_that_are_no_text_stay_apart_and_can_be_got_back(one, other):
     written = [printable(os.fsdecode(raw)) for raw in (one, other)]
@@ -114,7 +110,6 @@ def frames(draw):
     return rows(Frame(draw(names), index, time, tuple(draw(faces(track)) for track in tracks)))
 
 
-@quick
 @given(
     some.lists(frames() | names.map(lambda name: [failure_row(name)]), max_size=5),
     formats,
@@ -142,7 +137,6 @@ def events(draw):
     )
 
 
-@quick
 @given(some.lists(events(), max_size=5), formats)
 def test_events_come_back_to_the_nanosecond(content, ending):
     got = round_trip([event_row(event) for event in content], ending, EVENT_COLUMNS)

@@ -101,7 +101,7 @@ def naive(times, levels, options):
     return found
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60)
 @given(
     shown=some.lists(
         some.tuples(

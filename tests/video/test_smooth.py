@@ -78,7 +78,7 @@ def naive(kind, times, p, seconds):
     return np.array(out)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True, database=None)
+@settings(max_examples=30)
 @given(
     steps=some.lists(some.integers(1, 45), min_size=1, max_size=25),  # up to 0.7 s: beyond a gap
     seconds=some.integers(0, 80).map(lambda ticks: ticks * TICK),
