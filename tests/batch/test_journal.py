@@ -18,6 +18,7 @@ from mien.batch.options import AnalyzeOptions
 from mien.batch.read import Task, read_input
 from mien.batch.sources import Source
 from mien.errors import OutputError
+from mien.image import write_image
 from mien.results.sidecar import read_sidecar
 
 MIEN = [sys.executable, "-m", "mien", "analyze"]
@@ -82,11 +83,15 @@ def kill_midway(command, folder):
         pytest.param(["--every", "2", "--smooth", "0"], marks=pytest.mark.slow),
     ],
 )
-def test_a_killed_run_goes_on_and_gives_the_same_tables(mien, long_clip, tmp_path, options, monkeypatch):
+def test_a_killed_run_goes_on_and_gives_the_same_tables(
+    mien, one_face, long_clip, tmp_path, options, monkeypatch
+):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()
-    command = [long_clip, "-o", "rows.csv", "--events", "events.csv", "--pages", "pages", *options]
+    photo = tmp_path / "photo.png"
+    write_image(photo, one_face)
+    command = [photo, long_clip, "-o", "rows.csv", "--events", "events.csv", "--pages", "pages", *options]
     monkeypatch.chdir(whole)
     assert mien("analyze", *command).code == 0
     path = kill_midway(command, killed)
@@ -97,7 +102,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_tables(mien, long_clip, tmp_pat
     again = mien("analyze", *command)
     assert again.code == 0
     assert "resumed after" in again.err
-    drawn = ["drawn/long.mp4"] if "drawn" in options else []
+    drawn = ["drawn/long.mp4", f"drawn/{photo.name}"] if "drawn" in options else []
     for name in ("rows.csv", "events.csv", "pages/long.mp4.html", *drawn):
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
     for name in ("rows.csv", "events.csv"):

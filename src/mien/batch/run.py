@@ -179,7 +179,8 @@ def plan_tasks(
     annotate, pages = (None if path is None else Path(path) for path in (options.annotate, options.pages))
     sources = list(_find(named, options, left_out, leave=annotate, **more))
     copies, made = name_copies(sources, annotate), name_copies(sources, pages, _page_name)
-    check_copies([*copies, *made], sources, overwrite=options.overwrite)
+    killed = journals is not None and journals.is_dir()  # it stays, as copies do, of a run that was killed
+    check_copies([*copies, *made], sources, overwrite=options.overwrite or killed)
     return [
         Task(source, copy, page, choose_journal(source, journals))
         for source, copy, page in zip(sources, copies, made, strict=True)
