@@ -77,5 +77,5 @@ def test_write_whole_makes_the_folder_and_takes_text_bytes_or_a_function(tmp_pat
     for content in ("é", "é".encode(), lambda file: file.write("é".encode())):
         write_whole(tmp_path / "new" / "a.txt", content)
         assert (tmp_path / "new" / "a.txt").read_bytes() == "é".encode()
-    with pytest.raises(OutputError, match="folder cannot be made"):
+    with pytest.raises(OutputError, match="cannot be made"):
         write_whole(tmp_path / "new" / "a.txt" / "b", "text")

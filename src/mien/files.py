@@ -34,7 +34,7 @@ class WholeFile:
         self.partial = path.with_name(f".{path.name}.{os.getpid()}.part")
         self._overwrite, self._keep = overwrite, keep
         if path.exists() and not overwrite:
-            raise OutputError(f"{path}: exists already; give another name, or --overwrite to replace it")
+            raise OutputError(f"{path}: exists; name another, or replace it: --overwrite, overwrite=True")
         if path.is_dir():
             raise OutputError(f"{path}: expected a file to write, it is a folder; name a file in it")
         try:
@@ -98,20 +98,32 @@ def lock(path: Path) -> Iterator[bool]:
     """Whether this process holds the lock on a file while the block runs: no two do, also on a shared folder.
 
     The system takes the lock away when its process ends, however it ends; the file stays. Where it knows
-    no such locks (Windows), everybody is told True.
+    no such locks (Windows, some network disks), everybody is told True. OutputError: it cannot be made.
     """
     try:
         import fcntl
     except ImportError:
         yield True
         return
-    with path.open("ab") as file:
+    try:
+        file = path.open("ab")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); give another place") from error
+    with file:
+        mine = True
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        except OSError as error:
+            mine = not isinstance(error, BlockingIOError)
+        yield mine
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those around it, where they are not there; OutputError: it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror}); give another place") from error
 
 
 def write_whole(path: Path, write: bytes | str | Callable[[IO[bytes]], object]) -> None:
@@ -124,12 +136,7 @@ def write_whole(path: Path, write: bytes | str | Callable[[IO[bytes]], object]) 
     Raises:
         OutputError: it cannot be written; nothing is left behind, and the old file stays.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written, its folder cannot be made ({error.strerror}); give another place"
-        ) from error
+    make_folder(path.parent)
     with WholeFile(path, overwrite=True) as whole:
         try:
             with whole.partial.open("wb") as file:

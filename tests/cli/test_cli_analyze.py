@@ -85,7 +85,11 @@ def test_copies_are_drawn_beside_each_other(mien, folder, tiny_model, tmp_path):
     ran = mien("analyze", folder, folder / "one.png", *options)
     assert ran.code == 0, ran.err
     found = sorted(str(path.relative_to(seen)) for path in seen.rglob("*") if path.is_file())
-    assert found == ["clip.mp4", "more/none.png", "more/two.png", "one-2.png", "one.png"]
+    assert found == ["clip.mp4", "more/none.png", "more/two.png", "one.png"], "one is read once"
+    assert "one.png: given 2 times" in ran.err
+    assert (
+        sum(row["source"] == str(folder / "one.png") for row in table((tmp_path / "o.csv").read_text())) == 1
+    )
     before, after = (np.asarray(Image.open(root / "one.png").convert("RGB")) for root in (folder, seen))
     assert before.shape == after.shape
     assert (before != after).any()

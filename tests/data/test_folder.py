@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.data import find_reader
 from mien.data.folder import folder
 from mien.data.pictures import emotion_of
 from mien.errors import DataError, ImageError
@@ -49,22 +48,13 @@ def labels(corpus, around=""):
 
 
 def test_folders_are_labels(root):
-    corpus = folder(root)
+    corpus = folder(str(root))
     assert labels(corpus) == LABELS
     assert corpus.name == "folder/faces"
     assert [corpus.read(s)[0, 0].tolist() for s in corpus.samples] == [[10 * i] * 3 for i in range(4)]
     argmax, majority = (PROTOCOLS[name](corpus.samples).tolist() for name in ("argmax", "majority"))
     assert argmax == majority
     assert min(argmax) >= 0, "a single label is one by either protocol"
-
-
-def test_large_pictures_are_no_crops(root):
-    reader = find_reader("folder")
-    assert reader.holds_crops(folder(root))
-    Image.new("RGB", (130, 100)).save(root / "Happy" / "a.png")  # the first of all
-    assert not reader.holds_crops(folder(root))
-    (root / "Happy" / "a.png").write_bytes(b"damaged")  # then the next one tells
-    assert reader.holds_crops(folder(root))
 
 
 def test_a_table_tells_the_labels(root):

@@ -269,6 +269,9 @@ def test_a_crop_is_the_largest_face_or_the_whole_picture(one_face, two_faces, no
     assert len(faces) == 2
     assert np.array_equal(crop_largest(two_faces), crop(two_faces, faces[0].landmarks, card))
     assert crop_largest(no_face) is None
+    by_size, small = make_cropper(card, detect=None), one_face[:128, :128]
+    assert np.array_equal(by_size(small), fit(small, card))
+    assert np.array_equal(by_size(two_faces), crop_largest(two_faces))
     gray = one_face[:, :, 1]
     (face,) = detector.detect(np.dstack([gray] * 3))
     assert np.array_equal(crop_largest(gray), crop(gray, face.landmarks, card))

@@ -246,6 +246,15 @@ def test_one_network_of_eight_outputs_is_read_both_ways(reproduced):
     assert (fitted["threshold"], likeliest["threshold"]) == ("training", "winner")
 
 
+def test_the_card_of_a_network_that_was_begun_anew_has_the_figures_of_its_second_try(reproduced, tmp_path):
+    run = shutil.copytree(reproduced / "paper-300-8way" / "part-1", tmp_path / "run")
+    again = shutil.copytree(run / "whole", run / "whole" / "again")
+    (again / "log.jsonl").write_text('{"epoch": 1, "accuracy": 0.75}\n')
+    export_paper_run(str(run), str(tmp_path / "model.onnx"))
+    card = Classifier.load(tmp_path / "model.onnx").card
+    assert [scores["accuracy"] for scores in card.scores.values()] == [0.75]
+
+
 @pytest.mark.slow
 def test_processes_share_the_parts_of_a_folder_and_train_none_twice(toy_faces, tiny_plan, tmp_path):
     names = ("paper-raw", "paper-300-one")
@@ -272,6 +281,9 @@ def test_a_network_that_stays_at_chance_begins_anew_once_and_is_named(toy_faces,
     still = replace(still, loop=replace(still.loop, epochs=5, rate=1e-9))  # too low a rate to learn
     results = reproduce(replace(plan, variants=(still,)), toy_faces, tmp_path)
     curves = results["variants"]["paper-raw"]["curves"]
+    assert list(dict.fromkeys(c["stage"].split("/")[1] for c in curves if "/" in c["stage"]))[-8:] == list(
+        EMOTIONS
+    )
     first, again = (c for c in curves if c["part"] == "part-1" and "/fear" in c["stage"])
     assert (first["stage"], len(first["lines"])) == ("whole/fear", 3), "it gave up"
     assert (again["stage"], len(again["lines"])) == ("whole/fear/again", 5)

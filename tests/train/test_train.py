@@ -11,6 +11,7 @@ from mien.card import CARD_KEY, ModelCard  # noqa: E402
 from mien.data.arrays import load_images  # noqa: E402
 from mien.data.corpus import Corpus  # noqa: E402
 from mien.errors import ConfigError, TrainingError  # noqa: E402
+from mien.files import lock  # noqa: E402
 from mien.labels import EMOTIONS  # noqa: E402
 from mien.nets import NETS, count_multiply_adds, count_parameters, make_net  # noqa: E402
 from mien.nets.compact import Compact, CompactOptions  # noqa: E402
@@ -19,6 +20,7 @@ from mien.train.export import fold  # noqa: E402
 from mien.train.faces import as_tensor, vote_shares  # noqa: E402
 from mien.train.loop import (  # noqa: E402
     CHECKPOINT,
+    LOCK,
     LOG,
     LoopOptions,
     TrainingTask,
@@ -96,6 +98,13 @@ def test_a_checkpoint_that_is_damaged_or_of_another_network_is_named(tmp_path):
     train(tiny_net(), tiny_task(), LoopOptions(epochs=1, batch=16), tmp_path / "other")
     with pytest.raises(TrainingError, match="does not fit"):
         train(Compact(), tiny_task(), OPTIONS, tmp_path / "other")
+
+
+def test_two_processes_never_train_in_one_folder(tmp_path):
+    with lock(tmp_path / LOCK), pytest.raises(TrainingError, match="another process"):
+        train(tiny_net(), tiny_task(), OPTIONS, tmp_path)
+    assert not (tmp_path / CHECKPOINT).exists()
+    train(tiny_net(), tiny_task(), replace(OPTIONS, epochs=1), tmp_path)  # the file of the lock stays
 
 
 def test_too_few_pictures_for_a_batch(tmp_path):

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from mien.errors import ConfigError
+from mien.errors import ConfigError, VideoError
 from mien.types import Face, Frame
-from mien.video.smooth import FLOOR, GAP, Causal, TwoSided
+from mien.video.smooth import FLOOR, GAP, Causal, TwoSided, smooth_frames
 
 POINTS = np.zeros((5, 2), np.float32)
 KINDS = [Causal, TwoSided]
@@ -100,6 +100,18 @@ def test_the_frame_rate_does_not_change_the_result(kind):
         return values(run(kind(0.4), clip(t, {1: (p / p.sum(axis=1, keepdims=True)).astype(np.float32)})))
 
     np.testing.assert_allclose(at(50), at(100)[::2], atol=0.02)
+
+
+@pytest.mark.parametrize("error", [VideoError("cut short"), ValueError("of a user's own generator")])
+def test_what_is_held_comes_before_the_error_that_ends_the_frames(error):
+    def broken():
+        yield from clip
+        raise error
+
+    clip, read = [Frame("a.mp4", i, i / 25, ()) for i in range(30)], []
+    with pytest.raises(type(error)):
+        read.extend(smooth_frames(broken(), TwoSided()))
+    assert [frame.index for frame in read] == list(range(30))
 
 
 def test_two_sided_waits_no_longer_than_its_seconds():

@@ -27,7 +27,8 @@ import numpy as np
 from mien.batch.options import AnalyzeOptions, describe_run
 from mien.batch.sources import Source, is_out_of_reach
 from mien.batch.stores import fetch, is_web
-from mien.errors import ImageError, MienError, OutputError, ProgressError, VideoError
+from mien.errors import ImageError, MienError, ProgressError, VideoError
+from mien.files import make_folder
 from mien.results.rows import Row, event_row, failure_row, rows
 from mien.types import Frame, Image
 
@@ -56,6 +57,7 @@ class Task:
     copy: Path | None = None  # annotated copy
     page: Path | None = None  # HTML page of a clip
     journal: Path | None = None  # what has been read of a clip, from which a killed run resumes
+    times: int = 1  # that it was given
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,8 @@ def read_input(
         yield Result(source.shown, [failure_row(source.shown)], last=True)
         return
     for result in _read(analyzer, task, options, show):
+        if result.last and task.times > 1:
+            result = replace(result, notes=(*result.notes, f"given {task.times} times, read once"))  # noqa: PLW2901
         yield replace(result, file=source.fingerprint()) if result.last and options.described else result
     if source.kind != "photo":
         gc.collect()  # PyAV's decoders sit in cycles with their frames: some 20 MB a clip would wait
@@ -239,7 +243,7 @@ def _read_photo(analyzer: Analyzer, task: Task, options: AnalyzeOptions) -> Resu
         from mien.image import write_image
         from mien.results.draw import annotate
 
-        _make_folder(task.copy.parent)
+        make_folder(task.copy.parent)
         write_image(task.copy, annotate(picture.pixels, frame.faces, dense=options.landmarks))
     return Result(
         name, rows(frame), frames=1, faces=len(frame.faces), share=1.0, notes=frame.notes, last=True
@@ -301,13 +305,13 @@ class _Clip:
         if task.copy is not None:
             from mien.results.clip import ClipWriter
 
-            _make_folder(task.copy.parent)
+            make_folder(task.copy.parent)
             sound = Path(source.name) if source.kind == "clip" and not source.remote else None
             self._copy = stack.enter_context(ClipWriter(task.copy, sound=sound, dense=options.landmarks))
         if task.page is not None:
             from mien.results.page import ClipPage
 
-            _make_folder(task.page.parent)
+            make_folder(task.page.parent)
             self._page = stack.enter_context(ClipPage(task.page, Path(source.shown).name))
 
     @property
@@ -426,11 +430,3 @@ class _Clip:
             )
         row = [] if self._pushed else [failure_row(name)]  # every input has one
         return Result(name, row, share=1.0, notes=tuple(notes), error=error, last=True)
-
-
-def _make_folder(folder: Path) -> None:
-    """A folder for copies or pages."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"could not create the folder {folder}: {error.strerror}; name another") from error

@@ -177,13 +177,16 @@ def plan_tasks(
 ) -> list[Task]:
     """The inputs, and where their copies, pages and journals go; refuses before any work is done."""
     annotate, pages = (None if path is None else Path(path) for path in (options.annotate, options.pages))
-    sources = list(_find(named, options, left_out, leave=annotate, **more))
+    found: dict[Any, list[Source]] = {}  # the same input, given again, would double its rows
+    for source in _find(named, options, left_out, leave=annotate, **more):
+        found.setdefault((Path(source.name).absolute(), source.member), []).append(source)
+    sources = [same[0] for same in found.values()]
     copies, made = name_copies(sources, annotate), name_copies(sources, pages, _page_name)
     killed = journals is not None and journals.is_dir()  # it stays, as copies do, of a run that was killed
     check_copies([*copies, *made], sources, overwrite=options.overwrite or killed)
     return [
-        Task(source, copy, page, choose_journal(source, journals))
-        for source, copy, page in zip(sources, copies, made, strict=True)
+        Task(same[0], copy, page, choose_journal(same[0], journals), len(same))
+        for same, copy, page in zip(found.values(), copies, made, strict=True)
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import Threads, flag, make_record, option
+from mien.cli.options import Detect, Threads, make_record, option
 
 
 def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its arguments
@@ -29,14 +29,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command are its argum
     protocol: Annotated[
         str | None, option("NAME", r"How votes become labels: argmax or majority \[default: both].")
     ] = None,
-    detect: Annotated[
-        bool | None,
-        flag(
-            "--detect/--crops",
-            "--detect: find the largest face in each picture first. --crops: each picture is already "
-            r"cropped to one face \[default: chosen by the corpus].",
-        ),
-    ] = None,
+    detect: Detect = None,
     policy: Annotated[
         str, option("NAME", "How the emotion is chosen: accurate, or balanced if the model's card has it.")
     ] = "accurate",

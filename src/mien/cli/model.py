@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import InputModel, OutputModel, Overwrite, Threads, argument, flag, option
+from mien.cli.options import Detect, InputModel, OutputModel, Overwrite, Threads, argument, flag, option
 
 if TYPE_CHECKING:
     from mien.train.quantize import QuantizationReport
@@ -110,6 +110,7 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
             "TABLE", "With --data review: the table of what was coded, written by `mien analyze` with MODEL."
         ),
     ] = None,
+    detect: Detect = None,
     coverage: Annotated[
         float, option("SHARE", "Target share of faces whose set of emotions contains the label, 0 to 1.")
     ] = 0.9,
@@ -158,8 +159,9 @@ def calibrate(  # noqa: PLR0913, PLR0917 - the options of a command are its argu
         )
     else:
         found, notes = calibrate_model(
-            model, root, output, options, data=data, limits=limit or (), overwrite=overwrite, threads=threads
-        )
+            model, root, output, options,
+            data=data, detect=detect, limits=limit or (), overwrite=overwrite, threads=threads,
+        )  # fmt: skip
     for note in notes:
         typer.echo(f"mien: note: {note}", err=True)
     typer.echo("\n".join(render_calibration(found)))

@@ -51,6 +51,14 @@ def needing_server(command: str) -> Iterator[None]:
 
 
 Overwrite = Annotated[bool, flag("--overwrite", "Replace OUT if it exists.")]
+Detect = Annotated[
+    bool | None,
+    flag(
+        "--detect/--crops",
+        "--detect: find the largest face in each picture first. --crops: each picture is already "
+        r"cropped to one face \[default: chosen by the corpus; for folder by the size of each picture].",
+    ),
+]
 #: A network that is changed, and where the new one goes.
 InputModel = Annotated[Path, argument("MODEL", "An ONNX file made by `mien export`.")]
 OutputModel = Annotated[Path, option("--output -o OUT", "The ONNX file to write.")]

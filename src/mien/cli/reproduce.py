@@ -184,10 +184,10 @@ def _corpus_root(corpus: str, root: Path | None, out: Path, cameras: str) -> Pat
     if corpus != "toy":
         raise ConfigError(f"--root: expected the folder or zip of {corpus}, got none")
     from mien.data.toy import ToySettings, write_toy
-    from mien.files import lock
+    from mien.files import lock, make_folder
 
     folder = out / ("toy" if cameras == "frontal" else "toy-all")
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     while not folder.is_dir():  # it appears whole
         with lock(out / f"{folder.name}.lock") as mine:  # one of several processes draws it
             if mine and not folder.is_dir():

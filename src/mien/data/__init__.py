@@ -13,10 +13,9 @@ from mien.data.fairface import fairface
 from mien.data.fer import USAGES, fer2013, ferplus
 from mien.data.folder import folder
 from mien.data.posed import jaffe, kdef, rafd
-from mien.errors import DataError, ImageError, require_choice
+from mien.errors import require_choice
 
 SPLITS: Final = tuple(USAGES)  # train, valid, test
-_LARGEST_CROP: Final = 128  # pixels, of the longer side; a larger picture may show more than a face
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class CorpusReader:
     read: Callable[..., Corpus]  # takes root and, where the corpus has some, a split or a selection
     splits: bool = False  # whether it comes in SPLITS
     cameras: bool = False  # whether it is read frontal, or from all angles by the selection "all"
-    crops: bool | None = False  # whether its pictures already are faces; None: their size tells
+    crops: bool | None = False  # whether its pictures already are faces; None: the size of each tells
     votes: bool = False  # whether several people labelled each picture
 
     def open(self, root: Path | str, split: str | None = None) -> Corpus:
@@ -37,19 +36,9 @@ class CorpusReader:
         """A corpus without splits, from all angles."""
         return self.read(Path(root), "all") if self.cameras else self.read(Path(root))
 
-    def holds_crops(self, corpus: Corpus) -> bool:
-        """Whether its pictures already are faces, cut to be read whole.
-
-        Where the corpus does not tell, they are if the first one that can be read is small.
-        """
-        if self.crops is not None:
-            return self.crops
-        for sample in corpus.samples:
-            try:
-                return bool(max(corpus.read(sample).shape[:2]) <= _LARGEST_CROP)
-            except (ImageError, DataError):
-                continue
-        return True
+    def choose_detection(self, asked: bool | None) -> bool | None:
+        """Whether faces are looked for in its pictures; None: in the large ones."""
+        return asked if asked is not None or self.crops is None else not self.crops
 
 
 CORPUS_READERS: Final[dict[str, CorpusReader]] = {

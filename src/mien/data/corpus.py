@@ -95,12 +95,13 @@ class ZipStore:
 CorpusStore = FolderStore | ZipStore
 
 
-def open_store(root: Path) -> CorpusStore:
+def open_store(root: Path | str) -> CorpusStore:
     """The folder or zip archive at `root`.
 
     Raises:
         DataError: nothing is there, or it is neither a folder nor a zip archive.
     """
+    root = Path(root)
     if root.is_dir():
         return FolderStore(root)
     if root.is_file():

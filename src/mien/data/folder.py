@@ -13,7 +13,7 @@ from mien.media import IMAGE_SUFFIXES
 from mien.types import Sample
 
 
-def folder(root: Path) -> Corpus:
+def folder(root: Path | str) -> Corpus:
     """The pictures below folders that are named after emotions, or those that a table names.
 
     A table is a .csv with the columns `file` (or `image`) and `emotion`, beside the pictures or beside their
@@ -30,7 +30,7 @@ def folder(root: Path) -> Corpus:
         DataError: nothing there, no picture in it, or pictures in folders that name no emotion.
     """
     store = open_store(root)
-    name = f"folder/{root.resolve().name}"
+    name = f"folder/{Path(root).resolve().name}"
     files = store.names()
     names = [name for name in files if is_picture(PurePosixPath(name))]
     samples: list[Sample] = []

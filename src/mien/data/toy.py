@@ -129,7 +129,7 @@ class View:
     shift: Point = (0, 0)  # share of the picture's side
 
 
-def write_toy(folder: Path, settings: ToySettings = ToySettings()) -> int:
+def write_toy(folder: Path | str, settings: ToySettings = ToySettings()) -> int:
     """Write the corpus as JPEG files; the same settings give the same bytes with the same Pillow.
 
     The folder appears when all is written; `settings.json` in it says how it was made.
@@ -140,6 +140,7 @@ def write_toy(folder: Path, settings: ToySettings = ToySettings()) -> int:
     Raises:
         OutputError: the folder is there and not empty, or cannot be written to.
     """
+    folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"{folder}: expected an empty or a new folder; give another or remove it first")
     partial = folder.with_name(f".{folder.name}.part")

@@ -49,6 +49,7 @@ PAPER: Final = {
     "fear": 73.46,
     "contempt": 66.57,
 }
+_CROPS: Final = {True: "by the detector", False: "as they are", None: "by the detector over 128 px"}
 MAX_NAMED: Final = 10  # unreadable pictures named in the text; the JSON names all
 
 
@@ -119,7 +120,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
     """
     found = find_reader(options.data)
     corpus, training, notes = _open_corpus(options, found)
-    detect = not found.holds_crops(corpus) if options.detect is None else options.detect
+    detect = found.choose_detection(options.detect)
     protocols = _choose_protocols(options, found, corpus)
     attributes = () if options.by is None else parse_attributes(options.by, corpus.samples)
     model = None if options.model is None else Path(options.model)
@@ -138,7 +139,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
             predictions,
             attributes,
             protocols=protocols,
-            detected=detect,
+            detected=detect is not False,
             guess=decide(predictions.probabilities, policy).shown,
             options=GroupOptions.of_card(card),
         )
@@ -148,7 +149,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
         data=options.data,
         split=(options.split or "valid") if found.splits else None,
         root=str(options.root),
-        crops="by the detector" if detect else "as they are",
+        crops=_CROPS[detect],
         drawn=f"{len(judged)} of {len(corpus)} pictures, seed 0" if len(judged) < len(corpus) else "",
         policy=options.policy,
     )
@@ -193,13 +194,14 @@ def _choose_protocols(options: EvaluateOptions, found: CorpusReader, corpus: Cor
     return []
 
 
-def calibrate_model(
+def calibrate_model(  # noqa: PLR0913 - each is one choice of a user
     model: Path | str,
     root: Path | str,
     output: Path | str,
     options: CalibrateOptions,
     *,
     data: str = "ferplus",
+    detect: bool | None = None,
     limits: Sequence[str] = (),
     overwrite: bool = False,
     threads: int = 1,
@@ -212,6 +214,7 @@ def calibrate_model(
         output: the ONNX file to write.
         options: what is asked of the calibration, and how it is measured.
         data: name of the corpus.
+        detect: find the largest face first, or pictures are faces; None: by corpus.
         limits: known failures to write on the card as well.
         overwrite: replace `output` if it exists.
         threads: CPU threads of the network.
@@ -235,7 +238,7 @@ def calibrate_model(
     with_card(content, card)  # if onnx is missing, say so before the faces are read
     with WholeFile(Path(output), overwrite=overwrite) as file:
         raw = Classifier(network, replace(card, temperature=1.0))
-        cropper = make_cropper(card, detect=not found.holds_crops(corpus), threads=threads)
+        cropper = make_cropper(card, detect=found.choose_detection(detect), threads=threads)
         predictions = predict_corpus(corpus, raw, cropper)
         card = calibrate_card(card, corpus.name, predictions, options)
         card = replace(card, limits=(*card.limits, *limits))

@@ -26,6 +26,7 @@ from mien.types import Floats, Image, Sample, check_shape
 
 SEVEN: Final = EMOTIONS.index("contempt")  # the last, so that the first seven are the others
 LIKELIEST: Final = Policy()
+LARGEST_CROP: Final = 128  # pixels, of the longer side; a larger picture may show more than a face
 BATCH: Final = 256  # pictures held in memory at a time, whatever the size of the corpus
 
 #: A picture, (H, W) or (H, W, 3), to the crop the model takes, or None where it shows no face.
@@ -95,13 +96,18 @@ class Verdict:
     policies: Mapping[str, Figures]  # each that the card has, on all pictures
 
 
-def make_cropper(card: ModelCard, *, detect: bool, threads: int = 1) -> Cropper:
-    """Take whole pictures as faces or, with `detect`, the largest face of each, upright."""
-    if not detect:
+def make_cropper(card: ModelCard, *, detect: bool | None, threads: int = 1) -> Cropper:
+    """Take whole pictures as faces or, with `detect`, the largest face of each, upright.
+
+    None: whole pictures of up to `LARGEST_CROP` pixels, the largest face of others.
+    """
+    if detect is False:
         return lambda image: fit(image, card)
     detector = YuNet(threads=threads)
 
     def crop_largest(image: Image) -> Image | None:
+        if detect is None and max(image.shape[:2]) <= LARGEST_CROP:
+            return fit(image, card)
         colour = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)  # (H, W, 3)
         faces = detector.detect(colour)
         return crop(image, faces[0].landmarks, card) if faces else None

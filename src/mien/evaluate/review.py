@@ -227,13 +227,7 @@ class CodeBook:
         self._codes: dict[tuple[str, Key], Code] = {}  # by coder and item, in the order of coding
         self._lock = Lock()
         with ExitStack() as held:
-            try:
-                mine = held.enter_context(lock(path.with_name(f".{path.name}.lock")))
-            except OSError as error:
-                raise OutputError(
-                    f"{path}: cannot be written ({error.strerror}); name a file in a folder that exists"
-                ) from error
-            if not mine:
+            if not held.enter_context(lock(path.with_name(f".{path.name}.lock"))):
                 raise OutputError(
                     f"{path}: another `mien review` is writing it; open the address of that one, or name "
                     "another file"

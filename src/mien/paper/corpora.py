@@ -109,13 +109,13 @@ CORPORA: Final[dict[str, Callable[[Path, Path, str], CroppedCorpus]]] = {
 }
 
 
-def load_corpus(name: str, root: Path, cache: Path, cameras: str = "frontal") -> CroppedCorpus:
+def load_corpus(name: str, root: Path | str, cache: Path | str, cameras: str = "frontal") -> CroppedCorpus:
     """The faces of a corpus of `CORPORA`, at its folder or zip `root`; those found are kept in `cache`.
 
     `cameras` are, of rafd and toy, "frontal" as in section 2.4, or "all" five.
     """
     require_choice("corpus", name, CORPORA)
-    return CORPORA[name](root, cache, cameras)
+    return CORPORA[name](Path(root), Path(cache), cameras)
 
 
 def _cut(name: str, corpus: Corpus, cut: Callable[[Image], Image | None], cache: Path) -> CroppedCorpus:

@@ -88,7 +88,7 @@ PROTOTYPES: Final[dict[str, frozenset[int]]] = {
 }
 
 
-def report_folder(out: Path) -> Path:
+def report_folder(out: Path | str) -> Path:
     """Build the report of a reproduction's folder, as `out/report.html`.
 
     Raises:
@@ -96,6 +96,7 @@ def report_folder(out: Path) -> Path:
         MissingExtra: matplotlib is not installed.
         OutputError: the file cannot be written.
     """
+    out = Path(out)
     path = out / "results.json"
     try:
         results = json.loads(path.read_text())

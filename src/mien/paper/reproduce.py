@@ -186,7 +186,7 @@ class NetworkRun:
 
 
 def reproduce(
-    plan: ExperimentPlan, corpus: CroppedCorpus, out: Path, report: Report = lambda _: None
+    plan: ExperimentPlan, corpus: CroppedCorpus, out: Path | str, report: Report = lambda _: None
 ) -> dict[str, Any]:
     """Train and test every variant, resuming where it was stopped; write `results.json`, return its content.
 
@@ -194,6 +194,7 @@ def reproduce(
         ConfigError: `out` holds runs with other settings or data.
         DataError: the corpus has too few pictures for the folds.
     """
+    out = Path(out)
     made = provenance(data=data_hash(corpus.images), seed=plan.folds.seed)
     corpus, drawn, splits = _split(plan, corpus)
     runs = _plan_runs(plan, corpus, splits, out)

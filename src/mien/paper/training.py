@@ -329,8 +329,14 @@ def learning_curves(run: Path) -> list[dict[str, Any]]:
             "lines": [json.loads(line) for line in log.read_text().splitlines()],
         }
         for stage in (AUTOENCODER, LAST_LAYER, SHARED, WHOLE)
-        for log in sorted((run / stage).rglob(LOG), key=lambda log: log.parent)
+        for log in _logs(run / stage)
     ]
+
+
+def _logs(folder: Path) -> list[Path]:
+    """The logs of a stage, emotions in their order; one that was begun anew comes after its first try."""
+    order = {emotion: str(k) for k, emotion in enumerate(EMOTIONS)}
+    return sorted(folder.rglob(LOG), key=lambda log: [order.get(part, part) for part in log.parent.parts])
 
 
 def train_paper(
@@ -380,12 +386,13 @@ def is_paper_run(run: Path) -> bool:
     return has_setting(run, "variant")
 
 
-def export_paper_run(run: Path, path: Path, *, name: str | None = None) -> None:
+def export_paper_run(run: Path | str, path: Path | str, *, name: str | None = None) -> None:
     """Write the network of a finished run of the paper as ONNX with its card inside, named as its recipe is.
 
     The run is one of `mien train paper-...`, or a part of `mien reproduce` (`runs/paper/paper-300/part-1`).
     """
-    logs = sorted((run / WHOLE).rglob(LOG)) or [run / WHOLE / LOG]
+    run = Path(run)
+    logs = _logs(run / WHOLE) or [run / WHOLE / LOG]
     recipe, facts, last = read_run(run, PaperRecipe, logs[-1])
     last.pop("chance", None)
     limits = []

@@ -46,7 +46,7 @@ def check_sidecar(table: Path, *, overwrite: bool) -> None:
     if path.exists() and not overwrite and _parse(path) is None:
         raise OutputError(
             f"{path} exists already, and has the name of the file that tells how {table.name} was made; give "
-            "the table another name, or --overwrite to replace both"
+            "the table another name, or replace both with --overwrite (in Python overwrite=True)"
         )
 
 

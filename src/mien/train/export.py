@@ -87,13 +87,14 @@ HALVED: Final = 1000  # numbers from which a weight of the face network is kept 
 TOLERANCE = 1e-3
 
 
-def export_run(run: Path, path: Path, *, name: str | None = None) -> None:
+def export_run(run: Path | str, path: Path | str, *, name: str | None = None) -> None:
     """Write the averaged network of a finished run as ONNX with its card inside, named as its recipe is.
 
     Raises:
         TrainingError: `run` holds no checkpoint or no epoch was finished.
         OutputError: the file cannot be written.
     """
+    run = Path(run)
     recipe, facts, last = read_run(run, Recipe, run / LOG)
     net = load_averaged(make_net(recipe.net), run)
     command = f"mien train {recipe.name} --data {recipe.data} --seed {recipe.loop.seed}"
@@ -121,7 +122,7 @@ def read_run(run: Path, kind: type[T], log: Path) -> tuple[T, dict[str, Any], di
 
 def write_model(
     net: nn.Module,
-    path: Path,
+    path: Path | str,
     *,
     name: str,
     facts: Mapping[str, Any],
@@ -161,7 +162,7 @@ def write_model(
     export_onnx(net, card, path)
 
 
-def export_onnx(net: nn.Module, card: ModelCard, path: Path) -> None:
+def export_onnx(net: nn.Module, card: ModelCard, path: Path | str) -> None:
     """Write `net` as ONNX: input (N, C, size, size) float32 gray levels, output logits (N, 8).
 
     Batch norms are folded into their convolutions first. The file is checked against the network
@@ -176,7 +177,7 @@ def export_onnx(net: nn.Module, card: ModelCard, path: Path) -> None:
     _write_network(fold(net), net.cpu().eval(), example, path, "logits", {CARD_KEY: card.to_json()})
 
 
-def export_face_run(run: Path, path: Path, *, name: str | None = None) -> None:
+def export_face_run(run: Path | str, path: Path | str, *, name: str | None = None) -> None:
     """Write the face network of a finished run as ONNX, what is known of it inside.
 
     Its large weights are kept in 16 bits and made 32 again when the file is opened: half the size, and
@@ -187,6 +188,7 @@ def export_face_run(run: Path, path: Path, *, name: str | None = None) -> None:
         ModelError: ONNX Runtime gives other numbers than torch.
         OutputError: the file cannot be written.
     """
+    run = Path(run)
     recipe, facts, last = read_run(run, FaceRecipe, run / LOG)
     folded = fold(load_averaged(FaceNet(recipe.net), run))
     with torch.no_grad():
@@ -229,7 +231,7 @@ def _write_network(
     folded: nn.Module,
     original: nn.Module,
     example: torch.Tensor,
-    path: Path,
+    path: Path | str,
     output: str,
     metadata: Mapping[str, str],
     *,
@@ -251,7 +253,7 @@ def _write_network(
             f"export: expected {output} within {TOLERANCE} of torch, ONNX Runtime differs by {worst:.2g}; "
             "this is a bug in the exporter or the network: please report it"
         )
-    with WholeFile(path, overwrite=True) as file:
+    with WholeFile(Path(path), overwrite=True) as file:
         file.partial.write_bytes(data)
 
 

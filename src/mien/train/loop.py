@@ -13,6 +13,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,12 +22,13 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import ConfigError, TrainingError
-from mien.files import write_whole
+from mien.files import lock, make_folder, write_whole
 from mien.train import distributed
 from mien.video.ahead import read_ahead
 
 CHECKPOINT: Final = "checkpoint.pt"
 LOG: Final = "log.jsonl"
+LOCK: Final = "training.lock"  # of a run: held by the process that trains it
 OPTIMIZERS: Final = ("sgd", "adamw", "muon")
 PRECISIONS: Final = ("float32", "bfloat16")  # bfloat16 has float32's range, so that the loss needs no scaling
 _CHECK_EVERY: Final = 32  # steps between checks of the loss: each makes the processor wait for a GPU
@@ -135,27 +137,28 @@ def train(
         The averaged network.
 
     Raises:
-        TrainingError: the loss is not finite, or the checkpoint does not fit.
+        TrainingError: the loss is not finite, the checkpoint does not fit, or another process trains there.
         OutputError: the checkpoint cannot be written.
     """
-    state = _start(net.to(task.device), options, run)
-    while state.epoch < options.epochs:
-        began = time.perf_counter()
-        loss = _epoch(state, task, options)
-        line = {
-            "epoch": state.epoch + 1,
-            "loss": round(loss, 5),
-            "seconds": round(time.perf_counter() - began, 1),
-        }
-        if distributed.rank() == 0:
-            line |= task.judge(state.averaged)
-        state.lines.append(line)
-        if distributed.rank() == 0:
-            # a killed process leaves the old checkpoint or the new one, never part of one
-            write_whole(run / CHECKPOINT, lambda file: torch.save(state.pack(), file))
-            _write_log(state, run)  # killed before this, the next start writes the log from the checkpoint
-            report(state.lines[-1])
-        distributed.wait()
+    make_folder(run)
+    with lock(run / LOCK) if distributed.rank() == 0 else nullcontext(True) as mine:
+        if not mine:
+            raise TrainingError(f"{run}: another process trains in it; wait, or give another --out")
+        state = _start(net.to(task.device), options, run)
+        while state.epoch < options.epochs:
+            began = time.perf_counter()
+            loss = _epoch(state, task, options)
+            seconds = round(time.perf_counter() - began, 1)
+            line = {"epoch": state.epoch + 1, "loss": round(loss, 5), "seconds": seconds}
+            state.lines.append(line)
+            if distributed.rank() == 0:
+                line |= task.judge(state.averaged)
+                # A killed process leaves the old checkpoint or the new one, never part of one. Killed before
+                # the log is there, the next start writes it from the checkpoint.
+                write_whole(run / CHECKPOINT, lambda file: torch.save(state.pack(), file))
+                _write_log(state, run)
+                report(line)
+            distributed.wait()
     return state.averaged
 
 

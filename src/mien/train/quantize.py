@@ -74,7 +74,7 @@ class QuantizationReport:
 
 
 def run_quantize(
-    model: Path, root: Path, path: Path, *, within: float = 1.0, weights_only: bool = False
+    model: Path | str, root: Path | str, path: Path | str, *, within: float = 1.0, weights_only: bool = False
 ) -> QuantizationReport:
     """Write the network in 8 bits, if no emotion's recall on FER+ valid falls by more than `within` points.
 
@@ -86,9 +86,9 @@ def run_quantize(
         ModelError: the network cannot be read or quantised, or loses more than that.
         OutputError: the file cannot be written.
     """
-    content = read_model(model)
+    content = read_model(Path(model))
     card = read_card(open_session(content))
-    train, valid = draw(ferplus(root, "train"), FACES), ferplus(root, "valid")
+    train, valid = draw(ferplus(Path(root), "train"), FACES), ferplus(Path(root), "valid")
     small = quantize_weights(content) if weights_only else quantize(content, load_images(train))
     faces = load_images(valid)
     guesses = [Classifier.read(one)(faces).argmax(1) for one in (content, small)]  # (N,) each
@@ -115,7 +115,7 @@ def run_quantize(
         calibration={},
         provenance={**card.provenance, "quantised": made},
     )
-    write_whole(path, with_card(small, new))
+    write_whole(Path(path), with_card(small, new))
     return found
 
 

@@ -37,12 +37,7 @@ from mien.train.faces import (
     unlabelled_faces,
     vote_shares,
 )
-from mien.train.loop import (
-    LoopOptions,
-    Report,
-    TrainingTask,
-    train,
-)
+from mien.train.loop import LoopOptions, Report, TrainingTask, train
 
 CONFIG: Final = "config.toml"
 PROVENANCE: Final = "provenance.json"
@@ -122,8 +117,8 @@ def make_recipe(name: str) -> Recipe:
 
 def run_training(
     recipe: Recipe,
-    root: Path,
-    run: Path,
+    root: Path | str,
+    run: Path | str,
     *,
     teachers: Sequence[Path] = (),
     unlabelled: Path | None = None,
@@ -150,6 +145,7 @@ def run_training(
         ModelError: a teacher, or the network to start from, cannot be read.
         TrainingError: the run cannot continue.
     """
+    root, run = Path(root), Path(run)
     torch.manual_seed(recipe.loop.seed)
     net = make_net(recipe.net)
     with distributed.first_alone():

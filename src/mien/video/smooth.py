@@ -20,7 +20,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import ConfigError, MienError
+from mien.errors import ConfigError
 from mien.types import Face, Floats, Frame
 
 #: Seconds that weigh steadiness against delay best on made clips (`benchmarks/smoothing.py`).
@@ -60,7 +60,7 @@ def smooth_frames(frames: Iterable[Frame], smoother: Smoother) -> Iterator[Frame
     try:
         for frame in frames:
             yield from smoother.push(frame)
-    except MienError:
+    except Exception:  # of a clip that breaks off, or of whatever gives the pictures
         yield from smoother.flush()
         raise
     yield from smoother.flush()
