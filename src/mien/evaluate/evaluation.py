@@ -345,8 +345,8 @@ def _render_emotions(verdict: Verdict) -> list[str]:
         line += f"{alone[k]:>8}{PAPER[emotion]:>8.2f}"
         line += f"{rest.counts[k].sum():>7}{percent(rest.recall[k]):>8}" if rest else ""
         lines.append(line)
-    mean_alone = "" if scores.detection is None else percent(mean_defined(scores.detection))
-    mean, paper = percent(mean_defined(scores.one_vs_rest)), sum(PAPER.values()) / len(PAPER)
+    mean_alone = "" if scores.detection is None else percent(float(mean_defined(scores.detection)))
+    mean, paper = percent(float(mean_defined(scores.one_vs_rest))), sum(PAPER.values()) / len(PAPER)
     lines.append(f"{'mean':<40}{mean:>8}{mean_alone:>8}{paper:>8.2f}")
     lines.append("(paper: Tables 3-10, 50:50 on RaFD; chance is 50 there, and 12.5 in 8 ways)")
     if mean_alone:

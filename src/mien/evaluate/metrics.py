@@ -121,8 +121,8 @@ def accuracy(counts: Counts) -> float:
 
 
 def recall(counts: Counts) -> Values:
-    """(K,) of the pictures of an emotion, the share predicted as it (sensitivity)."""
-    return divide(counts.diagonal(), counts.sum(axis=1))
+    """(..., K) of (..., K, K): of the pictures of an emotion, the share predicted as it (sensitivity)."""
+    return divide(counts.diagonal(axis1=-2, axis2=-1), counts.sum(axis=-1))
 
 
 def precision(counts: Counts) -> Values:
@@ -131,19 +131,20 @@ def precision(counts: Counts) -> Values:
 
 
 def f1(counts: Counts) -> Values:
-    """(K,) harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN); nan without pictures."""
-    scores = divide(2 * counts.diagonal(), counts.sum(axis=1) + counts.sum(axis=0))
-    return np.where(counts.sum(axis=1) > 0, scores, np.nan)
+    """(..., K) harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN); nan without pictures."""
+    pictures = counts.sum(axis=-1)
+    scores = divide(2 * counts.diagonal(axis1=-2, axis2=-1), pictures + counts.sum(axis=-2))
+    return np.where(pictures > 0, scores, np.nan)
 
 
 def balanced_accuracy(counts: Counts) -> float:
     """The mean recall of the emotions that have pictures: chance is one over their number."""
-    return mean_defined(recall(counts))
+    return float(mean_defined(recall(counts)))
 
 
 def macro_f1(counts: Counts) -> float:
     """The mean F1 of the emotions that have pictures."""
-    return mean_defined(f1(counts))
+    return float(mean_defined(f1(counts)))
 
 
 def specificity(counts: Counts) -> Values:
@@ -246,25 +247,26 @@ def wilson(right: int, total: int) -> tuple[float, float]:
 
 
 def bootstrap(
-    counts: Counts, score: Callable[[Counts], float], *, draws: int = 1000, seed: int = 0
+    counts: Counts, score: Callable[[Counts], Values], *, draws: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """A 95 % percentile interval of a score of the counts, the pictures drawn again with replacement.
+    """A 95 % percentile interval of the mean of `recall` or `f1` over the emotions that have pictures.
 
-    Drawing N pictures is drawing their cells of the matrix from a multinomial distribution.
+    The pictures are drawn again with replacement. Drawing N of them is drawing their cells of the matrix from
+    a multinomial distribution.
     """
     total = int(counts.sum())
     if total == 0:
         return float("nan"), float("nan")
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(total, counts.ravel() / total, size=draws).reshape(draws, K, K)
-    low, high = np.percentile([score(one) for one in drawn], [2.5, 97.5])
+    low, high = np.percentile(mean_defined(score(drawn)), [2.5, 97.5])
     return float(low), float(high)
 
 
-def mean_defined(values: Values) -> float:
-    """The mean of the values that are defined; nan if none is."""
-    defined = values[~np.isnan(values)]
-    return _ratio(defined.sum(), len(defined))
+def mean_defined(values: Values) -> Values:
+    """The means over the last axis of the values that are defined; nan where none is."""
+    defined = ~np.isnan(values)
+    return divide(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))
 
 
 def divide(part: NDArray[Any], whole: NDArray[Any]) -> Values:
@@ -295,7 +297,7 @@ def _specificity_of(rates: Values) -> Values:
     """(K,) from (K, K) rates at which each emotion's pictures (rows) are predicted as each (columns)."""
     others = rates.copy()
     np.fill_diagonal(others, np.nan)
-    return np.array([1 - mean_defined(column) for column in others.T])
+    return 1 - mean_defined(others.T)
 
 
 def _ratio(part: Any, whole: Any) -> float:

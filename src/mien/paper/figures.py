@@ -135,13 +135,12 @@ def confusion_plot(counts: Sequence[Sequence[int]], labels: Sequence[str], name:
     array = np.asarray(counts, float)
     shares = array / np.maximum(array.sum(1, keepdims=True), 1)
     for (i, j), share in np.ndenumerate(shares):
-        axes.add_patch(
-            Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=(0.03, 0.32, 0.61, share), edgecolor=_PAPER, lw=0.4)
-        )
+        cell = Rectangle((j - 0.5, i - 0.5), 1, 1, fc=(0.03, 0.32, 0.61, share), ec=_PAPER, lw=0.4)
+        axes.add_patch(cell).set_in_layout(False)  # to measure what stays within the axes takes half the time
         shown = "<1%" if 0 < share < 0.005 else f"{share:.0%}"
         text = f"{array[i, j]:.0f}\n{shown}" if array[i, j] else "0"
         ink = "white" if share > 0.7 else _INK  # reads better on a dark cell
-        axes.text(j, i, text, ha="center", va="center", fontsize=8, color=ink, linespacing=1.1)
+        axes.text(j, i, text, ha="center", va="center", size=8, color=ink, linespacing=1.1, in_layout=False)
     axes.set(xlim=(-0.5, len(labels) - 0.5), ylim=(len(labels) - 0.5, -0.5), aspect="equal")
     axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right")
     axes.set_yticks(range(len(labels)), labels)
