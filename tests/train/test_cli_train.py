@@ -57,7 +57,7 @@ def test_the_command_exports_a_run_with_what_is_known_of_it_on_the_card(run, tmp
     assert done.exit_code == 0, done.output
     ((net, card),) = written
     assert card.name == "mine"
-    assert card.recipe == "mien train paper-300-small --data toy --seed 0"
+    assert card.recipe == "mien train paper-300-small --data toy --seed 0 --epochs 2"
     assert card.scores["toy/held out"]["n"] == 8, "a tenth of the persons is kept to judge"
     assert str(tmp_path) not in card.to_json()
     assert net(torch.zeros(2, 1, 48, 48)).shape == (2, 8)

@@ -260,9 +260,13 @@ def test_a_whole_clip_is_not_called_cut(name, options, tmp_path):
     assert (len(got), video.notes) == (40, ())
 
 
-def test_a_cut_container_without_a_frame_count_is_noticed_by_its_duration(tmp_path):
-    path = encode(tmp_path / "cut.mkv")
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+@pytest.mark.parametrize(
+    ("name", "options", "share"),
+    [("cut.mkv", {}, 0.5), ("cut.avi", {"codec": "mpeg4", "tick": 50}, 0.8)],
+)
+def test_a_cut_container_without_a_frame_count_is_noticed_by_its_duration(name, options, share, tmp_path):
+    path = encode(tmp_path / name, **options)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     got, video = read(path)
     assert 0 < len(got) < 30
     assert "perhaps cut short" in video.notes[0]

@@ -36,7 +36,10 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
     ] = "ferplus",
     out: Annotated[Path | None, option("DIR", r"Folder for the run \[default: runs/RECIPE].")] = None,
     epochs: Annotated[
-        int | None, option("N", r"Number of epochs \[default: set by the recipe].", min=1)
+        int | None,
+        option(
+            "N", r"Number of epochs (paper: of each of eight networks) \[default: set by the recipe].", min=1
+        ),
     ] = None,
     seed: Annotated[
         int | None, option("N", r"Seed of all random numbers \[default: set by the recipe, or 0].", min=0)
@@ -131,9 +134,8 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command are its argument
                 labels=labels, negatives=negatives, start=start, device=place, report=say,
             )  # fmt: skip
         else:
-            paper = make_variant(recipe).seeded(seed or 0)
-            head = replace(paper.head, precision=precision)
-            paper = replace(paper, loop=as_asked(paper.loop), head=head)
+            paper = make_variant(recipe).seeded(seed or 0).with_precision(precision)
+            paper = replace(paper, loop=as_asked(paper.loop))
             train_paper(paper, data, root, run, unlabelled=unlabelled, device=place, report=say)
         if distributed.rank() == 0:
             typer.echo(f"done: {run}; export it with: mien export {run} -o {recipe}.onnx")

@@ -368,7 +368,7 @@ def train_paper(
             pictures=len(training),
             data=data_hash(faces.images[training]),
             unlabelled=0 if more is None else len(more),
-            recipe=f"mien train {recipe.name} --data {corpus} --seed {recipe.loop.seed}",
+            recipe=f"mien train {recipe.name} --data {corpus} {recipe.loop.arguments}",
         )
         claim_provenance(run, facts)
 

@@ -64,6 +64,12 @@ class LoopOptions:
         if self.optimizer not in OPTIMIZERS:
             raise ConfigError(f"optimizer: expected one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
 
+    @property
+    def arguments(self) -> str:
+        """What `mien train` may have been told of it, for a card."""
+        precision = "" if self.precision == "float32" else f" --precision {self.precision}"
+        return f"--seed {self.seed} --epochs {self.epochs}{precision}"
+
 
 #: (net, pictures (B, 1, H, W) float32 0..255, targets of the batch, generator) -> scalar loss. What is
 #: drawn at random (augmentation, noise, masks) comes from the generator, so that a run can be repeated.

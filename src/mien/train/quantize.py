@@ -42,17 +42,8 @@ PROTOCOL: Final = "majority"  # the labels that recall is counted on
 _BATCH: Final = 64
 #: The rest (the input's scaling, the last layer) costs nothing in float32 and would lose the most.
 _KINDS: Final = (
-    "Conv",
-    "Relu",
-    "Add",
-    "Mul",
-    "AveragePool",
-    "ReduceMean",
-    "Sigmoid",
-    "Gemm",
-    "Concat",
-    "Reshape",
-)
+    "Conv", "Relu", "Add", "Mul", "AveragePool", "ReduceMean", "Sigmoid", "Gemm", "Concat", "Reshape",
+)  # fmt: skip
 #: How much the face network's figures (`judge_faces`) may change.
 _FACE_CHANGE: Final = {"landmarks": 0.05, "correlation": 0.005}
 

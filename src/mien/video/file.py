@@ -50,11 +50,13 @@ class ClipReader:
         self._open()
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps: float | None = float(rate) if rate else None
-        if self._stream.duration and self._stream.time_base:
-            self.duration: float | None = float(self._stream.duration * self._stream.time_base)
+        exact = self._container.format.name != "avi"  # AVI counts ticks, also those without a frame
+        # of an AVI that is cut short, FFmpeg guesses a duration; its head has the ticks that it had
+        ticks = max(self._stream.duration or 0, 0 if exact else self._stream.frames)
+        if ticks and self._stream.time_base:
+            self.duration: float | None = float(ticks * self._stream.time_base)
         else:  # of the file, in microseconds (AV_TIME_BASE)
             self.duration = self._container.duration / 1_000_000 if self._container.duration else None
-        exact = self._container.format.name != "avi"  # AVI counts ticks, also those without a frame
         self._announced = int(self._stream.frames) if exact else 0  # 0: the container does not say
         estimate = round(self.duration * self.fps) if self.duration and self.fps else None
         self.frames_total: int | None = self._announced or estimate
