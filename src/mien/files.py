@@ -34,7 +34,7 @@ class WholeFile:
         self.partial = path.with_name(f".{path.name}.{os.getpid()}.part")
         self._overwrite, self._keep = overwrite, keep
         if path.exists() and not overwrite:
-            raise OutputError(f"{path}: exists; name another, or replace it: --overwrite, overwrite=True")
+            raise OutputError(f"{path}: exists already; name another, or give --overwrite (overwrite=True)")
         if path.is_dir():
             raise OutputError(f"{path}: expected a file to write, it is a folder; name a file in it")
         try:

@@ -280,6 +280,7 @@ def test_one_record_of_options_serves_many_runs(one_face, tiny_model, tmp_path):
         ({"every": 2, "fps": 5}, "every or fps"),
         ({"start": 2, "end": 1}, "before the end"),
         ({"engine": "dask"}, "local or ray"),
+        ({"workers": -1}, "workers: expected at least 1"),
         ({"address": "auto"}, "address"),
         ({"retry": True}, "folder"),
         ({"output": "out/", "pages": "pages"}, "pages cannot"),

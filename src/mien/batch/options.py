@@ -93,10 +93,10 @@ class AnalyzeOptions:
         tables = [Path(path).resolve() for path in (self.output, self.events, self.summary) if path]
         if len(set(tables)) < len(tables):
             raise ConfigError("output, events and summary: expected a file for each, got one file twice")
-        if self.max_pixels is not None and self.max_pixels < 1:
-            raise ConfigError(f"max_pixels: expected at least 1, got {self.max_pixels}")
-        if self.tracks and min(self.tracks) < 1:
-            raise ConfigError(f"tracks: expected numbers from 1, got {min(self.tracks)}")
+        numbers = {"max_pixels": self.max_pixels, "workers": self.workers, "detect_every": self.detect_every}
+        for name, number in (numbers | {"tracks": min(self.tracks or [1])}).items():
+            if number is not None and number < 1:
+                raise ConfigError(f"{name}: expected at least 1, got {number}")
         if self.engine not in {"local", "ray"}:
             raise ConfigError(f"engine: expected local or ray, got {self.engine!r}")
         if self.address is not None and self.engine != "ray":
