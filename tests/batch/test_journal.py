@@ -26,9 +26,9 @@ MIEN = [sys.executable, "-m", "mien", "analyze"]
 
 @pytest.fixture(scope="module")
 def long_clip(tmp_path_factory, draw_scene, make_clip):
-    """90 frames: one face that moves, another that comes and goes."""
+    """110 frames (`--every 2` keeps a place, too): one face that moves, another that comes and goes."""
     pictures = [
-        draw_scene((20 + i // 2, 40, 160), *([(220, 20, 96)] if 30 < i < 70 else [])) for i in range(90)
+        draw_scene((20 + i // 2, 40, 160), *([(220, 20, 96)] if 30 < i < 70 else [])) for i in range(110)
     ]
     return make_clip(tmp_path_factory.mktemp("clip") / "long.mp4", pictures, fps=25)
 
@@ -67,7 +67,7 @@ def kill_midway(command, folder):
     while process.poll() is None:
         path = path or next(folder.glob("*.journal/*.jsonl"), None)
         with suppress(FileNotFoundError):  # it goes once the run is over
-            if path and b'"state"' in path.read_bytes():
+            if path and b'"state"' in path.read_bytes().rpartition(b"\n")[0]:  # a whole line
                 process.send_signal(signal.SIGKILL)
                 break
         time.sleep(0.01)
