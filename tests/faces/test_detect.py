@@ -98,7 +98,7 @@ def test_tiles_cover_the_picture_and_overlap(shape: tuple[int, int]) -> None:
         assert all(end - start >= 128 for (_, end), (start, _) in pairwise(spans(length)))
 
 
-@pytest.mark.parametrize(("long", "min_face"), [(250, 20), (350, 20), (1280, 20), (1920, 40), (9000, 20)])
+@pytest.mark.parametrize(("long", "min_face"), [(250, 20), (350, 20), (1280, 20), (1920, 32), (9000, 20)])
 def test_sizes_step_down_to_the_smallest(long: int, min_face: int) -> None:
     sizes = YuNet(DetectorOptions(min_face=min_face)).sizes(long)
     assert sizes[0] == pytest.approx(224)
@@ -109,8 +109,8 @@ def test_sizes_step_down_to_the_smallest(long: int, min_face: int) -> None:
 @pytest.mark.parametrize(
     ("options", "long", "sizes"),
     [
-        (DetectorOptions(min_face=80), 4000, [1920]),
-        (DetectorOptions(min_face=20), 4000, [2800]),
+        (DetectorOptions(min_face=80), 4000, [1600]),
+        (DetectorOptions(), 4000, [2750]),
         (DetectorOptions.video(), 1920, [224, 640]),
         (DetectorOptions.video(), 350, [224, 350]),
     ],
@@ -201,6 +201,23 @@ def test_small_faces_in_a_large_picture_are_not_lost(detector: YuNet, draw_scene
     assert len(faces) == 3
     for x, y, side in places:
         assert min(float(np.hypot(*(middle(f) - [x + side / 2, y + side / 2]))) for f in faces) < side / 4
+
+
+def test_a_large_picture_of_large_faces_is_not_scanned_finer(draw_scene: Draw) -> None:
+    scanned = []
+
+    class Counting(YuNetNetwork):
+        def __call__(self, image, threshold):
+            scanned.append(image[:, :, 0].size)
+            return super().__call__(image, threshold)
+
+    counting, large = YuNet(network=Counting()), ((200, 200, 500), (1200, 300, 400))
+    pixels = []
+    for places in (large, (*large, (2600, 1500, 60)), ()):
+        scanned.clear()
+        assert len(counting.detect(draw_scene(*places, size=(2500, 4000)))) == len(places)
+        pixels.append(sum(scanned))
+    assert 1.5 * pixels[0] < min(pixels[1:])
 
 
 def test_a_dark_picture_is_brightened(detector: YuNet, one_face: np.ndarray) -> None:

@@ -35,13 +35,14 @@ from mien.types import Face, Floats, Image, check_shape
 TILE: Final = 1280  # the longest side of one pass of the network, which bounds its memory
 TILE_OVERLAP: Final = 128  # that neighbouring tiles share at least
 COARSE: Final = 224  # the long side of the smallest size; smaller pictures are enlarged to it
-_RELIABLE_FACE: Final = 40  # the smallest face that YuNet seldom misses
-_LEAST_FACE: Final = 14  # the smallest in which it half believes more often than not
+_RELIABLE_FACE: Final = 32  # to which the smallest face is enlarged at most: YuNet seldom misses it there
+_LEAST_FACE: Final = 11  # to which it is reduced at most: a little larger, YuNet half believes in most
 _CHEAP: Final = 640  # a picture of this long side is scanned at its own size first
-_MAX_ENLARGED: Final = 1920  # no picture is enlarged beyond, which bounds the time
+_USUAL: Final = 1920  # no picture is enlarged beyond; larger ones are scanned finer for small faces alone
 _MAX_STEP: Final = 3.0  # by which one size is larger than the next
-_PORTRAIT_SCORE: Final = 0.8  # YuNet's, and ...
-_PORTRAIT_SHARE: Final = 1 / 3  # ... of the picture's longer side: a face of this size makes it a portrait
+_LARGE_SCORE: Final = 0.8  # from which YuNet finds a face large enough not to scan further, and ...
+_SMALL_SCORE: Final = 0.5  # ... one so small that there may be more
+_PORTRAIT_SHARE: Final = 1 / 3  # of the picture's longer side: a face of this size makes it a portrait
 
 # candidates
 _MOST_CANDIDATES: Final = 400  # of a picture, that are looked at, best first: bounds the time of a crowd
@@ -137,7 +138,7 @@ class RegionDetector:
 class DetectorOptions:
     """How thoroughly to search; the defaults are for photos."""
 
-    min_face: int = 20  # pixels; faces whose longer side is less are left out, and not searched for
+    min_face: int = 16  # pixels; faces whose longer side is less are left out, and not searched for
     threshold: float = 0.95  # score in [0, 1] from which something is a face
     candidate: float = 0.3  # YuNet's score from which the face network looks at something
     finest: int | None = None  # long side of the largest size scanned; None: as min_face asks
@@ -193,12 +194,12 @@ class YuNet:
     def sizes(self, long: int) -> list[float]:
         """The long sides at which a picture with a long side of `long` pixels is scanned, smallest first.
 
-        Up to the picture's own size the ratios between them are even and at most 3; a larger one is for small
-        faces.
+        Up to its own, or 1920 pixels, the ratios between them are even and at most 3; a larger one is
+        for small faces.
         """
         wanted, least = (long * face / self.options.min_face for face in (_RELIABLE_FACE, _LEAST_FACE))
-        finest = max(COARSE, min(wanted, max(min(least, long), _MAX_ENLARGED), self.options.finest or inf))
-        own = max(COARSE, min(finest, long))
+        finest = max(COARSE, min(wanted, max(min(least, long), _USUAL), self.options.finest or inf))
+        own = max(COARSE, min(finest, long, _USUAL))
         steps = ceil(log(own / COARSE) / log(_MAX_STEP) - 1e-9)
         ladder = [COARSE * (own / COARSE) ** (i / max(1, steps)) for i in range(steps)] + [own]
         return [*ladder, finest] if finest > own and self.options.finest is None else ladder
@@ -207,7 +208,7 @@ class YuNet:
         """Candidates in the whole picture at each size, in pixels of the picture."""
         parts: list[Proposals] = []
         sizes = self.sizes(picture.long)
-        own = max(size for size in sizes if size <= max(COARSE, picture.long))
+        own = max(size for size in sizes if size <= max(COARSE, min(picture.long, _USUAL)))
         if own <= _CHEAP:
             sizes.sort(key=lambda size: size != own)
         for size in sizes:
@@ -220,12 +221,12 @@ class YuNet:
                 boxes = np.concatenate([seen.boxes[:, :2] + corner, seen.boxes[:, 2:]], axis=1) * scale
                 landmarks = (seen.landmarks + corner) * scale  # (N, 5, 2)
                 parts.append(Proposals(boxes.astype(np.float32), landmarks.astype(np.float32), seen.scores))
-            # a portrait is not scanned further: that would take long for small faces it seldom has
-            large = [
-                (part.scores >= _PORTRAIT_SCORE) & (part.longer >= picture.long * _PORTRAIT_SHARE)
-                for part in parts
-            ]
-            if size >= own and any(one.any() for one in large):
+            # a portrait is not scanned further, nor a large picture of large faces: they seldom have others
+            seen = join(parts)
+            large, any_size = (seen.longer[seen.scores >= least] for least in (_LARGE_SCORE, _SMALL_SCORE))
+            portrait = large.max(initial=0) >= picture.long * _PORTRAIT_SHARE
+            all_large = size >= _USUAL and len(large) and any_size.min() >= _RELIABLE_FACE * scale
+            if size >= own and (portrait or all_large):
                 break
         return suppress(join(parts))
 
@@ -323,7 +324,7 @@ class Pyramid:
         picture = self._halved[0]
         scale = long / self.long
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-        small = picture.resize(size, Pil.Resampling.BILINEAR, reducing_gap=2.0)
+        small = picture.resize(size, Pil.Resampling.BILINEAR, reducing_gap=1.0)
         return np.asarray(small), 1 / scale
 
     def view(self, matrix: Matrix, side: int) -> Image:
