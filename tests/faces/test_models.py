@@ -92,8 +92,13 @@ def shipped():
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_each_shipped_file_is_small_and_the_pinned_one(name):
-    assert len(load_model(name)) < 5_000_000
+def test_each_shipped_file_is_small_and_the_pinned_one_and_tells_scores_and_limits(name):
+    content = load_model(name)
+    assert len(content) < 5_000_000
+    card = read_card(open_session(content))
+    assert 0.87 < card.scores["ferplus/valid"]["majority"] < 0.89
+    for told in ("not what a person feels", "Not for decisions", "rare", "women"):
+        assert any(told in limit for limit in card.limits), told
 
 
 def test_an_unknown_name_lists_the_known():

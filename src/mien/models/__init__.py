@@ -10,8 +10,8 @@ from mien.errors import ModelError
 
 #: Name to sha256 of `<name>.onnx` beside this file.
 MODELS: Final = {
-    "compact": "baae52dbdf4f3f1511b02eea35fce25477da01d1c2b8aa35ac893e8101137ec9",  # float32
-    "compact-int8": "9a5c7ab93bf2b40dbd2aff16f4d622710e5cb0a03145e63352a458254cf37b65",  # the same in 8 bits
+    "compact": "b9b738c94efd8744bfaf32999fa9744cd7ab87bbe3de959f1437412a79cf2e44",  # float32
+    "compact-int8": "c428f90e26fc77e65b00388f4b0ef37fc5d0b4e42b311f4b7dd8bbdb5d5a3c98",  # the same in 8 bits
 }
 #: The face network of `faces.parts`, which reads no expression.
 FACE: Final = {"face": "7a5ec1e574b2d40856bddc41be10e671592bb5fdab735370ab63afa0d8c95d67"}
