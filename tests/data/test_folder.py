@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import zipfile
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -62,7 +63,16 @@ def test_a_table_tells_the_labels(root):
     corpus = folder(root)
     assert labels(corpus) == {"angry/session 2/deep/c.JPG": "sadness", "Happy/a.png": "happiness"}
     assert corpus.read(corpus.samples[1]).max() == 0
-    assert corpus.notes == ("2 pictures that no table names were left out: disgusted/d.png, happiness/b.PNG",)
+    assert corpus.notes == (
+        "2 pictures that no table names were left out: disgusted/d.png, happiness/b.PNG",
+        "the labels are those of the table, not of the folders' names",
+    )
+
+
+def test_a_table_of_a_mac_names_pictures_whose_umlauts_are_written_otherwise(tmp_path):
+    draw(tmp_path / normalize("NFD", "ä.png"))
+    (tmp_path / "labels.csv").write_text(f"file,emotion\n{normalize('NFC', 'ä.png')},sad\n")
+    assert list(labels(folder(tmp_path)).values()) == ["sadness"]
 
 
 @pytest.mark.parametrize(
@@ -89,6 +99,9 @@ def test_a_table_is_read_as_spreadsheets_write_it(root, text, encoding):
 def test_what_is_wrong_with_a_table(root, rows, said):
     (root / "labels.csv").write_text(f"file,emotion\n{rows}")
     with pytest.raises(DataError, match=said):
+        folder(root)
+    (root / "labels.csv").write_text(f"file,Emotion,emotion\n{rows}")
+    with pytest.raises(DataError, match="two columns emotion"):
         folder(root)
 
 

@@ -42,6 +42,8 @@ def folder(root: Path | str) -> Corpus:
     if samples:
         rest = sorted(set(names) - {sample.name for sample in samples})
         notes = [f"{len(rest)} pictures that no table names were left out: {list_few(rest)}"] if rest else []
+        if any(_emotion(part) for sample in samples for part in PurePosixPath(sample.name).parts[:-1]):
+            notes.append("the labels are those of the table, not of the folders' names")
         return corpus_of(name, store, samples, notes)
     if not names:
         raise DataError(

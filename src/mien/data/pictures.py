@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from typing import Final
+from unicodedata import normalize
 
 from mien.data.corpus import Corpus, CorpusStore, open_store
 from mien.errors import DataError, ImageError, list_few
@@ -78,9 +79,9 @@ def read_tables(store: CorpusStore, columns: Sequence[str]) -> Iterator[tuple[st
     Raises:
         DataError: pictures that a table names are not there, or one is named twice.
     """
-    names = frozenset(store.names())
+    names = {normalize("NFC", name): name for name in store.names()}  # macOS writes ä as a and two dots
     named: dict[str, str] = {}  # picture to its table
-    for table in sorted(name for name in names if name.lower().endswith(".csv")):
+    for table in sorted(name for name in names.values() if name.lower().endswith(".csv")):
         data = store.read(table)
         encoding = "utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
         text = io.StringIO(data.decode(encoding, "replace"), newline="")
@@ -90,13 +91,15 @@ def read_tables(store: CorpusStore, columns: Sequence[str]) -> Iterator[tuple[st
         column = next((name for name in _PICTURE_COLUMNS if name in keys), None)
         if column is None or not set(columns) <= set(keys):
             continue
+        if twice := [name for name in (column, *columns) if keys.count(name) > 1]:
+            raise DataError(f"{store.root}: {table} has two columns {twice[0]}; leave the one that counts")
         folder, absent, present = table.rpartition("/")[0], [], 0
         for row in csv.DictReader(text, keys, restval="", delimiter=delimiter):
             if not any(row.values()):  # as spreadsheets leave them below the last
                 continue
             file = row[column].strip().replace("\\", "/")
             places = [normpath(f"{folder}/{inner}{file}".lstrip("/")) for inner in ("", "images/")]
-            place = next((place for place in places if place in names), None)
+            place = next((names[nfc] for one in places if (nfc := normalize("NFC", one)) in names), None)
             if place is None:
                 absent.append(file)
                 continue
