@@ -231,6 +231,7 @@ def test_the_paper_as_its_tables_demand_it_exports_as_one_model(toy_faces, repro
     export_paper_run(folder / "part-1", tmp_path / "model.onnx")
     classifier = Classifier.load(tmp_path / "model.onnx")
     assert classifier.card.name == "paper-300"
+    assert classifier.card.recipe.endswith("except its own"), "it was not stopped"
     assert "rare" not in " ".join(classifier.card.limits), "the corpus has as many of each emotion"
     with np.load(folder / "part-1" / "outcome.npz") as kept:
         tested = kept["tested"].astype(np.float64)
@@ -256,6 +257,7 @@ def test_the_card_of_a_network_that_was_begun_anew_has_the_figures_of_its_second
     (again / "log.jsonl").write_text('{"epoch": 1, "accuracy": 0.75}\n')
     export_paper_run(str(run), str(tmp_path / "model.onnx"))
     assert [scores["accuracy"] for scores in cards[0].scores.values()] == [0.75]
+    assert cards[0].recipe.endswith("stopped before its end"), "one epoch of several"
 
 
 @pytest.mark.slow

@@ -216,6 +216,12 @@ def test_bfloat16_learns_nearly_the_same_and_keeps_float32_weights(unbroken, tmp
     assert 0 < max(far) < 0.1
 
 
+def test_a_card_tells_how_long_a_run_learned():
+    assert replace(OPTIONS, seed=4).arguments(3) == "--seed 4 --epochs 3"
+    early = replace(OPTIONS, precision="bfloat16").arguments(2)
+    assert early == "--seed 0 --epochs 3 --precision bfloat16, stopped after 2 epochs"
+
+
 def test_an_unknown_precision_lists_the_known():
     with pytest.raises(ConfigError, match="expected one of float32, bfloat16, got 'float16'"):
         LoopOptions(precision="float16")

@@ -62,7 +62,7 @@ LAST_LAYER: Final = "last-layer"
 SHARED: Final = "shared"  # what eight networks start with
 WHOLE: Final = "whole"
 AGAIN: Final = "again"  # in a stage's folder: it was begun anew
-FIGURES: Final = "figures.json"  # of eight networks together, on the faces that judge
+FIGURES: Final = "figures.json"  # of eight networks together, on the faces that judge; all have learned
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +131,7 @@ def train_variant(
         member.load_state_dict(learned.state_dict())  # into the member, which may share its autoencoder
     if figures := judge(net):
         report({"stage": WHOLE, **figures})
-        write_whole(run / FIGURES, json.dumps(figures) + "\n")
+    write_whole(run / FIGURES, json.dumps(figures) + "\n")
     return net
 
 
@@ -351,8 +351,7 @@ def train_paper(
 ) -> None:
     """Train a variant on a corpus, resuming where it was stopped (`mien train paper-300`).
 
-    `corpus` is a name in `corpora.CORPORA`, `root` its folder or zip; `unlabelled`, the folder or zip of
-    FairFace, has more pictures for the autoencoders.
+    `root` is the folder or zip of the `corpus` (in `CORPORA`), `unlabelled` of FairFace, for autoencoders.
     """
     with distributed.first_alone():
         claim_recipe(recipe, run)
@@ -368,7 +367,7 @@ def train_paper(
             pictures=len(training),
             data=data_hash(faces.images[training]),
             unlabelled=0 if more is None else len(more),
-            recipe=f"mien train {recipe.name} --data {corpus} {recipe.loop.arguments}",
+            recipe=f"mien train {recipe.name} --data {corpus} {recipe.loop.arguments()}",
         )
         claim_provenance(run, facts)
 
@@ -395,9 +394,10 @@ def export_paper_run(run: Path | str, path: Path | str, *, name: str | None = No
     logs = _logs(run / WHOLE) or [run / WHOLE / LOG]
     recipe, facts, last = read_run(run, PaperRecipe, logs[-1])
     last.pop("chance", None)
-    limits = []
+    limits, whole = [], last["epoch"] == recipe.loop_of_one().epochs
     if recipe.networks == "eight":
-        last = json.loads((run / FIGURES).read_text()) if (run / FIGURES).is_file() else {}
+        whole = (run / FIGURES).is_file()
+        last = json.loads((run / FIGURES).read_text()) if whole else {}
         limits.append(
             "Eight networks, each of one emotion against the rest: its outputs are their log-odds, so that "
             "the probabilities of the eight emotions are not those that the networks give one by one."
@@ -406,7 +406,7 @@ def export_paper_run(run: Path | str, path: Path | str, *, name: str | None = No
         load_network(recipe, run).requires_grad_(),
         path,
         name=name or recipe.name,
-        facts=facts,
+        facts=facts | ({} if whole else {"recipe": f"{facts['recipe']}, stopped before its end"}),
         last=last,
         data=[UNLABELLED.format("the autoencoder")] if facts.get("unlabelled") else [],
         limits=limits,

@@ -97,7 +97,7 @@ def export_run(run: Path | str, path: Path | str, *, name: str | None = None) ->
     run = Path(run)
     recipe, facts, last = read_run(run, Recipe, run / LOG)
     net = load_averaged(make_net(recipe.net), run)
-    command = f"mien train {recipe.name} --data {recipe.data} {recipe.loop.arguments}"
+    command = f"mien train {recipe.name} --data {recipe.data} {recipe.loop.arguments(last['epoch'])}"
     data = [UNLABELLED.format("teachers to label")] if facts.get("unlabelled") else []
     data += [_STARTS[recipe.start]] if recipe.start in _STARTS else []
     data += [f"labels by the teacher {teacher}" for teacher in facts.get("teachers", ())]
@@ -205,7 +205,7 @@ def export_face_run(run: Path | str, path: Path | str, *, name: str | None = Non
         "teacher": FACE_TEACHER,
         "data": [_FACE_SOURCES.get(corpus, corpus) for corpus in recipe.corpora],
         "licence": "Apache-2.0",
-        "recipe": f"mien train {recipe.name} {recipe.loop.arguments}",
+        "recipe": f"mien train {recipe.name} {recipe.loop.arguments(last['epoch'])}",
         "scores": {key: value for key, value in last.items() if key not in ("epoch", "loss", "seconds")},
         "provenance": {key: value for key, value in facts.items() if key != "command"},
         "limits": list(_FACE_LIMITS),

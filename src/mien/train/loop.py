@@ -64,11 +64,11 @@ class LoopOptions:
         if self.optimizer not in OPTIMIZERS:
             raise ConfigError(f"optimizer: expected one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}")
 
-    @property
-    def arguments(self) -> str:
-        """What `mien train` may have been told of it, for a card."""
+    def arguments(self, done: int | None = None) -> str:
+        """What `mien train` may have been told of it, for a card; and if `done` are fewer, how many."""
         precision = "" if self.precision == "float32" else f" --precision {self.precision}"
-        return f"--seed {self.seed} --epochs {self.epochs}{precision}"
+        stopped = "" if done in {None, self.epochs} else f", stopped after {done} epochs"
+        return f"--seed {self.seed} --epochs {self.epochs}{precision}{stopped}"
 
 
 #: (net, pictures (B, 1, H, W) float32 0..255, targets of the batch, generator) -> scalar loss. What is
