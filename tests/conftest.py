@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -61,9 +63,30 @@ TEMPLATE = ((0.31, 0.36), (0.69, 0.36), (0.5, 0.58), (0.35, 0.78), (0.65, 0.78))
 _Pool = pool.Pool
 
 
-@lru_cache(maxsize=16)
-def _open_once(_process: int, *arguments: Any, **options: Any) -> object:
-    return open_session(*arguments, **options)
+class _Session:
+    """A network that runs each batch once: hundreds of tests read the same few drawn faces."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._session = open_session(*arguments, **options)
+        self._known: dict[Any, list[Any]] = {}
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def run(self, outputs: None, feeds: dict[str, Any]) -> list[Any]:
+        (batch,) = feeds.values()
+        key = (batch.shape, batch.dtype.str, hashlib.blake2b(np.ascontiguousarray(batch)).digest())
+        known = self._known.get(key) or self._session.run(outputs, feeds)
+        with self._lock:
+            if len(self._known) >= _KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[key] = known
+        return [each.copy() for each in known]
+
+
+_KNOWN = 300  # batches of which a network's answers are kept, 30 MB for pictures of 320 x 240
+_open_once = lru_cache(maxsize=16)(lambda _process, *arguments, **options: _Session(*arguments, **options))
 
 
 @pytest.fixture(scope="session", autouse=True)
