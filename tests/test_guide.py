@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from typer.main import get_command
 
-from makers import draw_bands, write_ferplus
+from makers import draw_bands, write_clip, write_ferplus
 from mien._version import __version__
 from mien.cli import app
 
@@ -61,9 +61,10 @@ def drawn(tmp_path_factory, one_face, drawn_clip):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(tmp_path / name)
     (tmp_path / "study").mkdir()
+    short = write_clip(tmp_path / "short.mp4", [one_face] * 4)
     for person in ("ann", "bob"):
         for condition in ("rest", "film"):
-            shutil.copy(drawn_clip, tmp_path / "study" / f"{person}_{condition}_1.mp4")
+            shutil.copy(short, tmp_path / "study" / f"{person}_{condition}_1.mp4")
     (tmp_path / "design.csv").write_text(
         "source,track,start,end,person,condition\n"
         "clip.mp4,1,,,ann,\nclip.mp4,,0,0.5,,rest\nclip.mp4,,0.5,,,film\n"

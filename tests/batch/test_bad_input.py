@@ -190,7 +190,7 @@ def test_standard_output_on_a_full_disk(photo, tiny_model, name, buffered):
 
 def test_copies_where_nothing_can_be_written(analyze, photo, tmp_path):
     (tmp_path / "file").touch()
-    assert refused(*analyze(photo, "--annotate", tmp_path / "file"), "folder")
+    assert refused(*analyze(photo, "--annotate", tmp_path / "file"), "cannot be made")
 
 
 def test_output_that_exists_is_refused_before_any_work(analyze, photo, tmp_path):
@@ -253,7 +253,9 @@ def test_ctrl_c_keeps_what_was_done_whole(tmp_path, tiny_model, one_face, worker
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_ctrl_c_in_a_clip_keeps_the_frames_so_far(tmp_path, tiny_model, one_face, workers):
     data = encode_image(one_face, ".jpg")
-    clip = copy_pictures(tmp_path / "long.mov", [data] * 400, "mjpeg", one_face.shape[:2])
+    clips = [tmp_path / name for name in ("long.mov", "other.mov")]
+    for clip in clips:
+        copy_pictures(clip, [data] * 400, "mjpeg", one_face.shape[:2])
 
     def begun(seen):
         if list(seen.glob("*.part")) or list(seen.glob(".*")):
@@ -261,7 +263,7 @@ def test_ctrl_c_in_a_clip_keeps_the_frames_so_far(tmp_path, tiny_model, one_face
             return True
         return False
 
-    err, rows, _ = interrupt([clip, clip], tmp_path, tiny_model, workers, begun)
+    err, rows, _ = interrupt(clips, tmp_path, tiny_model, workers, begun)
     assert "with 0 of 2 inputs done" in err
     assert 0 < len(rows) < 400
     assert [int(row["frame"]) for row in rows] == list(range(len(rows)))

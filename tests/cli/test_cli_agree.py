@@ -67,7 +67,7 @@ def test_a_page_and_json_hold_what_is_printed(folder, mien):
         (["faces.csv"], 1, "expected two raters at least, got Mien alone"),
         (["faces.csv", "b.csv", "--gaps", "zero"], 2, "expected one of missing, neutral, none"),
         (["faces.csv", "b.csv", "-o", "faces.csv"], 2, "ends in .html or .json"),
-        (["faces.csv", "b.csv", "-o", "there.html"], 1, "exists already"),
+        (["faces.csv", "b.csv", "-o", "there.html"], 1, "exists"),
     ],
 )
 def test_what_is_wrong_is_said(arguments, code, message, folder, mien):

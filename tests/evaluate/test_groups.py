@@ -3,7 +3,6 @@
 import json
 import sys
 import xml.etree.ElementTree as ET
-from dataclasses import replace
 from itertools import combinations
 from math import sqrt
 
@@ -370,9 +369,8 @@ def test_a_draw_is_part_of_a_larger_and_keeps_the_order():
 
 def test_the_picture_is_the_same_each_time_and_has_a_plot_a_measure():
     report, _ = compare([{"g": "a"}] * 40 + [{"g": "nobody"}] * 3, faceless=3, detected=True)
-    few = replace(report, tables=[replace(table, rows=table.rows[:1]) for table in report.tables])
-    assert plot_groups(few) == plot_groups(few)
     text = plot_groups(report)
+    assert plot_groups(report) == text
     axes = [e for e in ET.fromstring(text).iter() if e.get("id", "").startswith("axes_")]  # noqa: S314 - our own
     assert len(axes) == 12  # eleven measures, two rows of six
 

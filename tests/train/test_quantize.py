@@ -84,4 +84,4 @@ def test_the_command_prints_recall_before_and_after(mien, model, ferplus_zip, tm
     assert "read alike" in ran.out.decode()
     again = mien("quantize", model, "--root", ferplus_zip, "-o", out)
     assert again.code != 0
-    assert "exists already" in again.err
+    assert "exists" in again.err
