@@ -348,3 +348,11 @@ def test_a_gain_over_seeds_and_folds_has_the_interval_of_its_folds():
     assert float(second["gain"]) == pytest.approx(25.5)
     assert 20 <= float(second["gain from"]) < 25.5 < float(second["gain to"]) <= 30
     assert float(second["lowest seed"]) == pytest.approx(80)
+    # seeds that all agree tell no more of folds than one does
+    gains = {"a": results(np.zeros(10).tolist()), "b": results(np.linspace(0, 1, 10).tolist())}
+    for many in (1, 6):
+        table = compare_seeds({seed: {"variants": gains} for seed in range(many)})
+        _, last = csv.DictReader(table.splitlines())
+        mine = np.linspace(0, 100, 10)[np.random.default_rng(5).integers(0, 10, (4000, 10))].mean(1)
+        ends = float(last["gain from"]), float(last["gain to"])
+        assert ends == pytest.approx(np.percentile(mine, [2.5, 97.5]), abs=1.5)
