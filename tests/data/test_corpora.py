@@ -52,7 +52,7 @@ def whole_rafd(tmp_path_factory):
 
 @pytest.mark.parametrize(("selection", "count"), [("frontal", 1608), ("all", 8040)])
 def test_rafd_whole(whole_rafd, selection, count):
-    corpus = rafd(whole_rafd, selection)
+    corpus = rafd(str(whole_rafd), selection)
     assert corpus.name == f"rafd/{selection}"
     assert len({s.name for s in corpus.samples}) == len(corpus) == count
     assert set(Counter(map(emotion_of, corpus.samples)).items()) == {(e, count // 8) for e in EMOTIONS}

@@ -65,7 +65,7 @@ def write_layout(root):
     ],
 )
 def test_equals_the_official_layout(tmp_path, split, form):
-    got = ferplus(write(tmp_path / "csv", **form), split)
+    got = ferplus(str(write(tmp_path / "csv", **form)), split)
     want = ferplus(write_layout(tmp_path / "layout"), split)  # rows without a name are not in it
     assert (got.name, got.samples) == (want.name, want.samples)
     assert len(got) > 0
@@ -83,7 +83,7 @@ def test_fer2013_has_its_own_labels_and_the_same_pictures(tmp_path, order, quote
     for split, usage in USAGES.items():
         which = [i for i in range(9) if given[i][0] == usage]
         for root in (path, tmp_path):
-            corpus = fer2013(root, split)
+            corpus = fer2013(str(root), split)
             assert [emotion_of(s) for s in corpus.samples] == [CODES[i % 7] for i in which]
             assert [s.name for s in corpus.samples] == [f"row{i + 2:05d}" for i in which]
             assert (load_images(corpus) == np.stack([given[i][3] for i in which])).all()

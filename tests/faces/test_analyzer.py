@@ -62,7 +62,7 @@ def test_a_photo_gives_its_faces_largest_first(analyzer, two_faces):
 
 
 def test_probabilities_are_those_of_the_parts_used_by_hand(tiny_model, two_faces):
-    classifier = Classifier.load(tiny_model)
+    classifier = Classifier.load(str(tiny_model))
     frame = load(tiny_model).image(two_faces)
     for face in frame.faces:
         by_hand = classifier(crop(two_faces, face.landmarks, classifier.card)[None])[0]

@@ -31,7 +31,7 @@ _LABEL: Final = re.compile(r"(?P<person>S\d{3})_(?P<sequence>\d{3})_\d{8}_emotio
 _Key = tuple[str, str]  # person, sequence
 
 
-def ckplus(root: Path) -> Corpus:
+def ckplus(root: Path | str) -> Corpus:
     """CK+ from a folder or a zip; pictures are (H, W, 3) RGB.
 
     Of the original, the last three frames of each sequence carry its emotion and the first is neutral.
@@ -107,7 +107,7 @@ def _name_person(sample: Sample) -> Sample:
     return replace(sample, person=match["person"].upper(), tags=tags)
 
 
-def _folders(root: Path, sequences: int) -> Corpus:
+def _folders(root: Path | str, sequences: int) -> Corpus:
     """The common copy; its pictures are the last three frames of each sequence."""
     try:
         plain = folder(root)

@@ -19,7 +19,7 @@ GROUPS: Final = ("age", "gender", "race")
 _DATES: Final = {"03-Sep": "3-9", "Oct-19": "10-19"}
 
 
-def fairface(root: Path) -> Corpus:
+def fairface(root: Path | str) -> Corpus:
     """The faces of every table in a folder or zip, without votes.
 
     Raises:

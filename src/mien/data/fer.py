@@ -46,7 +46,7 @@ _SOURCE: Final = {  # for messages
 }
 
 
-def ferplus(root: Path, split: str) -> Corpus:
+def ferplus(root: Path | str, split: str) -> Corpus:
     """One split of FER+ from a folder, a zip of it, or the folder of the two CSV files; (48, 48) gray.
 
     Raises:
@@ -55,6 +55,7 @@ def ferplus(root: Path, split: str) -> Corpus:
             do not belong together.
     """
     require_choice("--split", split, USAGES)
+    root = Path(root)
     if root.is_dir() and (root / VOTES).is_file():
         return _ferplus_csv(root, split)
     store = open_store(root)
@@ -80,13 +81,14 @@ def ferplus(root: Path, split: str) -> Corpus:
     return Corpus(f"ferplus/{split}", tuple(samples), read)
 
 
-def fer2013(root: Path, split: str) -> Corpus:
+def fer2013(root: Path | str, split: str) -> Corpus:
     """One split of FER2013 with its own labels; pictures are (48, 48) gray, named `row00002` by their lines.
 
     `root` is `fer2013.csv` or the folder that holds it; `Corpus.notes` says how many rows a file that was cut
     short lacks.
     """
     require_choice("--split", split, USAGES)
+    root = Path(root)
     table = _PixelTable(root / PIXELS if root.is_dir() else root)
     samples: list[Sample] = []
     places: dict[str, _Row] = {}

@@ -31,7 +31,7 @@ _PICTURE_COLUMNS: Final = ("file", "image")  # of a table, that name the picture
 
 
 def read_names(
-    root: Path, pattern: re.Pattern[str], example: str, sample: Callable[[str, re.Match[str]], Sample]
+    root: Path | str, pattern: re.Pattern[str], example: str, sample: Callable[[str, re.Match[str]], Sample]
 ) -> tuple[CorpusStore, list[Sample], list[str]]:
     """The store, a sample of each picture whose whole file name matches, and notes on those that do not.
 

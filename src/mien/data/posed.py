@@ -68,7 +68,7 @@ _JAFFE_NAME: Final = re.compile(
 )
 
 
-def rafd(root: Path, selection: str = "frontal") -> Corpus:
+def rafd(root: Path | str, selection: str = "frontal") -> Corpus:
     """RaFD from a folder or a zip, however nested; pictures are (H, W, 3) RGB.
 
     A name: `Rafd090_01_Caucasian_female_angry_frontal.jpg`. Samples have the person (the model's number)
@@ -104,7 +104,7 @@ def rafd_name(camera: str, model: int, group: str, gender: str, emotion: str, ga
     return f"Rafd{camera}_{model:02d}_{group}_{gender}_{WORDS[EMOTIONS.index(emotion)]}_{gaze}.jpg"
 
 
-def kdef(root: Path, selection: str = "frontal") -> Corpus:
+def kdef(root: Path | str, selection: str = "frontal") -> Corpus:
     """KDEF from a folder or a zip; pictures are (H, W, 3) RGB.
 
     A name: `AF01ANS.JPG` is session A, female 01, angry, straight. Samples have the person and the tags
@@ -136,7 +136,7 @@ def kdef(root: Path, selection: str = "frontal") -> Corpus:
     return corpus_of(f"kdef/{selection}", store, samples, notes + gaps(samples, 70, axes))
 
 
-def jaffe(root: Path) -> Corpus:
+def jaffe(root: Path | str) -> Corpus:
     """JAFFE from a folder or a zip; pictures are (H, W, 3) RGB, of gray files.
 
     A name: `KA.AN1.39.tiff` is KA's anger, take 1, picture 39. Samples have the person and the tags gender,
@@ -163,7 +163,7 @@ def jaffe(root: Path) -> Corpus:
 
 
 def _select(
-    root: Path,
+    root: Path | str,
     noun: str,
     selection: str,
     selections: Mapping[str, tuple[str, ...]],

@@ -56,7 +56,9 @@ class Classifier:
         self._threads = threads or count_cores()
 
     @classmethod
-    def load(cls, model: Path | None = None, *, threads: int = 1, providers: Sequence[str] = CPU) -> Self:
+    def load(
+        cls, model: Path | str | None = None, *, threads: int = 1, providers: Sequence[str] = CPU
+    ) -> Self:
         """The network in the file `model`, or the one of this name that comes with Mien; None: the default.
 
         `threads` share the faces of a call; 0: one per core.
@@ -282,11 +284,11 @@ def read_face_card(session: ort.InferenceSession) -> dict[str, Any] | None:
     return known
 
 
-def read_model(model: Path | None) -> bytes:
+def read_model(model: Path | str | None) -> bytes:
     """The bytes of a network: of the default one, of another that comes with Mien by name, or of a file."""
     if model is None:
         return load_model()
-    return load_model(str(model)) if str(model) in MODELS | FACE else _read(model)
+    return load_model(str(model)) if str(model) in MODELS | FACE else _read(Path(model))
 
 
 def _read(path: Path) -> bytes:

@@ -77,9 +77,9 @@ def run_quantize(
         ModelError: the network cannot be read or quantised, or loses more than that.
         OutputError: the file cannot be written.
     """
-    content = read_model(Path(model))
+    content = read_model(model)
     card = read_card(open_session(content))
-    train, valid = draw(ferplus(Path(root), "train"), FACES), ferplus(Path(root), "valid")
+    train, valid = draw(ferplus(root, "train"), FACES), ferplus(root, "valid")
     small = quantize_weights(content) if weights_only else quantize(content, load_images(train))
     faces = load_images(valid)
     guesses = [Classifier.read(one)(faces).argmax(1) for one in (content, small)]  # (N,) each
