@@ -324,7 +324,7 @@ class Pyramid:
         picture = self._halved[0]
         scale = long / self.long
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-        small = picture.resize(size, Pil.Resampling.BILINEAR, reducing_gap=1.0)
+        small = picture.resize(size, Pil.Resampling.BILINEAR, reducing_gap=2.0)
         return np.asarray(small), 1 / scale
 
     def view(self, matrix: Matrix, side: int) -> Image:
