@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     gc.enable()
     gc.freeze()
-    gc.set_threshold(20_000, 10, 50)  # what is frozen does not count: a little would be looked through often
+    gc.set_threshold(700, 10, 50)  # what is frozen does not count: the little more was all looked at often
 
 
 # Properties are tried with the same few examples each time. Hypothesis would take constants of every module

@@ -304,14 +304,14 @@ def test_no_two_servers_have_one_folder(tmp_path):
 
 
 #: Of the long clip: what is left after the first 60 frames takes longer than to end a server.
-PART = {"end": "15", "detect_every": "3"}
+PART = {"end": "10", "detect_every": "3"}
 
 
 def goes_on(client, job, tmp_path):
     body = ended(client, job)
     assert body["state"] == "done"
     assert "resumed after" in body["notes"][0]
-    assert len(rows_of(client, body)) == 150
+    assert len(rows_of(client, body)) == 100
     assert sorted(path.name for path in (tmp_path / "jobs" / job).iterdir()) == sorted(body["results"])
 
 

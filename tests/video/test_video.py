@@ -395,7 +395,7 @@ def test_memory_does_not_grow_with_the_clip(tmp_path):
     finally:
         tracemalloc.stop()
     assert frame.index == 299
-    assert peak - start < 4 * HEIGHT * WIDTH * 3
+    assert peak - start < 6 * HEIGHT * WIDTH * 3, "a few frames of the 300"
 
 
 def test_frames_without_time_stamps_are_counted_on_without_adding_up_errors(tmp_path):
