@@ -108,7 +108,7 @@ def lock(path: Path) -> Iterator[bool]:
     try:
         file = path.open("ab")
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror}); give another place") from error
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); give another folder") from error
     with file:
         mine = True
         try:
