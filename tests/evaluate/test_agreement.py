@@ -337,8 +337,9 @@ def test_events_are_compared_by_onset_offset_and_overlap(tmp_path):
     path = table(tmp_path / "t.csv", {"a.mp4": shows})
     codes = [
         Code("a.mp4", None, "x", 0, 1.2, "neutral"),
-        Code("a.mp4", None, "x", 1.2, 1.6, "fear"),  # touches the next: one event
-        Code("a.mp4", None, "x", 1.6, 2.1, "fear"),
+        Code("a.mp4", None, "x", 1.2, 1.5, "fear"),  # these touch: one event
+        Code("a.mp4", None, "x", 1.5, 1.7, "fear"),
+        Code("a.mp4", None, "x", 1.7, 2.1, "fear"),
         Code("a.mp4", None, "x", 2.1, 3.0, "neutral"),
         Code("a.mp4", None, "x", 3.0, 3.5, "surprise"),
         Code("a.mp4", None, "x", 3.5, 4.0, "neutral"),
@@ -354,6 +355,8 @@ def test_events_are_compared_by_onset_offset_and_overlap(tmp_path):
     assert pair.uncovered == (1, 0)
     assert pair.event_medians[ROWS.index("fear")] == pytest.approx([0.2, 0.1, 0.8 / 1.1])
     assert pair.figures["events_paired"].value[0] == close(2 / 3)
+    again = agree(path, [codes[i] for i in (1, 3, 6, 4, 0, 2, 5)], AgreeOptions(tolerance=0.25)).pairs[0]
+    np.testing.assert_array_equal(again.events, pair.events)  # in whatever order they were coded
     strict = agree(path, codes, AgreeOptions(tolerance=0.15)).pairs[0]
     assert strict.events[0].tolist() == [1, 2, 1, 0]
 

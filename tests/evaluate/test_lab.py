@@ -40,7 +40,8 @@ def coded(tmp_path, tiny_model):
             source, start = f"clip{i // 10}.mp4", 2.0 * (i % 10)
             for k in range(4):
                 other = np.roll(p[i], 1)  # what stands at the rest of the stretch is not asked
-                frames.append(Frame(source, 0, start + k / 2, (face(p[i] if k == 2 else other),)))
+                shown = face(p[i] if k == 2 else other)
+                frames.append(Frame(source, 4 * (i % 10) + k, start + k / 2, (shown,)))
             codes.append(Code(source, 1, coder, start, start + 2, EMOTIONS[truth[i]]))
         table = tmp_path / "faces.csv"
         write(frames, table, overwrite=True)

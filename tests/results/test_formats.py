@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from mien.errors import ConfigError, DataError, MienError, MissingExtra, OutputError
+from mien.evaluate.review import ReviewTable
 from mien.labels import EMOTIONS
 from mien.results import COLUMNS, open_writer, rows
 from mien.results.formats import FORMATS, TABLE_READERS, convert
@@ -405,14 +406,23 @@ def test_formats_of_one_clip_refuse_photos_and_several_sources(tmp_path, form):
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["photo.csv", "several.csv", out.name])
 
 
-def test_a_table_that_was_sorted_otherwise_is_refused(tmp_path):
-    """How long a frame lasts, the next one tells; a clip that stands there twice is fine."""
-    table, other = clip("fear", "anger", "fear"), [{**row, "source": "b.mp4"} for row in clip("fear", "fear")]
-    for number, sorted_otherwise in enumerate((table[::-1], [table[0], other[0], table[1], other[1]])):
-        path = write(tmp_path / f"{number}.csv", sorted_otherwise)
-        with pytest.raises(DataError, match=r"a\.mp4 one after the other, frame 1 is out of order; sort"):
+def test_a_table_that_was_sorted_otherwise_or_holds_a_clip_twice_is_refused(tmp_path):
+    """How long a frame lasts, the next one tells; and what stands there twice counts twice."""
+    table, other = clip("fear", "anger", "fear"), clip("fear", "fear", source="b.mp4")
+    two = clip(("fear", "anger"), ("fear", "anger"))
+    faces = (Face((1, 2, 3, 4), np.zeros((5, 2), np.float32), 0.5),) * 2
+    one, more = (rows(Frame(name, 0, None, faces)) for name in ("a.jpg", "b.jpg"))
+    for number, wrong in enumerate([
+        table[::-1], [table[0], other[0], table[1], other[1]], two[::2] + two[1::2], [*table, *other, *table],
+        [row for row in table for _ in range(2)], [one[1], more[0], one[0], more[1]],
+    ]):  # fmt: skip
+        path = write(tmp_path / f"{number}.csv", wrong)
+        with pytest.raises(DataError, match=r"one after the other, .* out of order or there twice; sort"):
             read(path)
-    assert len(read(write(tmp_path / "twice.csv", [*table, *other, *table, *table]))) == 11
+        with pytest.raises(DataError, match="out of order or there twice"):
+            ReviewTable(path)
+    fine = [*table, *rows(Frame("a.mp4", 0, None, ())), *other, *one, *more, *one]
+    assert len(read(write(tmp_path / "fine.csv", fine))) == 12
 
 
 def test_a_clip_that_broke_off_is_converted_as_far_as_it_was_read(tmp_path):

@@ -156,14 +156,12 @@ def read_ratings(table: Path, codes: Sequence[str | Path | Code], options: Agree
 
 @dataclass(slots=True)
 class _Clip:
-    """What a table tells of a clip or photo."""
+    """What a table tells of a clip or photo: its faces by track, with the frames that show them."""
 
     photo: bool = False
     times: list[float] = field(default_factory=list)  # (F,) seconds
     largest: list[int] = field(default_factory=list)  # (F,) the largest face
-    faces: dict[int, list[tuple[int, Readings]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )  # by frame
+    faces: dict[int, list[tuple[int, Readings]]] = field(default_factory=lambda: defaultdict(list))
     events: dict[int, list[Stretch]] = field(default_factory=lambda: defaultdict(list))
 
     @property
@@ -203,7 +201,8 @@ def _read_frames(rows: Iterable[Row]) -> dict[str, _Clip]:
         clip, finder = clips[source], EventFinder()
         events = []
         for (_, time), frame in groupby(group, key=lambda row: (row["frame"], row["time"])):
-            found = [row for row in frame if row["success"]]
+            found: list[Any] = [row for row in frame if row["success"]]
+            found.sort(key=lambda row: row["face"] or 0)  # the largest first
             if isinstance(time, float):
                 if clip.times and time <= clip.times[-1]:
                     continue  # a frame at the time of another lasts no time
@@ -400,9 +399,8 @@ def _make_grid(
     largest = np.append(clip.largest, _NOBODY)[at]
     seen = {}
     for face, frames in clip.faces.items():
-        each = np.tile(
-            _UNREAD, (len(clip.times) + 1, 1)
-        )  # (F + 1, 2 + E), the last for before the first frame
+        # (F + 1, 2 + E), the last for before the first frame
+        each = np.tile(_UNREAD, (len(clip.times) + 1, 1))
         for index, reading in frames:
             each[index] = reading
         seen[face] = each[at]
@@ -450,12 +448,11 @@ def _paint(
 
 
 def _extend(stretches: list[Stretch], emotion: str, start: float, end: float, step: float) -> None:
-    """Add a stretch, joined to one of the same expression that it touches."""
-    for i in range(len(stretches) - 1, -1, -1):
-        other, onset, offset = stretches[i]
-        if other == emotion and start <= offset + step / 2 and end >= onset - step / 2:
-            stretches[i] = emotion, min(onset, start), max(offset, end)
-            return
+    """Add a stretch, joined to those of the same expression that it touches, in whatever order they come."""
+    near = step / 2
+    for one in [o for o in stretches if o[0] == emotion and start <= o[2] + near and end >= o[1] - near]:
+        stretches.remove(one)
+        start, end = min(start, one[1]), max(end, one[2])
     if end > start:
         stretches.append((emotion, start, end))
 

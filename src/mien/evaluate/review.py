@@ -24,7 +24,7 @@ from mien.evaluate.codes import Code, read_codes, write_codes
 from mien.files import WholeFile, lock
 from mien.labels import EMOTIONS
 from mien.results.formats.conversion import EVENT_NEEDED
-from mien.results.table_reader import bad_line, open_table, parse_cell
+from mien.results.table_reader import bad_line, open_table, parse_cell, watch_order
 from mien.units import ACTION_UNITS
 
 SECONDS: Final = 2.0  # of a stretch: long enough for an expression, too short for many
@@ -32,7 +32,8 @@ SHORTEST: Final = 0.2  # seconds; what is seen for less cannot be judged
 GAP: Final = 0.5  # seconds out of sight that no stretch spans
 NAME_LENGTH: Final = 60  # characters of a coder's name
 _NEEDED: Final = (
-    "source", "time", "face", "track", "success", "x", "y", "width", "height", "emotion", "confidence",
+    "source", "frame", "time", "face", "track", "success", "x", "y", "width", "height", "emotion",
+    "confidence",
 )  # fmt: skip
 
 #: What is coded: a source, a face of it, and when, in seconds (None: a photo).
@@ -72,11 +73,13 @@ class ReviewTable:
         table.require(_NEEDED, "a table that `mien analyze` wrote")
         more = EMOTIONS if probabilities else ()
         used = [name for name in (*_NEEDED, "quality", *more) if name in table.columns]
+        check_order = watch_order()
         for line, record in table.records:
             try:
                 row: dict[str, Any] = {name: parse_cell(name, record[name]) for name in used}
             except ValueError as error:
                 raise bad_line(path, line, error) from error
+            check_order(path, line, row)
             source, time = str(row["source"]), row["time"]
             if time is not None:
                 clip = times.setdefault(source, array("d"))

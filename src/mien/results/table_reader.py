@@ -92,7 +92,7 @@ def read_table(path: Path) -> Iterator[Row]:
 
 def read_rows(table: OpenTable, parse: Callable[[Record], dict[str, Cell]]) -> Iterator[Row]:
     """The records as rows, columns that `parse` does not give empty; its ValueErrors become DataErrors."""
-    check_order = _watch_order()
+    check_order = watch_order()
     for line, record in table.records:
         try:
             row: Row = {**dict.fromkeys(ALL_COLUMNS), **parse(record)}
@@ -101,30 +101,39 @@ def read_rows(table: OpenTable, parse: Callable[[Record], dict[str, Cell]]) -> I
         for name in _ALWAYS_FILLED:
             if row[name] is None:
                 raise _damaged(table.path, line, f"a value of {name}", "none")
-        if row["time"] is not None:
-            check_order(table.path, line, row)
+        check_order(table.path, line, row)
         yield row
 
 
-def _watch_order() -> Callable[[Path, int, Row], None]:
-    """A function that raises a `DataError` about a row of a clip whose frames are not in their order.
+def watch_order() -> Callable[[Path, int, Row], None]:
+    """A function that raises a `DataError` about a row that does not stand where Mien wrote it.
 
-    How long a frame lasts, the next one tells: of a table that was sorted by something else all times would
-    be wrong. A clip may stand there twice, and begin again at its first frame.
+    How long a frame lasts, the next one tells, and what stands there twice counts twice: figures of a table
+    that was sorted by something else, or joined with itself, would be wrong. Photos may share a name.
     """
-    first: dict[Any, Any] = {}  # number of the first frame, by clip
+    first: dict[Any, Any] = {}  # the face in the first row, by clip or photo
     source: Any = None
-    frame: Any = 0
+    frame: Any = None
+    faces: set[Any] = set()  # of that frame
 
     def check(path: Path, line: int, row: Row) -> None:
-        nonlocal source, frame
-        source, before, frame = row["source"], (source, frame), row["frame"]
-        goes_on = source == before[0] and frame >= before[1]
-        if not goes_on and first.setdefault(source, frame) != frame:
+        nonlocal source, frame, faces
+        timed, face = row["time"] is not None, row["face"] or 0
+        if not timed and not row["success"]:
+            return  # it could not be read, or the clip broke off
+        if new := row["source"] != source:
+            wrong = row["source"] in first and (timed or first[row["source"]] != face)
+            first.setdefault(row["source"], face)
+        else:
+            wrong = row["frame"] < frame or (timed and row["frame"] == frame and face in faces)
+        if wrong:
             raise DataError(
-                f"{path}, line {line}: expected the frames of {source} one after the other, frame {frame} is "
-                "out of order; sort the table by source and frame, as Mien wrote it"
+                f"{path}, line {line}: expected the frames of {row['source']} one after the other, frame "
+                f"{row['frame']} is out of order or there twice; sort by source and frame, without copies"
             )
+        if new or row["frame"] != frame:
+            source, frame, faces = row["source"], row["frame"], set()
+        faces.add(face)
 
     return check
 
