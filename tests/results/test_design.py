@@ -11,6 +11,7 @@ from mien.labels import EMOTIONS
 from mien.results import rows, summarize
 from mien.results.design import Design
 from mien.results.summary import summary_columns, to_long, to_wide
+from mien.results.table_reader import read_table
 from mien.types import Face, Frame
 
 
@@ -82,6 +83,15 @@ def test_doubtful_time_has_a_column():
     frames = [Frame("a.mp4", i, i / 10, (make_face(1, one_hot("fear"), uncertain=i < 3),)) for i in range(10)]
     (row,) = summarize(row for frame in frames for row in rows(frame))
     assert (row["uncertain_seconds"], row["seconds"]) == pytest.approx((0.3, 1.0))
+
+
+def test_missing_values_of_r_are_empty_and_a_person_may_be_called_so(tmp_path):
+    design = write_design(tmp_path / "design.csv", "source,track,start,end,person\na.mp4,NA,NA,1,NA\n")
+    (row, rest) = summarize(clip("a.mp4", [{1: "fear"}] * 20), ("person",), design=design)
+    assert (row["person"], row["seconds"], rest["person"]) == ("NA", 1.0, None)
+    for word in ("", "NA", "NaN"):
+        pd.DataFrame(clip("a.mp4", [{1: "fear"}, {}])).to_csv(tmp_path / "t.csv", index=False, na_rep=word)
+        assert [row["track"] for row in read_table(tmp_path / "t.csv")] == [1, None]
 
 
 def test_stretches_and_faces_of_a_design_and_those_that_are_not_found(tmp_path):

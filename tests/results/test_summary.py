@@ -83,8 +83,9 @@ def check_shares(row, parts):
         shown = np.average([face.emotion == emotion for _, face in read], weights=weights)
         mean = np.average([face.probabilities[i] for _, face in read], weights=weights)
         assert (row[f"share_{emotion}"], row[f"mean_{emotion}"]) == pytest.approx((shown, mean))
-    doubt = np.average([bool(face.uncertain) for _, face in read], weights=weights)
-    assert row["share_uncertain"] == pytest.approx(doubt)
+    told = all(face.uncertain is not None for _, face in read)  # otherwise nobody knows
+    doubt = np.average([bool(face.uncertain) for _, face in read], weights=weights) if told else None
+    assert row["share_uncertain"] == (doubt if doubt is None else pytest.approx(doubt))
 
 
 def make_face(track, emotion):
@@ -109,6 +110,20 @@ def test_inputs_without_a_face_photos_and_broken_clips_have_a_row():
         "half.mp4": (1, 1, 0.0, 0.0, 1.0, 0),
     }
     assert all(set(row) == {"source", "track", *FIGURES} for row in got.values())
+
+
+def test_what_a_table_does_not_tell_is_empty_and_not_0():
+    """As py-feat's: without times, contempt and doubt; frames without a face are missing all the same."""
+    table = [
+        row for i in range(3) for row in rows(Frame("a.mp4", i, None, (make_face(1, "fear"),) * (i < 2)))
+    ]
+    (row,) = summarize([row | {"contempt": None, "uncertain": None} for row in table])
+    names = ("mean_fear", "share_fear", "mean_contempt", "share_uncertain", "clip_frames", "missing_frames")
+    assert [row[name] for name in names] == [1.0, 1.0, None, None, 3, 1]
+    timed = [row | {"time": i / 10, "contempt": None, "uncertain": None} for i, row in enumerate(table)]
+    (row,) = summarize(timed, baseline=(0, 0.1))
+    names = ("uncertain_seconds", "mean_contempt", "baseline_contempt", "change_contempt", "change_fear")
+    assert [row[name] for name in names] == [None, None, None, None, 0.0]
 
 
 def test_analyze_and_summary_say_the_same(mien, tmp_path, drawn_clip, two_faces, tiny_model):

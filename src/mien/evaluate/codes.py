@@ -27,7 +27,7 @@ from mien.media import IMAGE_SUFFIXES
 from mien.results.formats.conversion import EVENT_NEEDED, FaceRun, in_order
 from mien.results.formats.elan import ElanTier, without_overlap, write_tiers
 from mien.results.formats.stretches import BORIS, boris_lines, write_lines
-from mien.results.table_reader import bad_line, open_table, parse_number, parse_whole
+from mien.results.table_reader import bad_line, is_missing, open_table, parse_number, parse_whole
 from mien.results.tables import printable
 from mien.units import ACTION_UNITS
 
@@ -274,7 +274,7 @@ def _read_table(path: Path, default: str, fps: float | None) -> Iterator[tuple[i
             start, end, intensity = (_number(cells[name]) for name in ("start", "end", "intensity"))
             if at:
                 start = end = _required(record[at], at) / (fps if at == "frame" and fps else 1.0)
-            track = None if cells["track"] in {None, ""} else parse_whole(cells["track"])
+            track = None if is_missing(cells["track"]) else parse_whole(cells["track"])
             texts = (str(cells[name] or "").strip() for name in ("source", "coder", "code"))
             source, coder, word = texts
             if not source:
@@ -437,7 +437,7 @@ def _face_number(text: str) -> int | None:
 
 
 def _number(cell: Any) -> float | None:
-    return None if cell in {None, ""} else parse_number(cell)
+    return None if is_missing(cell) else parse_number(cell)
 
 
 def _required(cell: Any, name: str) -> float:

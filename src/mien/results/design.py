@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from mien.errors import ConfigError, DataError
 from mien.results.rows import TYPES
-from mien.results.table_reader import bad_line, open_table, parse_number, parse_whole
+from mien.results.table_reader import bad_line, is_missing, open_table, parse_number, parse_whole
 
 _OWN: Final = ("source", "track", "start", "end", "offset")
 #: Numbers of the rows of a design that hold for a stretch of time only, and do so at one time.
@@ -201,7 +201,8 @@ def _read_entries(path: Path) -> Iterator[_Entry]:
     table.require(("source",), "a table of a design")
     lines: dict[tuple[Any, ...], int] = {}
     for number, (line, record) in enumerate(table.records):
-        cells = {name: value for name, value in record.items() if value is not None and value != ""}
+        # a person may be called NA, a time may not
+        cells = {name: x for name, x in record.items() if not is_missing(x) or (x and name not in _OWN)}
         try:
             track = parse_whole(cells["track"]) if "track" in cells else None
             start, end, offset = (

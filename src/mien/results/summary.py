@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from math import floor
+from math import floor, isnan
 from typing import Any, Final
 
 import numpy as np
@@ -191,7 +191,7 @@ class Summarizer:
             return
         first = self._frame[0]
         found = [row for row in self._frame if row["success"]]
-        if first["time"] is None and not found and self._parts:
+        if first["time"] is None and not found and self._parts and not first["frame"]:
             return  # it says that the clip broke off
         for row in found:
             self._tracks.setdefault(row["track"], row)
@@ -265,7 +265,7 @@ class Summarizer:
     def _weigh(self, where: dict[Any, NDArray[np.float64]], key: Any, row: Row) -> None:
         """Add a reading: its weight and its probabilities, over seconds and over frames."""
         if row["emotion"] is not None:
-            read = np.array([1.0, *(row[emotion] or 0.0 for emotion in EMOTIONS)], np.float64)
+            read = np.array([1.0, *(row[emotion] for emotion in EMOTIONS)], np.float64)  # nan: not known
             where.setdefault(key, np.zeros((2, 1 + len(EMOTIONS))))[:] += np.outer((self._step, 1.0), read)
 
     def _add_events(self, events: Iterable[Event]) -> None:
@@ -306,7 +306,7 @@ class _Sums:
         if row["emotion"] is None:
             return
         shown = [float(row["emotion"] == emotion) for emotion in EMOTIONS]
-        read = np.array([1.0, *shown, row["uncertain"] or 0, *(row[e] or 0.0 for e in EMOTIONS)], np.float64)
+        read = np.array([1.0, *shown, row["uncertain"], *(row[e] for e in EMOTIONS)], np.float64)
         self.sums += np.outer((step, 1.0), read)
 
     def row(self, *, with_baseline: bool) -> Row:
@@ -319,7 +319,7 @@ class _Sums:
         row |= {"clip_frames": int(frames), "missing_frames": int(missing)}
         lengths = {"seconds": self.seconds, "clip_seconds": seconds}
         lengths |= {"missing_seconds": max(0.0, unseen), "uncertain_seconds": doubtful}
-        row |= {name: value if timed else None for name, value in lengths.items()}
+        row |= {name: value if timed and not isnan(value) else None for name, value in lengths.items()}
         row |= _means((*SHARES, *MEANS), self.sums)
         for emotion, (number, length) in self.events.items():
             row[f"events_{emotion}"] = int(number) if timed else None
@@ -329,7 +329,7 @@ class _Sums:
             row |= _means(BASELINE[1:], self.changed)
             for emotion in EMOTIONS:
                 base, value = row[f"baseline_{emotion}"], row[f"change_{emotion}"]
-                row[f"change_{emotion}"] = None if value is None else value - base  # type: ignore[operator]
+                row[f"change_{emotion}"] = None if None in {base, value} else value - base  # type: ignore[operator]
         return {
             name: round(value, 9) if isinstance(value, float) and TYPES[name] == "float64" else value
             for name, value in row.items()
@@ -337,9 +337,13 @@ class _Sums:
 
 
 def _means(names: Sequence[str], sums: NDArray[np.float64]) -> Row:
-    """Means over seconds, or over frames where they last no time; `sums` begin with their weight."""
+    """Means over seconds, or over frames where they last no time; `sums` begin with their weight.
+
+    They are empty where there is nothing, or where the table does not tell all of it.
+    """
     weight, *rest = sums[0 if sums[0, 0] else 1].tolist()
-    return dict(zip(names, [one / weight for one in rest] if weight else [None] * len(names), strict=True))
+    means = [one / weight if weight and not isnan(one) else None for one in rest]
+    return dict(zip(names, means, strict=True))
 
 
 def read_face(row: Row) -> Face:

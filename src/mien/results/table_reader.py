@@ -162,7 +162,7 @@ def bad_line(path: Path, line: int, error: ValueError) -> DataError:
 
 def parse_cell(name: str, value: Any) -> Cell:
     """A cell of the column `name`, from text or from the value in JSON or Parquet; ValueError: not of it."""
-    if value is None or value == "":
+    if is_missing(value):
         return None
     if name == "set":
         words = value.split() if isinstance(value, str) else value
@@ -178,6 +178,11 @@ def parse_cell(name: str, value: Any) -> Cell:
     if TYPES[name] == "int32":
         return parse_whole(value, largest=1 if name in _FLAGS else _LARGEST_INT32)
     return parse_number(value, float32=TYPES[name] == "float32")
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a cell has no value: it is empty, or R's or pandas' word for that."""
+    return value is None or value in ("", "NA", "NaN")
 
 
 def parse_whole(value: Any, *, largest: int = _LARGEST_INT32) -> int:
