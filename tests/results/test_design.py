@@ -162,6 +162,9 @@ def test_offsets_bring_cameras_to_one_clock(tmp_path):
     (row,) = summarize(late, design=design)
     assert (row["first"], row["last"]) == pytest.approx((2.5, 3.5))
     assert {r["window"] for r in summarize(late, design=design, window=1)} == {2.0, 3.0}
+    early = Design(offsets={"right.mp4": 0.1})  # 0.7 + 0.1 is less than 0.8 in floating point
+    (row,) = summarize(late, design=early, baseline=(0, 0.8))
+    assert (row["baseline_seconds"], row["first"]) == (0.7, 0.8)
     design = write_design(tmp_path / "d.csv", "source,offset,camera\nright.mp4,2.5,2\nleft.mp4,,1\n")
     both = clip("left.mp4", [{1: "anger"}] * 40) + late
     left, right = summarize(both, ("camera",), design=design, baseline=(2.5, 3))
@@ -185,6 +188,10 @@ def test_long_and_wide_hold_the_same_figures(study):
             assert below["change"] == row[f"change_{emotion}"]
             assert below["events"] == row.get(f"events_{emotion}")
             assert below["missing_seconds"] == row["missing_seconds"]
+    (faces,) = to_wide(
+        [{"source": "a", "face": n, "frames": n} for n in (0, None)], "face", ("source", "face")
+    )
+    assert faces == {"source": "a", "frames.0": 0, "frames.none": None}
 
 
 @pytest.mark.parametrize(
@@ -253,6 +260,8 @@ def test_the_command_writes_all_of_it(mien, tmp_path, drawn_clip, tiny_model):
     assert list(read()["condition"]) == ["film", "rest"]
     long = read("--by", "person,condition", "--long", "--baseline", "0-0:00.3", "--offset", "p1_rest.mp4=0.1")
     assert len(long) == 16
+    before = read("--by", "condition", "--baseline", "-0.3-0", "--offset", "p1_rest.mp4=-0.3")
+    assert (before["baseline_seconds"] > 0).tolist() == [False, True]
     assert {"share", "mean", "change", "baseline_seconds", "missing_seconds"} <= set(long)
     wide = read("--by", "person,condition", "--wide", "condition", "--window", "0.5")
     assert {"mean_fear.film", "mean_fear.rest", "window"} <= set(wide)

@@ -112,9 +112,9 @@ def summary(  # noqa: PLR0913, PLR0917 - the options of a command are its argume
 
 def _parse_baseline(text: str) -> tuple[float, float]:
     """Start and end of "0-2" or "1:00-1:10", in seconds."""
-    if not (found := re.fullmatch(r"([\d:.]+)-([\d:.]+)", text)):
+    if not (found := re.fullmatch(r"(-?)([\d:.]+)-(-?)([\d:.]+)", text)):
         raise typer.BadParameter(f"--baseline: expected two times such as 0-2 or 1:00-1:10, got {text!r}")
-    return parse_time(found[1]), parse_time(found[2])
+    return float(found[1] + "1") * parse_time(found[2]), float(found[3] + "1") * parse_time(found[4])
 
 
 def _parse_offset(text: str) -> tuple[str, float]:

@@ -100,15 +100,16 @@ def to_wide(rows: Iterable[Row], column: str, by: Sequence[str]) -> list[Row]:
         by: the columns `by` of the summary.
     """
     listed = list(rows)
-    levels = list(dict.fromkeys(str(row[column] or "none") for row in listed))
+    ends = ["none" if row[column] in {None, ""} else str(row[column]) for row in listed]
+    levels = list(dict.fromkeys(ends))
     kept = [name for name in by if name != column]
     figures = [name for name in (listed[0] if listed else {}) if name not in by]
     wide: dict[_Key, Row] = {}
-    for row in listed:
+    for row, end in zip(listed, ends, strict=True):
         key = {name: row[name] for name in kept}
         empty = {f"{figure}.{level}": None for level in levels for figure in figures}
         found = wide.setdefault(tuple(key.values()), key | empty)
-        found.update({f"{figure}.{row[column] or 'none'}": row[figure] for figure in figures})
+        found.update({f"{figure}.{end}": row[figure] for figure in figures})
     return list(wide.values())
 
 
@@ -218,7 +219,11 @@ class Summarizer:
     def _clock(self, row: Row) -> float | None:
         """The time of a frame on the common clock."""
         time = row["time"]
-        return time + self._design.offset(str(row["source"])) if isinstance(time, float) else None
+        return self._at(str(row["source"]), time) if isinstance(time, float) else None
+
+    def _at(self, source: str, time: float) -> float:
+        """A time of a clip on the common clock, to the nanosecond: sums of time stamps are not exact."""
+        return round(time + self._design.offset(source), 9)
 
     def _is_rest(self, at: float | None) -> bool:
         return at is not None and self._baseline is not None and self._baseline[0] <= at < self._baseline[1]
@@ -228,7 +233,7 @@ class Summarizer:
         at = self._clock(row) if at is None else at
         window = None
         if self._window is not None and at is not None:
-            window = floor(at / self._window + 1e-9) * self._window  # sums of time stamps are not exact
+            window = floor(at / self._window + 1e-9) * self._window  # 0.3 / 0.1 is less than 3
         return window, self._design.stretches(str(row["source"]), at)
 
     def _find(self, row: Row, part: _Part) -> _Sums:
@@ -271,7 +276,7 @@ class Summarizer:
     def _add_events(self, events: Iterable[Event]) -> None:
         for event in events:
             row = self._tracks[event.track]
-            at = event.onset + self._design.offset(event.source)
+            at = self._at(event.source, event.onset)
             if not self._is_rest(at):
                 figures = self._find(row, self._find_part(row, at)).events[event.emotion]
                 figures += 1, event.duration
