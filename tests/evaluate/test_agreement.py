@@ -328,6 +328,12 @@ def test_intensities_are_compared_with_probabilities(tmp_path):
     coded = np.array([0.8, 0.4, 0, 0, 1, 0])
     for measure, wanted in zip(("icc_2_1", "icc_3_1"), icc_of(np.stack([p, coded], axis=1)), strict=True):
         assert pair.figures[measure].value[ROWS.index("fear")] == close(wanted)
+    more = [*codes, Code("a.mp4", 1, "x", 0.1, 0.4, "fear", 3), Code("a.mp4", 1, "x", 0.0, 0.1, "fear", 4)]
+    kept = [0, 4, 5]  # the second is coded twice, 2 and 3; the next two with another expression as well
+    wanted = icc_of(np.stack([p, coded], axis=1)[kept])[0]
+    for order in (more, more[::-1]):
+        pair = agree(path, order, AgreeOptions(intensity_max=5)).pairs[0]
+        assert pair.figures["icc_2_1"].value[ROWS.index("fear")] == close(wanted)
     without = agree(path, moments("a.mp4", "x", shows)).pairs[0]
     assert np.isnan(without.figures["icc_2_1"].value).all()
 

@@ -75,9 +75,8 @@ class PairAgreement:
     kappa_max: Array  # (V,) the greatest kappa that the two rates of use allow
     rates: Array  # (2, V) share of the moments in which each uses the label
     events: NDArray[np.int64]  # (V, 4) of the first, of the second, paired, paired within the tolerance
-    event_medians: (
-        Array  # (V, 3) of pairs: onset and offset of the second less the first's, s; overlap by union
-    )
+    #: (V, 3) of pairs: onset and offset of the second less the first's, s; overlap by union
+    event_medians: Array
     uncovered: tuple[int, int]  # events of each that are left out: the other codes under half of their time
     #: moments that Mien marks uncertain, and the share of agreement in these and in others; None: not known
     doubtful: tuple[int, float, float] | None

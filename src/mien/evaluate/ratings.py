@@ -427,19 +427,20 @@ def _paint(
     codes: Sequence[Code], moments: int, step: float, options: AgreeOptions
 ) -> tuple[Labels, NDArray[np.float64] | None, Counter[str]]:
     """(T,) what a coder says, (T, E) how strongly, if any of the codes says so; and what is missing of it."""
-    painted = np.full(moments, _UNCODED)
+    painted, tally = np.full(moments, _UNCODED), Counter[str]()
     strength = np.full((moments, len(EMOTIONS)), np.nan)
-    tally = Counter[str]()
     for code in codes:
         first, last = _span(code, step)
         tally["short"] += first >= min(last, moments)
         label, here = CODES.index(code.code), slice(first, last)
+        again = painted[here] == label  # if not as strong, how strong is missing data
         painted[here] = np.where((painted[here] != _UNCODED) & (painted[here] != label), _TWICE, label)
         if code.code != CANNOT_TELL:
+            before = strength[here].copy()
             strength[here] = 0.0
             if label < len(EMOTIONS):
-                given = code.intensity
-                strength[here, label] = np.nan if given is None else given / options.intensity_max
+                given = np.nan if code.intensity is None else code.intensity / options.intensity_max
+                strength[here, label] = np.where(again & (before[:, label] != given), np.nan, given)
     strength[painted == _TWICE] = np.nan
     strength[:, EMOTIONS.index("neutral")] = np.nan  # it has none
     tally["cannot tell"] += int((painted == CODES.index(CANNOT_TELL)).sum())
