@@ -9,6 +9,7 @@ from mien.batch.run import analyze
 from mien.errors import DataError
 from mien.faces.network import open_session, read_card, read_model
 from mien.image import write_image
+from mien.results import summarize
 from mien.results.methods import describe_methods
 from mien.results.sidecar import find_sidecar, read_sidecar
 from mien.results.table_reader import read_table
@@ -44,6 +45,8 @@ def test_its_figures_are_those_of_the_table_and_the_card(table):
     assert f"({sum(not row['success'] for row in rows)} of {len(frames)})" in text
     assert f"({unsure} of {len(faces)})" in text
     assert "every 2nd frame" in text
+    seconds = sum({row["source"]: row["clip_seconds"] or 0 for row in summarize(rows)}.values())
+    assert f"frames read, over {seconds:.1f} s)" in text  # until the end of the last frame
     card = read_card(open_session(read_model(None)))
     figures = card.calibration["held_out"]["majority"]
     assert f"{figures['n']:,} faces" in text

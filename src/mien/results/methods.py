@@ -172,7 +172,9 @@ def _say_material(inputs: list[Mapping[str, Any]] | None, counts: Mapping[str, i
     else:
         photos = sum(one["kind"] == "photo" for one in inputs)
         clips = [one for one in inputs if one["kind"] not in {"photo", "missing", "other"}]
-        seconds = sum(one["last"] - one["first"] for one in clips if "first" in one)
+        # to the end of the last frame, which the record does not tell: it is as long as the others
+        timed = ((one["last"] - one["first"], one["frames"]) for one in clips if "first" in one)
+        seconds = sum(length * n / max(1, n - 1) for length, n in timed)
         frames = sum(one["frames"] for one in clips)
         parts = [_count(photos, "photo")] if photos else []
         if clips:
