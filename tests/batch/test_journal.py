@@ -25,15 +25,6 @@ MIEN = [sys.executable, "-m", "mien", "analyze"]
 
 
 @pytest.fixture(scope="module")
-def long_clip(tmp_path_factory, draw_scene, make_clip):
-    """110 frames (`--every 2` keeps a place, too): one face that moves, another that comes and goes."""
-    pictures = [
-        draw_scene((20 + i // 2, 40, 160), *([(220, 20, 96)] if 30 < i < 70 else [])) for i in range(110)
-    ]
-    return make_clip(tmp_path_factory.mktemp("clip") / "long.mp4", pictures, fps=25)
-
-
-@pytest.fixture(scope="module")
 def clip(tmp_path_factory, draw_scene, make_clip):
     """60 frames: its journal holds one place to go on from."""
     pictures = [draw_scene((20 + i, 40, 160)) for i in range(60)]
@@ -76,16 +67,20 @@ def kill_midway(command, folder):
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "frames"),
     [
-        pytest.param([], marks=pytest.mark.slow),
-        ["--detect-every", "3", "--landmarks", "--annotate", "drawn"],
-        pytest.param(["--every", "2", "--smooth", "0"], marks=pytest.mark.slow),
+        pytest.param([], 110, marks=pytest.mark.slow),
+        (["--detect-every", "3", "--landmarks", "--annotate", "drawn"], 70),
+        pytest.param(
+            ["--every", "2", "--smooth", "0"], 110, marks=pytest.mark.slow
+        ),  # a place every 100 frames
     ],
 )
 def test_a_killed_run_goes_on_and_gives_the_same_tables(
-    mien, one_face, long_clip, tmp_path, options, monkeypatch
+    mien, one_face, draw_scene, make_clip, tmp_path, options, frames, monkeypatch
 ):
+    scenes = [[(20 + i // 2, 40, 160), (220, 20, 96)][: 1 + (30 < i < 60)] for i in range(frames)]
+    long_clip = make_clip(tmp_path / "long.mp4", [draw_scene(*faces) for faces in scenes], fps=25)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()

@@ -213,11 +213,11 @@ def test_a_large_picture_of_large_faces_is_not_scanned_finer(draw_scene: Draw) -
 
     counting, large = YuNet(network=Counting()), ((200, 200, 500), (1200, 300, 400))
     pixels = []
-    for places in (large, (*large, (2600, 1500, 60)), ()):
+    for places in (large, (*large, (2600, 800, 48))):
         scanned.clear()
-        assert len(counting.detect(draw_scene(*places, size=(2500, 4000)))) == len(places)
+        assert len(counting.detect(draw_scene(*places, size=(1100, 3000)))) == len(places)
         pixels.append(sum(scanned))
-    assert 1.5 * pixels[0] < min(pixels[1:])
+    assert 1.5 * pixels[0] < pixels[1]
 
 
 def test_a_dark_picture_is_brightened(detector: YuNet, one_face: np.ndarray) -> None:
