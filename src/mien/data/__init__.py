@@ -30,11 +30,11 @@ class CorpusReader:
 
     def open(self, root: Path | str, split: str | None = None) -> Corpus:
         """The corpus, or one of its splits; None: valid."""
-        return self.read(Path(root), split or "valid") if self.splits else self.read(Path(root))
+        return self.read(root, split or "valid") if self.splits else self.read(root)
 
     def open_whole(self, root: Path | str) -> Corpus:
         """A corpus without splits, from all angles."""
-        return self.read(Path(root), "all") if self.cameras else self.read(Path(root))
+        return self.read(root, "all") if self.cameras else self.read(root)
 
     def choose_detection(self, asked: bool | None) -> bool | None:
         """Whether faces are looked for in its pictures; None: in the large ones."""

@@ -22,6 +22,7 @@ from mien.evaluate.calibrate import CalibrateOptions, calibrate_card
 from mien.evaluate.group_tables import make_group_record, render_groups
 from mien.evaluate.groups import GroupOptions, GroupReport, compare_groups, parse_attributes
 from mien.evaluate.judge import (
+    LARGEST_CROP,
     Predictions,
     Scores,
     Verdict,
@@ -29,7 +30,7 @@ from mien.evaluate.judge import (
     make_cropper,
     predict_corpus,
     training_digests,
-)
+)  # fmt: skip
 from mien.evaluate.metrics import PROTOCOLS, check_protocol, mean_defined, to_json
 from mien.faces.network import Classifier, OnnxNetwork, open_session, read_card, read_model
 from mien.faces.policy import decide
@@ -49,7 +50,8 @@ PAPER: Final = {
     "fear": 73.46,
     "contempt": 66.57,
 }
-_CROPS: Final = {True: "by the detector", False: "as they are", None: "by the detector over 128 px"}
+_LARGE: Final = f"by the detector over {LARGEST_CROP} px"
+_CROPS: Final = {True: "by the detector", False: "as they are", None: _LARGE}
 MAX_NAMED: Final = 10  # unreadable pictures named in the text; the JSON names all
 
 
@@ -123,8 +125,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
     detect = found.choose_detection(options.detect)
     protocols = _choose_protocols(options, found, corpus)
     attributes = () if options.by is None else parse_attributes(options.by, corpus.samples)
-    model = None if options.model is None else Path(options.model)
-    classifier = Classifier.load(model, threads=options.threads)
+    classifier = Classifier.load(options.model, threads=options.threads)
     card = classifier.card
     policy = card.policy(options.policy)  # before the work: is there such a policy?
     judged = corpus if options.limit is None else draw(corpus, options.limit)
@@ -232,7 +233,7 @@ def calibrate_model(  # noqa: PLR0913 - each is one choice of a user
     corpus = found.open(root, "valid" if found.splits else None)
     if not any(sample.votes for sample in corpus.samples):
         raise ConfigError(f"{corpus.name} has no labels: expected labelled faces to calibrate on")
-    content = read_model(Path(model))
+    content = read_model(model)
     network = OnnxNetwork(content, name=str(model), threads=threads)
     card = read_card(network.session)
     with_card(content, card)  # if onnx is missing, say so before the faces are read

@@ -40,8 +40,8 @@ _LEAST_FACE: Final = 11  # to which it is reduced at most: a little larger, YuNe
 _CHEAP: Final = 640  # a picture of this long side is scanned at its own size first
 _USUAL: Final = 1920  # no picture is enlarged beyond; larger ones are scanned finer for small faces alone
 _MAX_STEP: Final = 3.0  # by which one size is larger than the next
-_LARGE_SCORE: Final = 0.8  # from which YuNet finds a face large enough not to scan further, and ...
-_SMALL_SCORE: Final = 0.5  # ... one so small that there may be more
+_LARGE_SCORE: Final = 0.8  # YuNet's, of a large face for which the picture may be scanned no further, and ...
+_SMALL_SCORE: Final = 0.5  # ... of a small one for which it is
 _PORTRAIT_SHARE: Final = 1 / 3  # of the picture's longer side: a face of this size makes it a portrait
 
 # candidates
@@ -206,13 +206,14 @@ class YuNet:
 
     def _scan(self, picture: Pyramid) -> Proposals:
         """Candidates in the whole picture at each size, in pixels of the picture."""
-        parts: list[Proposals] = []
+        found = join([])
         sizes = self.sizes(picture.long)
         own = max(size for size in sizes if size <= max(COARSE, min(picture.long, _USUAL)))
         if own <= _CHEAP:
             sizes.sort(key=lambda size: size != own)
         for size in sizes:
             small, scale = picture.resized(size)
+            parts = [found]
             for left, top, tile in tiles(small):
                 seen = self._network(tile, self.options.candidate)
                 if tile.shape != small.shape:  # what is cut by a tile's edge is seen whole at the next size
@@ -222,13 +223,13 @@ class YuNet:
                 landmarks = (seen.landmarks + corner) * scale  # (N, 5, 2)
                 parts.append(Proposals(boxes.astype(np.float32), landmarks.astype(np.float32), seen.scores))
             # a portrait is not scanned further, nor a large picture of large faces: they seldom have others
-            seen = join(parts)
-            large, any_size = (seen.longer[seen.scores >= least] for least in (_LARGE_SCORE, _SMALL_SCORE))
+            found = join(parts)
+            large, any_size = (found.longer[found.scores >= least] for least in (_LARGE_SCORE, _SMALL_SCORE))
             portrait = large.max(initial=0) >= picture.long * _PORTRAIT_SHARE
             all_large = size >= _USUAL and len(large) and any_size.min() >= _RELIABLE_FACE * scale
             if size >= own and (portrait or all_large):
                 break
-        return suppress(join(parts))
+        return suppress(found)
 
     def _scan_turned(self, picture: Pyramid) -> Proposals:
         """Candidates in the picture turned by every eighth of a turn, at the smallest size."""
